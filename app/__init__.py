@@ -1,0 +1,3 @@
+"""The HTTP edge and the job record. Never imports torch or the worker."""
+
+VERSION = "0.1.0"

@@ -1,0 +1,242 @@
+"""A data set's bases on disk, as far as they can be seen without decoding an image.
+
+A base is a numbered collection of labelled images (CIFAR's `test`, an npz file, a folder of class folders).
+The worker decodes the same files; the checks here are made before a job is accepted and again there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.lib import format as npy
+
+from app.datasets import Dataset
+from app.errors import RequestError
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+"""As torchvision.datasets.folder.IMG_EXTENSIONS."""
+
+FileId = tuple[str, int, int]
+"""Path, size in bytes, modification time in ns: changes whenever the file was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class CifarLayout:
+    """The published files of one CIFAR version, with their md5 (https://www.cs.toronto.edu/~kriz/cifar.html)."""
+
+    folder: str
+    classes: int
+    label_key: str
+    files: dict[str, tuple[tuple[str, str], ...]]
+    sizes: dict[str, int]
+
+
+CIFAR = {
+    "cifar10": CifarLayout(
+        folder="cifar-10-batches-py",
+        classes=10,
+        label_key="labels",
+        files={
+            "train": (
+                ("data_batch_1", "c99cafc152244af753f735de768cd75f"),
+                ("data_batch_2", "d4bba439e000b95fd0a9bffe97cbabec"),
+                ("data_batch_3", "54ebc095f3ab1f0389bbae665268c751"),
+                ("data_batch_4", "634d18415352ddfa80567beed471001a"),
+                ("data_batch_5", "482c414d41f54cd18b22e5b47cb7c3cb"),
+            ),
+            "test": (("test_batch", "40351d587109b95175f43aff81a1287e"),),
+        },
+        sizes={"train": 50_000, "test": 10_000},
+    ),
+    "cifar100": CifarLayout(
+        folder="cifar-100-python",
+        classes=100,
+        label_key="fine_labels",
+        files={
+            "train": (("train", "16019d7e3df5f24257cddd939b257f8d"),),
+            "test": (("test", "f0ef6b0ae62326f3e7ffdfab6717acfc"),),
+        },
+        sizes={"train": 50_000, "test": 10_000},
+    ),
+}
+
+
+def file_id(path: Path) -> FileId:
+    """What tells whether a file was written since. Symbolic links are followed."""
+    stat = path.stat()
+    return (str(path), stat.st_size, stat.st_mtime_ns)
+
+
+class Bases:
+    """Sizes and class counts of bases, remembered until their files change. Lives as long as its process."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._data_dir = data_dir
+        self._seen: dict[tuple[str, tuple[FileId, ...]], int] = {}
+
+    def root(self, dataset: Dataset) -> Path:
+        """The folder that holds the data set's bases."""
+        return self._data_dir / dataset.root
+
+    def files(self, dataset: Dataset, base: str) -> tuple[Path, ...]:
+        """The base's files, or its class folders for `imagefolder`.
+
+        Raises:
+            RequestError: `base-unknown` or `data-missing`.
+        """
+        root = self.root(dataset)
+        layout = CIFAR.get(dataset.kind)
+        if layout:
+            if base not in layout.files:
+                raise RequestError(
+                    "base-unknown", f"{dataset.kind} has no base {base!r}; it has {', '.join(sorted(layout.files))}."
+                )
+            paths = tuple(root / layout.folder / name for name, _ in layout.files[base])
+        elif dataset.kind == "npz":
+            paths = (root / f"{base}.npz",)
+        else:
+            folder = root / base
+            paths = tuple(sorted(p for p in folder.iterdir() if p.is_dir())) if folder.is_dir() else (folder,)
+        missing = [str(path) for path in paths if not path.exists()]
+        if missing or not paths:
+            what = ", ".join(missing) if missing else f"a class folder in {root / base}"
+            raise RequestError(
+                "data-missing", f"The base {base!r} needs {what}, which is not there.", missing=missing
+            )
+        return paths
+
+    def size(self, dataset: Dataset, base: str) -> int:
+        """How many images the base has: indices are below this.
+
+        Raises:
+            RequestError: the base is not there, is not what it should be, or its md5 is wrong.
+        """
+        paths = self.files(dataset, base)
+        layout = CIFAR.get(dataset.kind)
+        if layout:
+            for path, (_, md5) in zip(paths, layout.files[base], strict=True):
+                self._remember("md5", (path,), partial(_check_file, path, md5))
+            return layout.sizes[base]
+        if dataset.kind == "npz":
+            return self._remember("npz", paths, lambda: _npz_size(paths[0]))
+        return self._remember("images", paths, partial(_count_images, paths))
+
+    def classes(self, dataset: Dataset) -> int:
+        """How many classes the data set has, from its kind, its declaration, or the labels that are there.
+
+        Raises:
+            RequestError: none of its bases is there.
+        """
+        layout = CIFAR.get(dataset.kind)
+        if layout:
+            return layout.classes
+        if dataset.kind == "imagefolder":
+            return len(self.class_names(dataset))
+        if dataset.classes is not None:
+            return dataset.classes
+        there = [b for b in dataset.base_names() if (self.root(dataset) / f"{b}.npz").exists()]
+        paths = [self.files(dataset, base)[0] for base in there or dataset.base_names()]
+        return max(self._remember("labels", (path,), partial(_npz_classes, path)) for path in paths)
+
+    def class_names(self, dataset: Dataset) -> tuple[str, ...]:
+        """Class folders of an `imagefolder`, over all its bases, sorted: class c is the c-th.
+
+        Over all bases, because a base that lacks a class would number the later ones differently.
+        """
+        there = [b for b in dataset.base_names() if (self.root(dataset) / b).is_dir()]
+        names = {path.name for base in there or dataset.base_names() for path in self.files(dataset, base)}
+        return tuple(sorted(names))
+
+    def identity(self, dataset: Dataset, base: str) -> tuple[FileId, ...]:
+        """Changes when one of the base's files or class folders does."""
+        return tuple(file_id(path) for path in self.files(dataset, base))
+
+    def _remember(self, what: str, paths: tuple[Path, ...], find_out: Callable[[], int]) -> int:
+        key = (what, tuple(file_id(path) for path in paths))
+        if key not in self._seen:
+            self._seen[key] = find_out()
+        return self._seen[key]
+
+
+def _count_images(folders: tuple[Path, ...]) -> int:
+    return sum(len(image_files(folder)) for folder in folders)
+
+
+def _check_file(path: Path, md5: str) -> int:
+    return len(check_md5(path.read_bytes(), path, md5))
+
+
+def check_md5(data: bytes, path: Path, expected: str) -> bytes:
+    """The same bytes, if they are the published ones; checked before anything unpickles them.
+
+    Raises:
+        RequestError: `data-corrupt`.
+    """
+    found = hashlib.md5(data, usedforsecurity=False).hexdigest()
+    if found != expected:
+        raise RequestError(
+            "data-corrupt",
+            f"{path} is not the published file: its md5 is {found}, {expected} would have been right. "
+            "Download it again.",
+        )
+    return data
+
+
+def image_files(folder: Path) -> list[str]:
+    """A class folder's images, in torchvision's order, with symbolic links followed."""
+    return [
+        os.path.join(parent, name)  # noqa: PTH118 — torchvision's own spelling of the same path
+        for parent, _, names in sorted(os.walk(folder, followlinks=True))
+        for name in sorted(names)
+        if name.lower().endswith(IMAGE_SUFFIXES)
+    ]
+
+
+def _npz_size(path: Path) -> int:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            shapes = {name: _npy_header(archive, name) for name in ("images", "labels")}
+    except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
+        raise RequestError(
+            "data-corrupt",
+            f"{path} is not a readable .npz with `images` and `labels`: {error}.",
+        ) from error
+    (images, image_type), (labels, label_type) = shapes["images"], shapes["labels"]
+    fits = (
+        len(images) == 4 and images[3] == 3 and image_type == np.uint8
+        and labels == images[:1] and np.issubdtype(label_type, np.integer)
+    )  # fmt: skip
+    if not fits:
+        raise RequestError(
+            "data-corrupt",
+            f"{path} holds images {image_type}{list(images)} and labels {label_type}{list(labels)}; "
+            "images uint8 [N, H, W, 3] and integer labels [N] would have been right.",
+        )
+    return images[0]
+
+
+def _npy_header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
+    with archive.open(f"{name}.npy") as stream:
+        return read_header(stream)  # type: ignore[arg-type]  # a ZipExtFile reads like a file
+
+
+def read_header(stream: BinaryIO) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
+    """Shape and dtype of an .npy stream, without its data."""
+    version = npy.read_magic(stream)
+    header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, _, dtype = header(stream)
+    return shape, dtype
+
+
+def _npz_classes(path: Path) -> int:
+    _npz_size(path)
+    with np.load(path, allow_pickle=False) as arrays:
+        return int(arrays["labels"].max(initial=-1)) + 1

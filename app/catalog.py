@@ -1,0 +1,241 @@
+"""What is on disk: data sets, checkpoints by prefix, splits. Names have been checked by `app.names`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.bases import Bases
+from app.datasets import Dataset, read_datasets
+from app.errors import RequestError
+from app.names import check_folder, check_name
+from app.settings import Settings
+
+CHECKPOINT_SUFFIXES = (".pth", ".pt", ".th", ".safetensors")
+SPLIT_SUFFIX = "_indices.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder that a request named or a data set declares."""
+
+    name: str
+    """Relative to the server's own directory."""
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A split's index list, read and checked against its base."""
+
+    name: str
+    base: str
+    indices: NDArray[np.int64]
+    """[N] int64, each in [0, size of the base), in the file's order; repeats are allowed."""
+    sha256: str
+    """Of the file's bytes."""
+
+
+class Catalog:
+    """Read-only view of the data and checkpoint directories. Lives as long as its process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.bases = Bases(settings.data_dir)
+
+    # --- data sets --------------------------------------------------------------------------------
+
+    def datasets(self) -> dict[str, Dataset]:
+        """Every declared data set, as `datasets.toml` stands now."""
+        return read_datasets(self.settings.data_dir)
+
+    def dataset(self, name: str) -> Dataset:
+        """One of them.
+
+        Raises:
+            RequestError: `unknown-dataset`, listing those that there are.
+        """
+        declared = self.datasets()
+        if name not in declared:
+            raise RequestError(
+                "unknown-dataset", f"There is no data set {name!r}.{_listed(declared)}", available=sorted(declared)
+            )
+        return declared[name]
+
+    # --- experts ----------------------------------------------------------------------------------
+
+    def experts_folder(self, dataset_name: str, dataset: Dataset, given: str | None) -> Folder:
+        """Where the experts' checkpoints lie: the data set's own folder, or the one that the request names.
+
+        In a folder that is named, a subfolder called like the data set comes first, as in the old scripts.
+
+        Raises:
+            RequestError: `invalid-name` or `experts-dir-missing`.
+        """
+        name = dataset.experts if given is None else check_folder("experts_dir", given)
+        root = self.settings.checkpoints_dir
+        if given is not None and (root / name / dataset_name).is_dir():
+            name = f"{name}/{dataset_name}"
+        return _existing_folder("experts_dir", root, name, "RELOGIT_CHECKPOINTS_DIR")
+
+    def experts(self, folder: Folder, prefix: str) -> dict[str, tuple[Path, ...]]:
+        """Checkpoint files by expert name, sorted by name; more than one file is a stem used twice."""
+        found: dict[str, list[Path]] = {}
+        for path in sorted(folder.path.iterdir()):
+            if (
+                path.suffix in CHECKPOINT_SUFFIXES
+                and not path.name.startswith(".")
+                and path.stem.startswith(prefix)
+                and path.stem != prefix
+            ):
+                found.setdefault(path.stem.removeprefix(prefix), []).append(path)
+        return {name: tuple(paths) for name, paths in sorted(found.items())}
+
+    def checkpoint(self, folder: Folder, prefix: str, expert: str) -> Path:
+        """The one file `{prefix}{expert}` with a suffix of a checkpoint.
+
+        Raises:
+            RequestError: `unknown-expert`, `unknown-prefix` or `checkpoint-ambiguous`.
+        """
+        experts = self.experts(folder, prefix)
+        paths = experts.get(expert, ())
+        if len(paths) > 1:
+            raise RequestError(
+                "checkpoint-ambiguous",
+                f"{' and '.join(path.name for path in paths)} in {folder.name} are both {prefix + expert!r}. "
+                "Keep one of them.",
+            )
+        if not paths:
+            if not experts:
+                raise self.unknown_prefix(folder, prefix)
+            raise RequestError(
+                "unknown-expert",
+                f"There is no expert {expert!r}: no file {prefix}{expert} with {', '.join(CHECKPOINT_SUFFIXES)} "
+                f"in {folder.name}.{_listed(experts)}",
+                available=sorted(experts),
+            )
+        return paths[0]
+
+    def unknown_prefix(self, folder: Folder, prefix: str) -> RequestError:
+        """No file begins with the prefix: what there is instead."""
+        stems = sorted(self.experts(folder, ""))
+        return RequestError(
+            "unknown-prefix",
+            f"No checkpoint in {folder.name} has the prefix {prefix!r}.{_listed(stems, 'Files there')}",
+            available=stems,
+        )
+
+    # --- splits -----------------------------------------------------------------------------------
+
+    def splits_folder(self, dataset: Dataset, given: str | None) -> Folder:
+        """Where the index lists lie: the data set's own folder, or the one that the request names.
+
+        Raises:
+            RequestError: `invalid-name` or `splits-dir-missing`.
+        """
+        name = dataset.splits if given is None else check_folder("splits_dir", given)
+        return _existing_folder("splits_dir", self.settings.data_dir, name, "RELOGIT_DATA_DIR")
+
+    def split_names(self, folder: Folder) -> list[str]:
+        """Names of the index lists in a folder, sorted."""
+        return sorted(p.name.removesuffix(SPLIT_SUFFIX) for p in folder.path.glob(f"*{SPLIT_SUFFIX}"))
+
+    def split_path(self, folder: Folder, split: str) -> Path:
+        """The file of an index list."""
+        return folder.path / f"{split}{SPLIT_SUFFIX}"
+
+    def read_split(self, dataset: Dataset, folder: Folder, split: str) -> Split:
+        """An index list, checked against the base that it points into.
+
+        Raises:
+            RequestError: `unknown-split`, or what `parse_indices` and `Bases.size` raise.
+        """
+        path = self.split_path(folder, check_name("split", split))
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            names = self.split_names(folder)
+            raise RequestError(
+                "unknown-split",
+                f"There is no split {split!r}: no {path.name} in {folder.name}.{_listed(names)}",
+                available=names,
+            ) from None
+        base = dataset.base_of(split)
+        indices = parse_indices(data, path.name, base, self.bases.size(dataset, base))
+        return Split(split, base, indices, hashlib.sha256(data).hexdigest())
+
+
+def parse_indices(data: bytes, name: str, base: str, size: int) -> NDArray[np.int64]:
+    """A flat JSON list of indices into a base of `size` images.
+
+    Returns:
+        [N] int64, N ≥ 1, in file order.
+
+    Raises:
+        RequestError: `split-invalid` (no such list) or `split-out-of-range`; names the first offender.
+    """
+    try:
+        values = json.loads(data)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise RequestError(
+            "split-invalid", f"{name} is not JSON ({error}). A flat list of integers would have been right."
+        ) from None
+    if not isinstance(values, list) or not values:
+        what = "an empty list" if values == [] else f"a JSON {type(values).__name__}"
+        raise RequestError("split-invalid", f"{name} holds {what}. A flat list of integers would have been right.")
+    # bool is a subclass of int, and 3.0 equals 3: only the exact type will do.
+    if any(type(value) is not int for value in values):
+        row = next(row for row, value in enumerate(values) if type(value) is not int)
+        raise RequestError(
+            "split-invalid",
+            f"{name} holds {json.dumps(values[row])[:80]} at position {row}, which is not an integer.",
+            position=row,
+        )
+    if min(values) < 0 or max(values) >= size:
+        row = next(row for row, value in enumerate(values) if not 0 <= value < size)
+        raise RequestError(
+            "split-out-of-range",
+            f"{name} holds the index {values[row]} at position {row}, but the base {base!r} that it points into "
+            f"has {size} images: 0 to {size - 1} would have been right. If the split belongs to another base, "
+            "say so under `bases` in datasets.toml.",
+            position=row,
+        )
+    return np.asarray(values, dtype=np.int64)
+
+
+def check_classes(file: str, found: int, dataset_name: str, expected: int) -> None:
+    """An expert's outputs must be the data set's classes.
+
+    Raises:
+        RequestError: `classes-mismatch`.
+    """
+    if found != expected:
+        raise RequestError(
+            "classes-mismatch",
+            f"{file} has {found} outputs, but the data set {dataset_name} has {expected} classes. "
+            "They must be equal: is this expert from another data set?",
+        )
+
+
+def _existing_folder(what: str, root: Path, name: str, variable: str) -> Folder:
+    if not (root / name).is_dir():
+        code = f"{what.replace('_', '-')}-missing"
+        parent = (
+            f"{root} is not there either; is {variable} right?" if not root.is_dir() else f"It is below {variable}."
+        )
+        raise RequestError(code, f"The folder {root / name} is not there. {parent}")
+    return Folder(name, root / name)
+
+
+def _listed(names: Iterable[str], label: str = "There are") -> str:
+    shown = sorted(names)
+    if not shown:
+        return " There are none."
+    more = f" and {len(shown) - 20} more" if len(shown) > 20 else ""
+    return f" {label}: {', '.join(shown[:20])}{more}."

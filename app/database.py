@@ -1,0 +1,165 @@
+"""The SQLite file behind the job store: schema, connections, transactions."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from app.errors import FatalError
+
+SCHEMA_VERSION = 1
+BUSY_TIMEOUT_S = 30.0
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS jobs (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    state TEXT NOT NULL,
+    request TEXT NOT NULL,
+    created_at REAL NOT NULL,
+    started_at REAL,
+    finished_at REAL,
+    cancel_requested INTEGER NOT NULL DEFAULT 0,
+    verification TEXT
+) STRICT;
+CREATE TABLE IF NOT EXISTS units (
+    job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    expert TEXT NOT NULL,
+    split TEXT NOT NULL,
+    state TEXT NOT NULL DEFAULT 'queued',
+    total INTEGER NOT NULL,
+    split_sha256 TEXT NOT NULL,
+    done INTEGER NOT NULL DEFAULT 0,
+    rate REAL,
+    error TEXT,
+    notes TEXT NOT NULL DEFAULT '[]',
+    artifact_sha256 TEXT,
+    artifact TEXT,
+    report TEXT,
+    started_at REAL,
+    finished_at REAL,
+    PRIMARY KEY (job, expert, split)
+) STRICT;
+CREATE INDEX IF NOT EXISTS units_artifact ON units (artifact_sha256);
+-- What workers claim: one row for each expert of a job, and one (expert '') for the job's verification.
+CREATE TABLE IF NOT EXISTS tasks (
+    job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+    task TEXT NOT NULL,
+    expert TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    state TEXT NOT NULL,  -- waiting (verify, until all units ended), queued, claimed, ended
+    worker TEXT,
+    token INTEGER NOT NULL DEFAULT 0,
+    deaths INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (job, task, expert)
+) STRICT;
+CREATE INDEX IF NOT EXISTS tasks_open ON tasks (state) WHERE state IN ('queued', 'claimed');
+CREATE TABLE IF NOT EXISTS workers (
+    id TEXT PRIMARY KEY,
+    pid INTEGER NOT NULL,
+    device TEXT NOT NULL,
+    devices INTEGER NOT NULL,
+    started_at REAL NOT NULL,
+    heartbeat_at REAL NOT NULL
+) STRICT;
+-- What only a worker can find out (passports, label counts), kept under a key of everything it depends on.
+CREATE TABLE IF NOT EXISTS facts (
+    key TEXT PRIMARY KEY,
+    kind TEXT NOT NULL,
+    question TEXT NOT NULL,
+    answer TEXT,
+    error TEXT,
+    asked_at REAL NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS facts_open ON facts (asked_at) WHERE answer IS NULL AND error IS NULL;
+"""
+
+
+class Database:
+    """One SQLite file, opened once a thread. Lives as long as its process; close() ends every connection.
+
+    Raises:
+        FatalError: the file is from a newer relogit, or is no store at all.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._local = threading.local()
+        self._opened: list[sqlite3.Connection] = []
+        self._guard = threading.Lock()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._create()
+        except sqlite3.DatabaseError as error:
+            raise FatalError("store-unusable", f"The job store {path} cannot be used: {error}.") from error
+
+    def _create(self) -> None:
+        with self.transaction() as db:
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+            if version > SCHEMA_VERSION:
+                raise FatalError(
+                    "store-too-new",
+                    f"The job store {self.path} was written by a newer relogit (schema {version}, this one knows "
+                    f"{SCHEMA_VERSION}). Update relogit, or point RELOGIT_OUTPUTS_DIR elsewhere.",
+                )
+            if version < SCHEMA_VERSION:
+                for statement in SCHEMA.split(";\n"):
+                    db.execute(statement)
+                db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """This thread's own connection."""
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = sqlite3.connect(
+                self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+            )
+            connection.row_factory = sqlite3.Row
+            connection.execute("PRAGMA journal_mode = WAL")
+            # FULL: what was answered with 202 is on disk even if the power goes the moment after.
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            self._local.connection = connection
+            with self._guard:
+                self._opened.append(connection)
+        return connection
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """A write transaction, taken at once (IMMEDIATE), so that it never fails half-way for being busy."""
+        db = self.connection
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            yield db
+        except BaseException:
+            db.execute("ROLLBACK")
+            raise
+        db.execute("COMMIT")
+
+    @contextmanager
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
+        """A read transaction: several queries that see one state."""
+        db = self.connection
+        db.execute("BEGIN")
+        try:
+            yield db
+        finally:
+            db.execute("COMMIT")
+
+    def version(self) -> int:
+        """A number that moves when another connection has committed something. Costs microseconds."""
+        row: sqlite3.Row = self.connection.execute("PRAGMA data_version").fetchone()
+        return int(row[0])
+
+    def close(self) -> None:
+        """Close every thread's connection."""
+        with self._guard:
+            for connection in self._opened:
+                connection.close()
+            self._opened.clear()
+        self._local = threading.local()

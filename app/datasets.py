@@ -1,0 +1,152 @@
+"""`data/datasets.toml`: the data sets as their owner declares them."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+
+from app.errors import RequestError
+from app.names import check_folder, check_name
+
+FILE_NAME = "datasets.toml"
+DEFAULT_BASE = "test"
+
+
+def _folder(value: str) -> str:
+    try:
+        return check_folder("folder", value)
+    except RequestError as error:
+        raise ValueError(error.message) from error
+
+
+def _base_name(value: str) -> str:
+    try:
+        return check_name("base", value)
+    except RequestError as error:
+        raise ValueError(error.message) from error
+
+
+Folder = Annotated[str, AfterValidator(_folder)]
+BaseName = Annotated[str, AfterValidator(_base_name)]
+Channels = tuple[float, float, float]
+Deviations = tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
+
+
+class _Table(BaseModel):
+    # strict would refuse `mean = [0, 0, 0]`; allow_inf_nan would let NaN through into every logit.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Transform(_Table):
+    """What happens to a pixel before the network: (value / 255 - mean) / std, for each of R, G, B."""
+
+    mean: Channels
+    std: Deviations
+
+
+class Override(_Table):
+    """What is different for one expert, and what its tensors cannot tell."""
+
+    mean: Channels | None = None
+    std: Deviations | None = None
+    option_a_padding: Literal["symmetric", "end"] | None = None
+    """Where a parameter-free shortcut puts its zero channels: half on each side, or all behind."""
+    max_pool: bool | None = None
+    """Whether a torchvision ResNet's stem ends in its 3x3 max-pool."""
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> Self:
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("mean and std go together: give both or neither")
+        return self
+
+
+class Dataset(_Table):
+    """One data set: where its images, splits and experts lie, and how its pixels are normalised."""
+
+    kind: Literal["cifar10", "cifar100", "npz", "imagefolder"]
+    root: Folder
+    """Below the data directory."""
+    splits: Folder
+    """Below the data directory."""
+    experts: Folder
+    """Below the checkpoint directory."""
+    mean: Channels
+    std: Deviations
+    classes: PositiveInt | None = None
+    """For `npz`, where the labels that are there do not show all classes."""
+    resize: PositiveInt | None = None
+    """For `imagefolder`: the shorter side, in pixels, before the crop."""
+    crop: PositiveInt | None = None
+    """For `imagefolder`: side of the central square."""
+    bases: dict[str, BaseName] = {}
+    """Split → where its indices point; `test` for those not named."""
+    overrides: dict[str, Override] = {}
+    """Expert → what is different for it."""
+
+    @model_validator(mode="after")
+    def _options_fit_kind(self) -> Self:
+        if self.classes is not None and self.kind != "npz":
+            raise ValueError(f"classes is for kind npz; {self.kind} knows its own")
+        if (self.resize is not None or self.crop is not None) and self.kind != "imagefolder":
+            raise ValueError(f"resize and crop are for kind imagefolder, not {self.kind}")
+        return self
+
+    def base_of(self, split: str) -> str:
+        """The base that the split's indices point into."""
+        return self.bases.get(split, DEFAULT_BASE)
+
+    def base_names(self) -> tuple[str, ...]:
+        """Every base that is named, and the default one."""
+        return tuple(sorted({DEFAULT_BASE, *self.bases.values()}))
+
+    def override(self, expert: str) -> Override:
+        """What is declared for that expert alone."""
+        return self.overrides.get(expert, Override())
+
+    def transform(self, expert: str) -> Transform:
+        """The expert's own normalisation, or the data set's."""
+        own = self.override(expert)
+        return Transform(mean=own.mean or self.mean, std=own.std or self.std)
+
+
+def read_datasets(data_dir: Path) -> dict[str, Dataset]:
+    """Every data set declared in `<data_dir>/datasets.toml`.
+
+    Raises:
+        RequestError: `data-dir-missing`, `datasets-file-missing`, or `datasets-file-invalid`, naming each
+            wrong key.
+    """
+    path = data_dir / FILE_NAME
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if not data_dir.is_dir():
+            raise RequestError(
+                "data-dir-missing",
+                f"The data directory {data_dir} is not there. Create it with a {FILE_NAME} in it, or point "
+                "RELOGIT_DATA_DIR at the right one and restart the service.",
+            ) from None
+        raise RequestError(
+            "datasets-file-missing",
+            f"{path} is not there. It declares the data sets; the project's own data/{FILE_NAME} shows how.",
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise RequestError("datasets-file-invalid", f"{path} cannot be read as TOML: {error}.") from error
+    return {name: _read_dataset(path, name, table) for name, table in document.items()}
+
+
+def _read_dataset(path: Path, name: str, table: Any) -> Dataset:
+    try:
+        return Dataset.model_validate(table)
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{'.'.join([name, *map(str, item['loc'])])}: {item['msg'].removeprefix('Value error, ')}"
+            for item in error.errors()
+        )
+        raise RequestError(
+            "datasets-file-invalid", f"{path} does not declare its data sets rightly. {wrong}."
+        ) from None

@@ -1,0 +1,100 @@
+"""What only a worker can find out: asked by the API, answered by a worker, kept until its grounds change.
+
+A fact's key covers all that it depends on (the file's size and time, the declaration in `datasets.toml`), so
+an answer never goes stale: something else is another key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from app.database import Database
+from app.errors import RelogitError
+
+FactKind = Literal["passport", "split"]
+
+KEPT_S = 90 * 24 * 3600.0
+"""Facts about files that nobody has asked about for so long are forgotten."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked, with everything that the answer depends on."""
+
+    kind: FactKind
+    about: Mapping[str, Any]
+
+    @property
+    def key(self) -> str:
+        """sha256 over kind and grounds."""
+        text = json.dumps([self.kind, self.about], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A question with its answer, or with the error that is the answer; with neither while it is open."""
+
+    question: Question
+    answer: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether a worker has answered."""
+        return self.answer is not None or self.error is not None
+
+
+class FactStore:
+    """Questions and answers, in the job store's file. Safe to use from any thread and process."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def look_up(self, questions: Iterable[Question]) -> list[Fact]:
+        """What is known, in the order asked, without asking a worker."""
+        db = self._database.connection
+        facts = []
+        for question in questions:
+            row = db.execute("SELECT answer, error FROM facts WHERE key = ?", (question.key,)).fetchone()
+            answer, error = (row["answer"], row["error"]) if row else (None, None)
+            facts.append(Fact(question, json.loads(answer) if answer else None, json.loads(error) if error else None))
+        return facts
+
+    def ask(self, questions: Iterable[Question]) -> None:
+        """Leave questions for a worker; those already asked stay as they are."""
+        now = time.time()
+        rows = [(q.key, q.kind, json.dumps(dict(q.about)), now) for q in questions]
+        if not rows:
+            return
+        with self._database.transaction() as db:
+            db.execute("DELETE FROM facts WHERE asked_at < ?", (now - KEPT_S,))
+            db.executemany(
+                "INSERT INTO facts (key, kind, question, asked_at) VALUES (?,?,?,?)"
+                " ON CONFLICT (key) DO UPDATE SET asked_at = excluded.asked_at",
+                rows,
+            )
+
+    def next_open(self) -> Question | None:
+        """The oldest question without an answer."""
+        row = self._database.connection.execute(
+            "SELECT kind, question FROM facts WHERE answer IS NULL AND error IS NULL ORDER BY asked_at LIMIT 1"
+        ).fetchone()
+        return Question(row["kind"], json.loads(row["question"])) if row else None
+
+    def record(self, question: Question, result: dict[str, Any] | RelogitError) -> None:
+        """Keep the answer, or the error that is the answer."""
+        failed = isinstance(result, RelogitError)
+        text = json.dumps(result.to_dict() if isinstance(result, RelogitError) else result)
+        with self._database.transaction() as db:
+            db.execute(
+                "INSERT INTO facts (key, kind, question, answer, error, asked_at) VALUES (?,?,?,?,?,?)"
+                " ON CONFLICT (key) DO UPDATE SET answer = excluded.answer, error = excluded.error",
+                (question.key, question.kind, json.dumps(dict(question.about)),
+                 None if failed else text, text if failed else None, time.time()),
+            )  # fmt: skip

@@ -1,0 +1,190 @@
+"""Jobs and units as values, their states, and the pure functions that move them.
+
+A job recomputes every pair of its experts and splits; such a pair is a unit. A worker claims one expert of a
+job with all its splits, so that rows shared between splits are computed once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+MAX_DEATHS = 5
+"""So many workers may die over the same unit before it counts as failed."""
+
+Calibration = Literal["none", "checkpoint"]
+BatchSize = int | Literal["auto"]
+
+
+class JobState(StrEnum):
+    """Where a job stands. The last three are final."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    CANCELLING = "cancelling"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing will happen to the job any more."""
+        return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
+
+
+class UnitState(StrEnum):
+    """Where one (expert, split) stands. The last three are final."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing will happen to the unit any more."""
+        return self in (UnitState.SUCCEEDED, UnitState.FAILED, UnitState.CANCELLED)
+
+
+@dataclass(frozen=True, slots=True)
+class JobRequest:
+    """What was asked for, with every default filled in, as it was accepted."""
+
+    dataset: str
+    experts: tuple[str, ...]
+    splits: tuple[str, ...]
+    checkpoint_prefix: str
+    experts_dir: str
+    """Below the checkpoint directory."""
+    splits_dir: str
+    """Below the data directory."""
+    output_dir: str
+    """Below the outputs directory."""
+    batch_size: BatchSize
+    calibration: Calibration
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> JobRequest:
+        """The request that `asdict` wrote."""
+        return cls(**{**data, "experts": tuple(data["experts"]), "splits": tuple(data["splits"])})
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able, as shown to the client."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class UnitPlan:
+    """A unit as it is accepted: which rows, and the exact index list they come from."""
+
+    expert: str
+    split: str
+    total: int
+    """Rows, one for each entry of the index list."""
+    split_sha256: str
+    """Of the index file that was checked; a worker that finds another one fails the unit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A unit's result on disk."""
+
+    sha256: str
+    """Of the .npz file, lower-case hex; also its name among the immutable files."""
+    size: int
+    """Bytes."""
+    targets_sha256: str
+    """Of the targets' int64 little-endian bytes: equal between experts of one split."""
+    checkpoint_sha256: str
+    manifest: dict[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One (expert, split) of a job."""
+
+    expert: str
+    split: str
+    state: UnitState
+    total: int
+    split_sha256: str
+    done: int = 0
+    rate: float | None = None
+    """Samples a second, measured since the unit began."""
+    error: dict[str, Any] | None = None
+    notes: tuple[str, ...] = ()
+    artifact: Artifact | None = None
+    report: dict[str, Any] | None = None
+    """The unit's verification: verdict, checks, metrics."""
+    started_at: float | None = None
+    finished_at: float | None = None
+
+    @property
+    def remaining_s(self) -> float | None:
+        """Seconds to go at the measured rate; None while there is none or the unit is not running."""
+        if self.state is not UnitState.RUNNING or not self.rate:
+            return None
+        return (self.total - self.done) / self.rate
+
+    @property
+    def accuracy(self) -> float | None:
+        """Plain accuracy, a fraction, once the unit is verified."""
+        return None if self.report is None else self.report["metrics"].get("accuracy")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One recompute job with its units, in the order asked for: experts, and within each the splits."""
+
+    id: str
+    state: JobState
+    request: JobRequest
+    units: tuple[Unit, ...]
+    created_at: float
+    started_at: float | None = None
+    finished_at: float | None = None
+    cancel_requested: bool = False
+    verification: dict[str, Any] | None = None
+    """The job's own checks and its verdict, once all units have ended."""
+
+    def unit(self, expert: str, split: str) -> Unit | None:
+        """The unit of that pair, or None."""
+        return next((u for u in self.units if (u.expert, u.split) == (expert, split)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A worker's right to do one task: an expert's units, or, once they all ended, the job's verification.
+
+    The token goes up with each claim of the task; whoever shows an older one can record nothing.
+    """
+
+    job: Job
+    task: Literal["recompute", "verify"]
+    expert: str
+    """Empty for `verify`."""
+    worker: str
+    token: int
+
+    @property
+    def open_units(self) -> tuple[Unit, ...]:
+        """The expert's units that have not ended, in the order asked for."""
+        return tuple(u for u in self.job.units if u.expert == self.expert and not u.state.ended)
+
+    @property
+    def checkpoint_sha256(self) -> str | None:
+        """The checkpoint that the expert's earlier units of this job were computed with, if any."""
+        done = (u.artifact for u in self.job.units if u.expert == self.expert and u.artifact)
+        return next((artifact.checkpoint_sha256 for artifact in done), None)
+
+
+def final_state(units: Sequence[Unit], *, cancel_requested: bool, verified: bool) -> JobState:
+    """The state of a job whose units have all ended: `succeeded` only if everything is there and verified."""
+    if cancel_requested:
+        return JobState.CANCELLED
+    if verified and all(unit.state is UnitState.SUCCEEDED for unit in units):
+        return JobState.SUCCEEDED
+    return JobState.FAILED

@@ -1,0 +1,68 @@
+"""Who lives: an operating-system lock that a process holds while it does, so that its death shows at once.
+
+The kernel drops a lock with its holder, however that died; no clock and no heartbeat is involved.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from pathlib import Path
+from typing import IO
+
+from app.errors import FatalError
+from app.store import JobStore
+
+
+def hold_lock(path: Path) -> IO[str]:
+    """Lock a file for as long as the returned handle is open.
+
+    Raises:
+        FatalError: `already-running`, another process holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = path.open("a")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        handle.close()
+        raise FatalError(
+            "already-running",
+            f"Another relogit service already uses {path.parent}. Stop it, or give this one its own "
+            "RELOGIT_OUTPUTS_DIR.",
+        ) from error
+    return handle
+
+
+def is_held(path: Path) -> bool:
+    """Whether a living process holds the lock. A shared lock is tried, so that two who look do not meet."""
+    try:
+        with path.open("a") as handle:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return False
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+
+
+def worker_lock(locks_dir: Path, worker: str) -> Path:
+    """The lock file of a worker; a worker's name is never used twice."""
+    return locks_dir / f"{worker}.lock"
+
+
+def living(store: JobStore, locks_dir: Path) -> list[str]:
+    """The workers that hold their lock."""
+    return [w["id"] for w in store.workers() if is_held(worker_lock(locks_dir, w["id"]))]
+
+
+def bury_the_dead(store: JobStore, locks_dir: Path) -> list[str]:
+    """Free what dead workers had claimed.
+
+    Returns:
+        The dead workers' names.
+    """
+    dead = [w["id"] for w in store.workers() if not is_held(worker_lock(locks_dir, w["id"]))]
+    for worker in dead:
+        store.bury(worker)
+        worker_lock(locks_dir, worker).unlink(missing_ok=True)
+    return dead

@@ -1,0 +1,95 @@
+"""Experts: which checkpoints there are, and what a worker found in them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Query
+
+from app.catalog import check_classes
+from app.datasets import Dataset
+from app.errors import NotFound, RequestError
+from app.facts import Fact, Question
+from app.intake import passport_question
+from app.names import check_name
+from app.routes.asking import answers
+from app.services import Services, Used
+
+router = APIRouter(prefix="/experts", tags=["experts"])
+
+DatasetName = Annotated[str, Query(description="A data set of `datasets.toml`.")]
+Prefix = Annotated[str, Query(description="What stands before the expert's name in its file name.")]
+FolderName = Annotated[str | None, Query(description="Below the checkpoint directory; the data set's own.")]
+
+
+@router.get("")
+async def list_experts(
+    used: Used, dataset: DatasetName = "cifar100_lt_if100", prefix: Prefix = "best_", experts_dir: FolderName = None
+) -> dict[str, Any]:
+    """Every expert under a prefix with its passport, or with what is wrong with its file.
+
+    Workers read the files; what none has read within ten seconds is shown as `unread`.
+    """
+    return await _describe(used, dataset, prefix, experts_dir, None)
+
+
+@router.get("/{name}")
+async def get_expert(
+    name: str,
+    used: Used,
+    dataset: DatasetName = "cifar100_lt_if100",
+    prefix: Prefix = "best_",
+    experts_dir: FolderName = None,
+) -> dict[str, Any]:
+    """One expert."""
+    found: dict[str, Any] = (await _describe(used, dataset, prefix, experts_dir, name))["experts"][0]
+    return found
+
+
+async def _describe(
+    used: Services, dataset_name: str, prefix: str, experts_dir: str | None, only: str | None
+) -> dict[str, Any]:
+    def look_around() -> tuple[Dataset, str, int | None, list[dict[str, Any]], list[Question | None]]:
+        dataset = used.catalog.dataset(dataset_name)
+        folder = used.catalog.experts_folder(dataset_name, dataset, experts_dir)
+        check_name("prefix", prefix, may_be_empty=True)
+        try:
+            classes = used.catalog.bases.classes(dataset)
+        except RequestError:
+            classes = None  # the images are not there: the files can be described all the same
+        entries: list[dict[str, Any]] = []
+        questions: list[Question | None] = []
+        for name in used.catalog.experts(folder, prefix) if only is None else [only]:
+            entry: dict[str, Any] = {"name": name, "file": None, "state": "bad", "passport": None, "problem": None}
+            question = None
+            try:
+                path = used.catalog.checkpoint(folder, prefix, name)
+                entry["file"] = path.name
+                question = passport_question(path, dataset, name)
+            except RequestError as error:
+                if only is not None and error.code in ("unknown-expert", "unknown-prefix"):
+                    raise NotFound(error.code, error.message, **error.details) from error
+                entry["problem"] = error.to_dict()
+            entries.append(entry)
+            questions.append(question)
+        return dataset, folder.name, classes, entries, questions
+
+    _, folder_name, classes, entries, questions = await run_sync(look_around)
+    asked = [question for question in questions if question is not None]
+    facts = iter(await answers(used, asked))
+    for entry, question in zip(entries, questions, strict=True):
+        if question is not None:
+            _fill(entry, next(facts), dataset_name, classes)
+    return {"dataset": dataset_name, "experts_dir": folder_name, "prefix": prefix, "experts": entries}
+
+
+def _fill(entry: dict[str, Any], fact: Fact, dataset_name: str, classes: int | None) -> None:
+    entry["passport"] = fact.answer
+    entry["problem"] = fact.error
+    entry["state"] = "unread" if not fact.known else "bad" if fact.error else "ready"
+    if fact.answer is not None and classes is not None:
+        try:
+            check_classes(entry["file"], fact.answer["classes"], dataset_name, classes)
+        except RequestError as error:
+            entry["state"], entry["problem"] = "bad", error.to_dict()

@@ -1,0 +1,83 @@
+"""Jobs: submitted, watched, cancelled, deleted, and what their verification found."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Query, Response
+
+from app.intake import plan
+from app.jobs import Job, JobState
+from app.objects import object_path
+from app.schemas import JobList, JobView, RecomputeBody
+from app.services import Used
+
+MAX_WAIT_S = 60.0
+
+router = APIRouter(prefix="/jobs", tags=["jobs"])
+
+
+@router.post("", status_code=202)
+def submit(body: RecomputeBody, used: Used, response: Response) -> JobView:
+    """Check a recompute job and queue it. Nothing is queued if anything in it is wrong."""
+    request, units = plan(body.order(), used.catalog, used.facts)
+    job = used.jobs.submit(request, units)
+    response.headers["Location"] = f"/jobs/{job.id}"
+    return JobView.of(job)
+
+
+@router.get("")
+def list_jobs(
+    used: Used,
+    state: Annotated[list[JobState], Query()] = [],  # noqa: B006 — FastAPI copies it
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> JobList:
+    """The newest jobs first."""
+    return JobList(jobs=[JobView.of(job) for job in used.jobs.jobs(states=state, limit=limit)])
+
+
+@router.get("/{job_id}")
+async def get_job(job_id: str, used: Used, wait: Annotated[float, Query(ge=0)] = 0.0) -> JobView:
+    """One job; with `?wait=SECONDS` (60 at most), held until it changes or ends."""
+
+    async def look() -> Job:
+        return await run_sync(used.jobs.get, job_id)
+
+    first = await look()
+    if wait == 0 or first.state.ended:
+        return JobView.of(first)
+    job = await used.watcher.until(look, lambda now: now != first, min(wait, MAX_WAIT_S))
+    return JobView.of(job)
+
+
+@router.post("/{job_id}/cancel", status_code=202)
+def cancel(job_id: str, used: Used) -> JobView:
+    """Stop a job: what is queued at once, what is running at the next batch. What is done is kept."""
+    return JobView.of(used.jobs.cancel(job_id))
+
+
+@router.delete("/{job_id}", status_code=204)
+def delete(job_id: str, used: Used) -> None:
+    """Forget an ended job and its own immutable files; those under `outputs/<output_dir>` stay."""
+    for digest in used.jobs.delete(job_id):
+        object_path(used.settings.objects_dir, digest).unlink(missing_ok=True)
+
+
+@router.get("/{job_id}/verification")
+def verification(job_id: str, used: Used) -> dict[str, Any]:
+    """What was checked, for each unit and for the job as a whole."""
+    job = used.jobs.get(job_id)
+    whole = job.verification or {"verdict": "pending", "checks": []}
+    results = []
+    for unit in job.units:
+        report = unit.report or {"checks": [], "metrics": {}}
+        verdict = report.get("verdict", "failed" if unit.error else "pending")
+        if unit.state.ended and verdict == "pending":
+            verdict = "skipped"
+        results.append(
+            {"expert": unit.expert, "split": unit.split, "verdict": verdict, "checks": report["checks"],
+             "metrics": report["metrics"], "error": unit.error}
+        )  # fmt: skip
+    verdict = "skipped" if job.state.ended and whole["verdict"] == "pending" else whole["verdict"]
+    return {"job": job.id, **whole, "verdict": verdict, "results": results}

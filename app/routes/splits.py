@@ -1,0 +1,70 @@
+"""Splits: which index lists there are, and how many samples of each class they hold."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Query
+
+from app.datasets import Dataset
+from app.errors import RequestError
+from app.facts import Question
+from app.routes.asking import answers
+from app.services import Used
+
+router = APIRouter(tags=["splits"])
+
+
+@router.get("/datasets")
+def list_datasets(used: Used) -> dict[str, Any]:
+    """The data sets that `datasets.toml` declares."""
+    declared = used.catalog.datasets()
+    return {"datasets": [{"name": name, **dataset.model_dump()} for name, dataset in declared.items()]}
+
+
+@router.get("/splits")
+async def list_splits(
+    used: Used,
+    dataset: Annotated[str, Query(description="A data set of `datasets.toml`.")] = "cifar100_lt_if100",
+    splits_dir: Annotated[str | None, Query(description="Below the data directory; the data set's own.")] = None,
+) -> dict[str, Any]:
+    """Every index list of a folder: where it points, its size, its class counts, or what is wrong with it."""
+
+    def look_around() -> tuple[str, list[dict[str, Any]], list[Question | None]]:
+        declared = used.catalog.dataset(dataset)
+        folder = used.catalog.splits_folder(declared, splits_dir)
+        entries: list[dict[str, Any]] = []
+        questions: list[Question | None] = []
+        for name in used.catalog.split_names(folder):
+            base = declared.base_of(name)
+            entry: dict[str, Any] = {"name": name, "base": base, "size": None, "sha256": None, "state": "bad",
+                                     "classes": None, "class_counts": None, "problem": None}  # fmt: skip
+            question = None
+            try:
+                split = used.catalog.read_split(declared, folder, name)
+                entry.update(size=int(split.indices.size), sha256=split.sha256, state="unread")
+                identity = used.catalog.bases.identity(declared, base)
+                question = split_question(declared, identity, folder.name, name, split.sha256)
+            except RequestError as error:
+                entry["problem"] = error.to_dict()
+            entries.append(entry)
+            questions.append(question)
+        return folder.name, entries, questions
+
+    folder_name, entries, questions = await run_sync(look_around)
+    facts = iter(await answers(used, [question for question in questions if question is not None]))
+    for entry, question in zip(entries, questions, strict=True):
+        fact = next(facts) if question is not None else None
+        if fact is not None and fact.known:
+            entry.update(fact.answer or {}, state="bad" if fact.error else "ready", problem=fact.error)
+    return {"dataset": dataset, "splits_dir": folder_name, "splits": entries}
+
+
+def split_question(
+    dataset: Dataset, base_identity: tuple[Any, ...], folder: str, split: str, sha256: str
+) -> Question:
+    """How many samples of each class an index list holds."""
+    about = {"dataset": dataset.model_dump(mode="json"), "base": base_identity, "splits_dir": folder,
+             "split": split, "sha256": sha256}  # fmt: skip
+    return Question("split", about)

@@ -1,0 +1,45 @@
+"""Health: whether the API lives, and whether jobs can be done."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+from fastapi import APIRouter, Response
+
+from app.liveness import living
+from app.services import Services, Used
+
+router = APIRouter(tags=["system"])
+
+
+@router.get("/healthz")
+def healthz() -> dict[str, str]:
+    """The API answers. Says nothing about workers: a load balancer asks this, a job's sender asks /readyz."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz")
+def readyz(used: Used, response: Response) -> dict[str, Any]:
+    """200 when a job sent now would be done: a worker lives and the store can be written. Else 503."""
+    checks = {"worker": _worker(used), "store": _store(used)}
+    ready = all(check["ok"] for check in checks.values())
+    response.status_code = 200 if ready else 503
+    return {"ready": ready, "checks": checks}
+
+
+def _worker(used: Services) -> dict[str, Any]:
+    alive = living(used.jobs, used.settings.locks_dir)
+    recorded = {worker["id"]: worker for worker in used.jobs.workers()}
+    if not alive:
+        return {"ok": False, "detail": "No worker is alive. Start one with: python -m worker", "workers": []}
+    shown = [{"id": i, "pid": recorded[i]["pid"], "device": recorded[i]["device"]} for i in alive if i in recorded]
+    return {"ok": True, "detail": f"{len(alive)} alive", "workers": shown}
+
+
+def _store(used: Services) -> dict[str, Any]:
+    try:
+        with used.database.transaction():
+            return {"ok": True, "detail": str(used.settings.store_path)}
+    except sqlite3.Error as error:
+        return {"ok": False, "detail": f"{used.settings.store_path} cannot be written: {error}"}

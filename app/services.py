@@ -1,0 +1,48 @@
+"""What the routes work with, made once by the composition root."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from app.catalog import Catalog
+from app.database import Database
+from app.facts import FactStore
+from app.settings import Settings
+from app.store import JobStore
+from app.watcher import Watcher
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything that one API process shares; lives from its start to its end."""
+
+    settings: Settings
+    database: Database
+    jobs: JobStore
+    facts: FactStore
+    catalog: Catalog
+    watcher: Watcher
+
+    @classmethod
+    def build(cls, settings: Settings) -> Services:
+        """Open the store and put the parts together."""
+        database = Database(settings.store_path)
+        return cls(
+            settings=settings,
+            database=database,
+            jobs=JobStore(database),
+            facts=FactStore(database),
+            catalog=Catalog(settings),
+            watcher=Watcher(database),
+        )
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+Used = Annotated[Services, Depends(_services)]

@@ -1,0 +1,64 @@
+"""The service's settings: environment variables with the prefix `RELOGIT_`, or the same names in `.env`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveFloat
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "RELOGIT_"
+
+
+class Settings(BaseSettings):
+    """One frozen value, read once by each process's composition root and passed on from there.
+
+    Relative folders are below the folder that the process was started in.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=".env", frozen=True, extra="ignore")
+
+    data_dir: Path = Path("data")
+    """Holds `datasets.toml`, the data sets and the folders of split files."""
+    checkpoints_dir: Path = Path("checkpoints")
+    """Holds the experts' checkpoint files, each data set's in the folder that `datasets.toml` names."""
+    outputs_dir: Path = Path("outputs")
+    """Where results go, and, in `.relogit` below it, the job store and everything internal."""
+    host: str = "127.0.0.1"
+    """Address the API listens on. There is no authentication: anything but loopback needs a guard in front."""
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    """Port the API listens on; 0 takes a free one, which the log names."""
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    """`auto` (CUDA when there, else CPU), `cpu`, `cuda` or `cuda:N`."""
+    workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
+    """Worker processes that `python -m app` keeps alive: `auto` is one for each GPU, else one; 0 is none."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """What the API and the worker write to standard error."""
+    stop_timeout_s: PositiveFloat = 20.0
+    """How long a stopping service waits for its workers to hand back their work before it kills them."""
+
+    @property
+    def internal_dir(self) -> Path:
+        """`<outputs>/.relogit`: the store, the immutable artifacts and the workers' locks."""
+        return self.outputs_dir / ".relogit"
+
+    @property
+    def store_path(self) -> Path:
+        """The SQLite file of the job store."""
+        return self.internal_dir / "jobs.sqlite3"
+
+    @property
+    def objects_dir(self) -> Path:
+        """The jobs' own immutable artifacts, named by their sha256."""
+        return self.internal_dir / "objects"
+
+    @property
+    def locks_dir(self) -> Path:
+        """One locked file for each living worker."""
+        return self.internal_dir / "workers"
+
+
+def as_environment(settings: Settings) -> dict[str, str]:
+    """The settings as the environment variables that give them, for a child process."""
+    return {f"{PREFIX}{name.upper()}": str(value) for name, value in settings.model_dump().items()}

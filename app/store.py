@@ -1,0 +1,229 @@
+"""The job store, which is also the queue: the only truth about jobs.
+
+Every change is one `BEGIN IMMEDIATE` transaction. What a worker records, it records with the token of its
+claim; a claim that was taken from it (it was thought dead) raises `ClaimLost` and changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from app.database import Database
+from app.errors import Conflict
+from app.jobs import Artifact, Claim, Job, JobRequest, JobState, UnitPlan, final_state
+from app.transitions import bury_task, check_claim, end_job, end_task, read_job, requeue, set_unit, settle
+
+
+class JobStore:
+    """Jobs, their units, and who works on them. Safe to use from any thread and process."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    # --- the API's side ---------------------------------------------------------------------------
+
+    def submit(self, request: JobRequest, units: Sequence[UnitPlan]) -> Job:
+        """Record a job whose request was checked; its units are computed in the order given."""
+        job_id = uuid.uuid4().hex
+        with self._database.transaction() as db:
+            db.execute(
+                "INSERT INTO jobs (id, state, request, created_at) VALUES (?, 'queued', ?, ?)",
+                (job_id, json.dumps(request.to_dict()), time.time()),
+            )
+            db.executemany(
+                "INSERT INTO units (job, position, expert, split, total, split_sha256) VALUES (?,?,?,?,?,?)",
+                [(job_id, i, u.expert, u.split, u.total, u.split_sha256) for i, u in enumerate(units)],
+            )
+            tasks = [(job_id, "recompute", e, i, "queued") for i, e in enumerate(request.experts)]
+            db.executemany(
+                "INSERT INTO tasks (job, task, expert, position, state) VALUES (?,?,?,?,?)",
+                [*tasks, (job_id, "verify", "", len(tasks), "waiting")],
+            )
+            return read_job(db, job_id)
+
+    def get(self, job_id: str) -> Job:
+        """The job as it stands.
+
+        Raises:
+            NotFound: there is none with that id.
+        """
+        with self._database.snapshot() as db:
+            return read_job(db, job_id)
+
+    def jobs(self, *, states: Iterable[JobState] = (), limit: int = 100) -> list[Job]:
+        """The newest jobs first, of the given states, or of all."""
+        wanted = [str(state) for state in states]
+        where = f"WHERE state IN ({','.join('?' * len(wanted))})" if wanted else ""
+        with self._database.snapshot() as db:
+            rows = db.execute(f"SELECT id FROM jobs {where} ORDER BY seq DESC LIMIT ?", (*wanted, limit))
+            return [read_job(db, row["id"]) for row in rows.fetchall()]
+
+    def cancel(self, job_id: str) -> Job:
+        """Ask a job to stop. What no worker holds ends at once; the rest within a batch.
+
+        Raises:
+            Conflict: it has ended otherwise already.
+        """
+        with self._database.transaction() as db:
+            job = read_job(db, job_id)
+            if job.state.ended and job.state is not JobState.CANCELLED:
+                raise Conflict("job-ended", f"Job {job_id} has already {job.state}; there is nothing to cancel.")
+            if not job.state.ended:
+                db.execute("UPDATE jobs SET cancel_requested = 1, state = 'cancelling' WHERE id = ?", (job_id,))
+                db.execute("UPDATE tasks SET state = 'ended' WHERE job = ? AND state = 'queued'", (job_id,))
+                settle(db, job_id)
+            return read_job(db, job_id)
+
+    def delete(self, job_id: str) -> list[str]:
+        """Forget an ended job.
+
+        Returns:
+            The sha256 of its artifacts that no other job refers to: their files may go.
+
+        Raises:
+            Conflict: it has not ended.
+        """
+        with self._database.transaction() as db:
+            job = read_job(db, job_id)
+            if not job.state.ended:
+                raise Conflict(
+                    "job-not-ended",
+                    f"Job {job_id} is {job.state}. Cancel it first, or wait until it has ended.",
+                )
+            db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
+            digests = {unit.artifact.sha256 for unit in job.units if unit.artifact}
+            kept = "SELECT 1 FROM units WHERE artifact_sha256 = ?"
+            return sorted(d for d in digests if db.execute(kept, (d,)).fetchone() is None)
+
+    # --- the worker's side ------------------------------------------------------------------------
+
+    def claim(self, worker: str) -> Claim | None:
+        """Take the next task: the oldest job's first. None when there is nothing to do."""
+        with self._database.transaction() as db:
+            row = db.execute(
+                "UPDATE tasks SET state = 'claimed', worker = ?, token = token + 1 WHERE rowid = ("
+                "  SELECT tasks.rowid FROM tasks JOIN jobs ON jobs.id = tasks.job"
+                "  WHERE tasks.state = 'queued' ORDER BY jobs.seq, tasks.position LIMIT 1)"
+                " RETURNING job, task, expert, token",
+                (worker,),
+            ).fetchone()
+            if row is None:
+                return None
+            db.execute(
+                "UPDATE jobs SET state = 'running', started_at = coalesce(started_at, ?)"
+                " WHERE id = ? AND state = 'queued'",
+                (time.time(), row["job"]),
+            )
+            job = read_job(db, row["job"])
+            return Claim(job, row["task"], row["expert"], worker, row["token"])
+
+    def start_unit(self, claim: Claim, split: str) -> None:
+        """The unit's first batch is about to run."""
+        with self._database.transaction() as db:
+            check_claim(db, claim)
+            set_unit(db, claim, split, state="running", started_at=time.time(), done=0, rate=None)
+
+    def progress(self, claim: Claim, split: str, *, done: int, rate: float, notes: Sequence[str]) -> bool:
+        """Record how far a unit is, and learn whether to go on.
+
+        Returns:
+            False when the job is to be cancelled: the worker stops here and calls `cancelled`.
+        """
+        with self._database.transaction() as db:
+            check_claim(db, claim)
+            set_unit(db, claim, split, done=done, rate=rate, notes=json.dumps(list(notes)))
+            db.execute("UPDATE workers SET heartbeat_at = ? WHERE id = ?", (time.time(), claim.worker))
+            row = db.execute("SELECT cancel_requested FROM jobs WHERE id = ?", (claim.job.id,)).fetchone()
+            return not row["cancel_requested"]
+
+    def hold(self, claim: Claim) -> None:
+        """Make sure the claim is still this worker's, before it shows anything to the world."""
+        with self._database.snapshot() as db:
+            check_claim(db, claim)
+
+    def finish_unit(self, claim: Claim, split: str, artifact: Artifact, report: dict[str, Any]) -> None:
+        """The unit's file is written and its report passed."""
+        with self._database.transaction() as db:
+            check_claim(db, claim)
+            db.execute(
+                "UPDATE units SET state = 'succeeded', done = total, finished_at = ?, report = ?, artifact = ?,"
+                " artifact_sha256 = ? WHERE job = ? AND expert = ? AND split = ?",
+                (time.time(), json.dumps(report), json.dumps(asdict(artifact)), artifact.sha256,
+                 claim.job.id, claim.expert, split),
+            )  # fmt: skip
+
+    def fail_unit(
+        self, claim: Claim, split: str, error: dict[str, Any], report: dict[str, Any] | None = None
+    ) -> None:
+        """The unit cannot be done; the others stand."""
+        with self._database.transaction() as db:
+            check_claim(db, claim)
+            fields = {"error": json.dumps(error), "report": json.dumps(report) if report else None}
+            set_unit(db, claim, split, state="failed", finished_at=time.time(), **fields)
+
+    def end_task(self, claim: Claim) -> None:
+        """Every unit of the claim has ended, or the job is being cancelled, which ends the rest of them."""
+        with self._database.transaction() as db:
+            check_claim(db, claim)
+            end_task(db, claim)
+            settle(db, claim.job.id)
+
+    def finish_job(self, claim: Claim, verification: dict[str, Any]) -> None:
+        """Record the job's own checks and, from them and its units, its final state."""
+        with self._database.transaction() as db:
+            check_claim(db, claim)
+            end_task(db, claim)
+            job = read_job(db, claim.job.id)
+            verified = verification["verdict"] == "passed"
+            state = final_state(job.units, cancel_requested=job.cancel_requested, verified=verified)
+            db.execute("UPDATE jobs SET verification = ? WHERE id = ?", (json.dumps(verification), job.id))
+            end_job(db, job.id, state)
+
+    def hand_back(self, claim: Claim) -> None:
+        """Give the claim back undone, for another worker to take: this one is stopping."""
+        with self._database.transaction() as db:
+            check_claim(db, claim)
+            requeue(db, claim.job.id, claim.task, claim.expert)
+
+    # --- who lives --------------------------------------------------------------------------------
+
+    def add_worker(self, worker: str, *, pid: int, device: str, devices: int) -> None:
+        """A worker has started and holds its lock.
+
+        Args:
+            worker: unique name, never used again; the name of its lock file.
+            pid: its process, for people.
+            device: what it computes on.
+            devices: how many such devices the machine has, so that a supervisor can start as many workers.
+        """
+        now = time.time()
+        with self._database.transaction() as db:
+            db.execute("INSERT INTO workers VALUES (?,?,?,?,?,?)", (worker, pid, device, devices, now, now))
+
+    def workers(self) -> list[dict[str, Any]]:
+        """The recorded workers; whether they live, their locks tell."""
+        return [dict(row) for row in self._database.connection.execute("SELECT * FROM workers ORDER BY id")]
+
+    def bury(self, worker: str) -> list[str]:
+        """A worker is dead: its tasks may be claimed again, at once.
+
+        Its death counts on the units it was running; the fifth fails them, so that a unit that kills its
+        workers cannot do so for ever.
+
+        Returns:
+            Ids of the jobs it was working on.
+        """
+        with self._database.transaction() as db:
+            tasks = db.execute(
+                "SELECT job, task, expert, deaths FROM tasks WHERE worker = ? AND state = 'claimed'",
+                (worker,),
+            ).fetchall()
+            for task in tasks:
+                bury_task(db, task)
+            db.execute("DELETE FROM workers WHERE id = ?", (worker,))
+            return [task["job"] for task in tasks]

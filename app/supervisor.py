@@ -1,0 +1,123 @@
+"""Keeps worker processes alive beside the API."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from types import TracebackType
+from typing import Self
+
+from app.liveness import bury_the_dead
+from app.settings import Settings, as_environment
+from app.store import JobStore
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.05
+MAX_DELAY_S = 30.0
+STEADY_S = 10.0
+"""A worker that lived this long had started well: the next one is started without delay."""
+
+
+class _Slot:
+    """One worker that is to be alive, and how often it has just failed to be."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.process: subprocess.Popen[bytes] | None = None
+        self.started = 0.0
+        self.not_before = 0.0
+        self.quick_deaths = 0
+
+
+class Supervisor:
+    """Starts workers, restarts those that die, and ends them with itself.
+
+    Each worker leads its own process group, so that Ctrl-C in a terminal reaches the API alone, which then
+    ends them in order. Each holds the reading end of a pipe as its standard input: when this process dies,
+    however it does, the pipe closes and the worker ends too.
+    """
+
+    def __init__(self, settings: Settings, store: JobStore) -> None:
+        self._settings = settings
+        self._store = store
+        self._slots: list[_Slot] = []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.is_set():
+                for index in range(len(self._slots), self._wanted()):
+                    self._slots.append(_Slot(index))
+                for slot in self._slots:
+                    self._look_after(slot)
+                self._stop.wait(POLL_S)
+        finally:
+            self._end_all()
+
+    def _wanted(self) -> int:
+        if self._settings.workers != "auto":
+            return self._settings.workers
+        # Only a worker can count the devices: the first one says how many there are.
+        return max([1, *(w["devices"] for w in self._store.workers())]) if self._slots else 1
+
+    def _look_after(self, slot: _Slot) -> None:
+        now = time.monotonic()
+        if slot.process is not None:
+            status = slot.process.poll()
+            if status is None:
+                return
+            self._died(slot, status, now - slot.started)
+        if now >= slot.not_before:
+            command = [sys.executable, "-m", "worker", "--index", str(slot.index), "--supervised"]
+            environment = os.environ | as_environment(self._settings)
+            slot.process = subprocess.Popen(command, stdin=subprocess.PIPE, process_group=0, env=environment)
+            slot.started = now
+
+    def _died(self, slot: _Slot, status: int, lived_s: float) -> None:
+        assert slot.process is not None
+        how = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+        slot.quick_deaths = 0 if lived_s > STEADY_S else slot.quick_deaths + 1
+        # The first restart is at once; only a worker that cannot start at all is tried less and less often.
+        delay = min(MAX_DELAY_S, 0.5 * 2 ** (slot.quick_deaths - 2)) if slot.quick_deaths > 1 else 0.0
+        slot.not_before = time.monotonic() + delay
+        log.warning("worker %d (pid %d) died: %s; restarting in %.1f s", slot.index, slot.process.pid, how, delay)
+        _close(slot.process)
+        slot.process = None
+        bury_the_dead(self._store, self._settings.locks_dir)
+
+    def _end_all(self) -> None:
+        processes = [slot.process for slot in self._slots if slot.process is not None]
+        for process in processes:
+            process.terminate()
+        deadline = time.monotonic() + self._settings.stop_timeout_s
+        for process in processes:
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                log.warning("worker (pid %d) did not stop in time and is killed", process.pid)
+                process.kill()
+                process.wait()
+            _close(process)
+        bury_the_dead(self._store, self._settings.locks_dir)
+
+
+def _close(process: subprocess.Popen[bytes]) -> None:
+    if process.stdin is not None:
+        process.stdin.close()

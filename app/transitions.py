@@ -1,0 +1,157 @@
+"""How the job store moves from state to state: functions that run inside one write transaction."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from typing import Any
+
+from app.errors import JobError, NotFound
+from app.jobs import MAX_DEATHS, Artifact, Claim, Job, JobRequest, JobState, Unit, UnitState
+
+OPEN_UNIT = "state IN ('queued', 'running')"
+
+
+class ClaimLost(JobError):
+    """The task was taken from this worker, or its job is gone: what it computed must not be recorded."""
+
+    def __init__(self, claim: Claim) -> None:
+        super().__init__("claim-lost", f"Job {claim.job.id} is no longer this worker's ({claim.worker}).")
+
+
+def check_claim(db: sqlite3.Connection, claim: Claim) -> None:
+    """Raise `ClaimLost` unless the claim is still its worker's."""
+    row = db.execute(
+        "SELECT 1 FROM tasks WHERE job = ? AND task = ? AND expert = ? AND token = ? AND state = 'claimed'",
+        (claim.job.id, claim.task, claim.expert, claim.token),
+    ).fetchone()
+    if row is None:
+        raise ClaimLost(claim)
+
+
+def set_unit(db: sqlite3.Connection, claim: Claim, split: str, **fields: Any) -> None:
+    """Set columns of one unit of the claim."""
+    columns = ", ".join(f"{name} = ?" for name in fields)
+    db.execute(
+        f"UPDATE units SET {columns} WHERE job = ? AND expert = ? AND split = ?",
+        (*fields.values(), claim.job.id, claim.expert, split),
+    )
+
+
+def end_task(db: sqlite3.Connection, claim: Claim) -> None:
+    """The claimed task is over."""
+    db.execute(
+        "UPDATE tasks SET state = 'ended' WHERE job = ? AND task = ? AND expert = ?",
+        (claim.job.id, claim.task, claim.expert),
+    )
+
+
+def requeue(db: sqlite3.Connection, job: str, task: str, expert: str) -> None:
+    """Put a task back, its running unit from the start; or end it, if its job is being cancelled."""
+    db.execute(
+        "UPDATE units SET state = 'queued', done = 0, rate = NULL, started_at = NULL"
+        " WHERE job = ? AND expert = ? AND state = 'running'",
+        (job, expert),
+    )
+    cancelled = db.execute("SELECT cancel_requested FROM jobs WHERE id = ?", (job,)).fetchone()[0]
+    db.execute(
+        "UPDATE tasks SET state = ?, worker = NULL WHERE job = ? AND task = ? AND expert = ?",
+        ("ended" if cancelled else "queued", job, task, expert),
+    )
+    settle(db, job)
+
+
+def bury_task(db: sqlite3.Connection, task: sqlite3.Row) -> None:
+    """A worker died holding this task: count it, and put the task back or fail its unit."""
+    where = (task["job"], task["task"], task["expert"])
+    deaths = task["deaths"] + 1
+    if deaths >= MAX_DEATHS:
+        message = (
+            f"{deaths} workers died while they were computing this. The log of the service says how; the usual "
+            "cause is memory: try a smaller batch_size."
+        )
+        error = json.dumps({"code": "worker-died", "message": message, "details": {"deaths": deaths}})
+        if task["task"] == "verify":
+            verification = {"verdict": "failed", "checks": [], "error": json.loads(error)}
+            db.execute("UPDATE jobs SET verification = ? WHERE id = ?", (json.dumps(verification), task["job"]))
+            db.execute("UPDATE tasks SET state = 'ended' WHERE job = ? AND task = ? AND expert = ?", where)
+            end_job(db, task["job"], JobState.FAILED)
+            return
+        # Only what was running is to blame; if nothing was, loading the expert was, and all its units go.
+        fail = "UPDATE units SET state = 'failed', error = ?, finished_at = ? WHERE job = ? AND expert = ? AND "
+        values = (error, time.time(), task["job"], task["expert"])
+        if db.execute(fail + "state = 'running'", values).rowcount == 0:
+            db.execute(fail + OPEN_UNIT, values)
+        deaths = 0
+    db.execute("UPDATE tasks SET deaths = ? WHERE job = ? AND task = ? AND expert = ?", (deaths, *where))
+    open_units = f"SELECT 1 FROM units WHERE job = ? AND expert = ? AND {OPEN_UNIT}"
+    if task["task"] == "recompute" and db.execute(open_units, (task["job"], task["expert"])).fetchone() is None:
+        db.execute("UPDATE tasks SET state = 'ended' WHERE job = ? AND task = ? AND expert = ?", where)
+        settle(db, task["job"])
+    else:
+        requeue(db, *where)
+
+
+def settle(db: sqlite3.Connection, job: str) -> None:
+    """Move the job on once none of its recompute tasks is open: to its verification, or to its end."""
+    cancelled = db.execute("SELECT cancel_requested FROM jobs WHERE id = ?", (job,)).fetchone()[0]
+    if cancelled:
+        db.execute(
+            "UPDATE units SET state = 'cancelled', rate = NULL, finished_at = ? WHERE job = ? AND"
+            f" {OPEN_UNIT} AND expert NOT IN (SELECT expert FROM tasks WHERE job = ? AND state = 'claimed')",
+            (time.time(), job, job),
+        )
+    still_open = db.execute(
+        "SELECT state FROM tasks WHERE job = ? AND state IN ('queued', 'claimed') LIMIT 1", (job,)
+    ).fetchone()
+    if still_open:
+        return
+    if cancelled:
+        db.execute("UPDATE tasks SET state = 'ended' WHERE job = ?", (job,))
+        end_job(db, job, JobState.CANCELLED)
+    else:
+        db.execute("UPDATE tasks SET state = 'queued' WHERE job = ? AND state = 'waiting'", (job,))
+
+
+def end_job(db: sqlite3.Connection, job: str, state: JobState) -> None:
+    """Set a final state."""
+    db.execute("UPDATE jobs SET state = ?, finished_at = ? WHERE id = ?", (str(state), time.time(), job))
+
+
+def read_job(db: sqlite3.Connection, job_id: str) -> Job:
+    """The job as it stands; `NotFound` if there is none."""
+    row = db.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
+    if row is None:
+        raise NotFound("job-not-found", f"There is no job {job_id!r}. GET /jobs lists those that there are.")
+    units = db.execute("SELECT * FROM units WHERE job = ? ORDER BY position", (job_id,)).fetchall()
+    return Job(
+        id=row["id"],
+        state=JobState(row["state"]),
+        request=JobRequest.from_dict(json.loads(row["request"])),
+        units=tuple(read_unit(unit) for unit in units),
+        created_at=row["created_at"],
+        started_at=row["started_at"],
+        finished_at=row["finished_at"],
+        cancel_requested=bool(row["cancel_requested"]),
+        verification=json.loads(row["verification"]) if row["verification"] else None,
+    )
+
+
+def read_unit(row: sqlite3.Row) -> Unit:
+    """A unit from its row."""
+    return Unit(
+        expert=row["expert"],
+        split=row["split"],
+        state=UnitState(row["state"]),
+        total=row["total"],
+        split_sha256=row["split_sha256"],
+        done=row["done"],
+        rate=row["rate"],
+        error=json.loads(row["error"]) if row["error"] else None,
+        notes=tuple(json.loads(row["notes"])),
+        artifact=Artifact(**json.loads(row["artifact"])) if row["artifact"] else None,
+        report=json.loads(row["report"]) if row["report"] else None,
+        started_at=row["started_at"],
+        finished_at=row["finished_at"],
+    )

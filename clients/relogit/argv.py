@@ -1,0 +1,86 @@
+"""The command line of the old scripts, brought into the form that typer reads.
+
+Pure functions: the old options `--experts a b c` took several values after one option, which typer's
+options do not; and the old folders were paths below the working directory, where relogit's are below the
+server's own folders.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Literal
+
+import typer
+
+LIST_OPTIONS = ("--experts", "--splits")  # of `recompute`, which takes no arguments besides options
+
+
+def prepare(argv: Sequence[str]) -> list[str]:
+    """The arguments with common options behind the command, and lists as typer reads them."""
+    args = _common_options_last(argv)
+    return _repeat_lists(args) if args[:1] == ["recompute"] else args
+
+
+def own_folder(value: str | None, root: str) -> str | None:
+    """A folder as the server names it: below its own `root`, without that root and without a last slash.
+
+    `./outputs/logits_new/` is `logits_new` for the root `outputs`; the root itself is `.`. Anything else,
+    wrong or not, is left for the server to judge.
+    """
+    if value is None:
+        return None
+    plain = re.sub(r"^(\./+)+", "", value)
+    plain = plain.rstrip("/") or value
+    if plain == root:
+        return "."
+    return re.sub(rf"^{re.escape(root)}/+", "", plain)
+
+
+def batch_size_of(given: str | None) -> int | Literal["auto"] | None:
+    """The value of `--batch-size`; its range is for the server to judge.
+
+    Raises:
+        typer.BadParameter: it is neither a whole number nor `auto`.
+    """
+    if given is None:
+        return None
+    if given == "auto":
+        return "auto"
+    try:
+        return int(given)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{given!r} is neither a whole number nor auto.", param_hint="--batch-size"
+        ) from None
+
+
+def _common_options_last(argv: Sequence[str]) -> list[str]:
+    """`--json --server URL jobs` as `jobs --json --server URL`: every command has these two options."""
+    end = 0
+    while end < len(argv):
+        if argv[end] == "--json" or argv[end].startswith("--server="):
+            end += 1
+        elif argv[end] == "--server":
+            end += 2
+        else:
+            return [argv[end], *argv[:end], *argv[end + 1 :]]
+    return list(argv)
+
+
+def _repeat_lists(args: Sequence[str]) -> list[str]:
+    """`--experts a b` as `--experts a --experts b`: every value up to the next option belongs to the list."""
+    repeated: list[str] = []
+    taking: str | None = None
+    first = False
+    for arg in args:
+        if arg in LIST_OPTIONS:
+            taking, first = arg, True
+        elif arg.startswith("-"):
+            taking = None
+        elif taking and not first:
+            repeated.append(taking)
+        else:
+            first = False
+        repeated.append(arg)
+    return repeated

@@ -1,0 +1,293 @@
+"""The command line: `relogit COMMAND`, one function for each command."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import httpx
+import typer
+
+from relogit import render, render_checks
+from relogit.argv import batch_size_of, own_folder, prepare
+from relogit.client import DEFAULT_SERVER, SERVER_VARIABLE, JobRequest
+from relogit.job import Job
+from relogit.session import ExitCode, Session, session
+
+app = typer.Typer(
+    name="relogit",
+    help="Recompute the logits of trained experts, and verify every number.",
+    # "\b" keeps the lines of a paragraph apart.
+    epilog="\b\nEvery command takes --json and --server, before or behind its name.\n\n"
+    "\b\nExit codes:\n" + "\n".join(f"  {code.value:<4} {code.meaning}" for code in ExitCode),
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+ServerOption = Annotated[
+    str | None,
+    typer.Option("--server", help=f"URL of the server [env: {SERVER_VARIABLE}; default: {DEFAULT_SERVER}]"),
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print JSON only on standard output; errors as problem JSON on standard error")
+]
+DatasetOption = Annotated[str | None, typer.Option("--dataset", help="Data set, as declared on the server")]
+PrefixOption = Annotated[
+    str | None, typer.Option("--checkpoint-prefix", "--prefix", help="What stands before the expert in its file name")
+]
+ExpertsDirOption = Annotated[
+    str | None, typer.Option("--experts-dir", help="Folder below the server's checkpoints; 'checkpoints/' is dropped")
+]
+SplitsDirOption = Annotated[
+    str | None, typer.Option("--splits-dir", help="Folder below the server's data; 'data/' is dropped")
+]
+JobArgument = Annotated[
+    str | None, typer.Argument(metavar="[ID]", help="A job's id or how it begins [default: the newest job]")
+]
+
+
+class Calibration(StrEnum):
+    """What is done with a checkpoint's stored temperature."""
+
+    NONE = "none"
+    CHECKPOINT = "checkpoint"
+
+
+# typer reads a command's options from the parameters of its function; hence there are so many.
+@app.command()
+def recompute(
+    ctx: typer.Context,
+    experts: Annotated[
+        list[str] | None, typer.Option("--experts", metavar="E...", help="Experts [default: all under the prefix]")
+    ] = None,
+    checkpoint_prefix: PrefixOption = None,
+    splits: Annotated[
+        list[str] | None, typer.Option("--splits", metavar="S...", help="Splits [default: val test tunev]")
+    ] = None,
+    batch_size: Annotated[str | None, typer.Option("--batch-size", help="Images in a batch, or auto")] = None,
+    output_dir: Annotated[
+        str | None, typer.Option("--output-dir", help="Folder below the server's outputs; 'outputs/' is dropped")
+    ] = None,
+    experts_dir: ExpertsDirOption = None,
+    splits_dir: SplitsDirOption = None,
+    dataset: DatasetOption = None,
+    calibration: Annotated[
+        Calibration | None, typer.Option("--calibration", help="checkpoint: divide by the stored temperature")
+    ] = None,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Return as soon as the job is queued")] = False,
+    server: ServerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Recompute logits, watch the job and show its verified results.
+
+    What is left out is the server's default. Lists are written as in `--experts A B C`.
+    """
+    request = JobRequest(
+        dataset=dataset,
+        experts=experts or None,
+        checkpoint_prefix=checkpoint_prefix,
+        splits=splits or None,
+        batch_size=batch_size_of(batch_size),
+        output_dir=own_folder(output_dir, "outputs"),
+        experts_dir=own_folder(experts_dir, "checkpoints"),
+        splits_dir=own_folder(splits_dir, "data"),
+        calibration=calibration.value if calibration else None,
+    )
+    with session(ctx.obj, server, as_json) as run:
+        health = run.client.ready()
+        job = run.client.submit(**request)
+        run.warn_unless_ready(health)
+        if no_wait:
+            run.show(job.data, lambda: [f"Job {job.id} is queued. To watch it: {run.command('wait', job.id)}"])
+            return
+        _to_the_end(run, job)
+
+
+@app.command()
+def jobs(
+    ctx: typer.Context,
+    state: Annotated[str | None, typer.Option("--state", help="Only jobs in this state")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many")] = 20,
+    server: ServerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List jobs, newest first."""
+    with session(ctx.obj, server, as_json) as run:
+        listed = [job.data for job in run.client.jobs(state=state, limit=limit)]
+        run.show({"jobs": listed}, lambda: [render.jobs(listed) if listed else "No jobs."])
+
+
+@app.command()
+def status(
+    ctx: typer.Context, job_id: JobArgument = None, server: ServerOption = None, as_json: JsonOption = False
+) -> None:
+    """Show one job as it is now. Exits with 0 however the job stands."""
+    with session(ctx.obj, server, as_json) as run:
+        job = run.find(job_id).data
+        run.show(
+            job, lambda: [*render.job_lines(job), render.units(job), *render.failure_lines(job), render.verdict(job)]
+        )
+
+
+@app.command()
+def wait(
+    ctx: typer.Context, job_id: JobArgument = None, server: ServerOption = None, as_json: JsonOption = False
+) -> None:
+    """Watch a job until it ends and show its results."""
+    with session(ctx.obj, server, as_json) as run:
+        _to_the_end(run, run.find(job_id))
+
+
+@app.command()
+def cancel(
+    ctx: typer.Context, job_id: JobArgument = None, server: ServerOption = None, as_json: JsonOption = False
+) -> None:
+    """Ask the server to stop a job."""
+    with session(ctx.obj, server, as_json) as run:
+        job = run.find(job_id).cancel()
+        run.show(job.data, lambda: [f"Job {job.id} is {job.state}."])
+
+
+@app.command()
+def delete(
+    ctx: typer.Context,
+    job_id: Annotated[str, typer.Argument(metavar="ID", help="A job's id or how it begins")],
+    server: ServerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete an ended job from the server."""
+    with session(ctx.obj, server, as_json) as run:
+        job = run.find(job_id)
+        job.delete()
+        run.show({"id": job.id, "deleted": True}, lambda: [f"Job {job.id} is deleted."])
+
+
+@app.command()
+def verify(
+    ctx: typer.Context, job_id: JobArgument = None, server: ServerOption = None, as_json: JsonOption = False
+) -> None:
+    """Show what was checked in a job's results, and with what outcome."""
+    with session(ctx.obj, server, as_json) as run:
+        job = run.find(job_id)
+        found = job.verification()
+        run.show(
+            found,
+            lambda: [
+                *render.failure_lines(job.data),
+                *render_checks.check_lines(found),
+                render_checks.results(found),
+                *render_checks.reason_lines(found),
+                render_checks.verification_verdict(found),
+            ],
+        )
+        if found["verdict"] != "passed":
+            raise typer.Exit(ExitCode.FAILED)
+
+
+@app.command()
+def download(
+    ctx: typer.Context,
+    job_id: JobArgument = None,
+    to: Annotated[Path, typer.Option("--to", help="Folder to put the files in")] = Path(),
+    server: ServerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fetch a job's files, each held against its sha256; those already there are not fetched again.
+
+    Exits with 1 if the job has not succeeded, though what it has is fetched.
+    """
+    with session(ctx.obj, server, as_json) as run:
+        job = run.find(job_id)
+        try:
+            saved = job.download(to)
+        except OSError as error:
+            run.err.print(f"Cannot write below {to}: {error}. Name another folder with --to.", style="red")
+            raise typer.Exit(ExitCode.FAILED) from None
+        files = [{**item._asdict(), "path": str(item.path)} for item in saved]
+        run.show({"job": job.id, "state": job.state, "files": files}, lambda: render.saved(saved))
+        if job.state != "succeeded":
+            run.err.print(f"Job {job.id} is {job.state}, not succeeded: do not take these files for its results.")
+            raise typer.Exit(ExitCode.FAILED)
+
+
+@app.command()
+def experts(
+    ctx: typer.Context,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One expert, in full")] = None,
+    dataset: DatasetOption = None,
+    prefix: PrefixOption = None,
+    experts_dir: ExpertsDirOption = None,
+    server: ServerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the checkpoints under a prefix, or show one of them with its passport."""
+    folder = own_folder(experts_dir, "checkpoints")
+    with session(ctx.obj, server, as_json) as run:
+        if name is not None:
+            one = run.client.expert(name, dataset=dataset, prefix=prefix, experts_dir=folder)
+            run.show(one, lambda: render.passport(one))
+            return
+        found = run.client.experts(dataset=dataset, prefix=prefix, experts_dir=folder)
+        run.show(found, lambda: render.experts(found))
+
+
+@app.command()
+def splits(
+    ctx: typer.Context,
+    dataset: DatasetOption = None,
+    splits_dir: SplitsDirOption = None,
+    server: ServerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the index files of a data set."""
+    with session(ctx.obj, server, as_json) as run:
+        found = run.client.splits(dataset=dataset, splits_dir=own_folder(splits_dir, "data"))
+        run.show(found, lambda: render.splits(found))
+
+
+def _to_the_end(run: Session, job: Job) -> None:
+    run.follow(job)
+    found = job.verification()
+    run.show(
+        job.data,
+        lambda: [
+            *render.failure_lines(job.data),
+            *render_checks.failed_check_lines(found),
+            render_checks.results(found),
+            *render_checks.reason_lines(found),
+            render.verdict(job.data),
+        ],
+    )
+    if job.state != "succeeded":
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"relogit {version('relogit')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit")
+    ] = False,
+) -> None: ...
+
+
+def main(argv: Sequence[str] | None = None, *, transport: httpx.BaseTransport | None = None) -> NoReturn:
+    """Run a command and exit with its `ExitCode`.
+
+    Args:
+        argv: the words behind `relogit`; the process's own by default.
+        transport: what carries the requests instead of the network, for tests.
+    """
+    app(prepare(sys.argv[1:] if argv is None else argv), prog_name="relogit", obj=transport)
+    sys.exit(ExitCode.OK)

@@ -1,0 +1,143 @@
+"""The relogit server, from Python."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Literal, Self, TypedDict, Unpack
+
+import httpx
+
+from relogit.errors import Missing
+from relogit.job import Job
+from relogit.wire import Wire, segment
+
+DEFAULT_SERVER = "http://127.0.0.1:8000"
+SERVER_VARIABLE = "RELOGIT_SERVER"
+
+
+class JobRequest(TypedDict, total=False):
+    """What a job may ask for; what is left out, or None, is the server's default.
+
+    Attributes:
+        dataset: a name out of the server's `datasets.toml`.
+        experts: names without prefix; all that exist under the prefix by default.
+        checkpoint_prefix: what stands before the expert in the file name, such as `best_`; may be empty.
+        splits: names of index files, without `_indices.json`.
+        batch_size: an upper bound in images, or "auto".
+        output_dir: folder below the server's outputs.
+        splits_dir: folder below the server's data.
+        experts_dir: folder below the server's checkpoints.
+        calibration: "none" for raw logits, "checkpoint" to divide by the stored temperature.
+    """
+
+    dataset: str | None
+    experts: Sequence[str] | None
+    checkpoint_prefix: str | None
+    splits: Sequence[str] | None
+    batch_size: int | Literal["auto"] | None
+    output_dir: str | None
+    splits_dir: str | None
+    experts_dir: str | None
+    calibration: Literal["none", "checkpoint"] | None
+
+
+class Client:
+    """A relogit server. Use it as a context manager, or `close()` it.
+
+        with relogit.Client() as client:
+            job = client.submit(experts=["ce_baseline"], splits=["val"]).wait()
+            arrays = job.logits("ce_baseline", "val")
+
+    Args:
+        server: http:// or https:// URL; by default `$RELOGIT_SERVER`, else http://127.0.0.1:8000.
+        transport: what carries the requests instead of the network, for tests.
+        timeout: seconds to wait for an answer.
+
+    Raises:
+        InvalidServer: `server` is no such URL.
+
+    Every method may raise `ServerUnreachable` or `Problem`; the tree of errors stands in `relogit.errors`.
+    """
+
+    def __init__(
+        self,
+        server: str | None = None,
+        *,
+        transport: httpx.BaseTransport | None = None,
+        timeout: float = 30.0,
+    ) -> None:
+        self.server = server or os.environ.get(SERVER_VARIABLE) or DEFAULT_SERVER
+        self._wire = Wire(self.server, transport=transport, timeout_s=timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections; the client and its jobs are of no use after that."""
+        self._wire.close()
+
+    def submit(self, **request: Unpack[JobRequest]) -> Job:
+        """Queue a job; see `JobRequest` for what it may ask for.
+
+        Raises:
+            Problem: the server refused it; `errors` names every wrong item and what is available.
+        """
+        body = {name: value for name, value in request.items() if value is not None}
+        return Job(self._wire, self._wire.post("/jobs", body))
+
+    def jobs(self, *, state: str | None = None, limit: int | None = None) -> list[Job]:
+        """The server's jobs, newest first."""
+        listed = self._wire.get_list("/jobs", "jobs", params={"state": state, "limit": limit})
+        return [Job(self._wire, data) for data in listed]
+
+    def job(self, job_id: str) -> Job:
+        """The job of that id; a `Problem` with status 404 if there is none."""
+        return Job(self._wire, self._wire.get(f"/jobs/{segment(job_id)}"))
+
+    def latest(self) -> Job:
+        """The newest job.
+
+        Raises:
+            Missing: the server has no jobs.
+        """
+        newest = self.jobs(limit=1)
+        if not newest:
+            raise Missing("The server has no jobs yet; `relogit recompute` starts one.")
+        return newest[0]
+
+    def experts(
+        self, *, dataset: str | None = None, prefix: str | None = None, experts_dir: str | None = None
+    ) -> dict[str, Any]:
+        """Under `experts`: the checkpoints under a prefix, each with its passport or its problem."""
+        return self._wire.get("/experts", params={"dataset": dataset, "prefix": prefix, "experts_dir": experts_dir})
+
+    def expert(
+        self,
+        name: str,
+        *,
+        dataset: str | None = None,
+        prefix: str | None = None,
+        experts_dir: str | None = None,
+    ) -> dict[str, Any]:
+        """One checkpoint with its passport or its problem; `name` is without the prefix."""
+        params = {"dataset": dataset, "prefix": prefix, "experts_dir": experts_dir}
+        return self._wire.get(f"/experts/{segment(name)}", params=params)
+
+    def splits(self, *, dataset: str | None = None, splits_dir: str | None = None) -> dict[str, Any]:
+        """Under `splits`: the index files, each with its base, size and class counts."""
+        return self._wire.get("/splits", params={"dataset": dataset, "splits_dir": splits_dir})
+
+    def datasets(self) -> list[dict[str, Any]]:
+        """The data sets that the server declares."""
+        return self._wire.get_list("/datasets", "datasets")
+
+    def ready(self) -> dict[str, Any]:
+        """Whether jobs can be done now: `ready`, and under `checks` why not."""
+        return self._wire.probe("/readyz")

@@ -1,0 +1,88 @@
+"""Artifacts from the server: nothing counts before its sha256 is right."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, NamedTuple
+
+from relogit.errors import IntegrityError
+from relogit.wire import Wire, segment
+
+
+class Saved(NamedTuple):
+    """One artifact in a local folder; `fetched` is False where the right file was there already."""
+
+    path: Path
+    sha256: str
+    bytes: int
+    fetched: bool
+
+
+def fetch(wire: Wire, job_id: str, artifact: dict[str, Any], out: IO[bytes]) -> None:
+    """Write the body of one artifact to `out` and hold it against the digest of the listing.
+
+    Raises:
+        IntegrityError: the bytes that came have another sha256; the caller must drop them.
+    """
+    digest = hashlib.sha256()
+    path = f"/jobs/{segment(job_id)}/artifacts/{segment(artifact['expert'])}/{segment(artifact['split'])}"
+    with wire.stream(path) as chunks:
+        for chunk in chunks:
+            digest.update(chunk)
+            out.write(chunk)
+    if digest.hexdigest() != artifact["sha256"]:
+        raise IntegrityError(
+            f"{artifact['path']} came damaged: its sha256 is {digest.hexdigest()}, "
+            f"the server announced {artifact['sha256']}. Nothing of it was kept; try again."
+        )
+
+
+def save(wire: Wire, job_id: str, artifact: dict[str, Any], folder: Path) -> Saved:
+    """Put one artifact and its manifest below `folder`, in the layout of the server's outputs.
+
+    Both files appear whole or not at all. A file that is there with the right sha256 is left as it is.
+
+    Raises:
+        IntegrityError: a damaged download, or a path that would leave `folder`.
+    """
+    target = folder.joinpath(*_parts(artifact["path"]))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fetched = not (target.is_file() and _sha256(target) == artifact["sha256"])
+    if fetched:
+        with _replacing(target) as out:
+            fetch(wire, job_id, artifact, out)
+    with _replacing(target.with_suffix(".json")) as out:
+        out.write(json.dumps(artifact["manifest"], indent=2).encode() + b"\n")
+    return Saved(target, artifact["sha256"], artifact["bytes"], fetched)
+
+
+def _parts(path: str) -> tuple[str, ...]:
+    """The parts of a relative path that stays below its folder, with no way out of it on any system."""
+    pure = PurePosixPath(path)
+    if pure.is_absolute() or not pure.parts or any(part == ".." or set(part) & set("\\:\0") for part in pure.parts):
+        raise IntegrityError(
+            f"The server names the file {path!r}, which is no plain path below the folder; nothing was written."
+        )
+    return pure.parts
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def _replacing(target: Path) -> Iterator[IO[bytes]]:
+    # Not tempfile: its files are readable by their owner only, and stay so after the rename.
+    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    try:
+        with part.open("xb") as out:
+            yield out
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)

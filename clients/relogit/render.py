@@ -1,0 +1,245 @@
+"""What a reader sees: tables and sentences out of the server's JSON. Nothing is asked or decided here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from relogit.download import Saved
+
+Record = dict[str, Any]
+
+FOLDED = frozenset({"expert", "file", "output", "data set"})  # the columns that a narrow window folds
+ID_SHOWN = 12
+NONE = "-"  # a figure that is not there
+COLOURS = {
+    "passed": "green",
+    "succeeded": "green",
+    "ready": "green",
+    "failed": "red",
+    "bad": "red",
+    "cancelled": "yellow",
+    "cancelling": "yellow",
+    "skipped": "yellow",
+    "running": "cyan",
+}
+
+
+def word(state: str) -> Text:
+    """A state or a verdict in its colour."""
+    return Text(state, style=COLOURS.get(state, ""))
+
+
+def percent(share: float | None) -> str:
+    """0.7016 as `70.16 %`."""
+    return NONE if share is None else f"{share * 100:.2f} %"
+
+
+def count(number: int | None) -> str:
+    """10847 as `10,847`."""
+    return NONE if number is None else f"{number:,}"
+
+
+def rate(samples_s: float | None) -> str:
+    """Samples a second."""
+    return "" if samples_s is None else f"{samples_s:,.0f}/s"
+
+
+def duration(seconds: float | None) -> str:
+    """125 as `2:05`."""
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def table(left: Sequence[str], right: Sequence[str] = (), last: Sequence[str] = ()) -> Table:
+    """An empty table; `left` and `last` hold words, `right` holds numbers between them."""
+    made = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0, header_style="bold")
+    for name in (*left, *right, *last):
+        made.add_column(
+            name, justify="right" if name in right else "left", overflow="fold", no_wrap=name not in FOLDED
+        )
+    return made
+
+
+def jobs(listed: Iterable[Record]) -> Table:
+    """One line for each job. The ids are cut to what every command takes for them."""
+    made = table(["job", "state", "verdict", "created (UTC)", "data set", "output"], ["done"])
+    for job in listed:
+        units, request = job["units"], job["request"]
+        made.add_row(
+            job["id"][:ID_SHOWN],
+            word(job["state"]),
+            word(job["verdict"] or NONE),
+            job["created_at"][:19].replace("T", " "),
+            request["dataset"],
+            request["output_dir"],
+            f"{sum(unit['state'] == 'succeeded' for unit in units)}/{len(units)}",
+        )
+    return made
+
+
+def job_lines(job: Record) -> list[Text]:
+    """What the job is and was asked to do."""
+    request = job["request"]
+    lines = [Text.assemble(f"Job {job['id']}: ", word(job["state"]))]
+    for name in ("created_at", "started_at", "finished_at"):
+        if job[name]:
+            lines.append(Text(f"  {name.removesuffix('_at'):<9}{job[name]}"))
+    asked = ", ".join(
+        f"{name} {json.dumps(value) if value == '' else value}"
+        for name, value in request.items()
+        if name not in ("experts", "splits") and value is not None
+    )
+    return [*lines, Text(f"  asked    {asked}")]
+
+
+def units(job: Record) -> Table:
+    """How far each (expert, split) of a job is."""
+    made = table(["expert", "split", "state"], ["done", "rate", "left", "accuracy"])
+    for unit in job["units"]:
+        made.add_row(
+            unit["expert"],
+            unit["split"],
+            word(unit["state"]),
+            f"{unit['done']:,}/{unit['total']:,}",
+            rate(unit["rate"]),
+            duration(unit["remaining_s"]),
+            percent(unit["accuracy"]),
+        )
+    return made
+
+
+def problem_lines(error: Record, *, where: str = "") -> list[Text]:
+    """An error of a unit, an expert or a split: its message, and what is available."""
+    message: str = error["message"]
+    available = (error.get("details") or {}).get("available")
+    return [Text.assemble((where, "bold red"), message), *available_lines(message, available)]
+
+
+def available_lines(said: str, names: Sequence[str] | None) -> list[Text]:
+    """The names that would have been right, unless the sentence before has said them all."""
+    if not names or all(name in said for name in names):
+        return []
+    return [Text(f"    available: {', '.join(names)}")]
+
+
+def failure_lines(job: Record) -> list[Text]:
+    """Why the job, and each of its units that failed, did so; then what the others have to say."""
+    lines: list[Text] = []
+    if job["error"]:
+        lines += problem_lines(job["error"], where="Job failed: ")
+    for unit in job["units"]:
+        if unit["error"]:
+            lines += problem_lines(unit["error"], where=f"{unit['expert']} / {unit['split']} failed: ")
+    for unit in job["units"]:
+        lines += [Text(f"{unit['expert']} / {unit['split']}: {note}", style="yellow") for note in unit["notes"]]
+    return lines
+
+
+def plain(value: Any) -> str:
+    """A JSON value as a reader would write it."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def verdict(job: Record) -> Text:
+    """How the job ended, in one sentence, and where its files are."""
+    units = job["units"]
+    good = sum(unit["state"] == "succeeded" for unit in units)
+    files = f"{job['request']['output_dir']}/<expert>/<split>_logits.npz in the server's outputs folder"
+    if job["state"] == "succeeded":
+        return Text(
+            f"Job {job['id']} succeeded: {good} of {good} results are verified. They are {files}.", style="green"
+        )
+    kept = f" The {good} good results are kept: {files}." if good else ""
+    if job["state"] == "cancelled":
+        return Text(f"Job {job['id']} was cancelled with {good} of {len(units)} results done.{kept}", style="yellow")
+    if job["state"] == "failed" and good == len(units):
+        return Text(
+            f"Job {job['id']} failed its verification; do not use its files. `relogit verify {job['id']}` says why.",
+            style="red",
+        )
+    if job["state"] == "failed":
+        return Text(f"Job {job['id']} failed: {good} of {len(units)} results are good.{kept}", style="red")
+    return Text(f"Job {job['id']} is {job['state']}: {good} of {len(units)} results are done.")
+
+
+def passport(expert: Record) -> list[Text]:
+    """One checkpoint in full: the file, the network recognised in it, and every assumption."""
+    lines = [Text.assemble((f"{expert['name']}: ", "bold"), word(expert["state"]))]
+    facts: Record = expert["passport"] or {"file": expert["file"]}
+    for name, value in facts.items():
+        if isinstance(value, list):
+            lines += [Text(f"  {name:<13}{plain(item)}") for item in value]
+        elif value is not None:
+            lines.append(Text(f"  {name:<13}{count(value) if isinstance(value, int) else value}"))
+    return lines + (problem_lines(expert["problem"], where="  ") if expert["problem"] else [])
+
+
+def experts(listing: Record) -> list[RenderableType]:
+    """One line for each checkpoint, then what is wrong with those that do not fit."""
+    if not listing["experts"]:
+        where = f"checkpoints folder {listing['experts_dir']!r}"
+        return [f"No checkpoint begins with {listing['prefix']!r} in the server's {where}."]
+    made = table(["expert", "state", "architecture"], ["classes", "parameters", "temperature"], ["file"])
+    for expert in listing["experts"]:
+        card = expert["passport"] or {}
+        temperature = card.get("temperature")
+        made.add_row(
+            expert["name"],
+            word(expert["state"]),
+            str(card.get("architecture", NONE)),
+            count(card.get("classes")),
+            count(card.get("parameters")),
+            NONE if temperature is None else f"{temperature:.4g}",
+            str(expert["file"]),
+        )
+    return [made, *_problems(listing["experts"])]
+
+
+def splits(listing: Record) -> list[RenderableType]:
+    """One line for each index file, with its largest and smallest class; then what is wrong with any."""
+    if not listing["splits"]:
+        return [f"No index files (NAME_indices.json) in the server's data folder {listing['splits_dir']!r}."]
+    made = table(["split", "base", "state"], ["size", "classes", "largest class", "smallest class"])
+    for split in listing["splits"]:
+        counts = split["class_counts"] or []
+        made.add_row(
+            split["name"],
+            split["base"],
+            word(split["state"]),
+            count(split["size"]),
+            count(split["classes"]),
+            count(max(counts, default=None)),
+            count(min(counts, default=None)),
+        )
+    return [made, *_problems(listing["splits"])]
+
+
+def _problems(listed: Sequence[Record]) -> list[Text]:
+    lines = [
+        line
+        for item in listed
+        if item["problem"]
+        for line in problem_lines(item["problem"], where=f"{item['name']}: ")
+    ]
+    if any(item["state"] == "unread" for item in listed):
+        lines.append(Text("unread: no worker has read the file yet; look again when one is alive.", style="yellow"))
+    return lines
+
+
+def saved(files: Sequence[Saved]) -> list[Text]:
+    """Where each file of a download is, and how many had to be fetched."""
+    if not files:
+        return [Text("The job has no files.")]
+    lines = [Text(f"{file.path}  {file.sha256[:12]}  {'fetched' if file.fetched else 'was there'}") for file in files]
+    fetched = sum(file.fetched for file in files)
+    return [*lines, Text(f"{len(files)} files, each with the right sha256; {fetched} fetched.", style="green")]

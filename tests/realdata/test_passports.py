@@ -1,0 +1,53 @@
+"""Passports of real checkpoints that nobody made for relogit."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from worker.experts import Passport, load_expert
+
+REALDATA = Path(os.environ.get("RELOGIT_REALDATA", Path(__file__).parents[3] / "shared" / "realdata"))
+CHECKPOINTS = REALDATA / "checkpoints"
+pytestmark = pytest.mark.skipif(not CHECKPOINTS.is_dir(), reason=f"no real checkpoints in {CHECKPOINTS}")
+
+
+def passport(name: str) -> Passport:
+    return load_expert(CHECKPOINTS / name).passport
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "cifar100/cifar100_resnet32.pth",
+        "cifar100_lt/expert_head_best.pt",
+        "cifar100_lt/expert_tail_best.pt",
+        "cifar100_lt/expert_balanced_best.pt",
+    ],
+)
+def test_the_cifar100_experts_are_resnet32(name: str) -> None:
+    """Four ResNet-32 for 100 classes, projections called downsample, nothing assumed, ignored or noted."""
+    found = passport(name)
+    assert (found.architecture, found.widths, found.shortcut) == ("cifar_resnet32", (16, 32, 64), "projection")
+    assert (found.classes, found.parameters, found.temperature) == (100, 472_756, None)
+    assert (found.format, found.dtype) == ("pytorch-zip", "float32")
+    assert found.renamed == ("downsample.* -> shortcut.*",)
+    assert not found.assumed
+    assert found.ignored == found.notes == ()
+
+
+def test_the_cifar10_file_is_a_resnet20_with_option_a() -> None:
+    """The old .th file: ResNet-20 without shortcut tensors or batch counters, its published sha256 in its name."""
+    found = passport("cifar10/resnet20-12fca82f.th")
+    assert (found.architecture, found.widths, found.shortcut) == ("cifar_resnet20", (16, 32, 64), "option_a")
+    assert (found.classes, found.parameters, found.temperature) == (10, 269_722, None)
+    assert found.format == "pytorch-legacy"
+    assert found.sha256.startswith("12fca82f")
+    assert found.renamed == ("module.* -> *", "linear.* -> fc.*")
+    assert found.ignored == ("best_prec1",)
+    assert [(a.value, a.basis, a.override) for a in found.assumed] == [("symmetric", "assumed", "option_a_padding")]
+    assert len(found.notes) == 2
+    assert found.notes[0].startswith("19 num_batches_tracked")
+    assert "12fca82f" in found.notes[1]

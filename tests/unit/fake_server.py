@@ -1,0 +1,147 @@
+"""A relogit server made of a function: it answers as the real one does, from a script of job states."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import numpy as np
+
+JOB_ID = "job-0001-abcd"
+LOGITS = np.array([[2.0, 1.0], [0.5, 3.0], [1.0, 0.0]], dtype=np.float32)
+TARGETS = np.array([0, 1, 1], dtype=np.int64)
+
+
+def npz() -> bytes:
+    """An artifact's bytes: three rows, two classes."""
+    body = io.BytesIO()
+    np.savez(body, logits=LOGITS, targets=TARGETS, predictions=LOGITS.argmax(1))
+    return body.getvalue()
+
+
+def unit(split: str = "val", state: str = "succeeded", **fields: Any) -> dict[str, Any]:
+    """A unit of the expert `ce`, done unless told otherwise."""
+    done = 3 if state == "succeeded" else 0
+    figures = {"accuracy": 2 / 3 if state == "succeeded" else None, "rate": None, "remaining_s": None}
+    base = {"expert": "ce", "split": split, "state": state, "done": done, "total": 3, "error": None, "notes": []}
+    return {**base, **figures, **fields}
+
+
+def job(state: str = "succeeded", *, units: list[dict[str, Any]] | None = None, **fields: Any) -> dict[str, Any]:
+    """A job with one unit, in the given state."""
+    unit_state = {"succeeded": "succeeded", "queued": "queued", "running": "running"}.get(state, "failed")
+    return {
+        "id": JOB_ID,
+        "kind": "recompute",
+        "state": state,
+        "created_at": "2026-01-02T03:04:05.000Z",
+        "started_at": None,
+        "finished_at": None,
+        "request": {"dataset": "digits_lt", "output_dir": "logits_fixed", "checkpoint_prefix": "best_"},
+        "units": [unit(state=unit_state)] if units is None else units,
+        "error": None,
+        "verdict": "passed" if state == "succeeded" else None,
+        "links": {},
+        **fields,
+    }
+
+
+def check(verdict: str = "passed", level: str = "error", **fields: Any) -> dict[str, Any]:
+    """A check of logits."""
+    base = {"id": "finite", "level": level, "verdict": verdict, "measured": 0, "expected": 0}
+    return {**base, "message": "NaN or Inf among the logits.", "evidence": [], **fields}
+
+
+def verification(verdict: str = "passed", checks: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+    """The verification of a job with one result."""
+    metrics = {
+        "samples": 3,
+        "classes": 2,
+        "accuracy": 2 / 3,
+        "balanced_accuracy": 0.75,
+        "reweighted_accuracy": None,
+        "head_accuracy": 1.0,
+        "tail_accuracy": 0.5,
+        "reasons": {"reweighted_accuracy": "there are no class weights"},
+    }
+    result: dict[str, Any] = {"expert": "ce", "split": "val", "verdict": verdict, "metrics": metrics, "error": None}
+    result["checks"] = [check()] if checks is None else checks
+    return {"job": JOB_ID, "verdict": verdict, "checks": [], "results": [result]}
+
+
+def problem(status: int, code: str, detail: str, errors: list[dict[str, Any]] | None = None) -> httpx.Response:
+    """An error as the server sends it."""
+    body = {"type": "about:blank", "title": "Bad", "status": status, "detail": detail, "code": code}
+    content = json.dumps({**body, "instance": "/jobs", "errors": errors or []}).encode()
+    return httpx.Response(status, content=content, headers={"Content-Type": "application/problem+json"})
+
+
+class FakeServer:
+    """One job that moves to its next state with each look, and overrides for anything else.
+
+    Attributes:
+        answers: responses by "METHOD /path", in place of what the server would say.
+        requests: what was asked, in order.
+    """
+
+    def __init__(self, *states: dict[str, Any]) -> None:
+        self.states = list(states) or [job()]
+        self.verification = verification()
+        self.body = npz()
+        self.path = "logits_fixed/ce/val_logits.npz"
+        self.answers: dict[str, httpx.Response | Callable[[], httpx.Response]] = {}
+        self.requests: list[httpx.Request] = []
+
+    @property
+    def transport(self) -> httpx.MockTransport:
+        """What connects a client to this server."""
+        return httpx.MockTransport(self._answer)
+
+    @property
+    def asked(self) -> list[str]:
+        """The requests as "METHOD /path"."""
+        return [f"{request.method} {request.url.path}" for request in self.requests]
+
+    @property
+    def submitted(self) -> Any:
+        """The body of the last request that had one."""
+        return json.loads([request.content for request in self.requests if request.content][-1])
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        asked = f"{request.method} {request.url.path}"
+        if asked in self.answers:
+            answer = self.answers[asked]
+            return answer if isinstance(answer, httpx.Response) else answer()
+        here = f"/jobs/{JOB_ID}"
+        if asked == f"GET {here}":
+            return httpx.Response(200, json=self._next())
+        artifact = {
+            "expert": "ce",
+            "split": "val",
+            "path": self.path,
+            "bytes": len(npz()),
+            "manifest": {"dtype": "f4"},
+        }
+        known: dict[str, Callable[[], httpx.Response]] = {
+            "POST /jobs": lambda: httpx.Response(202, json=self.states[0]),
+            "GET /jobs": lambda: httpx.Response(200, json={"jobs": [self.states[0]]}),
+            "GET /readyz": lambda: httpx.Response(200, json={"ready": True, "checks": {}}),
+            f"POST {here}/cancel": lambda: httpx.Response(202, json=job("cancelling")),
+            f"DELETE {here}": lambda: httpx.Response(204),
+            f"GET {here}/verification": lambda: httpx.Response(200, json=self.verification),
+            f"GET {here}/artifacts/ce/val": lambda: httpx.Response(200, content=self.body),
+            f"GET {here}/artifacts": lambda: httpx.Response(
+                200, json={"job": JOB_ID, "artifacts": [{**artifact, "sha256": hashlib.sha256(npz()).hexdigest()}]}
+            ),
+        }
+        if asked in known:
+            return known[asked]()
+        return problem(404, "not-found", f"There is no {request.url.path}.")
+
+    def _next(self) -> dict[str, Any]:
+        return self.states.pop(0) if len(self.states) > 1 else self.states[0]

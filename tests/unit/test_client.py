@@ -1,0 +1,225 @@
+"""relogit.Client against a server made of a function."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+import relogit
+from tests.unit.fake_server import JOB_ID, LOGITS, TARGETS, FakeServer, job, npz, problem, unit
+
+SERVER = "http://server.test"
+
+
+def connect(server: FakeServer) -> relogit.Client:
+    return relogit.Client(SERVER, transport=server.transport)
+
+
+def test_submit_sends_what_was_given() -> None:
+    """Only what was given is sent, for the defaults are the server's; an empty prefix is given."""
+    server = FakeServer()
+    connect(server).submit(experts=["a"], checkpoint_prefix="", batch_size="auto", dataset=None)
+    assert server.submitted == {"experts": ["a"], "checkpoint_prefix": "", "batch_size": "auto"}
+
+
+def test_watch_yields_each_change_once() -> None:
+    """`watch` gives the job as it is, then each change, and stops at the end."""
+    running = job("running", units=[unit(state="running", done=1)])
+    server = FakeServer(job("queued"), running, running, job())
+    handle = connect(server).submit()
+    server.states.pop(0)
+    assert [data["state"] for data in handle.watch()] == ["queued", "running", "succeeded"]
+    assert handle.ended
+    assert all(request.url.params["wait"] == "20" for request in server.requests[1:])
+
+
+def test_watching_an_ended_job_asks_nothing() -> None:
+    """An ended job cannot change, so nobody is asked about it."""
+    server = FakeServer()
+    handle = connect(server).submit()
+    assert handle.wait() is handle
+    assert server.asked == ["POST /jobs"]
+
+
+def test_wait_gives_up_after_its_timeout() -> None:
+    """A timeout leaves the job alone and raises StillRunning, which is a TimeoutError."""
+    server = FakeServer(job("running"))
+    handle = connect(server).submit()
+    with pytest.raises(relogit.StillRunning, match=r"still running after 0\.05 seconds; it goes on") as caught:
+        handle.wait(timeout=0.05)
+    assert isinstance(caught.value, TimeoutError)
+    assert "POST /jobs/job-0001-abcd/cancel" not in server.asked
+
+
+def test_logits_are_arrays_of_the_artifact() -> None:
+    """`logits` gives the three arrays with their dtypes, in the file's order."""
+    arrays = connect(FakeServer()).latest().logits("ce", "val")
+    np.testing.assert_array_equal(arrays.logits, LOGITS)
+    np.testing.assert_array_equal(arrays.targets, TARGETS)
+    np.testing.assert_array_equal(arrays.predictions, [0, 1, 0])
+    assert [array.dtype.name for array in arrays] == ["float32", "int64", "int64"]
+
+
+def test_damaged_logits_are_refused() -> None:
+    """Bytes with another sha256 than the listing's never become arrays."""
+    server = FakeServer()
+    server.body = npz()[:-1] + b"\0"
+    server.body = server.body.replace(b"logits", b"l0gits")
+    with pytest.raises(relogit.IntegrityError, match=r"logits_fixed/ce/val_logits\.npz came damaged"):
+        connect(server).latest().logits("ce", "val")
+
+
+def test_missing_logits_name_those_that_are_there() -> None:
+    """Who asks for a result that is not there is told which are."""
+    with pytest.raises(relogit.Missing, match=r"no logits for ce / test\. It has: ce / val"):
+        connect(FakeServer()).latest().logits("ce", "test")
+
+
+def test_download_puts_the_old_layout_below_the_folder(tmp_path: Path) -> None:
+    """Files come to <folder>/<output_dir>/<expert>/ with their manifest, and nothing else is left there."""
+    saved = connect(FakeServer()).latest().download(tmp_path / "new")
+    target = tmp_path / "new/logits_fixed/ce/val_logits.npz"
+    assert target.read_bytes() == npz()
+    assert json.loads(target.with_suffix(".json").read_text()) == {"dtype": "f4"}
+    assert [(item.path, item.fetched) for item in saved] == [(target, True)]
+    assert sorted(path.name for path in target.parent.iterdir()) == ["val_logits.json", "val_logits.npz"]
+
+
+def test_download_fetches_only_what_is_not_there(tmp_path: Path) -> None:
+    """A file with the right sha256 is not fetched again; one with another is replaced."""
+    server = FakeServer()
+    handle = connect(server).latest()
+    handle.download(tmp_path)
+    assert [item.fetched for item in handle.download(tmp_path)] == [False]
+    target = tmp_path / "logits_fixed/ce/val_logits.npz"
+    target.write_bytes(b"old")
+    assert [item.fetched for item in handle.download(tmp_path)] == [True]
+    assert target.read_bytes() == npz()
+    assert server.asked.count(f"GET /jobs/{JOB_ID}/artifacts/ce/val") == 2
+
+
+def test_a_damaged_download_leaves_what_was_there(tmp_path: Path) -> None:
+    """A damaged download neither replaces the file that is there nor leaves a part of itself."""
+    server = FakeServer()
+    server.body = b"damaged"
+    target = tmp_path / "logits_fixed/ce/val_logits.npz"
+    target.parent.mkdir(parents=True)
+    target.write_bytes(b"old")
+    with pytest.raises(relogit.IntegrityError):
+        connect(server).latest().download(tmp_path)
+    assert [path.name for path in target.parent.iterdir()] == ["val_logits.npz"]
+    assert target.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("path", ["../out.npz", "/tmp/out.npz", "a/../../out.npz", "a\\..\\out.npz", "C:out.npz", ""])
+def test_a_path_out_of_the_folder_is_refused(tmp_path: Path, path: str) -> None:
+    """Whatever path the server names, nothing is written outside the folder."""
+    server = FakeServer()
+    server.path = path
+    with pytest.raises(relogit.IntegrityError, match="no plain path below the folder"):
+        connect(server).latest().download(tmp_path / "in")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_problem_keeps_what_the_server_said() -> None:
+    """A refusal carries status, code, detail and each of its errors."""
+    server = FakeServer()
+    errors = [{"code": "unknown-expert", "detail": "No expert x.", "available": ["ce"]}]
+    server.answers["POST /jobs"] = problem(422, "unknown-expert", "No expert x.", errors)
+    with pytest.raises(relogit.Problem, match="No expert x") as caught:
+        connect(server).submit(experts=["x"])
+    assert (caught.value.status, caught.value.code, caught.value.errors) == (422, "unknown-expert", errors)
+    assert caught.value.problem()["instance"] == "/jobs"
+
+
+def test_an_error_without_a_problem_json_is_still_told() -> None:
+    """An error page that is no problem JSON gives a Problem that names the address and the status."""
+    server = FakeServer()
+    server.answers["GET /jobs"] = httpx.Response(502, text="<html>Bad Gateway</html>")
+    with pytest.raises(relogit.Problem, match=r"http://server\.test/jobs.* 502 Bad Gateway") as caught:
+        connect(server).jobs()
+    assert caught.value.code == "http-502"
+
+
+@pytest.mark.parametrize("answer", [httpx.Response(200, text="hello"), httpx.Response(200, json={"detail": "hi"})])
+def test_a_stranger_is_not_taken_for_a_server(answer: httpx.Response) -> None:
+    """A 200 from something else than a relogit server is no list of jobs."""
+    server = FakeServer()
+    server.answers["GET /jobs"] = answer
+    with pytest.raises(relogit.ServerUnreachable, match="it is no relogit server"):
+        connect(server).latest()
+
+
+@pytest.mark.parametrize("error", [httpx.ConnectError("refused"), httpx.ReadTimeout("slow"), httpx.ReadError("gone")])
+def test_every_failure_of_the_network_is_one_error(error: httpx.RequestError) -> None:
+    """Whatever keeps an answer from coming is ServerUnreachable, and names the server."""
+
+    def fail() -> httpx.Response:
+        raise error
+
+    server = FakeServer()
+    server.answers["GET /jobs"] = fail
+    with pytest.raises(relogit.ServerUnreachable, match=r"http://server\.test is out of reach"):
+        connect(server).jobs()
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:8000", "localhost:8000", "ftp://host", "http://", "http://[::1"])
+def test_an_address_that_is_no_url_is_refused(address: str) -> None:
+    """A server without http:// is refused with how to write it, and nothing is guessed."""
+    with pytest.raises(relogit.InvalidServer, match="is not a"):
+        relogit.Client(address)
+
+
+def test_the_environment_names_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """$RELOGIT_SERVER is the default server, and an argument beats it."""
+    monkeypatch.setenv("RELOGIT_SERVER", "http://other.test:81")
+    assert relogit.Client().server == "http://other.test:81"
+    assert relogit.Client(SERVER).server == SERVER
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
+def test_a_proxy_does_not_stand_before_loopback(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    """A proxy of the environment is not asked for the caller's own machine."""
+    monkeypatch.setenv("ALL_PROXY", "http://proxy.invalid:1")
+    monkeypatch.setenv("HTTP_PROXY", "http://proxy.invalid:1")
+    with (
+        relogit.Client(f"http://{host}:9", timeout=2) as client,
+        pytest.raises(relogit.ServerUnreachable, match=r"refused|assign"),
+    ):
+        client.jobs()
+
+
+def test_names_stay_one_segment_of_the_path() -> None:
+    """A slash in a name cannot reach another resource."""
+    server = FakeServer()
+    with pytest.raises(relogit.Problem):
+        connect(server).expert("../jobs", prefix="")
+    assert server.requests[0].url.raw_path == b"/experts/..%2Fjobs?prefix="
+
+
+def test_readiness_is_told_though_it_comes_with_503() -> None:
+    """A server that cannot do jobs says so; that is an answer, not an error."""
+    server = FakeServer()
+    server.answers["GET /readyz"] = httpx.Response(503, json={"ready": False, "checks": {"worker": "none alive"}})
+    assert connect(server).ready() == {"ready": False, "checks": {"worker": "none alive"}}
+
+
+def test_latest_of_no_jobs() -> None:
+    """Without jobs there is no latest one, and the error says how to get one."""
+    server = FakeServer()
+    server.answers["GET /jobs"] = httpx.Response(200, json={"jobs": []})
+    with pytest.raises(relogit.Missing, match="no jobs yet; `relogit recompute` starts one"):
+        connect(server).latest()
+
+
+def test_cancel_and_delete_name_the_job() -> None:
+    """`cancel` and `delete` act on this job; the handle holds what cancelling made of it."""
+    server = FakeServer(job("running"))
+    handle = connect(server).latest()
+    assert handle.cancel().state == "cancelling"
+    handle.delete()
+    assert server.asked[1:] == [f"POST /jobs/{JOB_ID}/cancel", f"DELETE /jobs/{JOB_ID}"]

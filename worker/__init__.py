@@ -1,0 +1,1 @@
+"""Everything that computes. Never imports FastAPI or the API's routes."""

@@ -1,0 +1,106 @@
+"""`python -m worker`: the worker's composition root, its signals and exit codes.
+
+Exit codes: 0 stopped when asked to, 1 the device or the store is lost, 2 wrong settings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import threading
+import uuid
+from types import FrameType
+
+from pydantic import ValidationError
+
+from app.catalog import Catalog
+from app.database import Database
+from app.errors import FatalError
+from app.facts import FactStore
+from app.liveness import hold_lock, worker_lock
+from app.settings import Settings
+from app.store import JobStore
+from worker.context import Context
+from worker.device import choose_device, device_count, device_name, prepare
+from worker.inspector import Inspector
+from worker.loop import work
+from worker.pools import Pools
+from worker.residents import Residents
+
+log = logging.getLogger("worker")
+
+
+def main() -> int:
+    """Work until told to stop. Returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m worker", description="Computes what the API has queued.")
+    parser.add_argument("--index", type=int, default=0, help="number of this worker; chooses its GPU (default 0)")
+    parser.add_argument("--supervised", action="store_true", help="stop when standard input closes")
+    arguments = parser.parse_args()
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        print(error, file=sys.stderr)
+        return 2
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    stop = _stop_on_signals()
+    if arguments.supervised:
+        threading.Thread(target=_stop_with_parent, args=(stop,), daemon=True).start()
+    try:
+        _run(settings, arguments.index, stop)
+    except FatalError as error:
+        log.critical("%s", error.message)
+        return 1
+    return 0
+
+
+def _run(settings: Settings, index: int, stop: threading.Event) -> None:
+    device = choose_device(settings.device, index)
+    prepare(device, workers=settings.workers if isinstance(settings.workers, int) else 1)
+    worker = f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
+    database = Database(settings.store_path)
+    jobs, facts, catalog = JobStore(database), FactStore(database), Catalog(settings)
+    pools = Pools(catalog.bases)
+    context = Context(settings, jobs, facts, catalog, pools, Residents(device), device, stop.is_set)
+    inspector = Inspector(database, facts, catalog, pools)
+    # The lock comes first: a worker on record without one counts as dead.
+    with hold_lock(worker_lock(settings.locks_dir, worker)):
+        jobs.add_worker(worker, pid=os.getpid(), device=device_name(device), devices=_shareable(settings))
+        log.info("worker %s computes on %s", worker, device_name(device))
+        inspector.start()
+        try:
+            work(context, database, worker)
+        finally:
+            inspector.stop()
+        jobs.bury(worker)
+        worker_lock(settings.locks_dir, worker).unlink(missing_ok=True)
+    database.close()
+
+
+def _shareable(settings: Settings) -> int:
+    return device_count() if settings.device in ("auto", "cuda") else 1
+
+
+def _stop_on_signals() -> threading.Event:
+    stop = threading.Event()
+
+    def on_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 — the signature is given
+        if stop.is_set():
+            os._exit(128 + number)  # asked twice: at once
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
+    return stop
+
+
+def _stop_with_parent(stop: threading.Event) -> None:
+    # The supervisor never writes: the read returns when it has died, and then nobody needs this worker.
+    sys.stdin.buffer.read()
+    stop.set()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

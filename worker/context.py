@@ -1,0 +1,38 @@
+"""What a worker's tasks work with, made once by its composition root."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from app.catalog import Catalog
+from app.facts import FactStore
+from app.settings import Settings
+from app.store import JobStore
+from worker.pools import Pools
+from worker.residents import Residents
+
+
+class Stopped(BaseException):
+    """The worker was told to stop; like KeyboardInterrupt, no error of the work."""
+
+
+class Cancelled(BaseException):
+    """The job is to be cancelled; no error of the work."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """Everything that one worker process shares; lives from its start to its end."""
+
+    settings: Settings
+    jobs: JobStore
+    facts: FactStore
+    catalog: Catalog
+    pools: Pools
+    residents: Residents
+    device: torch.device
+    stopping: Callable[[], bool]
+    """Whether a signal has asked the worker to end."""

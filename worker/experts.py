@@ -1,0 +1,229 @@
+"""Checkpoint file to a strict, ready network and its passport.
+
+Strict means: the network has exactly the tensors of the file, each of the same shape. What a file cannot tell
+(see `Assumptions`) is taken as usual or as declared in datasets.toml, and stands in the passport either way.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from app.errors import JobError
+from worker.checkpoints import BATCH_COUNTER, CheckpointFile, read_checkpoint
+from worker.networks import CifarResNetSpec, NetworkSpec, Padding
+from worker.recognise import SHORTCUT, recognise
+from worker.tensor_names import problem, rename
+
+LISTED = 20  # names of each kind in a mismatch's details; the totals are there as well
+
+
+@dataclass(frozen=True)
+class Assumptions:
+    """What tensors cannot tell, as a data set's overrides declare it; None: the usual, recorded as assumed.
+
+    Attributes:
+        option_a_padding: where parameter-free shortcuts put their zero channels; usually `symmetric`.
+        max_pool: whether a torchvision ResNet's stem pools; usually so after the ImageNet stem only.
+    """
+
+    option_a_padding: Padding | None = None
+    max_pool: bool | None = None
+
+
+@dataclass(frozen=True)
+class Assumed:
+    """One thing that the file does not say.
+
+    Attributes:
+        what: the thing, in words.
+        value: what the network was built with.
+        basis: `declared` in datasets.toml, or `assumed` as usual.
+        override: the key under a data set's overrides that declares it; None where only one value is built.
+    """
+
+    what: str
+    value: str | bool | int
+    basis: Literal["assumed", "declared"]
+    override: str | None
+
+
+@dataclass(frozen=True)
+class Passport:
+    """What an expert is, for people and for manifests.
+
+    Attributes:
+        file, sha256, bytes, format, dtype, temperature, renamed, ignored: as in `CheckpointFile`.
+        architecture: such as `cifar_resnet32` or `resnet18 (CIFAR stem)`.
+        widths: channels that come out of each stage.
+        shortcut: `projection`, or `option_a` (parameter-free).
+        parameters: numbers that training fits; without the temperature and batch norm's running figures.
+        classes: logits an image.
+        assumed: what the file does not say.
+        notes: sentences about what else is worth knowing.
+    """
+
+    file: str
+    sha256: str
+    bytes: int
+    format: str
+    architecture: str
+    widths: tuple[int, ...]
+    shortcut: str
+    parameters: int
+    classes: int
+    temperature: float | None
+    dtype: str
+    renamed: tuple[str, ...]
+    assumed: tuple[Assumed, ...]
+    ignored: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The passport as JSON has it: lists for tuples, dictionaries for `assumed`."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class Expert:
+    """A network that is ready for inference, and its passport.
+
+    Attributes:
+        network: [N, 3, H, W] float32 normalised images to [N, C] float32 raw logits; in eval mode, on the CPU,
+            without gradients. The temperature is not applied.
+        passport: what it is.
+    """
+
+    network: nn.Module
+    passport: Passport
+
+
+def load_expert(path: Path, assumptions: Assumptions = Assumptions()) -> Expert:
+    """Load an expert strictly.
+
+    Args:
+        path: a .pth, .pt, .th or .safetensors file; what it is shows from its bytes, not from its name.
+        assumptions: what its data set declares for it.
+
+    Raises:
+        JobError: whatever `read_checkpoint` and `recognise` refuse; `tensors-mismatch` with `missing`,
+            `unexpected` and `shapes`; `override-not-applicable`.
+    """
+    file = read_checkpoint(path)
+    spec, assumed = _settle(file.name, recognise(file.name, file.tensors), assumptions)
+    with torch.device("meta"):  # names and shapes only: no memory, and the random state stays untouched
+        network = spec.build()
+    expected = network.state_dict()
+    tensors, renamed = _name_shortcuts(file, "shortcut" if isinstance(spec, CifarResNetSpec) else "downsample")
+    counters = {name for name in expected if name.endswith(BATCH_COUNTER)} - tensors.keys()
+    _check_fit(file, spec, tensors, {name: t for name, t in expected.items() if name not in counters})
+    notes = list(file.notes)
+    if counters:
+        tensors |= {name: torch.zeros((), dtype=torch.int64) for name in counters}
+        notes.append(f"{len(counters)} {BATCH_COUNTER} entries are absent; inference does not use them.")
+    hub_hash = re.search(r"-([0-9a-f]{8})\.\w+$", file.name)
+    if hub_hash and file.sha256.startswith(hub_hash[1]):
+        notes.append(f"The file's name carries the first digits of its sha256, {hub_hash[1]}, and they are right.")
+    network = network.to_empty(device="cpu")
+    network.load_state_dict(tensors, strict=True)
+    passport = Passport(
+        file=file.name,
+        sha256=file.sha256,
+        bytes=file.bytes,
+        format=file.format,
+        architecture=spec.architecture,
+        widths=spec.widths,
+        shortcut=spec.shortcut if isinstance(spec, CifarResNetSpec) else "projection",
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        classes=spec.classes,
+        temperature=file.temperature,
+        dtype=file.dtype,
+        renamed=(*file.renamed, *renamed),
+        assumed=assumed,
+        ignored=file.ignored,
+        notes=tuple(notes),
+    )
+    return Expert(network.eval().requires_grad_(False), passport)
+
+
+def _settle(file: str, spec: NetworkSpec, assumptions: Assumptions) -> tuple[NetworkSpec, tuple[Assumed, ...]]:
+    """The spec with the overrides in it, and the record of everything that the tensors did not tell."""
+    padding, max_pool = assumptions.option_a_padding, assumptions.max_pool
+    if isinstance(spec, CifarResNetSpec):
+        if max_pool is not None:
+            raise _not_applicable(file, "max_pool", spec, "torchvision's ResNets")
+        if spec.shortcut == "option_a":
+            spec = replace(spec, option_a_padding=padding or spec.option_a_padding)
+            what = "padding of the option A shortcuts"
+            return spec, (_assumed(what, spec.option_a_padding, "option_a_padding", padding),)
+        assumed: tuple[Assumed, ...] = ()
+    else:
+        spec = replace(spec, max_pool=spec.max_pool if max_pool is None else max_pool)
+        pool = _assumed("max-pool in the stem", spec.max_pool, "max_pool", max_pool)
+        assumed = (pool, Assumed("stride of the stem's convolution", 1 if spec.cifar_stem else 2, "assumed", None))
+    if padding is not None:
+        raise _not_applicable(file, "option_a_padding", spec, "parameter-free (option A) shortcuts")
+    return spec, assumed
+
+
+def _assumed(what: str, value: str | bool, override: str, declared: object) -> Assumed:
+    return Assumed(what, value, "assumed" if declared is None else "declared", override)
+
+
+def _not_applicable(file: str, key: str, spec: NetworkSpec, wanted: str) -> JobError:
+    return problem(
+        "override-not-applicable",
+        file,
+        f"datasets.toml sets {key} for it, which is for {wanted} only, and this is a {spec.architecture}"
+        f"{' with projection shortcuts' if key == 'option_a_padding' else ''}; take the override out.",
+        override=key,
+        architecture=spec.architecture,
+    )
+
+
+def _name_shortcuts(file: CheckpointFile, own: str) -> tuple[dict[str, Tensor], list[str]]:
+    """The tensors with shortcuts under the network's own name for them, and the rule if one was needed."""
+    tensors = rename(file.name, file.tensors, lambda name: SHORTCUT.sub(rf"\1.{own}.", name))
+    other = {"shortcut": "downsample", "downsample": "shortcut"}[own]
+    return tensors, [f"{other}.* -> {own}.*"] if tensors.keys() != file.tensors.keys() else []
+
+
+def _check_fit(
+    file: CheckpointFile, spec: NetworkSpec, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]
+) -> None:
+    """Raise `tensors-mismatch` unless names and shapes are the same."""
+    missing = [name for name in expected if name not in tensors]
+    unexpected = [name for name in tensors if name not in expected]
+    shapes = [
+        {"name": name, "found": list(tensors[name].shape), "expected": list(expected[name].shape)}
+        for name in expected
+        if name in tensors and tensors[name].shape != expected[name].shape
+    ]
+    if not (missing or unexpected or shapes):
+        return
+    misshapen = [f"{s['name']} is {s['found']} where {s['expected']} was expected" for s in shapes]
+    said = [
+        f"{len(names)} {title}: {', '.join(names[:3])}{' and so on' if len(names) > 3 else ''}"
+        for title, names in [("missing", missing), ("unexpected", unexpected), ("of another shape", misshapen)]
+        if names
+    ]
+    raise problem(
+        "tensors-mismatch",
+        file.name,
+        f"it looks like a {spec.architecture}, but its tensors do not fit one. {'; '.join(said)}. "
+        "Every tensor has to be there, with its shape, and no other.",
+        architecture=spec.architecture,
+        missing=missing[:LISTED],
+        missing_total=len(missing),
+        unexpected=unexpected[:LISTED],
+        unexpected_total=len(unexpected),
+        shapes=shapes[:LISTED],
+        shapes_total=len(shapes),
+        renamed=list(file.renamed),
+    )

@@ -1,0 +1,80 @@
+"""Answers the API's questions about files, beside the computing: passports and label counts."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from app.catalog import Catalog, Folder
+from app.database import Database
+from app.datasets import Dataset
+from app.errors import JobError, RelogitError
+from app.facts import FactStore, Question
+from worker.experts import Assumptions, load_expert
+from worker.pools import Pools
+
+log = logging.getLogger(__name__)
+
+IDLE_S = 0.03
+
+
+class Inspector:
+    """A thread of its own, so that a page about experts need not wait for a job. Lives as long as the worker."""
+
+    def __init__(self, database: Database, facts: FactStore, catalog: Catalog, pools: Pools) -> None:
+        self._database = database
+        self._facts = facts
+        self._catalog = catalog
+        self._pools = pools
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="inspector", daemon=True)
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the answer at hand."""
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        seen = -1
+        while not self._stop.is_set():
+            version = self._database.version()
+            if version == seen:
+                self._stop.wait(IDLE_S)
+                continue
+            question = self._facts.next_open()
+            if question is None:
+                seen = version
+                continue
+            self._facts.record(question, self._answer(question))
+            seen = -1
+
+    def _answer(self, question: Question) -> dict[str, Any] | RelogitError:
+        try:
+            return self._passport(question) if question.kind == "passport" else self._split(question)
+        except RelogitError as error:
+            return error
+        except Exception as error:
+            log.exception("unexpected error about %s", question)
+            return JobError("internal-error", f"relogit met an error of its own: {type(error).__name__}: {error}")
+
+    def _passport(self, question: Question) -> dict[str, Any]:
+        about = question.about
+        assumptions = Assumptions(about["option_a_padding"], about["max_pool"])
+        return load_expert(Path(about["file"][0]), assumptions).passport.to_dict()
+
+    def _split(self, question: Question) -> dict[str, Any]:
+        about = question.about
+        dataset = Dataset.model_validate(about["dataset"])
+        folder = Folder(about["splits_dir"], self._catalog.settings.data_dir / about["splits_dir"])
+        split = self._catalog.read_split(dataset, folder, about["split"])
+        pool = self._pools.get(dataset, split.base)
+        counts = np.bincount(pool.labels[split.indices], minlength=pool.classes)
+        return {"classes": pool.classes, "class_counts": counts.tolist()}

@@ -1,0 +1,75 @@
+"""What a set of splits says about its long-tailed train part: class counts and class weights."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.catalog import Catalog, Folder
+from app.datasets import Dataset
+from app.errors import RequestError
+from worker.pools import Pools
+
+COUNTS_FILE = "train_class_counts.json"
+WEIGHTS_FILE = "class_weights.json"
+TRAIN_SPLIT = "train"
+
+
+@dataclass(frozen=True)
+class LongTail:
+    """Counts and weights, each None with the reason where it is not to be had."""
+
+    counts: NDArray[np.int64] | None
+    """[C] int64, training samples of each class, n_c."""
+    counts_reason: str | None
+    weights: NDArray[np.float64] | None
+    """[C] float64, w_c = n_c / Σ n."""
+    weights_reason: str | None
+
+
+def read_long_tail(catalog: Catalog, pools: Pools, dataset: Dataset, folder: Folder) -> LongTail:
+    """Read both files, or work them out: counts from the train split's labels, weights from the counts."""
+    counts, counts_reason = _counts(catalog, pools, dataset, folder)
+    path = folder.path / WEIGHTS_FILE
+    if path.exists():
+        numbers, reason = _numbers(path)
+        weights = None if numbers is None else np.asarray(numbers, np.float64)
+        return LongTail(counts, counts_reason, weights, reason)
+    if counts is None or counts.sum() == 0:
+        reason = f"There is no {WEIGHTS_FILE}, and no class counts to work the weights out from."
+        return LongTail(counts, counts_reason, None, reason)
+    return LongTail(counts, counts_reason, counts / counts.sum(), None)
+
+
+def _counts(
+    catalog: Catalog, pools: Pools, dataset: Dataset, folder: Folder
+) -> tuple[NDArray[np.int64] | None, str | None]:
+    path = folder.path / COUNTS_FILE
+    if path.exists():
+        numbers, reason = _numbers(path)
+        if numbers is not None and any(number != int(number) for number in numbers):
+            return None, f"{COUNTS_FILE} holds a number that is not whole; class counts are."
+        return None if numbers is None else np.asarray(numbers, np.int64), reason
+    if not catalog.split_path(folder, TRAIN_SPLIT).exists():
+        return None, f"There is neither {COUNTS_FILE} nor a split {TRAIN_SPLIT!r} in {folder.name}."
+    try:
+        split = catalog.read_split(dataset, folder, TRAIN_SPLIT)
+        pool = pools.get(dataset, split.base)
+    except RequestError as error:
+        return None, f"There is no {COUNTS_FILE}, and the train labels are not to be had: {error.message}"
+    return np.bincount(pool.labels[split.indices], minlength=pool.classes).astype(np.int64), None
+
+
+def _numbers(path: Path) -> tuple[list[float] | None, str | None]:
+    try:
+        values = json.loads(path.read_bytes())
+    except ValueError as error:
+        return None, f"{path.name} is not JSON: {error}."
+    if not isinstance(values, list) or not all(type(v) in (int, float) and math.isfinite(v) for v in values):
+        return None, f"{path.name} is not a flat list of numbers, one for each class in class order."
+    return values, None

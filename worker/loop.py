@@ -1,0 +1,110 @@
+"""Claim, run, finish: the worker's main loop, and the only place that catches everything."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from app.database import Database
+from app.errors import FatalError, RelogitError, TransientError
+from app.jobs import Claim, UnitState
+from app.liveness import bury_the_dead
+from app.transitions import ClaimLost
+from worker.context import Cancelled, Context, Stopped
+from worker.tasks.recompute import Recompute, VerificationFailed
+from worker.tasks.verify import verify
+
+log = logging.getLogger(__name__)
+
+IDLE_S = 0.02
+"""Between two looks whether the store has changed; each costs microseconds."""
+
+BURY_EVERY_S = 0.5
+MAX_TRIES = 3
+RETRY_AFTER_S = 0.5
+
+
+def work(context: Context, database: Database, worker: str) -> None:
+    """Do what there is to do until the context says to stop.
+
+    Raises:
+        FatalError: the process cannot go on; its claim is freed by its death.
+    """
+    seen, buried = -1, 0.0
+    while not context.stopping():
+        if time.monotonic() - buried > BURY_EVERY_S:
+            for dead in bury_the_dead(context.jobs, context.settings.locks_dir):
+                log.warning("worker %s is dead; its work is free again", dead)
+                seen = -1
+            buried = time.monotonic()
+        version = database.version()
+        if version == seen:
+            time.sleep(IDLE_S)
+            continue
+        claim = context.jobs.claim(worker)
+        if claim is None:
+            seen = version  # taken before the claim: a job that came in between moves it again
+            continue
+        seen = -1
+        _do(claim, context)
+
+
+def _do(claim: Claim, context: Context) -> None:
+    log.info("job %s: %s %s", claim.job.id, claim.task, claim.expert)
+    try:
+        if claim.task == "verify":
+            verify(claim, context)
+        else:
+            _recompute(claim, context)
+            context.jobs.end_task(claim)
+    except Stopped:
+        log.info("job %s: %s is handed back, this worker stops", claim.job.id, claim.expert)
+        context.jobs.hand_back(claim)
+    except Cancelled:
+        context.jobs.end_task(claim)
+    except ClaimLost as lost:
+        log.warning("%s", lost)
+
+
+def _recompute(claim: Claim, context: Context) -> None:
+    every = [unit.split for unit in claim.open_units]
+    made: list[Recompute] = []
+    _guarded(claim, context, every, lambda: made.append(Recompute(claim, context)))
+    if not made:
+        return
+    for unit in claim.open_units:
+        if unit.state is UnitState.RUNNING:
+            log.info("job %s: (%s, %s) is taken up again", claim.job.id, claim.expert, unit.split)
+        if context.stopping():
+            raise Stopped
+        _guarded(claim, context, [unit.split], lambda unit=unit: made[0].run(unit))  # type: ignore[misc]
+
+
+def _guarded(claim: Claim, context: Context, splits: list[str], run: Callable[[], object]) -> None:
+    """Run; what goes wrong is recorded on those units, and the others stand."""
+    for attempt in range(1, MAX_TRIES + 1):
+        report = None
+        try:
+            run()
+            return
+        except (FatalError, ClaimLost):
+            raise
+        except TransientError as error:
+            log.warning("job %s: %s (try %d of %d)", claim.job.id, error, attempt, MAX_TRIES)
+            if attempt < MAX_TRIES:
+                time.sleep(RETRY_AFTER_S)
+                continue
+            stored = error.to_dict()
+        except VerificationFailed as error:
+            stored, report = error.to_dict(), error.report.to_dict()
+        except RelogitError as error:
+            stored = error.to_dict()
+        except Exception as error:
+            log.exception("job %s: unexpected error in %s %s", claim.job.id, claim.expert, splits)
+            message = f"relogit met an error of its own: {type(error).__name__}: {error}"
+            stored = {"code": "internal-error", "message": message, "details": {}}
+        log.warning("job %s: %s %s failed: %s", claim.job.id, claim.expert, splits, stored["message"])
+        for split in splits:
+            context.jobs.fail_unit(claim, split, stored, report)
+        return

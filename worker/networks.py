@@ -1,0 +1,187 @@
+"""The architectures: CIFAR ResNets of our own, and torchvision's ResNets with either stem.
+
+A spec says everything that shapes the computation; the same spec always gives the same network. Which spec
+belongs to a checkpoint is found in `worker.recognise`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name that every PyTorch reader knows
+from torch import Tensor, nn
+
+from worker.torchvision_import import import_torchvision
+
+Shortcut = Literal["projection", "option_a"]
+Padding = Literal["symmetric", "end"]
+Variant = Literal["resnet18", "resnet34", "resnet50"]
+
+
+@dataclass(frozen=True)
+class CifarResNetSpec:
+    """A CIFAR ResNet: three stages of basic blocks.
+
+    Attributes:
+        blocks: blocks in each of the three stages; (n, n, n) is the network of depth 6n+2.
+        widths: channels of each stage, (16, 32, 64) in the paper.
+        classes: logits an image, C.
+        stem_width: channels after the first convolution; None means those of the first stage.
+        shortcut: how a block's input meets its output where their shapes differ: a 1x1 convolution with batch
+            norm, or the paper's option A without parameters: every second pixel, missing channels zero.
+        option_a_padding: where option A puts its zero channels: half before and half after, or all after.
+    """
+
+    blocks: tuple[int, ...]
+    widths: tuple[int, ...]
+    classes: int
+    stem_width: int | None = None
+    shortcut: Shortcut = "projection"
+    option_a_padding: Padding = "symmetric"
+
+    @property
+    def architecture(self) -> str:
+        """The network's name, such as `cifar_resnet32`."""
+        return f"cifar_resnet{2 * sum(self.blocks) + 2}"
+
+    def build(self) -> CifarResNet:
+        """A network of this spec, freshly initialised."""
+        return CifarResNet(self)
+
+
+@dataclass(frozen=True)
+class TorchvisionResNetSpec:
+    """One of torchvision's ResNets.
+
+    Attributes:
+        variant: torchvision's name.
+        classes: logits an image, C.
+        cifar_stem: a 3x3 convolution of stride 1 in place of the 7x7 of stride 2.
+        max_pool: whether the stem's 3x3 max-pool of stride 2 is there.
+    """
+
+    variant: Variant
+    classes: int
+    cifar_stem: bool
+    max_pool: bool
+
+    @property
+    def architecture(self) -> str:
+        """The network's name, such as `resnet18 (CIFAR stem)`."""
+        return f"{self.variant} ({'CIFAR' if self.cifar_stem else 'ImageNet'} stem)"
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels that come out of each of the four stages."""
+        expansion = 4 if self.variant == "resnet50" else 1
+        return tuple(expansion * width for width in (64, 128, 256, 512))
+
+    def build(self) -> nn.Module:
+        """A network of this spec, freshly initialised, with torchvision's own tensor names."""
+        import_torchvision()
+        from torchvision.models import resnet  # torchvision is slow to import, and CIFAR experts need none of it
+
+        network = cast(nn.Module, getattr(resnet, self.variant)(weights=None, num_classes=self.classes))
+        if self.cifar_stem:
+            network.conv1 = nn.Conv2d(3, 64, kernel_size=3, stride=1, padding=1, bias=False)
+        if not self.max_pool:
+            network.maxpool = nn.Identity()
+        return network
+
+
+NetworkSpec = CifarResNetSpec | TorchvisionResNetSpec
+
+
+class OptionAShortcut(nn.Module):
+    """The shortcut without parameters: subsample, and fill up the channels with zeros."""
+
+    def __init__(self, in_width: int, out_width: int, stride: int, padding: Padding) -> None:
+        super().__init__()
+        if out_width < in_width:
+            raise ValueError(f"Option A can add channels, not remove them: {in_width} to {out_width}.")
+        extra = out_width - in_width
+        before = extra // 2 if padding == "symmetric" else 0
+        self.channels = (before, extra - before)
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, in, H, W] to [N, out, H/stride, W/stride]."""
+        # F.pad counts from the last dimension: W, H, then channels.
+        return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, *self.channels))
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions with batch norm, and a shortcut around them."""
+
+    def __init__(self, in_width: int, width: int, stride: int, spec: CifarResNetSpec) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_width, width, kernel_size=3, stride=stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, kernel_size=3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.shortcut: nn.Module
+        if stride == 1 and in_width == width:
+            self.shortcut = nn.Identity()
+        elif spec.shortcut == "option_a":
+            self.shortcut = OptionAShortcut(in_width, width, stride, spec.option_a_padding)
+        else:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(in_width, width, kernel_size=1, stride=stride, bias=False),
+                nn.BatchNorm2d(width),
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, in, H, W] to [N, width, H/stride, W/stride]."""
+        out = F.relu(self.bn1(self.conv1(x)))
+        out = self.bn2(self.conv2(out))
+        return F.relu(out + self.shortcut(x))
+
+
+class CifarResNet(nn.Module):
+    """The ResNet for small images (He et al. 2016, arXiv:1512.03385, section 4.2).
+
+    Tensors are named conv1, bn1, layer1..3.{i}.{conv1,bn1,conv2,bn2,shortcut.0,shortcut.1} and fc. Weights start
+    as He et al. draw them, so the network can be trained as it is.
+
+    Raises:
+        ValueError: the spec has not three stages, or asks option A to remove channels.
+    """
+
+    def __init__(self, spec: CifarResNetSpec) -> None:
+        super().__init__()
+        if not len(spec.blocks) == len(spec.widths) == 3:
+            raise ValueError(f"A CIFAR ResNet has three stages, not {spec.blocks} blocks of {spec.widths} channels.")
+        self.spec = spec
+        width = spec.widths[0] if spec.stem_width is None else spec.stem_width
+        self.conv1 = nn.Conv2d(3, width, kernel_size=3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        stages = []
+        for stage, (count, out_width) in enumerate(zip(spec.blocks, spec.widths, strict=True)):
+            blocks = []
+            for index in range(count):
+                stride = 2 if stage > 0 and index == 0 else 1
+                blocks.append(BasicBlock(width, out_width, stride, spec))
+                width = out_width
+            stages.append(nn.Sequential(*blocks))
+        self.layer1, self.layer2, self.layer3 = stages
+        self.fc = nn.Linear(width, spec.classes)
+        for module in self.modules():
+            # Without memory there is nothing to draw, and torch would load its compiler (1.3 s) to find that out.
+            if isinstance(module, nn.Conv2d) and not module.weight.is_meta:
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Raw logits, before softmax and temperature.
+
+        Args:
+            images: [N, 3, H, W] float32, normalised with the expert's mean and std. Any H and W from 1.
+
+        Returns:
+            [N, C] float32. Row n belongs to images[n].
+        """
+        x = F.relu(self.bn1(self.conv1(images)))
+        x = self.layer3(self.layer2(self.layer1(x)))
+        pooled = torch.flatten(F.adaptive_avg_pool2d(x, 1), 1)  # [N, widths[2]]
+        return cast(Tensor, self.fc(pooled))
