@@ -127,7 +127,7 @@ class Bases:
             return layout.sizes[base]
         if dataset.kind == "npz":
             return self._remember("npz", paths, lambda: _npz_size(paths[0]))
-        return self._remember("images", paths, partial(_count_images, paths))
+        return len(_images(paths))
 
     def classes(self, dataset: Dataset) -> int:
         """How many classes the data set has, from its kind, its declaration, or the labels that are there.
@@ -156,8 +156,13 @@ class Bases:
         return tuple(sorted(names))
 
     def identity(self, dataset: Dataset, base: str) -> tuple[FileId, ...]:
-        """Changes when one of the base's files or class folders does."""
-        return tuple(file_id(path) for path in self.files(dataset, base))
+        """Changes when one of the base's files does; for `imagefolder`, one entry over all of its images."""
+        paths = self.files(dataset, base)
+        if dataset.kind != "imagefolder":
+            return tuple(file_id(path) for path in paths)
+        ids = [file_id(Path(path)) for path in _images(paths)]
+        digest = hashlib.sha256(repr(ids).encode()).hexdigest()
+        return ((digest, sum(size for _, size, _ in ids), max((time for *_, time in ids), default=0)),)
 
     def _remember(self, what: str, paths: tuple[Path, ...], find_out: Callable[[], int]) -> int:
         key = (what, tuple(file_id(path) for path in paths))
@@ -166,8 +171,8 @@ class Bases:
         return self._seen[key]
 
 
-def _count_images(folders: tuple[Path, ...]) -> int:
-    return sum(len(image_files(folder)) for folder in folders)
+def _images(folders: tuple[Path, ...]) -> list[str]:
+    return [path for folder in folders for path in image_files(folder)]
 
 
 def _check_file(path: Path, md5: str) -> int:

@@ -98,7 +98,9 @@ def _stop_on_signals() -> threading.Event:
 
 def _stop_with_parent(stop: threading.Event) -> None:
     # The supervisor never writes: the read returns when it has died, and then nobody needs this worker.
-    sys.stdin.buffer.read()
+    # Not sys.stdin: a thread that waits in there cannot be left behind when the interpreter ends.
+    while os.read(0, 4096):
+        pass
     stop.set()
 
 

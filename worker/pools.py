@@ -119,13 +119,14 @@ def _read_folders(
 
 
 def _resizer(dataset: Dataset, torchvision: Any) -> Callable[[Any], Any]:
-    v2 = torchvision.transforms.v2
+    transforms = torchvision.transforms
     steps = []
     if dataset.resize is not None:
-        steps.append(v2.Resize(dataset.resize))
+        steps.append(transforms.Resize(dataset.resize))
     if dataset.crop is not None:
-        steps.append(v2.CenterCrop(dataset.crop))
-    return v2.Compose(steps) if steps else lambda image: image
+        steps.append(transforms.CenterCrop(dataset.crop))
+    compose: Callable[[Any], Any] = transforms.Compose(steps)
+    return compose
 
 
 def _digest(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> str:

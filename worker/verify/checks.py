@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -203,17 +203,17 @@ def check_reweighted_accuracy(accuracies: NDArray[np.float64], weights: NDArray[
     """
     check_id, right = "reweighted-accuracy", f"{len(accuracies)} finite weights, none negative, of positive sum"
     if problem := _vector_problem(weights, len(accuracies), "fiu"):
-        return _error(check_id, False, problem, right, f"The class weights are {problem} where {right} are right.")
+        return _warning(check_id, False, problem, right, f"The class weights are {problem} where {right} are right.")
     stray = ~np.isfinite(weights) | (weights < 0)  # [C]
     if stray.any() or not weights.any():
         problem = f"{int(stray.sum())} not finite or negative" if stray.any() else "all zero"
         evidence = [{"class": c, "weight": _number(weights[c])} for c in _first(stray)]
         message = f"The class weights are not usable ({problem}): {right} are right."
-        return _error(check_id, False, problem, right, message, evidence)
+        return _warning(check_id, False, problem, right, message, evidence)
     value = metrics.reweighted_accuracy(accuracies, weights)
     if value is None:
-        return skipped(check_id, "error", "The classes present in this split all have the weight 0.")
-    return _error(check_id, True, value, right, f"The reweighted accuracy is {value:.2%}.")
+        return skipped(check_id, "warning", "The classes present in this split all have the weight 0.")
+    return _warning(check_id, True, value, right, f"The reweighted accuracy is {value:.2%}.")
 
 
 def check_head_tail_accuracy(
@@ -226,13 +226,13 @@ def check_head_tail_accuracy(
     """
     check_id, right = "head-tail-accuracy", f"{classes} whole numbers, none negative"
     if problem := _vector_problem(train_counts, classes, "iu"):
-        return _error(check_id, False, problem, right, f"The train counts are {problem} where {right} are right.")
+        return _warning(check_id, False, problem, right, f"The train counts are {problem} where {right} are right.")
     stray = train_counts < 0  # [C]
     if stray.any():
         problem = f"{int(stray.sum())} negative"
         evidence = [{"class": c, "count": int(train_counts[c])} for c in _first(stray)]
         message = f"The train counts are not usable ({problem}): {right} are right."
-        return _error(check_id, False, problem, right, message, evidence)
+        return _warning(check_id, False, problem, right, message, evidence)
     head = metrics.head_classes(train_counts)
     measured = {
         "head_accuracy": metrics.group_accuracy(predictions, labels, head),
@@ -243,7 +243,7 @@ def check_head_tail_accuracy(
         for name, value in measured.items()
     )
     message = f"With a train count above {metrics.HEAD_THRESHOLD} as head: {said}."
-    return _error(check_id, True, measured, right, message)
+    return _warning(check_id, True, measured, right, message)
 
 
 def check_targets_between_experts(split: str, digests: Mapping[str, str]) -> Check:
@@ -279,6 +279,11 @@ def _error(
 ) -> Check:
     verdict: Literal["passed", "failed"] = "passed" if good else "failed"
     return Check(check_id, "error", verdict, measured, expected, message, tuple(evidence))
+
+
+def _warning(*args: Any) -> Check:
+    # Unusable counts or weights cost figures; the logits themselves may be right all the same.
+    return replace(_error(*args), level="warning")
 
 
 def _vector_problem(vector: NDArray[Any], entries: int, kinds: str) -> str | None:
