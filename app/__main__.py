@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 
 import uvicorn
 from pydantic import ValidationError
 
+from app.errors import FatalError
+from app.liveness import hold_lock
 from app.main import create_app
 from app.settings import Settings
 
@@ -32,7 +35,15 @@ def main() -> int:
         timeout_graceful_shutdown=CLOSE_TIMEOUT_S,
     )
     server = uvicorn.Server(config)
-    server.run()
+    # uvicorn raises the signal that ended it once more when all is closed; by then it has been obeyed.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    try:
+        with hold_lock(settings.internal_dir / "service.lock"):
+            server.run()
+    except (FatalError, OSError) as error:
+        print(f"relogit cannot start: {error}", file=sys.stderr)
+        return 1
     return 0 if server.started else 1
 
 

@@ -8,42 +8,30 @@ from contextlib import asynccontextmanager, nullcontext
 from fastapi import FastAPI
 
 from app import VERSION, problems
-from app.liveness import hold_lock
 from app.routes import artifacts, experts, jobs, splits, system
 from app.services import Services
 from app.settings import Settings
 from app.supervisor import Supervisor
 
-PROBLEMS = {
-    "4XX": {"description": "What is wrong and what would have been right (RFC 9457)",
-            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}},
-}  # fmt: skip
-
 
 def create_app(settings: Settings) -> FastAPI:
-    """The whole API. Its store is opened, and its workers started, when the server starts it.
-
-    Raises:
-        FatalError: at start, when another service uses the same outputs directory.
-    """
+    """The whole API. Its store is opened, and its workers started, when the server starts it."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        with hold_lock(settings.internal_dir / "service.lock"):
-            services = Services.build(settings)
-            app.state.services = services
-            supervised = settings.workers != 0
-            async with services.watcher.running():
-                with Supervisor(settings, services.jobs) if supervised else nullcontext():
-                    yield
-            services.database.close()
+        services = Services.build(settings)
+        app.state.services = services
+        supervised = settings.workers != 0
+        async with services.watcher.running():
+            with Supervisor(settings, services.jobs) if supervised else nullcontext():
+                yield
+        services.database.close()
 
     app = FastAPI(
         title="relogit",
         version=VERSION,
         summary="Recomputes the logits of trained experts when the data splits change, and verifies every number.",
         lifespan=lifespan,
-        responses=PROBLEMS,  # type: ignore[arg-type]  # FastAPI's annotation misses "4XX"
     )
     problems.install(app)
     for part in (jobs, artifacts, experts, splits, system):

@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from app.errors import Conflict, FatalError, NotFound, Refused, RelogitError, RequestError, TransientError
-from app.schemas import RecomputeBody
+from app.schemas import Problem, RecomputeBody
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,24 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _bug)
+    plain = app.openapi
+    app.openapi = lambda: _described(plain())  # type: ignore[method-assign]  # FastAPI's documented way
+
+
+def _described(document: dict[str, Any]) -> dict[str, Any]:
+    """The OpenAPI document with our problems in place of FastAPI's own validation errors."""
+    schemas = document["components"]["schemas"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas |= problem.pop("$defs") | {"Problem": problem}
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    answer = {"description": "What is wrong, and what would have been right (RFC 9457)", "content": content}
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            operation["responses"].pop("422", None)
+            operation["responses"]["4XX"] = answer
+    return document
 
 
 def _answer(request: Request, status: int, code: str, detail: str, errors: list[dict[str, Any]]) -> JSONResponse:

@@ -20,8 +20,6 @@ log = logging.getLogger(__name__)
 
 POLL_S = 0.05
 MAX_DELAY_S = 30.0
-STEADY_S = 10.0
-"""A worker that lived this long had started well: the next one is started without delay."""
 
 
 class _Slot:
@@ -30,9 +28,8 @@ class _Slot:
     def __init__(self, index: int) -> None:
         self.index = index
         self.process: subprocess.Popen[bytes] | None = None
-        self.started = 0.0
         self.not_before = 0.0
-        self.quick_deaths = 0
+        self.failed_starts = 0
 
 
 class Supervisor:
@@ -83,21 +80,22 @@ class Supervisor:
             status = slot.process.poll()
             if status is None:
                 return
-            self._died(slot, status, now - slot.started)
+            self._died(slot, status)
         if now >= slot.not_before:
             command = [sys.executable, "-m", "worker", "--index", str(slot.index), "--supervised"]
             environment = os.environ | as_environment(self._settings)
             slot.process = subprocess.Popen(command, stdin=subprocess.PIPE, process_group=0, env=environment)
-            slot.started = now
 
-    def _died(self, slot: _Slot, status: int, lived_s: float) -> None:
+    def _died(self, slot: _Slot, status: int) -> None:
         assert slot.process is not None
+        pid = slot.process.pid
         how = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
-        slot.quick_deaths = 0 if lived_s > STEADY_S else slot.quick_deaths + 1
-        # The first restart is at once; only a worker that cannot start at all is tried less and less often.
-        delay = min(MAX_DELAY_S, 0.5 * 2 ** (slot.quick_deaths - 2)) if slot.quick_deaths > 1 else 0.0
+        # One that had started is replaced at once; one that cannot start is tried less and less often.
+        started = any(worker["pid"] == pid for worker in self._store.workers())
+        slot.failed_starts = 0 if started else slot.failed_starts + 1
+        delay = min(MAX_DELAY_S, 0.25 * 2**slot.failed_starts) if slot.failed_starts else 0.0
         slot.not_before = time.monotonic() + delay
-        log.warning("worker %d (pid %d) died: %s; restarting in %.1f s", slot.index, slot.process.pid, how, delay)
+        log.warning("worker %d (pid %d) died: %s; restarting in %.1f s", slot.index, pid, how, delay)
         _close(slot.process)
         slot.process = None
         bury_the_dead(self._store, self._settings.locks_dir)

@@ -1,0 +1,261 @@
+"""What happens when something dies, stops or is wrong half-way: nothing is lost, nothing is half-written."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import torch
+
+from tests.integration.workspace import (
+    REPOSITORY,
+    Service,
+    Workspace,
+    build,
+    end,
+    environment,
+    running,
+    start,
+    wait_until,
+)
+from worker.networks import CifarResNetSpec
+
+SLOW = CifarResNetSpec((3, 3, 3), (16, 32, 64), 4)
+"""A ResNet-20: a second or two for the images of `long`, so that there is a middle to strike in."""
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """An installation of the test's own, with a slow expert and a split that keeps it busy."""
+    workspace = build(tmp_path)
+    workspace.save_images("test", 1500, size=32)
+    workspace.save_split("long", list(range(1500)))
+    workspace.save_split("short", list(range(20)))
+    workspace.save_expert("slow_first", 3, SLOW)
+    workspace.save_expert("slow_second", 4, SLOW)
+    return workspace
+
+
+@pytest.fixture
+def service(workspace: Workspace) -> Iterator[Service]:
+    with running(workspace) as service:
+        service.wait_ready()
+        yield service
+
+
+def _post(service: Service, **request: Any) -> str:
+    response = httpx.post(service.url + "/jobs", json={"dataset": "tiny", "prefix": "slow_", **request})
+    assert response.status_code == 202, response.text
+    job: str = response.json()["id"]
+    return job
+
+
+def _job(service: Service, job: str) -> dict[str, Any]:
+    body: dict[str, Any] = service.get(f"/jobs/{job}").json()
+    return body
+
+
+def _wait(service: Service, job: str) -> dict[str, Any]:
+    wait_until(lambda: _job(service, job)["state"] in ("succeeded", "failed", "cancelled"), 90, service.log.read_text)
+    return _job(service, job)
+
+
+def _in_the_middle(service: Service, job: str) -> bool:
+    return any(u["state"] == "running" and 0 < u["done"] < u["total"] for u in _job(service, job)["units"])
+
+
+def _digests(service: Service, job: str) -> dict[tuple[str, str], str]:
+    artifacts = service.get(f"/jobs/{job}/artifacts").json()["artifacts"]
+    return {(entry["expert"], entry["split"]): entry["sha256"] for entry in artifacts}
+
+
+def test_a_killed_worker_is_replaced_and_the_job_succeeds(service: Service, workspace: Workspace) -> None:
+    """SIGKILL in the middle: restarted, succeeded, and the bytes are those of an undisturbed run."""
+    job = _post(service, splits=["short", "long"], output_dir="struck")
+    wait_until(lambda: _in_the_middle(service, job), 60, service.log.read_text)
+    [victim] = service.worker_pids()
+    os.kill(victim, signal.SIGKILL)
+    assert _wait(service, job)["state"] == "succeeded"
+    assert service.worker_pids() != [victim]
+    calm = _post(service, splits=["short", "long"], output_dir="calm")
+    assert _wait(service, calm)["state"] == "succeeded"
+    assert _digests(service, job) == _digests(service, calm)
+    leftovers = [p for p in (workspace.root / "outputs").rglob("*.part") if ".relogit" not in p.parts]
+    assert leftovers == []
+
+
+def test_dead_workers_free_their_work_without_a_supervisor(workspace: Workspace) -> None:
+    """With WORKERS=0, a worker started by hand takes up what the one before it held when it was killed."""
+    with running(workspace, RELOGIT_WORKERS="0") as service:
+        assert service.get("/readyz").status_code == 503
+        job = _post(service, experts=["first"], splits=["long"])
+        with (workspace.root / "workers.log").open("wb") as log:
+            first = start("worker", environment(workspace), log.fileno())
+            wait_until(lambda: _in_the_middle(service, job), 60)
+            first.kill()
+            first.wait()
+            assert service.get("/readyz").status_code == 503
+            second = start("worker", environment(workspace), log.fileno())
+            try:
+                assert _wait(service, job)["state"] == "succeeded"
+            finally:
+                end(second)
+        assert second.returncode == 0
+
+
+def test_a_unit_that_kills_its_workers_fails_at_the_fifth(service: Service) -> None:
+    """Four deaths are no failure of the job; the fifth is one of the unit that ran, and names the cause."""
+    job = _post(service, experts=["first"], splits=["long"])
+    struck: set[int] = set()
+    for _ in range(5):
+        wait_until(lambda: bool(set(service.worker_pids()) - struck) and _in_the_middle(service, job), 60)
+        [victim] = set(service.worker_pids()) - struck
+        struck.add(victim)
+        os.kill(victim, signal.SIGKILL)
+        wait_until(lambda: not _in_the_middle(service, job), 60)
+    done = _wait(service, job)
+    assert done["state"] == "failed"
+    assert done["units"][0]["error"]["code"] == "worker-died"
+
+
+def test_a_stopping_service_hands_its_work_back(workspace: Workspace) -> None:
+    """SIGTERM ends service and worker at a batch's edge; the next start goes on with the job."""
+    with running(workspace) as service:
+        service.wait_ready()
+        job = _post(service, splits=["long"])
+        wait_until(lambda: _in_the_middle(service, job), 60)
+        [worker] = service.worker_pids()
+    assert service.process.returncode == 0
+    assert not Path(f"/proc/{worker}").exists()
+    with running(workspace) as again:
+        assert _wait(again, job)["state"] == "succeeded"
+
+
+def test_a_worker_ends_with_its_killed_service(service: Service) -> None:
+    """SIGKILL of the API leaves no orphan behind that would hold the GPU."""
+    [worker] = service.worker_pids()
+    service.process.kill()
+    service.process.wait()
+    wait_until(lambda: not Path(f"/proc/{worker}").exists() or _is_zombie(worker), 30)
+
+
+def _is_zombie(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def test_running_work_can_be_cancelled(service: Service, workspace: Workspace) -> None:
+    """A cancelled job ends, shows its units as cancelled, keeps what was done, and the worker lives on."""
+    job = _post(service, experts=["first", "second"], splits=["short", "long"])
+    wait_until(lambda: _in_the_middle(service, job), 60)
+    assert httpx.post(f"{service.url}/jobs/{job}/cancel").status_code == 202
+    done = _wait(service, job)
+    assert done["state"] == "cancelled"
+    assert [unit["state"] for unit in done["units"]] == ["succeeded", "cancelled", "cancelled", "cancelled"]
+    assert (workspace.root / "outputs" / "logits_fixed" / "first" / "short_logits.npz").exists()
+    assert _wait(service, _post(service, splits=["short"]))["state"] == "succeeded"
+
+
+def test_a_second_service_on_the_same_store_refuses(service: Service, workspace: Workspace) -> None:
+    """Two APIs on one outputs directory would both own its jobs: the second says so and ends."""
+    variables = environment(workspace, RELOGIT_PORT="0")
+    done = subprocess.run(
+        [sys.executable, "-m", "app"],
+        cwd=REPOSITORY,
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "already uses" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"", "checkpoint-empty"),
+        (b"this is no checkpoint", "checkpoint-unreadable"),
+        (None, "tensors-mismatch"),
+    ],
+)
+def test_one_bad_checkpoint_leaves_the_other_expert_standing(
+    service: Service, workspace: Workspace, content: bytes | None, code: str
+) -> None:
+    """Its units fail with a named problem; the others' files are there; asked again, it is refused at once."""
+    path = workspace.experts / "slow_bad.pth"
+    if content is None:
+        tensors = torch.load(workspace.experts / "slow_first.pth", weights_only=True)
+        del tensors["backbone.layer2.1.bn1.weight"]
+        torch.save(tensors, path)
+    else:
+        path.write_bytes(content)
+    job = _post(service, experts=["bad", "first"], splits=["short", "val"])
+    done = _wait(service, job)
+    assert done["state"] == "failed"
+    assert [u["state"] for u in done["units"]] == ["failed", "failed", "succeeded", "succeeded"]
+    error = done["units"][0]["error"]
+    assert error["code"] == code
+    assert set(_digests(service, job)) == {("first", "short"), ("first", "val")}
+    refused = httpx.post(service.url + "/jobs", json={"dataset": "tiny", "prefix": "slow_", "splits": ["short"]})
+    assert refused.status_code == 422
+    [problem] = refused.json()["errors"]
+    assert (problem["code"], problem["detail"]) == (code, error["message"])
+
+
+def test_an_expert_that_gives_nan_fails_its_units(service: Service, workspace: Workspace) -> None:
+    """Finite weights whose logits overflow: the unit names the image, and no file is shown."""
+    tensors = torch.load(workspace.experts / "slow_first.pth", weights_only=True)
+    tensors["fc.weight"] = torch.full_like(tensors["fc.weight"], 3e38)
+    torch.save(tensors, workspace.experts / "slow_wild.pth")
+    done = _wait(service, _post(service, experts=["wild"], splits=["short"], output_dir="wild"))
+    assert done["state"] == "failed"
+    assert done["units"][0]["error"]["code"] == "non-finite-logits"
+    assert not (workspace.root / "outputs" / "wild").exists()
+
+
+def test_a_split_that_changed_after_the_job_was_accepted_fails(workspace: Workspace) -> None:
+    """The rows would belong to another list than the one that was checked."""
+    with running(workspace, RELOGIT_WORKERS="0") as service:
+        job = _post(service, experts=["first"], splits=["short", "val"])
+        workspace.save_split("short", list(range(19)))
+        with (workspace.root / "worker.log").open("wb") as log:
+            worker = start("worker", environment(workspace), log.fileno())
+            try:
+                done = _wait(service, job)
+            finally:
+                end(worker)
+    assert [u["state"] for u in done["units"]] == ["failed", "succeeded"]
+    assert done["units"][0]["error"]["code"] == "split-changed"
+
+
+def test_a_checkpoint_that_is_replaced_is_loaded_again(service: Service, workspace: Workspace) -> None:
+    """Experts stay resident, but never beyond their file."""
+    first = _post(service, experts=["first"], splits=["short"])
+    _wait(service, first)
+    time.sleep(0.01)
+    workspace.save_expert("slow_first", 99, SLOW)
+    second = _post(service, experts=["first"], splits=["short"])
+    _wait(service, second)
+    assert _digests(service, first) != _digests(service, second)
+
+
+def test_wrong_class_count_is_refused_or_fails_alike(service: Service, workspace: Workspace) -> None:
+    """Ten outputs for four classes: the unit fails, and the next request is refused with the same words."""
+    workspace.save_expert("ten_x", 5, CifarResNetSpec((1, 1, 1), (4, 8, 8), 10))
+    done = _wait(service, _post(service, prefix="ten_", splits=["short"]))
+    error = done["units"][0]["error"]
+    assert error["code"] == "classes-mismatch"
+    refused = httpx.post(service.url + "/jobs", json={"dataset": "tiny", "prefix": "ten_", "splits": ["short"]})
+    assert refused.json()["errors"][0]["detail"] == error["message"]
+    assert np.unique([u["state"] for u in done["units"]]).tolist() == ["failed"]

@@ -1,0 +1,219 @@
+"""A small installation to run the real service on: data, experts, splits, all made here."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import numpy as np
+import torch
+import uvicorn
+from numpy.typing import NDArray
+
+from app.datasets import Transform
+from app.main import create_app
+from app.settings import Settings
+from worker.networks import CifarResNetSpec
+
+REPOSITORY = Path(__file__).parents[2]
+CLASSES = 4
+TRANSFORM = Transform(mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.3))
+SPEC = CifarResNetSpec((1, 1, 1), (4, 8, 8), CLASSES)
+
+DATASETS = """
+[tiny]
+kind = "npz"
+root = "tiny"
+splits = "tiny_splits"
+experts = "experts/tiny"
+mean = [0.5, 0.4, 0.3]
+std = [0.2, 0.25, 0.3]
+[tiny.bases]
+train = "train"
+"""
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Folders below one root, and the settings that point there."""
+
+    root: Path
+
+    @property
+    def settings(self) -> Settings:
+        return Settings(
+            data_dir=self.root / "data",
+            checkpoints_dir=self.root / "checkpoints",
+            outputs_dir=self.root / "outputs",
+            workers=0,
+            device="cpu",
+            _env_file=None,  # a developer's own .env is none of the tests' business
+        )
+
+    @property
+    def experts(self) -> Path:
+        return self.root / "checkpoints" / "experts" / "tiny"
+
+    @property
+    def splits(self) -> Path:
+        return self.root / "data" / "tiny_splits"
+
+    def save_images(self, base: str, count: int, size: int = 8) -> None:
+        rng = np.random.default_rng(count)
+        folder = self.root / "data" / "tiny"
+        folder.mkdir(parents=True, exist_ok=True)
+        images = rng.integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+        np.savez(folder / f"{base}.npz", images=images, labels=np.arange(count) % CLASSES)
+
+    def save_split(self, name: str, content: object) -> None:
+        self.splits.mkdir(parents=True, exist_ok=True)
+        (self.splits / f"{name}_indices.json").write_text(json.dumps(content))
+
+    def save_expert(
+        self, name: str, seed: int, spec: CifarResNetSpec = SPEC, temperature: float | None = 2.0
+    ) -> None:
+        self.experts.mkdir(parents=True, exist_ok=True)
+        torch.manual_seed(seed)
+        tensors = {f"backbone.{key}": value for key, value in spec.build().state_dict().items()}
+        tensors = {key.replace("backbone.fc.", "fc."): value for key, value in tensors.items()}
+        tensors["temperature"] = torch.tensor([2.0])
+        torch.save(tensors, self.experts / f"{name}.pth")
+
+    def images(self, base: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        with np.load(self.root / "data" / "tiny" / f"{base}.npz") as arrays:
+            return arrays["images"], arrays["labels"]
+
+
+def build(root: Path) -> Workspace:
+    """Two experts, four splits (`again` shares rows with `test` and repeats one), no class files."""
+    workspace = Workspace(root)
+    workspace.save_images("test", 60)
+    workspace.save_images("train", 80)
+    (root / "data" / "datasets.toml").write_text(DATASETS)
+    order = np.random.default_rng(0).permutation(60).tolist()
+    workspace.save_split("test", order[:40])
+    workspace.save_split("val", order[40:50])
+    workspace.save_split("tunev", order[50:])
+    workspace.save_split("again", [*order[35:45], order[35]])
+    workspace.save_split("train", list(range(0, 80, 2)))
+    workspace.save_expert("best_alpha", seed=1)
+    workspace.save_expert("best_beta", seed=2)
+    return workspace
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running `python -m app`."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def get(self, path: str) -> httpx.Response:
+        return httpx.get(self.url + path, timeout=30)
+
+    def worker_pids(self) -> list[int]:
+        return [worker["pid"] for worker in self.get("/readyz").json()["checks"]["worker"].get("workers", [])]
+
+    def wait_ready(self, timeout_s: float = 60) -> None:
+        wait_until(lambda: self._ready(), timeout_s, lambda: self.log.read_text())
+
+    def _ready(self) -> bool:
+        if self.process.poll() is not None:
+            raise AssertionError(f"the service ended with {self.process.returncode}:\n{self.log.read_text()}")
+        try:
+            return self.get("/readyz").status_code == 200
+        except httpx.TransportError:
+            return False
+
+
+def wait_until(condition: object, timeout_s: float, explain: object = lambda: "") -> None:
+    """Poll until the condition holds; fail with what `explain` says."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline, f"not within {timeout_s} s: {explain()}"  # type: ignore[operator]
+        time.sleep(0.02)
+
+
+def environment(workspace: Workspace, **more: str) -> dict[str, str]:
+    """The variables that point a process at the workspace."""
+    settings = workspace.settings
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RELOGIT_")}
+    return kept | {
+        "RELOGIT_DATA_DIR": str(settings.data_dir),
+        "RELOGIT_CHECKPOINTS_DIR": str(settings.checkpoints_dir),
+        "RELOGIT_OUTPUTS_DIR": str(settings.outputs_dir),
+        "RELOGIT_DEVICE": "cpu",
+        "RELOGIT_WORKERS": "1",
+    } | more  # fmt: skip
+
+
+@contextmanager
+def running(workspace: Workspace, **more: str) -> Iterator[Service]:
+    """Start the real service on a free port; end it with SIGTERM."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = workspace.root / f"service-{port}.log"
+    with log.open("wb") as stream:
+        process = start("app", environment(workspace, RELOGIT_PORT=str(port), **more), stream.fileno())
+    try:
+        service = Service(f"http://127.0.0.1:{port}", process, log)
+        wait_until(lambda: _answers(service), 60, log.read_text)
+        yield service
+    finally:
+        end(process)
+
+
+def start(module: str, variables: dict[str, str], output: int) -> subprocess.Popen[bytes]:
+    """`python -m MODULE` in the repository."""
+    command = [sys.executable, "-m", module]
+    return subprocess.Popen(
+        command, cwd=REPOSITORY, env=variables, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+    )
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """SIGTERM, and SIGKILL if that does not help."""
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise
+
+
+def _answers(service: Service) -> bool:
+    try:
+        return service.get("/healthz").status_code == 200
+    except httpx.TransportError:
+        assert service.process.poll() is None, service.log.read_text()
+        return False
+
+
+@contextmanager
+def serving(settings: Settings) -> Iterator[httpx.Client]:
+    """The API in this process, on a real port, and a client for it."""
+    server = uvicorn.Server(uvicorn.Config(create_app(settings), host="127.0.0.1", port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        wait_until(lambda: server.started, 30)
+        host, port = server.servers[0].sockets[0].getsockname()[:2]
+        with httpx.Client(base_url=f"http://{host}:{port}", timeout=30) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join()
