@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
 
+from tests.realdata.location import REALDATA, needs_realdata
 from worker.experts import Passport, load_expert
 
-REALDATA = Path(os.environ.get("RELOGIT_REALDATA", Path(__file__).parents[3] / "shared" / "realdata"))
 CHECKPOINTS = REALDATA / "checkpoints"
-pytestmark = pytest.mark.skipif(not CHECKPOINTS.is_dir(), reason=f"no real checkpoints in {CHECKPOINTS}")
+pytestmark = needs_realdata
 
 
 def passport(name: str) -> Passport:
