@@ -1,0 +1,259 @@
+"""The catalog: what is on disk is found, what is not is answered with what there is."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.catalog import Folder, check_classes, parse_indices
+from app.errors import RequestError
+from tests.fakes import DIGITS, Home, refused
+
+
+def experts_folder(home: Home) -> Folder:
+    return Folder("experts/digits", home.experts)
+
+
+def splits_folder(home: Home) -> Folder:
+    return Folder("digits_splits", home.data / "digits_splits")
+
+
+# --- data sets and folders ----------------------------------------------------------------------------
+
+
+def test_an_unknown_data_set_lists_those_that_there_are(home: Home) -> None:
+    """Also when there is none."""
+    with refused("unknown-dataset", "'cifar'", "There are: digits."):
+        home.catalog().dataset("cifar")
+    home.declare("")
+    with refused("unknown-dataset", "There are none."):
+        home.catalog().dataset("digits")
+
+
+def test_the_declaration_is_read_anew_each_time(home: Home) -> None:
+    """Who edits datasets.toml need not restart the service."""
+    catalog = home.catalog()
+    assert catalog.dataset("digits").classes is None
+    home.declare(DIGITS.replace("mean", "classes = 7\nmean", 1))
+    assert catalog.dataset("digits").classes == 7
+
+
+def test_in_a_named_folder_the_subfolder_called_like_the_data_set_comes_first(home: Home) -> None:
+    """As in the old scripts; a folder without such a subfolder is meant itself."""
+    catalog, checkpoints = home.catalog(), home.settings.checkpoints_dir
+    declared = catalog.dataset("digits")
+    (checkpoints / "mine").mkdir()
+    (home.experts / "digits").mkdir()  # below the declared folder, which is meant as it stands
+    found = {given: catalog.experts_folder("digits", declared, given) for given in (None, "experts", "mine")}
+    assert found[None] == found["experts"] == Folder("experts/digits", checkpoints / "experts/digits")
+    assert found["mine"] == Folder("mine", checkpoints / "mine")
+
+
+def test_a_folder_that_is_not_there_names_its_variable(home: Home, tmp_path: Path) -> None:
+    """And says so when the whole directory is absent."""
+    catalog = home.catalog()
+    declared = catalog.dataset("digits")
+    with refused("experts-dir-missing", str(home.settings.checkpoints_dir / "no"), "RELOGIT_CHECKPOINTS_DIR"):
+        catalog.experts_folder("digits", declared, "no")
+    with refused("splits-dir-missing", str(home.data / "no"), "RELOGIT_DATA_DIR"):
+        catalog.splits_folder(declared, "no")
+    home.settings.checkpoints_dir.rename(tmp_path / "moved")
+    with refused("experts-dir-missing", "is not there either", "RELOGIT_CHECKPOINTS_DIR"):
+        catalog.experts_folder("digits", declared, None)
+
+
+@pytest.mark.parametrize("folder", ["../data", "/etc", "a/../..", "", "experts/\0"])
+def test_a_folder_from_a_request_stays_below_the_servers_own(home: Home, folder: str) -> None:
+    """Both folders that a request may name are checked before the disk is touched."""
+    catalog = home.catalog()
+    with refused("invalid-name", "experts_dir"):
+        catalog.experts_folder("digits", catalog.dataset("digits"), folder)
+    with refused("invalid-name", "splits_dir"):
+        catalog.splits_folder(catalog.dataset("digits"), folder)
+
+
+def test_links_that_the_owner_put_there_are_followed(home: Home, tmp_path: Path) -> None:
+    """A folder, a checkpoint and a split may lie elsewhere behind a link."""
+    (home.settings.checkpoints_dir / "linked").symlink_to(home.experts)
+    (home.experts / "best_far.pth").symlink_to(home.write_checkpoint("other.pth").rename(tmp_path / "far.pth"))
+    (home.data / "digits_splits" / "far_indices.json").symlink_to(home.write_split("x", [2]).rename(tmp_path / "x"))
+    catalog = home.catalog()
+    declared = catalog.dataset("digits")
+    folder = catalog.experts_folder("digits", declared, "linked")
+    assert catalog.checkpoint(folder, "best_", "far").read_bytes() == b"weights"
+    assert catalog.read_split(declared, splits_folder(home), "far").indices.tolist() == [2]
+
+
+# --- experts ------------------------------------------------------------------------------------------
+
+
+def test_experts_are_the_files_with_the_prefix_and_a_checkpoints_suffix(home: Home) -> None:
+    """Sorted by name; hidden files, other suffixes and the bare prefix are none."""
+    for name in ("best_th.th", "best_safe.safetensors", "best_.pth", "._best_x.pth", "best_log.txt", "stage1_ce.pth"):
+        home.write_checkpoint(name)
+    catalog = home.catalog()
+    assert list(catalog.experts(experts_folder(home), "best_")) == ["bal", "ce", "safe", "th"]
+    assert list(catalog.experts(experts_folder(home), "stage1_")) == ["ce"]
+    assert list(catalog.experts(experts_folder(home), ""))[:3] == ["best_", "best_bal", "best_ce"]
+    assert catalog.checkpoint(experts_folder(home), "", "stage1_ce").name == "stage1_ce.pth"
+
+
+def test_two_files_of_one_stem_are_an_error_not_a_choice(home: Home) -> None:
+    """Both are named."""
+    home.write_checkpoint("best_ce.safetensors")
+    with refused("checkpoint-ambiguous", "best_ce.pth and best_ce.safetensors", "Keep one of them"):
+        home.catalog().checkpoint(experts_folder(home), "best_", "ce")
+
+
+def test_an_unknown_expert_or_prefix_lists_what_there_is(home: Home) -> None:
+    """Names for an expert, whole stems for a prefix."""
+    catalog = home.catalog()
+    with refused("unknown-expert", "'lad'", ".safetensors", "There are: bal, ce."):
+        catalog.checkpoint(experts_folder(home), "best_", "lad")
+    with refused("unknown-prefix", "'final_'", "Files there: best_bal, best_ce."):
+        catalog.checkpoint(experts_folder(home), "final_", "ce")
+
+
+def test_a_long_list_is_cut_in_the_text_but_not_in_the_details(home: Home) -> None:
+    """A message stays readable with a hundred experts."""
+    for i in range(30):
+        home.write_checkpoint(f"best_e{i:02}.pth")
+    with pytest.raises(RequestError, match="and 12 more") as caught:
+        home.catalog().checkpoint(experts_folder(home), "best_", "lad")
+    assert len(caught.value.details["available"]) == 32
+
+
+def test_outputs_and_classes_must_be_equal() -> None:
+    """Both numbers are named."""
+    check_classes("a.pth", 10, "digits", 10)
+    with refused("classes-mismatch", "a.pth has 10 outputs", "digits has 3 classes"):
+        check_classes("a.pth", 10, "digits", 3)
+
+
+@pytest.mark.xfail(strict=True, reason="FileNotFoundError from file_id(): GET /experts and POST /jobs answer 500")
+def test_a_link_that_leads_nowhere_is_no_checkpoint(home: Home) -> None:
+    """One dangling link must not hide its neighbours, nor end as an internal error."""
+    (home.experts / "best_gone.pth").symlink_to(home.experts / "nowhere")
+    with pytest.raises(RequestError):
+        home.catalog().checkpoint(experts_folder(home), "best_", "gone")
+
+
+@pytest.mark.xfail(strict=True, reason="a worker resolves the stored folder again and may find another one")
+def test_a_resolved_folder_resolves_to_itself(home: Home) -> None:
+    """The job stores the resolved name, and its worker asks the catalog for it again."""
+    catalog = home.catalog()
+    (home.experts / "digits").mkdir()
+    resolved = catalog.experts_folder("digits", catalog.dataset("digits"), "experts")
+    assert catalog.experts_folder("digits", catalog.dataset("digits"), resolved.name) == resolved
+
+
+@pytest.mark.xfail(strict=True, reason="Path.is_dir() raises OSError: File name too long, a 500")
+def test_a_folder_too_long_for_the_disk_is_refused(home: Home) -> None:
+    """Each part of it is a plain name; together they are longer than a path can be."""
+    with pytest.raises(RequestError):
+        home.catalog().splits_folder(home.catalog().dataset("digits"), "/".join(["a" * 100] * 50))
+
+
+# --- splits -------------------------------------------------------------------------------------------
+
+
+def test_a_split_is_read_in_its_files_order_against_its_own_base(home: Home) -> None:
+    """Repeats are kept; train has more images than test, and only train's split may point at them."""
+    catalog = home.catalog()
+    declared = catalog.dataset("digits")
+    assert catalog.split_names(splits_folder(home)) == ["test", "train", "val"]
+    split = catalog.read_split(declared, splits_folder(home), "test")
+    assert (split.base, split.indices.tolist()) == ("test", [5, 3, 3, 4])
+    assert split.indices.dtype == np.int64
+    content = (home.data / "digits_splits/test_indices.json").read_bytes()
+    assert split.sha256 == hashlib.sha256(content).hexdigest()
+    assert catalog.read_split(declared, splits_folder(home), "train").indices.tolist() == [8, 0]
+    home.write_split("val", [8, 0])
+    with refused("split-out-of-range", "index 8 at position 0", "'test'", "has 6 images: 0 to 5", "`bases`"):
+        catalog.read_split(declared, splits_folder(home), "val")
+
+
+def test_an_unknown_split_lists_those_that_there_are(home: Home) -> None:
+    """A name that would leave the folder is refused as a name, whatever lies there."""
+    catalog = home.catalog()
+    with refused("unknown-split", "'tunev'", "no tunev_indices.json", "There are: test, train, val."):
+        catalog.read_split(catalog.dataset("digits"), splits_folder(home), "tunev")
+    with refused("invalid-name", "split '../digits_splits/val'"):
+        catalog.read_split(catalog.dataset("digits"), splits_folder(home), "../digits_splits/val")
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"", "is not JSON"),
+        (b"[1, 2", "is not JSON"),
+        (b"1 2", "is not JSON"),
+        (b"\xff\xfe\xfa", "is not JSON"),
+        (b"[]", "an empty list"),
+        (b"{}", "a JSON"),
+        (b'{"indices": [1]}', "a JSON"),
+        (b"3", "a JSON"),
+        (b"null", "a JSON"),
+        (b'"012"', "a JSON"),
+        (b"[0, true]", "true at position 1, which is not an integer"),
+        (b"[0, 1, 2.0]", "2.0 at position 2"),
+        (b"[1e0]", "1.0 at position 0"),
+        (b"[NaN]", "NaN at position 0"),
+        (b'[0, "1"]', '"1" at position 1'),
+        (b"[0, null]", "null at position 1"),
+        (b"[[0, 1], [2]]", "[0, 1] at position 0"),
+    ],
+)
+def test_what_is_no_flat_list_of_integers_is_refused(data: bytes, says: str) -> None:
+    """A truth value and a float are no integers, even where Python thinks them equal."""
+    with refused("split-invalid", "val_indices.json", says):
+        parse_indices(data, "val_indices.json", "test", 10)
+
+
+@pytest.mark.parametrize(
+    ("data", "row"), [(b"[0, -1]", 1), (b"[10]", 0), (b"[9, 11, -3]", 1), (b"[0, 99999999999999999999999]", 1)]
+)
+def test_an_index_outside_the_base_is_named_with_its_place(data: bytes, row: int) -> None:
+    """The first offender, and the range that would have been right; huge numbers do not wrap around."""
+    with refused("split-out-of-range", f"at position {row}", "0 to 9 would have been right"):
+        parse_indices(data, "val_indices.json", "test", 10)
+
+
+@pytest.mark.parametrize("data", [b"[0, 9]", b"\xef\xbb\xbf[0, 9]", b" [0,\r\n9 ]\n", "[0, 9]".encode("utf-16")])
+def test_the_same_list_in_any_json_clothing_is_the_same_list(data: bytes) -> None:
+    """A byte order mark or line ends of another system are no errors."""
+    assert parse_indices(data, "val_indices.json", "test", 10).tolist() == [0, 9]
+
+
+@pytest.mark.xfail(strict=True, reason="json.loads raises a bare ValueError or RecursionError: a 500")
+@pytest.mark.parametrize("data", [b"[" + b"1" * 5000 + b"]", b"[" * 100_000], ids=["digits", "brackets"])
+def test_json_that_python_will_not_read_is_refused(data: bytes) -> None:
+    """A number of thousands of digits, or brackets without end, are the file's fault."""
+    with pytest.raises(RequestError):
+        parse_indices(data, "val_indices.json", "test", 10)
+
+
+@pytest.mark.xfail(strict=True, reason="the message offers '0 to -1'")
+def test_a_base_without_images_is_not_offered_as_a_range() -> None:
+    """Nothing would have been right there; the message has to say so."""
+    with pytest.raises(RequestError) as caught:
+        parse_indices(b"[0]", "val_indices.json", "test", 0)
+    assert "-1" not in caught.value.message
+
+
+@pytest.mark.xfail(strict=True, reason="IsADirectoryError, a 500")
+def test_a_folder_called_like_a_split_is_no_split(home: Home) -> None:
+    """Whatever keeps the file from being read is told as a problem of the split."""
+    (home.data / "digits_splits" / "odd_indices.json").mkdir()
+    with pytest.raises(RequestError):
+        home.catalog().read_split(home.catalog().dataset("digits"), splits_folder(home), "odd")
+
+
+@pytest.mark.xfail(strict=True, reason="the message reads: There is no split 'gone' … There are: gone, …")
+def test_a_split_that_cannot_be_had_is_not_listed_as_there(home: Home) -> None:
+    """A dangling link is no split."""
+    (home.data / "digits_splits" / "gone_indices.json").symlink_to(home.data / "nowhere")
+    assert "gone" not in home.catalog().split_names(splits_folder(home))

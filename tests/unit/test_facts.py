@@ -1,0 +1,100 @@
+"""Facts: asked once, answered once, and never held against a file that has changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from app.bases import file_id
+from app.database import Database
+from app.errors import JobError
+from app.facts import Fact, FactStore, Question
+
+
+@pytest.fixture
+def facts(database: Database) -> FactStore:
+    return FactStore(database)
+
+
+def question(name: str) -> Question:
+    return Question("passport", {"file": (name, 1, 2), "expert": name})
+
+
+def test_an_open_question_is_given_out_until_it_is_answered(facts: FactStore) -> None:
+    """The oldest first; an answer is found under the question, in the order asked."""
+    first, second = question("a"), question("b")
+    facts.ask([first])
+    facts.ask([second])
+    assert facts.next_open() is not None
+    assert [facts.next_open().key for _ in range(2)] == [first.key] * 2  # type: ignore[union-attr]
+    facts.record(first, {"classes": 3})
+    assert facts.next_open().key == second.key  # type: ignore[union-attr]
+    facts.record(second, {"classes": 4})
+    assert facts.next_open() is None
+    assert [fact.answer for fact in facts.look_up([second, first])] == [{"classes": 4}, {"classes": 3}]
+
+
+def test_looking_up_asks_nobody(facts: FactStore) -> None:
+    """What was never asked is unknown, and stays unasked."""
+    assert facts.look_up([question("a")]) == [Fact(question("a"))]
+    assert not facts.look_up([question("a")])[0].known
+    assert facts.next_open() is None
+    facts.ask([])
+    assert facts.next_open() is None
+
+
+def test_an_error_is_kept_as_an_error(facts: FactStore) -> None:
+    """It is an answer too, with code, message and details."""
+    error = JobError("checkpoint-invalid", "It does not fit.", missing=["fc.weight"])
+    facts.record(question("a"), error)
+    [fact] = facts.look_up([question("a")])
+    assert fact.known
+    assert (fact.answer, fact.error) == (None, error.to_dict())
+    facts.record(question("a"), {"classes": 3})
+    [fact] = facts.look_up([question("a")])
+    assert (fact.answer, fact.error) == ({"classes": 3}, None)
+
+
+def test_asking_again_keeps_the_answer(facts: FactStore) -> None:
+    """Neither is it lost, nor is a worker bothered a second time."""
+    facts.record(question("a"), {})
+    facts.ask([question("a"), question("a")])
+    assert facts.next_open() is None
+    assert facts.look_up([question("a")])[0].known
+
+
+def test_a_question_survives_its_way_through_the_store(facts: FactStore) -> None:
+    """Tuples come back as lists; the key is the same, so the answer is found."""
+    facts.ask([question("a")])
+    asked = facts.next_open()
+    assert asked is not None
+    facts.record(asked, {"classes": 3})
+    assert facts.look_up([question("a")])[0].known
+
+
+def test_a_key_covers_everything_that_the_answer_depends_on(tmp_path: Path) -> None:
+    """Kind, file, size, time and assumptions each make another question; the order of keys does not."""
+    path = tmp_path / "best_ce.pth"
+    path.write_bytes(b"one")
+    before = Question("passport", {"file": file_id(path), "max_pool": None})
+    path.write_bytes(b"three")
+    after = Question("passport", {"file": file_id(path), "max_pool": None})
+    keys = {
+        before.key,
+        after.key,
+        Question("split", {"file": file_id(path), "max_pool": None}).key,
+        Question("passport", {"file": file_id(path), "max_pool": True}).key,
+    }
+    assert len(keys) == 4
+    assert after.key == Question("passport", {"max_pool": None, "file": file_id(path)}).key
+
+
+def test_facts_live_in_the_store_file(tmp_path: Path) -> None:
+    """A restart forgets nothing."""
+    for answered in (False, True):
+        opened = Database(tmp_path / "jobs.sqlite3")
+        facts = FactStore(opened)
+        assert facts.look_up([question("a")])[0].known is answered
+        facts.record(question("a"), {"classes": 3})
+        opened.close()

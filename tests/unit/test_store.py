@@ -1,0 +1,282 @@
+"""The job store: the life of a job, who may record what, cancelling and deleting."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app.database import Database
+from app.errors import Conflict, NotFound
+from app.jobs import Claim, Job, JobState, UnitState
+from app.store import JobStore
+from app.transitions import ClaimLost
+from tests.fakes import ERROR, PASSED, REPORT, artifact, finish, finish_all, refused, submit, take
+
+
+def states(job: Job) -> list[str]:
+    return [str(unit.state) for unit in job.units]
+
+
+# --- the life of a job --------------------------------------------------------------------------------
+
+
+def test_a_job_goes_from_queued_to_succeeded(store: JobStore) -> None:
+    """Each step shows on the unit and on the job, and the verification comes last, once."""
+    job = submit(store, ["ce"], ["val"])
+    assert (job.state, states(job), job.started_at) == (JobState.QUEUED, ["queued"], None)
+    claim = take(store)
+    assert (claim.task, claim.expert, claim.job.state) == ("recompute", "ce", JobState.RUNNING)
+    assert [unit.split for unit in claim.open_units] == ["val"]
+    store.start_unit(claim, "val")
+    assert store.progress(claim, "val", done=4, rate=2.0, notes=["batch halved"])
+    [unit] = store.get(job.id).units
+    assert (unit.state, unit.done, unit.remaining_s, unit.notes) == (UnitState.RUNNING, 4, 2.0, ("batch halved",))
+    store.hold(claim)
+    store.finish_unit(claim, "val", artifact(), REPORT)
+    [unit] = store.get(job.id).units
+    assert (unit.state, unit.done, unit.accuracy, unit.artifact) == (UnitState.SUCCEEDED, 8, 0.5, artifact())
+    assert unit.remaining_s is None
+    assert store.claim("w") is None  # the verification waits for the claim to end
+    store.end_task(claim)
+    assert store.get(job.id).state is JobState.RUNNING
+    verify = take(store)
+    assert (verify.task, verify.expert) == ("verify", "")
+    store.finish_job(verify, PASSED)
+    done = store.get(job.id)
+    assert (done.state, done.verification) == (JobState.SUCCEEDED, PASSED)
+    assert done.started_at is not None
+    assert done.finished_at is not None
+    assert job.created_at <= done.started_at <= done.finished_at
+    assert store.claim("w") is None
+
+
+def test_one_failed_unit_leaves_the_others_standing(store: JobStore) -> None:
+    """The job fails, the good units keep their files, and the error is stored as it came."""
+    job = submit(store, ["ce"], ["val", "test"])
+    claim = take(store)
+    store.fail_unit(claim, "val", ERROR)
+    store.finish_unit(claim, "test", artifact(), REPORT)
+    store.end_task(claim)
+    finish_all(store)
+    done = store.get(job.id)
+    assert (done.state, states(done)) == (JobState.FAILED, ["failed", "succeeded"])
+    assert [unit.error for unit in done.units] == [ERROR, None]
+    assert [unit.artifact for unit in done.units] == [None, artifact()]
+
+
+def test_a_job_that_is_not_verified_fails(store: JobStore) -> None:
+    """Every unit is there, and yet the job's own checks decide."""
+    job = submit(store, ["ce"], ["val"])
+    finish(store, take(store))
+    store.finish_job(take(store), {"verdict": "failed", "checks": [{"id": "targets-agree"}]})
+    assert store.get(job.id).state is JobState.FAILED
+
+
+def test_claims_are_given_out_oldest_job_first_and_experts_in_order(store: JobStore) -> None:
+    """A job's verification comes before the next job's experts once its own are done."""
+    first, second = submit(store, ["z", "a"], ["val"]), submit(store, ["m"], ["val"])
+    seen = []
+    while (claim := store.claim("w")) is not None:
+        seen.append((claim.job.id, claim.task, claim.expert))
+        finish(store, claim)
+    assert seen == [
+        (first.id, "recompute", "z"), (first.id, "recompute", "a"), (first.id, "verify", ""),
+        (second.id, "recompute", "m"), (second.id, "verify", ""),
+    ]  # fmt: skip
+
+
+def test_jobs_are_listed_newest_first_by_state_and_number(store: JobStore) -> None:
+    """Units keep the order asked for: experts, and within each the splits."""
+    ids = [submit(store, ["b", "a"], ["y", "x"]).id for _ in range(3)]
+    store.cancel(ids[1])
+    assert [job.id for job in store.jobs()] == ids[::-1]
+    assert [job.id for job in store.jobs(limit=1)] == [ids[2]]
+    assert [job.id for job in store.jobs(states=[JobState.CANCELLED, JobState.FAILED])] == [ids[1]]
+    assert [(u.expert, u.split) for u in store.get(ids[0]).units] == [("b", "y"), ("b", "x"), ("a", "y"), ("a", "x")]
+
+
+@pytest.mark.parametrize("job_id", ["", "nope", "../x", "0" * 32, "a\0b", "' OR 1=1 --"])
+def test_an_unknown_or_malformed_id_is_not_found(store: JobStore, job_id: str) -> None:
+    """Every method that takes an id says the same."""
+    submit(store)
+    for method in (store.get, store.cancel, store.delete):
+        with pytest.raises(NotFound, match="GET /jobs lists"):
+            method(job_id)
+
+
+# --- fencing ------------------------------------------------------------------------------------------
+
+RECORDINGS: list[Callable[[JobStore, Claim], object]] = [
+    lambda store, claim: store.start_unit(claim, "val"),
+    lambda store, claim: store.progress(claim, "val", done=8, rate=1.0, notes=["late"]),
+    lambda store, claim: store.hold(claim),
+    lambda store, claim: store.finish_unit(claim, "val", artifact(), REPORT),
+    lambda store, claim: store.fail_unit(claim, "val", ERROR),
+    lambda store, claim: store.end_task(claim),
+    lambda store, claim: store.finish_job(claim, PASSED),
+    lambda store, claim: store.hand_back(claim),
+]
+
+
+def _bury(store: JobStore, claim: Claim) -> None:
+    store.bury(claim.worker)
+
+
+def _bury_and_take_again(store: JobStore, claim: Claim) -> None:
+    store.bury(claim.worker)
+    assert take(store, "other").expert == claim.expert
+
+
+def _hand_back(store: JobStore, claim: Claim) -> None:
+    store.hand_back(claim)
+
+
+def _end(store: JobStore, claim: Claim) -> None:
+    finish(store, claim)
+
+
+def _cancel_bury_delete(store: JobStore, claim: Claim) -> None:
+    store.cancel(claim.job.id)
+    store.bury(claim.worker)
+    store.delete(claim.job.id)
+
+
+@pytest.mark.parametrize("lose", [_bury, _bury_and_take_again, _hand_back, _end, _cancel_bury_delete])
+def test_a_lost_claim_can_record_nothing(store: JobStore, lose: Callable[[JobStore, Claim], None]) -> None:
+    """Whether buried, taken by another, handed back, ended or deleted: every method says so, and changes nothing."""
+    submit(store, ["ce"], ["val"])
+    claim = take(store, "stale")
+    store.start_unit(claim, "val")
+    lose(store, claim)
+    before = store.jobs()
+    for record in RECORDINGS:
+        with pytest.raises(ClaimLost):
+            record(store, claim)
+    assert store.jobs() == before
+
+
+def test_a_claim_handed_back_begins_its_running_unit_again(store: JobStore) -> None:
+    """What was finished stays; the next worker gets the rest, and may have to use the same checkpoint."""
+    submit(store, ["ce"], ["val", "test"])
+    claim = take(store, "first")
+    store.finish_unit(claim, "val", artifact(), REPORT)
+    store.start_unit(claim, "test")
+    store.progress(claim, "test", done=5, rate=1.0, notes=[])
+    store.hand_back(claim)
+    again = take(store, "second")
+    [unit] = again.open_units
+    assert (unit.split, unit.state, unit.done, unit.started_at) == ("test", UnitState.QUEUED, 0, None)
+    assert again.checkpoint_sha256 == artifact().checkpoint_sha256
+    assert again.token > claim.token
+
+
+def test_no_two_threads_get_the_same_task(tmp_path: Path) -> None:
+    """On one file, six threads at once share out every task exactly once."""
+    database = Database(tmp_path / "jobs.sqlite3")
+    store = JobStore(database)
+    submit(store, [f"e{i}" for i in range(18)], ["val"])
+    start, got = threading.Barrier(6), []
+
+    def claim_all(worker: str) -> None:
+        start.wait()
+        while (claim := store.claim(worker)) is not None:
+            got.append(claim.expert)
+
+    threads = [threading.Thread(target=claim_all, args=(f"w{i}",)) for i in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    database.close()
+    assert sorted(got) == sorted(f"e{i}" for i in range(18))
+
+
+# --- cancel -------------------------------------------------------------------------------------------
+
+
+def test_a_queued_job_is_cancelled_at_once(store: JobStore) -> None:
+    """Nothing of it is claimed any more; asking again changes nothing."""
+    job = store.cancel(submit(store).id)
+    assert (job.state, set(states(job))) == (JobState.CANCELLED, {"cancelled"})
+    assert job.finished_at is not None
+    assert store.claim("w") is None
+    assert store.cancel(job.id) == job
+
+
+def test_a_running_job_is_cancelled_when_its_worker_stops(store: JobStore) -> None:
+    """What is queued ends at once, the worker learns it at its next progress, what is done is kept."""
+    job = submit(store, ["ce", "bal"], ["val", "test"])
+    claim = take(store)
+    store.finish_unit(claim, "val", artifact(), REPORT)
+    store.start_unit(claim, "test")
+    cancelling = store.cancel(job.id)
+    assert cancelling.state is JobState.CANCELLING
+    assert states(cancelling) == ["succeeded", "running", "cancelled", "cancelled"]
+    assert store.claim("other") is None
+    assert store.progress(claim, "test", done=1, rate=1.0, notes=[]) is False
+    store.end_task(claim)
+    done = store.get(job.id)
+    assert (done.state, states(done)) == (JobState.CANCELLED, ["succeeded"] + ["cancelled"] * 3)
+    assert store.claim("other") is None
+
+
+@pytest.mark.parametrize("claimed", [False, True])
+def test_a_job_in_verification_can_be_cancelled(store: JobStore, claimed: bool) -> None:
+    """At once while nobody verifies it; else when the verification ends, whatever it found."""
+    job = submit(store, ["ce"], ["val"])
+    finish(store, take(store))
+    verify = take(store) if claimed else None
+    store.cancel(job.id)
+    if verify is not None:
+        assert store.get(job.id).state is JobState.CANCELLING
+        store.finish_job(verify, PASSED)
+    assert store.get(job.id).state is JobState.CANCELLED
+    assert states(store.get(job.id)) == ["succeeded"]
+
+
+def test_a_claim_of_a_cancelled_job_handed_back_ends_it(store: JobStore) -> None:
+    """Nobody takes it up again."""
+    job = submit(store, ["ce"], ["val"])
+    claim = take(store)
+    store.start_unit(claim, "val")
+    store.cancel(job.id)
+    store.hand_back(claim)
+    assert (store.get(job.id).state, states(store.get(job.id))) == (JobState.CANCELLED, ["cancelled"])
+
+
+def test_an_ended_job_cannot_be_cancelled(store: JobStore) -> None:
+    """The refusal says how it ended."""
+    job = submit(store)
+    finish_all(store)
+    with pytest.raises(Conflict, match="has already succeeded"):
+        store.cancel(job.id)
+
+
+# --- delete -------------------------------------------------------------------------------------------
+
+
+def test_deleting_names_the_files_that_nobody_else_refers_to(store: JobStore) -> None:
+    """A digest that another job has too is kept until that one goes."""
+    first, second = submit(store, ["ce", "bal"], ["val"]), submit(store, ["ce"], ["val"])
+    for sha256 in ("1" * 64, "2" * 64):
+        finish(store, take(store), sha256)
+    store.finish_job(take(store), PASSED)
+    finish(store, take(store), "1" * 64)
+    store.finish_job(take(store), PASSED)
+    assert store.delete(first.id) == ["2" * 64]
+    assert [job.id for job in store.jobs()] == [second.id]
+    assert store.delete(second.id) == ["1" * 64]
+    with pytest.raises(NotFound):
+        store.delete(second.id)
+
+
+def test_a_job_that_has_not_ended_cannot_be_deleted(store: JobStore) -> None:
+    """Queued, running or cancelling: the refusal says what to do first."""
+    job = submit(store, ["ce"], ["val"])
+    for step in (lambda: None, lambda: store.claim("w"), lambda: store.cancel(job.id)):
+        step()
+        with refused("job-not-ended", f"is {store.get(job.id).state}", "Cancel it first, or wait"):
+            store.delete(job.id)
