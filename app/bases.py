@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import os
 import zipfile
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -160,7 +162,10 @@ class Bases:
         paths = self.files(dataset, base)
         if dataset.kind != "imagefolder":
             return tuple(file_id(path) for path in paths)
-        ids = [file_id(Path(path)) for path in _images(paths)]
+        try:
+            ids = [file_id(Path(path)) for path in _images(paths)]
+        except OSError as error:
+            raise RequestError("data-missing", f"{error.filename} is not there: {error.strerror}.") from error
         digest = hashlib.sha256(repr(ids).encode()).hexdigest()
         return ((digest, sum(size for _, size, _ in ids), max((time for *_, time in ids), default=0)),)
 
@@ -176,7 +181,7 @@ def _images(folders: tuple[Path, ...]) -> list[str]:
 
 
 def _check_file(path: Path, md5: str) -> int:
-    return len(check_md5(path.read_bytes(), path, md5))
+    return len(check_md5(read_file(path), path, md5))
 
 
 def check_md5(data: bytes, path: Path, expected: str) -> bytes:
@@ -205,15 +210,36 @@ def image_files(folder: Path) -> list[str]:
     ]
 
 
-def _npz_size(path: Path) -> int:
+@contextmanager
+def npz_errors(path: Path) -> Iterator[None]:
+    """Whatever numpy, zipfile and zlib say of a damaged file, said as one problem.
+
+    Raises:
+        RequestError: `data-corrupt`.
+    """
     try:
-        with zipfile.ZipFile(path) as archive:
-            shapes = {name: _npy_header(archive, name) for name in ("images", "labels")}
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
+        yield
+    except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, OSError, EOFError, RuntimeError) as error:
         raise RequestError(
-            "data-corrupt",
-            f"{path} is not a readable .npz with `images` and `labels`: {error}.",
+            "data-corrupt", f"{path} is not a readable .npz with `images` and `labels`: {error}."
         ) from error
+
+
+def read_file(path: Path) -> bytes:
+    """A file's bytes.
+
+    Raises:
+        RequestError: `data-unreadable`.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise RequestError("data-unreadable", f"{path} cannot be read: {error.strerror}.") from error
+
+
+def _npz_size(path: Path) -> int:
+    with npz_errors(path), zipfile.ZipFile(path) as archive:
+        shapes = {name: _npy_header(archive, name) for name in ("images", "labels")}
     (images, image_type), (labels, label_type) = shapes["images"], shapes["labels"]
     fits = (
         len(images) == 4 and images[3] == 3 and image_type == np.uint8
@@ -243,5 +269,6 @@ def read_header(stream: BinaryIO) -> tuple[tuple[int, ...], np.dtype[np.generic]
 
 def _npz_classes(path: Path) -> int:
     _npz_size(path)
-    with np.load(path, allow_pickle=False) as arrays:
-        return int(arrays["labels"].max(initial=-1)) + 1
+    with npz_errors(path), np.load(path, allow_pickle=False) as arrays:
+        labels = arrays["labels"]
+        return int(labels.max()) + 1 if labels.size else 0

@@ -19,6 +19,7 @@ from app.settings import Settings
 
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".th", ".safetensors")
 SPLIT_SUFFIX = "_indices.json"
+JSON_NAMES = {dict: "object", str: "string", int: "number", float: "number", bool: "boolean", type(None): "null"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,21 +80,27 @@ class Catalog:
             RequestError: `invalid-name` or `experts-dir-missing`.
         """
         name = dataset.experts if given is None else check_folder("experts_dir", given)
-        root = self.settings.checkpoints_dir
-        if given is not None and (root / name / dataset_name).is_dir():
-            name = f"{name}/{dataset_name}"
-        return _existing_folder("experts_dir", root, name, "RELOGIT_CHECKPOINTS_DIR")
+        own = dataset_name if name == "." else f"{name}/{dataset_name}"
+        if given is not None and _is_dir(self.settings.checkpoints_dir / own):
+            name = own
+        return self.experts_at(name)
+
+    def experts_at(self, name: str) -> Folder:
+        """The folder of that very name below the checkpoint directory, as a job that was accepted has it.
+
+        Raises:
+            RequestError: `experts-dir-missing`.
+        """
+        return _existing_folder("experts_dir", self.settings.checkpoints_dir, name, "RELOGIT_CHECKPOINTS_DIR")
 
     def experts(self, folder: Folder, prefix: str) -> dict[str, tuple[Path, ...]]:
         """Checkpoint files by expert name, sorted by name; more than one file is a stem used twice."""
         found: dict[str, list[Path]] = {}
         for path in sorted(folder.path.iterdir()):
-            if (
-                path.suffix in CHECKPOINT_SUFFIXES
-                and not path.name.startswith(".")
-                and path.stem.startswith(prefix)
-                and path.stem != prefix
-            ):
+            # A link that leads nowhere stays on the list: to leave out an expert in silence would be worse.
+            file = path.is_file() or path.is_symlink()
+            visible = file and path.suffix in CHECKPOINT_SUFFIXES and not path.name.startswith(".")
+            if visible and path.stem.startswith(prefix) and path.stem != prefix:
                 found.setdefault(path.stem.removeprefix(prefix), []).append(path)
         return {name: tuple(paths) for name, paths in sorted(found.items())}
 
@@ -120,6 +127,8 @@ class Catalog:
                 f"in {folder.name}.{_listed(experts)}",
                 available=sorted(experts),
             )
+        if not paths[0].is_file():
+            raise RequestError("checkpoint-missing", f"{paths[0].name} in {folder.name} is a link to nothing.")
         return paths[0]
 
     def unknown_prefix(self, folder: Folder, prefix: str) -> RequestError:
@@ -144,7 +153,8 @@ class Catalog:
 
     def split_names(self, folder: Folder) -> list[str]:
         """Names of the index lists in a folder, sorted."""
-        return sorted(p.name.removesuffix(SPLIT_SUFFIX) for p in folder.path.glob(f"*{SPLIT_SUFFIX}"))
+        files = (path for path in folder.path.glob(f"*{SPLIT_SUFFIX}") if path.is_file())
+        return sorted(path.name.removesuffix(SPLIT_SUFFIX) for path in files)
 
     def split_path(self, folder: Folder, split: str) -> Path:
         """The file of an index list."""
@@ -166,6 +176,8 @@ class Catalog:
                 f"There is no split {split!r}: no {path.name} in {folder.name}.{_listed(names)}",
                 available=names,
             ) from None
+        except OSError as error:
+            raise RequestError("split-unreadable", f"{path.name} cannot be read: {error.strerror}.") from error
         base = dataset.base_of(split)
         indices = parse_indices(data, path.name, base, self.bases.size(dataset, base))
         return Split(split, base, indices, hashlib.sha256(data).hexdigest())
@@ -182,12 +194,12 @@ def parse_indices(data: bytes, name: str, base: str, size: int) -> NDArray[np.in
     """
     try:
         values = json.loads(data)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise RequestError(
             "split-invalid", f"{name} is not JSON ({error}). A flat list of integers would have been right."
         ) from None
     if not isinstance(values, list) or not values:
-        what = "an empty list" if values == [] else f"a JSON {type(values).__name__}"
+        what = "an empty list" if values == [] else f"a JSON {JSON_NAMES[type(values)]}"
         raise RequestError("split-invalid", f"{name} holds {what}. A flat list of integers would have been right.")
     # bool is a subclass of int, and 3.0 equals 3: only the exact type will do.
     if any(type(value) is not int for value in values):
@@ -197,6 +209,8 @@ def parse_indices(data: bytes, name: str, base: str, size: int) -> NDArray[np.in
             f"{name} holds {json.dumps(values[row])[:80]} at position {row}, which is not an integer.",
             position=row,
         )
+    if size == 0:
+        raise RequestError("split-out-of-range", f"{name} points into the base {base!r}, which has no images.")
     if min(values) < 0 or max(values) >= size:
         row = next(row for row, value in enumerate(values) if not 0 <= value < size)
         raise RequestError(
@@ -223,8 +237,15 @@ def check_classes(file: str, found: int, dataset_name: str, expected: int) -> No
         )
 
 
+def _is_dir(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name that no file system can hold
+        return False
+
+
 def _existing_folder(what: str, root: Path, name: str, variable: str) -> Folder:
-    if not (root / name).is_dir():
+    if not _is_dir(root / name):
         code = f"{what.replace('_', '-')}-missing"
         parent = (
             f"{root} is not there either; is {variable} right?" if not root.is_dir() else f"It is below {variable}."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,7 +74,9 @@ CREATE TABLE IF NOT EXISTS facts (
     question TEXT NOT NULL,
     answer TEXT,
     error TEXT,
-    asked_at REAL NOT NULL
+    asked_at REAL NOT NULL,
+    worker TEXT,  -- who is finding out
+    attempts INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX IF NOT EXISTS facts_open ON facts (asked_at) WHERE answer IS NULL AND error IS NULL;
 """
@@ -89,13 +92,17 @@ class Database:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._local = threading.local()
-        self._opened: list[sqlite3.Connection] = []
+        self._opened: list[tuple[threading.Thread, sqlite3.Connection]] = []
         self._guard = threading.Lock()
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             self._create()
-        except sqlite3.DatabaseError as error:
-            raise FatalError("store-unusable", f"The job store {path} cannot be used: {error}.") from error
+        except (sqlite3.DatabaseError, OSError) as error:
+            raise FatalError(
+                "store-unusable",
+                f"The job store {path} cannot be used: {error}. Is RELOGIT_OUTPUTS_DIR a folder that this user can "
+                "write to? If the file itself is damaged, move it away: a new one is made, and results stay.",
+            ) from error
 
     def _create(self) -> None:
         with self.transaction() as db:
@@ -120,13 +127,12 @@ class Database:
                 self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
             )
             connection.row_factory = sqlite3.Row
-            connection.execute("PRAGMA journal_mode = WAL")
+            _use_wal(connection)
             # FULL: what was answered with 202 is on disk even if the power goes the moment after.
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
             self._local.connection = connection
-            with self._guard:
-                self._opened.append(connection)
+            self._remember(connection)
         return connection
 
     @contextmanager
@@ -136,10 +142,11 @@ class Database:
         db.execute("BEGIN IMMEDIATE")
         try:
             yield db
+            db.execute("COMMIT")
         except BaseException:
-            db.execute("ROLLBACK")
+            if db.in_transaction:  # a full disk makes SQLite roll back by itself
+                db.execute("ROLLBACK")
             raise
-        db.execute("COMMIT")
 
     @contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
@@ -149,7 +156,8 @@ class Database:
         try:
             yield db
         finally:
-            db.execute("COMMIT")
+            if db.in_transaction:
+                db.execute("COMMIT")
 
     def version(self) -> int:
         """A number that moves when another connection has committed something. Costs microseconds."""
@@ -159,7 +167,29 @@ class Database:
     def close(self) -> None:
         """Close every thread's connection."""
         with self._guard:
-            for connection in self._opened:
+            for _, connection in self._opened:
                 connection.close()
             self._opened.clear()
         self._local = threading.local()
+
+    def _remember(self, connection: sqlite3.Connection) -> None:
+        # The API's threads come and go; each would leave an open file behind.
+        with self._guard:
+            for thread, idle in self._opened:
+                if not thread.is_alive():
+                    idle.close()
+            self._opened = [(thread, kept) for thread, kept in self._opened if thread.is_alive()]
+            self._opened.append((threading.current_thread(), connection))
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    # This one statement does not wait for a busy file by itself, and API and worker may start at once.
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)

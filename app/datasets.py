@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    Strict,
+    StrictBool,
+    ValidationError,
+    model_validator,
+)
 
 from app.errors import RequestError
 from app.names import check_folder, check_name
@@ -31,12 +40,16 @@ def _base_name(value: str) -> str:
 
 Folder = Annotated[str, AfterValidator(_folder)]
 BaseName = Annotated[str, AfterValidator(_base_name)]
-Channels = tuple[float, float, float]
-Deviations = tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
+# Strict: neither true nor "0.5" is a number.
+Channel = Annotated[float, Strict()]
+Deviation = Annotated[float, Strict(), Field(gt=0)]
+Channels = tuple[Channel, Channel, Channel]
+Deviations = tuple[Deviation, Deviation, Deviation]
+Count = Annotated[int, Strict(), Field(gt=0)]
 
 
 class _Table(BaseModel):
-    # strict would refuse `mean = [0, 0, 0]`; allow_inf_nan would let NaN through into every logit.
+    # allow_inf_nan would let NaN through into every logit.
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
@@ -54,7 +67,7 @@ class Override(_Table):
     std: Deviations | None = None
     option_a_padding: Literal["symmetric", "end"] | None = None
     """Where a parameter-free shortcut puts its zero channels: half on each side, or all behind."""
-    max_pool: bool | None = None
+    max_pool: StrictBool | None = None
     """Whether a torchvision ResNet's stem ends in its 3x3 max-pool."""
 
     @model_validator(mode="after")
@@ -76,11 +89,11 @@ class Dataset(_Table):
     """Below the checkpoint directory."""
     mean: Channels
     std: Deviations
-    classes: PositiveInt | None = None
+    classes: Count | None = None
     """For `npz`, where the labels that are there do not show all classes."""
-    resize: PositiveInt | None = None
+    resize: Count | None = None
     """For `imagefolder`: the shorter side, in pixels, before the crop."""
-    crop: PositiveInt | None = None
+    crop: Count | None = None
     """For `imagefolder`: side of the central square."""
     bases: dict[str, BaseName] = {}
     """Split → where its indices point; `test` for those not named."""
@@ -122,8 +135,8 @@ def read_datasets(data_dir: Path) -> dict[str, Dataset]:
     """
     path = data_dir / FILE_NAME
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors begin with a mark
+    except (FileNotFoundError, NotADirectoryError):
         if not data_dir.is_dir():
             raise RequestError(
                 "data-dir-missing",
@@ -136,17 +149,21 @@ def read_datasets(data_dir: Path) -> dict[str, Dataset]:
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise RequestError("datasets-file-invalid", f"{path} cannot be read as TOML: {error}.") from error
-    return {name: _read_dataset(path, name, table) for name, table in document.items()}
-
-
-def _read_dataset(path: Path, name: str, table: Any) -> Dataset:
-    try:
-        return Dataset.model_validate(table)
-    except ValidationError as error:
-        wrong = "; ".join(
-            f"{'.'.join([name, *map(str, item['loc'])])}: {item['msg'].removeprefix('Value error, ')}"
-            for item in error.errors()
-        )
-        raise RequestError(
-            "datasets-file-invalid", f"{path} does not declare its data sets rightly. {wrong}."
-        ) from None
+    declared: dict[str, Dataset] = {}
+    wrong: list[str] = []
+    for name, table in document.items():
+        try:
+            if not isinstance(table, dict):
+                raise RequestError("invalid-name", f"{name}: a table [{name}] is expected.")
+            declared[check_name("data set", name)] = Dataset.model_validate(table)
+        except RequestError as error:
+            wrong.append(error.message)
+        except ValidationError as error:
+            wrong += [
+                f"{'.'.join([name, *map(str, item['loc'])])}: {item['msg'].removeprefix('Value error, ')}."
+                for item in error.errors()
+            ]
+    if wrong:
+        # All of it, even if another data set is asked for: what is half right may be wrong elsewhere.
+        raise RequestError("datasets-file-invalid", f"{path} is wrong. {' '.join(wrong)}")
+    return declared

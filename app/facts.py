@@ -15,11 +15,12 @@ from typing import Any, Literal
 
 from app.database import Database
 from app.errors import RelogitError
+from app.jobs import MAX_DEATHS
 
 FactKind = Literal["passport", "split"]
 
 KEPT_S = 90 * 24 * 3600.0
-"""Facts about files that nobody has asked about for so long are forgotten."""
+"""Facts that were found out longer ago are forgotten; whoever wants them asks again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +76,35 @@ class FactStore:
         with self._database.transaction() as db:
             db.execute("DELETE FROM facts WHERE asked_at < ?", (now - KEPT_S,))
             db.executemany(
-                "INSERT INTO facts (key, kind, question, asked_at) VALUES (?,?,?,?)"
-                " ON CONFLICT (key) DO UPDATE SET asked_at = excluded.asked_at",
+                "INSERT INTO facts (key, kind, question, asked_at) VALUES (?,?,?,?) ON CONFLICT (key) DO NOTHING",
                 rows,
             )
 
-    def next_open(self) -> Question | None:
-        """The oldest question without an answer."""
-        row = self._database.connection.execute(
-            "SELECT kind, question FROM facts WHERE answer IS NULL AND error IS NULL ORDER BY asked_at LIMIT 1"
-        ).fetchone()
-        return Question(row["kind"], json.loads(row["question"])) if row else None
+    def next_open(self, worker: str) -> Question | None:
+        """Take the oldest question that has no answer and that no living worker is at.
+
+        One over which workers died as often as over a unit gets that as its answer.
+        """
+        open_ = "answer IS NULL AND error IS NULL AND worker IS NULL"
+        died = RelogitError("worker-died", f"{MAX_DEATHS} workers died while they were looking at this file.")
+        if self._database.connection.execute(f"SELECT 1 FROM facts WHERE {open_}").fetchone() is None:
+            return None
+        with self._database.transaction() as db:
+            db.execute(
+                f"UPDATE facts SET error = ? WHERE {open_} AND attempts >= ?",
+                (json.dumps(died.to_dict()), MAX_DEATHS),
+            )
+            row = db.execute(
+                "UPDATE facts SET worker = ?, attempts = attempts + 1 WHERE key = ("
+                f" SELECT key FROM facts WHERE {open_} ORDER BY asked_at LIMIT 1) RETURNING kind, question",
+                (worker,),
+            ).fetchone()
+            return Question(row["kind"], json.loads(row["question"])) if row else None
+
+    def forget(self, question: Question) -> None:
+        """There is no answer that would still be true tomorrow: whoever wants one asks again."""
+        with self._database.transaction() as db:
+            db.execute("DELETE FROM facts WHERE key = ?", (question.key,))
 
     def record(self, question: Question, result: dict[str, Any] | RelogitError) -> None:
         """Keep the answer, or the error that is the answer."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -131,10 +132,12 @@ def _experts(
         where = "checkpoint_prefix" if catalog.experts(folder, "") else "experts_dir"
         problems.found.append(catalog.unknown_prefix(folder, prefix))
         problems.found[-1].details["pointer"] = f"#/{where}"
+        for i, name in enumerate(order.experts or ()):
+            problems.guard(f"experts/{i}", partial(check_name, "expert", name))
         return ()
     names = tuple(there) if order.experts is None else order.experts
     if order.experts is not None:
-        _no_repeats("experts", names, problems)
+        _distinct("experts", names, problems)
     classes = problems.guard("dataset", lambda: catalog.bases.classes(dataset))
     for i, name in enumerate(names):
         problems.guard(
@@ -182,7 +185,7 @@ def check_temperature(file: str, temperature: float | None) -> float:
 def _splits(
     order: RecomputeOrder, dataset: Dataset, folder: Folder, catalog: Catalog, problems: _Problems
 ) -> list[Split]:
-    _no_repeats("splits", order.splits, problems)
+    _distinct("splits", order.splits, problems)
     found = []
     for i, name in enumerate(order.splits):
         split = problems.guard(f"splits/{i}", lambda name=name: catalog.read_split(dataset, folder, name))  # type: ignore[misc]
@@ -191,7 +194,11 @@ def _splits(
     return found
 
 
-def _no_repeats(where: str, names: Iterable[str], problems: _Problems) -> None:
+def _distinct(where: str, names: Sequence[str], problems: _Problems) -> None:
+    if not names:
+        problems.found.append(
+            RequestError("empty-list", f"{where} is empty; name at least one.", pointer=f"#/{where}")
+        )
     seen: set[str] = set()
     for i, name in enumerate(names):
         if name in seen:

@@ -17,10 +17,17 @@ def hold_lock(path: Path) -> IO[str]:
     """Lock a file for as long as the returned handle is open.
 
     Raises:
-        FatalError: `already-running`, another process holds it.
+        FatalError: `already-running`, another process holds it; or `outputs-dir-unusable`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle = path.open("a")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = path.open("a")
+    except OSError as error:
+        raise FatalError(
+            "outputs-dir-unusable",
+            f"{path} cannot be made: {error.strerror}. RELOGIT_OUTPUTS_DIR has to be a folder that this user can "
+            "write to.",
+        ) from error
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -36,7 +43,7 @@ def hold_lock(path: Path) -> IO[str]:
 def is_held(path: Path) -> bool:
     """Whether a living process holds the lock. A shared lock is tried, so that two who look do not meet."""
     try:
-        with path.open("a") as handle:
+        with path.open() as handle:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
             return False
     except FileNotFoundError:

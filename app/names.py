@@ -29,8 +29,9 @@ def check_name(what: str, value: str, *, may_be_empty: bool = False) -> str:
         if not well_formed or ".." in value or len(value.encode()) > MAX_NAME_BYTES:
             raise RequestError(
                 "invalid-name",
-                f"{what} {value!r} is not a plain name. Letters, digits, spaces and _ - + = . , @ ( ) are allowed, "
-                f"not '/', '..' or a leading '.', and at most {MAX_NAME_BYTES} bytes.",
+                f"{what} {value!r} is not a plain name. It begins with a letter, a digit or one of _ + = @ , ( ), "
+                "goes on with these, dots, dashes and spaces, without '/' and '..', and has at most "
+                f"{MAX_NAME_BYTES} bytes.",
             )
     return value
 

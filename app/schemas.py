@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from app.intake import RecomputeOrder
 from app.jobs import Job, JobState, Unit
@@ -12,7 +12,14 @@ from app.times import rfc3339
 
 MAX_BATCH_SIZE = 65536
 
-Names = Annotated[tuple[str, ...], Field(min_length=1)]
+
+def _check_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not names:
+        raise ValueError("the list is empty; at least one name is expected, or no such field")
+    return names
+
+
+Names = Annotated[tuple[str, ...], AfterValidator(_check_names)]
 
 
 def _check_batch_size(value: object) -> object:
@@ -43,6 +50,13 @@ class RecomputeBody(BaseModel):
     calibration: Literal["none", "checkpoint"] = Field(
         "none", description="`none`: raw logits. `checkpoint`: divided by the temperature that the file stores."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_prefix(cls, data: Any) -> Any:
+        if isinstance(data, dict) and {"prefix", "checkpoint_prefix"} <= data.keys():
+            raise ValueError("prefix is another name for checkpoint_prefix: give one of them")
+        return data
 
     def order(self) -> RecomputeOrder:
         """The same as a value of the core."""

@@ -17,7 +17,9 @@ class Settings(BaseSettings):
     Relative folders are below the folder that the process was started in.
     """
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=".env", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_file=".env", frozen=True, extra="ignore", env_ignore_empty=True
+    )
 
     data_dir: Path = Path("data")
     """Holds `datasets.toml`, the data sets and the folders of split files."""

@@ -9,14 +9,24 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from app.database import Database
-from app.errors import Conflict
+from app.errors import Conflict, TransientError
 from app.jobs import Artifact, Claim, Job, JobRequest, JobState, UnitPlan, final_state
-from app.transitions import bury_task, check_claim, end_job, end_task, read_job, requeue, set_unit, settle
+from app.transitions import (
+    bury_task,
+    check_claim,
+    end_job,
+    end_task,
+    forgive_deaths,
+    read_job,
+    requeue,
+    set_unit,
+    settle,
+)
 
 
 class JobStore:
@@ -79,11 +89,13 @@ class JobStore:
                 settle(db, job_id)
             return read_job(db, job_id)
 
-    def delete(self, job_id: str) -> list[str]:
+    def delete(self, job_id: str, forget: Callable[[str], None]) -> None:
         """Forget an ended job.
 
-        Returns:
-            The sha256 of its artifacts that no other job refers to: their files may go.
+        Args:
+            job_id: which.
+            forget: called with the sha256 of each artifact that no other job refers to, before anybody else
+                can record that same one as theirs.
 
         Raises:
             Conflict: it has not ended.
@@ -98,7 +110,9 @@ class JobStore:
             db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
             digests = {unit.artifact.sha256 for unit in job.units if unit.artifact}
             kept = "SELECT 1 FROM units WHERE artifact_sha256 = ?"
-            return sorted(d for d in digests if db.execute(kept, (d,)).fetchone() is None)
+            for digest in sorted(digests):
+                if db.execute(kept, (digest,)).fetchone() is None:
+                    forget(digest)
 
     # --- the worker's side ------------------------------------------------------------------------
 
@@ -146,16 +160,36 @@ class JobStore:
         with self._database.snapshot() as db:
             check_claim(db, claim)
 
-    def finish_unit(self, claim: Claim, split: str, artifact: Artifact, report: dict[str, Any]) -> None:
-        """The unit's file is written and its report passed."""
+    def finish_unit(
+        self, claim: Claim, split: str, artifact: Artifact, report: dict[str, Any], *, is_there: Callable[[], bool]
+    ) -> None:
+        """The unit's file is written and its report passed.
+
+        Args:
+            claim: this worker's.
+            split: which unit of it.
+            artifact: its file.
+            report: its verification.
+            is_there: whether the file still is; another job's deletion may have taken the very same one.
+
+        Raises:
+            TransientError: it is gone, and can be written again.
+        """
         with self._database.transaction() as db:
             check_claim(db, claim)
-            db.execute(
-                "UPDATE units SET state = 'succeeded', done = total, finished_at = ?, report = ?, artifact = ?,"
-                " artifact_sha256 = ? WHERE job = ? AND expert = ? AND split = ?",
-                (time.time(), json.dumps(report), json.dumps(asdict(artifact)), artifact.sha256,
-                 claim.job.id, claim.expert, split),
-            )  # fmt: skip
+            if not is_there():
+                raise TransientError("artifact-gone", f"The file of ({claim.expert}, {split}) is gone.")
+            unit = read_job(db, claim.job.id).unit(claim.expert, split)
+            fields = {
+                "state": "succeeded",
+                "done": unit.total if unit else None,
+                "finished_at": time.time(),
+                "report": json.dumps(report),
+                "artifact": json.dumps(asdict(artifact)),
+                "artifact_sha256": artifact.sha256,
+            }
+            set_unit(db, claim, split, **fields)
+            forgive_deaths(db, claim)
 
     def fail_unit(
         self, claim: Claim, split: str, error: dict[str, Any], report: dict[str, Any] | None = None
@@ -165,11 +199,20 @@ class JobStore:
             check_claim(db, claim)
             fields = {"error": json.dumps(error), "report": json.dumps(report) if report else None}
             set_unit(db, claim, split, state="failed", finished_at=time.time(), **fields)
+            forgive_deaths(db, claim)
 
     def end_task(self, claim: Claim) -> None:
-        """Every unit of the claim has ended, or the job is being cancelled, which ends the rest of them."""
+        """Every unit of the claim has ended, or the job is being cancelled, which ends the rest of them.
+
+        Raises:
+            RuntimeError: units are open and nothing is being cancelled.
+        """
         with self._database.transaction() as db:
             check_claim(db, claim)
+            job = read_job(db, claim.job.id)
+            still_open = [u.split for u in job.units if u.expert == claim.expert and not u.state.ended]
+            if still_open and not job.cancel_requested:
+                raise RuntimeError(f"{claim.expert} of job {job.id} cannot end: {still_open} are open")
             end_task(db, claim)
             settle(db, claim.job.id)
 
@@ -225,5 +268,6 @@ class JobStore:
             ).fetchall()
             for task in tasks:
                 bury_task(db, task)
+            db.execute("UPDATE facts SET worker = NULL WHERE worker = ?", (worker,))
             db.execute("DELETE FROM workers WHERE id = ?", (worker,))
             return [task["job"] for task in tasks]

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from app.errors import JobError, NotFound
-from app.jobs import MAX_DEATHS, Artifact, Claim, Job, JobRequest, JobState, Unit, UnitState
+from app.jobs import MAX_DEATHS, Artifact, Claim, Job, JobRequest, JobState, Unit, UnitState, final_state
 
 OPEN_UNIT = "state IN ('queued', 'running')"
 
@@ -31,11 +31,21 @@ def check_claim(db: sqlite3.Connection, claim: Claim) -> None:
 
 
 def set_unit(db: sqlite3.Connection, claim: Claim, split: str, **fields: Any) -> None:
-    """Set columns of one unit of the claim."""
+    """Set columns of one open unit of the claim; what has ended never changes."""
     columns = ", ".join(f"{name} = ?" for name in fields)
-    db.execute(
-        f"UPDATE units SET {columns} WHERE job = ? AND expert = ? AND split = ?",
+    changed = db.execute(
+        f"UPDATE units SET {columns} WHERE job = ? AND expert = ? AND split = ? AND {OPEN_UNIT}",
         (*fields.values(), claim.job.id, claim.expert, split),
+    ).rowcount
+    if changed != 1:
+        raise RuntimeError(f"job {claim.job.id} has no open unit ({claim.expert}, {split})")
+
+
+def forgive_deaths(db: sqlite3.Connection, claim: Claim) -> None:
+    """A unit of the claim has ended: deaths are counted over the next one anew."""
+    db.execute(
+        "UPDATE tasks SET deaths = 0 WHERE job = ? AND task = ? AND expert = ?",
+        (claim.job.id, claim.task, claim.expert),
     )
 
 
@@ -76,7 +86,9 @@ def bury_task(db: sqlite3.Connection, task: sqlite3.Row) -> None:
             verification = {"verdict": "failed", "checks": [], "error": json.loads(error)}
             db.execute("UPDATE jobs SET verification = ? WHERE id = ?", (json.dumps(verification), task["job"]))
             db.execute("UPDATE tasks SET state = 'ended' WHERE job = ? AND task = ? AND expert = ?", where)
-            end_job(db, task["job"], JobState.FAILED)
+            job = read_job(db, task["job"])
+            state = final_state(job.units, cancel_requested=job.cancel_requested, verified=False)
+            end_job(db, task["job"], state)
             return
         # Only what was running is to blame; if nothing was, loading the expert was, and all its units go.
         fail = "UPDATE units SET state = 'failed', error = ?, finished_at = ? WHERE job = ? AND expert = ? AND "

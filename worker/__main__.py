@@ -64,7 +64,7 @@ def _run(settings: Settings, index: int, stop: threading.Event) -> None:
     jobs, facts, catalog = JobStore(database), FactStore(database), Catalog(settings)
     pools = Pools(catalog.bases)
     context = Context(settings, jobs, facts, catalog, pools, Residents(device), device, stop.is_set)
-    inspector = Inspector(database, facts, catalog, pools)
+    inspector = Inspector(worker, database, facts, catalog, pools)
     # The lock comes first: a worker on record without one counts as dead.
     with hold_lock(worker_lock(settings.locks_dir, worker)):
         jobs.add_worker(worker, pid=os.getpid(), device=device_name(device), devices=_shareable(settings))

@@ -12,7 +12,7 @@ import numpy as np
 from app.catalog import Catalog, Folder
 from app.database import Database
 from app.datasets import Dataset
-from app.errors import JobError, RelogitError
+from app.errors import JobError, RequestError
 from app.facts import FactStore, Question
 from worker.experts import Assumptions, load_expert
 from worker.pools import Pools
@@ -25,7 +25,8 @@ IDLE_S = 0.03
 class Inspector:
     """A thread of its own, so that a page about experts need not wait for a job. Lives as long as the worker."""
 
-    def __init__(self, database: Database, facts: FactStore, catalog: Catalog, pools: Pools) -> None:
+    def __init__(self, worker: str, database: Database, facts: FactStore, catalog: Catalog, pools: Pools) -> None:
+        self._worker = worker
         self._database = database
         self._facts = facts
         self._catalog = catalog
@@ -49,21 +50,23 @@ class Inspector:
             if version == seen:
                 self._stop.wait(IDLE_S)
                 continue
-            question = self._facts.next_open()
+            question = self._facts.next_open(self._worker)
             if question is None:
                 seen = version
                 continue
-            self._facts.record(question, self._answer(question))
+            self._answer(question)
             seen = -1
 
-    def _answer(self, question: Question) -> dict[str, Any] | RelogitError:
+    def _answer(self, question: Question) -> None:
         try:
-            return self._passport(question) if question.kind == "passport" else self._split(question)
-        except RelogitError as error:
-            return error
-        except Exception as error:
+            answer = self._passport(question) if question.kind == "passport" else self._split(question)
+        except (RequestError, JobError) as error:
+            self._facts.record(question, error)  # true of the file for as long as it stays as it is
+        except Exception:  # whatever this was, it says nothing about the file
             log.exception("unexpected error about %s", question)
-            return JobError("internal-error", f"relogit met an error of its own: {type(error).__name__}: {error}")
+            self._facts.forget(question)
+        else:
+            self._facts.record(question, answer)
 
     def _passport(self, question: Question) -> dict[str, Any]:
         about = question.about

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.bases import CIFAR, Bases, check_md5, image_files
+from app.bases import CIFAR, Bases, check_md5, image_files, npz_errors, read_file
 from app.datasets import Dataset
 from app.errors import RequestError
 from worker.device import cores
@@ -61,7 +61,7 @@ class Pools:
         if dataset.kind in CIFAR:
             images, labels = _read_cifar(dataset.kind, base, paths)
         elif dataset.kind == "npz":
-            with np.load(paths[0], allow_pickle=False) as arrays:
+            with npz_errors(paths[0]), np.load(paths[0], allow_pickle=False) as arrays:
                 images, labels = arrays["images"], arrays["labels"].astype(np.int64)
         else:
             images, labels = _read_folders(
@@ -84,7 +84,7 @@ def _read_cifar(kind: str, base: str, paths: tuple[Path, ...]) -> tuple[NDArray[
     images, labels = [], []
     for path, (_, md5) in zip(paths, layout.files[base], strict=True):
         # The very bytes whose md5 is the published one are unpickled; any others might run code.
-        batch: dict[str, Any] = pickle.loads(check_md5(path.read_bytes(), path, md5), encoding="latin1")
+        batch: dict[str, Any] = pickle.loads(check_md5(read_file(path), path, md5), encoding="latin1")
         images.append(batch["data"])
         labels.append(np.asarray(batch[layout.label_key], dtype=np.int64))
     planes = np.concatenate(images).reshape(-1, 3, 32, 32)  # [N, C, H, W]

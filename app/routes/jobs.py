@@ -60,8 +60,11 @@ def cancel(job_id: str, used: Used) -> JobView:
 @router.delete("/{job_id}", status_code=204)
 def delete(job_id: str, used: Used) -> None:
     """Forget an ended job and its own immutable files; those under `outputs/<output_dir>` stay."""
-    for digest in used.jobs.delete(job_id):
+
+    def forget(digest: str) -> None:
         object_path(used.settings.objects_dir, digest).unlink(missing_ok=True)
+
+    used.jobs.delete(job_id, forget)
 
 
 @router.get("/{job_id}/verification")

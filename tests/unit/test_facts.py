@@ -10,6 +10,8 @@ from app.bases import file_id
 from app.database import Database
 from app.errors import JobError
 from app.facts import Fact, FactStore, Question
+from app.jobs import MAX_DEATHS
+from app.store import JobStore
 
 
 @pytest.fixture
@@ -21,27 +23,50 @@ def question(name: str) -> Question:
     return Question("passport", {"file": (name, 1, 2), "expert": name})
 
 
-def test_an_open_question_is_given_out_until_it_is_answered(facts: FactStore) -> None:
-    """The oldest first; an answer is found under the question, in the order asked."""
+def test_an_open_question_is_given_to_one_worker(facts: FactStore) -> None:
+    """The oldest first, each once; an answer is found under the question, in the order asked."""
     first, second = question("a"), question("b")
     facts.ask([first])
     facts.ask([second])
-    assert facts.next_open() is not None
-    assert [facts.next_open().key for _ in range(2)] == [first.key] * 2  # type: ignore[union-attr]
+    assert [_next(facts), _next(facts), _next(facts)] == [first.key, second.key, None]
     facts.record(first, {"classes": 3})
-    assert facts.next_open().key == second.key  # type: ignore[union-attr]
     facts.record(second, {"classes": 4})
-    assert facts.next_open() is None
     assert [fact.answer for fact in facts.look_up([second, first])] == [{"classes": 4}, {"classes": 3}]
+
+
+def test_a_dead_workers_question_is_open_again_until_the_fifth(database: Database, facts: FactStore) -> None:
+    """A file that kills whoever looks at it is given up, so that the workers can go on."""
+    facts.ask([question("a")])
+    for _ in range(MAX_DEATHS):
+        assert _next(facts) == question("a").key
+        JobStore(database).bury("w")
+    assert _next(facts) is None
+    [fact] = facts.look_up([question("a")])
+    assert fact.error is not None
+    assert fact.error["code"] == "worker-died"
+
+
+def test_a_forgotten_question_can_be_asked_again(facts: FactStore) -> None:
+    """What went wrong by chance is no fact about the file."""
+    facts.ask([question("a")])
+    facts.forget(question("a"))
+    assert _next(facts) is None
+    facts.ask([question("a")])
+    assert _next(facts) == question("a").key
+
+
+def _next(facts: FactStore) -> str | None:
+    found = facts.next_open("w")
+    return found.key if found else None
 
 
 def test_looking_up_asks_nobody(facts: FactStore) -> None:
     """What was never asked is unknown, and stays unasked."""
     assert facts.look_up([question("a")]) == [Fact(question("a"))]
     assert not facts.look_up([question("a")])[0].known
-    assert facts.next_open() is None
+    assert facts.next_open("w") is None
     facts.ask([])
-    assert facts.next_open() is None
+    assert facts.next_open("w") is None
 
 
 def test_an_error_is_kept_as_an_error(facts: FactStore) -> None:
@@ -60,14 +85,14 @@ def test_asking_again_keeps_the_answer(facts: FactStore) -> None:
     """Neither is it lost, nor is a worker bothered a second time."""
     facts.record(question("a"), {})
     facts.ask([question("a"), question("a")])
-    assert facts.next_open() is None
+    assert facts.next_open("w") is None
     assert facts.look_up([question("a")])[0].known
 
 
 def test_a_question_survives_its_way_through_the_store(facts: FactStore) -> None:
     """Tuples come back as lists; the key is the same, so the answer is found."""
     facts.ask([question("a")])
-    asked = facts.next_open()
+    asked = facts.next_open("w")
     assert asked is not None
     facts.record(asked, {"classes": 3})
     assert facts.look_up([question("a")])[0].known

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.database import Database
-from app.errors import Conflict, NotFound
+from app.errors import Conflict, NotFound, TransientError
 from app.jobs import Claim, Job, JobState, UnitState
 from app.store import JobStore
 from app.transitions import ClaimLost
@@ -35,7 +35,7 @@ def test_a_job_goes_from_queued_to_succeeded(store: JobStore) -> None:
     [unit] = store.get(job.id).units
     assert (unit.state, unit.done, unit.remaining_s, unit.notes) == (UnitState.RUNNING, 4, 2.0, ("batch halved",))
     store.hold(claim)
-    store.finish_unit(claim, "val", artifact(), REPORT)
+    store.finish_unit(claim, "val", artifact(), REPORT, is_there=lambda: True)
     [unit] = store.get(job.id).units
     assert (unit.state, unit.done, unit.accuracy, unit.artifact) == (UnitState.SUCCEEDED, 8, 0.5, artifact())
     assert unit.remaining_s is None
@@ -58,7 +58,7 @@ def test_one_failed_unit_leaves_the_others_standing(store: JobStore) -> None:
     job = submit(store, ["ce"], ["val", "test"])
     claim = take(store)
     store.fail_unit(claim, "val", ERROR)
-    store.finish_unit(claim, "test", artifact(), REPORT)
+    store.finish_unit(claim, "test", artifact(), REPORT, is_there=lambda: True)
     store.end_task(claim)
     finish_all(store)
     done = store.get(job.id)
@@ -102,7 +102,7 @@ def test_jobs_are_listed_newest_first_by_state_and_number(store: JobStore) -> No
 def test_an_unknown_or_malformed_id_is_not_found(store: JobStore, job_id: str) -> None:
     """Every method that takes an id says the same."""
     submit(store)
-    for method in (store.get, store.cancel, store.delete):
+    for method in (store.get, store.cancel, lambda job: store.delete(job, forget=pytest.fail)):
         with pytest.raises(NotFound, match="GET /jobs lists"):
             method(job_id)
 
@@ -113,7 +113,7 @@ RECORDINGS: list[Callable[[JobStore, Claim], object]] = [
     lambda store, claim: store.start_unit(claim, "val"),
     lambda store, claim: store.progress(claim, "val", done=8, rate=1.0, notes=["late"]),
     lambda store, claim: store.hold(claim),
-    lambda store, claim: store.finish_unit(claim, "val", artifact(), REPORT),
+    lambda store, claim: store.finish_unit(claim, "val", artifact(), REPORT, is_there=lambda: True),
     lambda store, claim: store.fail_unit(claim, "val", ERROR),
     lambda store, claim: store.end_task(claim),
     lambda store, claim: store.finish_job(claim, PASSED),
@@ -141,7 +141,7 @@ def _end(store: JobStore, claim: Claim) -> None:
 def _cancel_bury_delete(store: JobStore, claim: Claim) -> None:
     store.cancel(claim.job.id)
     store.bury(claim.worker)
-    store.delete(claim.job.id)
+    store.delete(claim.job.id, forget=print)
 
 
 @pytest.mark.parametrize("lose", [_bury, _bury_and_take_again, _hand_back, _end, _cancel_bury_delete])
@@ -162,7 +162,7 @@ def test_a_claim_handed_back_begins_its_running_unit_again(store: JobStore) -> N
     """What was finished stays; the next worker gets the rest, and may have to use the same checkpoint."""
     submit(store, ["ce"], ["val", "test"])
     claim = take(store, "first")
-    store.finish_unit(claim, "val", artifact(), REPORT)
+    store.finish_unit(claim, "val", artifact(), REPORT, is_there=lambda: True)
     store.start_unit(claim, "test")
     store.progress(claim, "test", done=5, rate=1.0, notes=[])
     store.hand_back(claim)
@@ -210,7 +210,7 @@ def test_a_running_job_is_cancelled_when_its_worker_stops(store: JobStore) -> No
     """What is queued ends at once, the worker learns it at its next progress, what is done is kept."""
     job = submit(store, ["ce", "bal"], ["val", "test"])
     claim = take(store)
-    store.finish_unit(claim, "val", artifact(), REPORT)
+    store.finish_unit(claim, "val", artifact(), REPORT, is_there=lambda: True)
     store.start_unit(claim, "test")
     cancelling = store.cancel(job.id)
     assert cancelling.state is JobState.CANCELLING
@@ -266,11 +266,14 @@ def test_deleting_names_the_files_that_nobody_else_refers_to(store: JobStore) ->
     store.finish_job(take(store), PASSED)
     finish(store, take(store), "1" * 64)
     store.finish_job(take(store), PASSED)
-    assert store.delete(first.id) == ["2" * 64]
+    forgotten: list[str] = []
+    store.delete(first.id, forgotten.append)
+    assert forgotten == ["2" * 64]
     assert [job.id for job in store.jobs()] == [second.id]
-    assert store.delete(second.id) == ["1" * 64]
+    store.delete(second.id, forgotten.append)
+    assert forgotten == ["2" * 64, "1" * 64]
     with pytest.raises(NotFound):
-        store.delete(second.id)
+        store.delete(second.id, forgotten.append)
 
 
 def test_a_job_that_has_not_ended_cannot_be_deleted(store: JobStore) -> None:
@@ -279,4 +282,33 @@ def test_a_job_that_has_not_ended_cannot_be_deleted(store: JobStore) -> None:
     for step in (lambda: None, lambda: store.claim("w"), lambda: store.cancel(job.id)):
         step()
         with refused("job-not-ended", f"is {store.get(job.id).state}", "Cancel it first, or wait"):
-            store.delete(job.id)
+            store.delete(job.id, forget=pytest.fail)
+
+
+def test_a_unit_is_not_done_without_its_file(store: JobStore) -> None:
+    """Another job's deletion may have taken the very same file: the unit stays open, to be written again."""
+    submit(store, ["ce"], ["val"])
+    claim = take(store)
+    with pytest.raises(TransientError):
+        store.finish_unit(claim, "val", artifact(), REPORT, is_there=lambda: False)
+    store.finish_unit(claim, "val", artifact(), REPORT, is_there=lambda: True)
+
+
+def test_a_task_cannot_end_with_open_units(store: JobStore) -> None:
+    """A worker that forgot a unit is a bug that must show, not a job that hangs."""
+    submit(store, ["ce"], ["val"])
+    with pytest.raises(RuntimeError, match="val"):
+        store.end_task(take(store))
+
+
+def test_what_has_ended_never_changes(store: JobStore) -> None:
+    """A unit that is done is not started, failed or finished again."""
+    submit(store, ["ce"], ["val", "test"])
+    claim = take(store)
+    store.fail_unit(claim, "val", ERROR)
+    with pytest.raises(RuntimeError, match="no open unit"):
+        store.start_unit(claim, "val")
+    with pytest.raises(RuntimeError, match="no open unit"):
+        store.finish_unit(claim, "val", artifact(), REPORT, is_there=lambda: True)
+    with pytest.raises(RuntimeError, match="no open unit"):
+        store.start_unit(claim, "nope")

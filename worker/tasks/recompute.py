@@ -53,7 +53,7 @@ class Recompute:
         request, catalog = claim.job.request, context.catalog
         self._dataset = catalog.dataset(request.dataset)
         self._splits_folder = catalog.splits_folder(self._dataset, request.splits_dir)
-        experts_folder = catalog.experts_folder(request.dataset, self._dataset, request.experts_dir)
+        experts_folder = catalog.experts_at(request.experts_dir)
         path = catalog.checkpoint(experts_folder, request.checkpoint_prefix, claim.expert)
         question = passport_question(path, self._dataset, claim.expert)
         override = self._dataset.override(claim.expert)
@@ -126,7 +126,7 @@ class Recompute:
         publish(path, folder / f"{unit.split}_logits.npz", described)
         targets_sha256 = hashlib.sha256(arrays["targets"].astype("<i8").tobytes()).hexdigest()
         artifact = Artifact(sha256, size, targets_sha256, self._passport.sha256, described)
-        context.jobs.finish_unit(claim, unit.split, artifact, report.to_dict())
+        context.jobs.finish_unit(claim, unit.split, artifact, report.to_dict(), is_there=path.exists)
 
     def _logits(self, unit: Unit, split: Split) -> NDArray[np.float32]:
         pool = self._context.pools.get(self._dataset, split.base)

@@ -1,0 +1,64 @@
+# relogit: `make` alone lists the targets. Needs GNU make, git and a Python of at least 3.11; nothing else.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+CHECK_VERSION := import sys; sys.exit(sys.version_info < (3, 11))
+SHELL_SCRIPTS := .ci/run
+COMPOSE_FILES := docker/compose.yaml docker/compose.gpu.yaml
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint types serve demo-data clean
+.DELETE_ON_ERROR:
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@echo
+	@echo "Each target sets up what it needs. To choose:"
+	@echo "  another Python                     make setup PYTHON=/path/to/python3.12"
+	@echo "  PyTorch without CUDA (GBs less)    PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make setup"
+
+setup: $(READY) ## make .venv with the service, the relogit command and the developers' tools
+
+# One pip run with the constraints: asked for alone, "torch" may resolve to another build than the pinned one.
+$(READY): pyproject.toml .ci/constraints.txt
+	@command -v "$(PYTHON)" >/dev/null || \
+	  { echo "There is no $(PYTHON) here. Install Python 3.11 or newer, or name one: make setup PYTHON=/path/to/python3.12"; exit 1; }
+	@"$(PYTHON)" -c '$(CHECK_VERSION)' || \
+	  { echo "relogit needs Python 3.11 or newer, and $(PYTHON) is $$("$(PYTHON)" --version 2>&1). Name another: make setup PYTHON=/path/to/python3.12"; exit 1; }
+	@{ $(BIN)/python -c '$(CHECK_VERSION)' && $(BIN)/python -m pip --version; } >/dev/null 2>&1 || \
+	  { echo "Making $(VENV) with $$("$(PYTHON)" --version)"; "$(PYTHON)" -m venv --clear $(VENV); } || \
+	  { echo "$(PYTHON) could not make a virtual environment. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	@echo "Installing relogit and what it needs into $(VENV); the first time this takes minutes"
+	@$(BIN)/python -m pip install --disable-pip-version-check -c .ci/constraints.txt -e '.[service,dev]'
+	@touch $@
+	@echo "Ready: $(BIN)/relogit --help"
+
+demo: $(READY) ## run the main job on real images: service, recompute, verification, files in outputs/demo
+	@$(BIN)/python -m docs.demo
+
+test: $(READY) ## run all tests
+	@$(BIN)/python -m pytest
+
+lint: $(READY) ## check style, import rules, shell, YAML and the Dockerfile
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports
+	@$(BIN)/shellcheck $(SHELL_SCRIPTS)
+	@$(BIN)/yamllint --strict $(COMPOSE_FILES)
+	@$(BIN)/hadolint Dockerfile
+
+types: $(READY) ## check types with mypy, strict
+	@$(BIN)/mypy
+
+serve: $(READY) ## run the service on 127.0.0.1:8000, or as RELOGIT_* settings and .env say
+	@$(BIN)/python -m app
+
+demo-data: $(READY) ## make the demo's data set and train its experts again (minutes)
+	@$(BIN)/python data/digits_lt/make_digits_lt.py
+
+clean: ## remove .venv and the tools' caches; outputs, data and checkpoints stay
+	@rm -rf $(VENV) build clients/relogit.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@find $(wildcard app worker clients data/digits_lt docs tests benchmarks) -name __pycache__ -type d -prune -exec rm -rf {} +
