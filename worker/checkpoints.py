@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from app.errors import JobError
+from worker.plain_values import plain_values_allowed
 from worker.tensor_names import bare_names, problem
 
 Format = Literal["pytorch-zip", "pytorch-legacy", "safetensors"]
@@ -114,7 +115,7 @@ def _load(file: str, data: bytes) -> tuple[Format, object]:
             metadata = json.loads(data[8 : 8 + header_size]).get("__metadata__", {})
             return "safetensors", {**metadata, "state_dict": safetensors.torch.load(data)}
         # Its warnings speak to whoever saved the file; what matters in them comes as an error below.
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), plain_values_allowed():
             warnings.simplefilter("ignore")
             loaded = torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
         return ("pytorch-zip" if data.startswith(b"PK") else "pytorch-legacy"), loaded

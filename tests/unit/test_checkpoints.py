@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -203,3 +205,16 @@ def test_nan_and_infinity_are_named(tmp_path: Path, value: Tensor) -> None:
     error = refused(tmp_path, weights() | {"fc.bias": value.expand(4).clone()})
     assert error.code == "checkpoint-nonfinite"
     assert "'fc.bias'" in error.message
+
+
+def test_plain_values_beside_the_weights_do_no_harm(tmp_path: Path) -> None:
+    """A NumPy figure, an array and a Namespace, as training scripts save them, are ignored and named."""
+    content = {
+        "state_dict": weights(),
+        "best_acc": np.float64(0.4),
+        "curve": np.arange(3, dtype=np.float32),
+        "args": argparse.Namespace(lr=0.1),
+    }
+    found = read(tmp_path, content)
+    assert found.tensors.keys() == weights().keys()
+    assert set(found.ignored) == {"best_acc", "curve", "args"}
