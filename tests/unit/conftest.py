@@ -9,7 +9,10 @@ import pytest
 
 from app.database import Database
 from app.store import JobStore
+from relogit.cli import main
 from tests.fakes import Home
+from tests.unit.command_line import Ran, Relogit
+from tests.unit.fake_server import FakeServer
 
 
 @pytest.fixture
@@ -28,3 +31,16 @@ def store(database: Database) -> JobStore:
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
     return Home.make(tmp_path)
+
+
+@pytest.fixture
+def relogit(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Relogit:
+    monkeypatch.delenv("RELOGIT_SERVER", raising=False)
+
+    def run(server: FakeServer, *argv: str) -> Ran:
+        with pytest.raises(SystemExit) as ended:
+            main(argv, transport=server.transport)
+        said = capsys.readouterr()
+        return Ran(int(ended.value.code or 0), said.out, said.err)
+
+    return run
