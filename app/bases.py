@@ -26,8 +26,12 @@ from app.errors import RequestError
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 """As torchvision.datasets.folder.IMG_EXTENSIONS."""
 
-FileId = tuple[str, int, int]
-"""Path, size in bytes, modification time in ns: changes whenever the file was written."""
+FileId = tuple[str, int, int, int, int]
+"""Path, bytes, modification and change time in ns, inode: changes whenever another content can be there.
+
+Size and modification time alone would not do: checkpoints of one network are equally large, and `cp -p` or an
+archive sets the time. Nobody sets the change time.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,7 @@ CIFAR = {
 def file_id(path: Path) -> FileId:
     """What tells whether a file was written since. Symbolic links are followed."""
     stat = path.stat()
-    return (str(path), stat.st_size, stat.st_mtime_ns)
+    return (str(path), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
 
 
 class Bases:
@@ -167,7 +171,7 @@ class Bases:
         except OSError as error:
             raise RequestError("data-missing", f"{error.filename} is not there: {error.strerror}.") from error
         digest = hashlib.sha256(repr(ids).encode()).hexdigest()
-        return ((digest, sum(size for _, size, _ in ids), max((time for *_, time in ids), default=0)),)
+        return ((digest, len(ids), 0, 0, 0),)
 
     def _remember(self, what: str, paths: tuple[Path, ...], find_out: Callable[[], int]) -> int:
         key = (what, tuple(file_id(path) for path in paths))

@@ -237,6 +237,21 @@ def check_classes(file: str, found: int, dataset_name: str, expected: int) -> No
         )
 
 
+def check_temperature(file: str, temperature: float | None) -> float:
+    """The stored temperature that `calibration: checkpoint` divides by.
+
+    Raises:
+        RequestError: `no-temperature`.
+    """
+    if temperature is None:
+        raise RequestError(
+            "no-temperature",
+            f"{file} stores no temperature, which calibration 'checkpoint' divides the logits by. Use a file that "
+            "has one (often final_calibrated_), or calibration 'none' for raw logits.",
+        )
+    return temperature
+
+
 def _is_dir(path: Path) -> bool:
     try:
         return path.is_dir()

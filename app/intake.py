@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TypeVar
 
-from app.bases import file_id
-from app.catalog import Catalog, Folder, Split, check_classes
+from app.catalog import Catalog, Folder, Split, check_classes, check_temperature
 from app.datasets import Dataset
 from app.errors import Refused, RequestError
-from app.facts import FactStore, Question
+from app.facts import FactStore
 from app.jobs import BatchSize, Calibration, JobRequest, UnitPlan
 from app.names import check_name
+from app.questions import passport_question
 
 INTERNAL_NAME = ".relogit"
 
@@ -55,14 +54,6 @@ class _Problems:
     def raise_any(self) -> None:
         if self.found:
             raise Refused(self.found)
-
-
-def passport_question(path: Path, dataset: Dataset, expert: str) -> Question:
-    """What network a checkpoint file holds, as the data set's overrides have it read."""
-    override = dataset.override(expert)
-    about = {"file": file_id(path), "expert": expert,
-             "option_a_padding": override.option_a_padding, "max_pool": override.max_pool}  # fmt: skip
-    return Question("passport", about)
 
 
 def plan(order: RecomputeOrder, catalog: Catalog, facts: FactStore) -> tuple[JobRequest, list[UnitPlan]]:
@@ -112,6 +103,7 @@ def plan(order: RecomputeOrder, catalog: Catalog, facts: FactStore) -> tuple[Job
         output_dir=output_dir,
         batch_size=order.batch_size,
         calibration=order.calibration,
+        declaration=dataset.model_dump(mode="json"),
     )
     units = [UnitPlan(e, s.name, s.indices.size, s.sha256) for e in experts for s in splits]
     return request, units
@@ -165,21 +157,6 @@ def _check_expert(
             check_classes(path.name, fact.answer["classes"], order.dataset, classes)
         if order.calibration == "checkpoint":
             check_temperature(path.name, fact.answer["temperature"])
-
-
-def check_temperature(file: str, temperature: float | None) -> float:
-    """The stored temperature that `calibration: checkpoint` divides by.
-
-    Raises:
-        RequestError: `no-temperature`.
-    """
-    if temperature is None:
-        raise RequestError(
-            "no-temperature",
-            f"{file} stores no temperature, which calibration 'checkpoint' divides the logits by. Use a file that "
-            "has one (often final_calibrated_), or calibration 'none' for raw logits.",
-        )
-    return temperature
 
 
 def _splits(

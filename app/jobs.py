@@ -65,14 +65,16 @@ class JobRequest:
     """Below the outputs directory."""
     batch_size: BatchSize
     calibration: Calibration
+    declaration: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """The data set as `datasets.toml` declared it then: an edit while a job runs must not split it in two."""
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> JobRequest:
-        """The request that `asdict` wrote."""
+        """The request that `to_dict` wrote."""
         return cls(**{**data, "experts": tuple(data["experts"]), "splits": tuple(data["splits"])})
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able, as shown to the client."""
+        """JSON-able, as stored."""
         return asdict(self)
 
 
@@ -99,6 +101,9 @@ class Artifact:
     targets_sha256: str
     """Of the targets' int64 little-endian bytes: equal between experts of one split."""
     checkpoint_sha256: str
+    data_sha256: str
+    """Of the base's pixels and labels: equal between the units of a job that point into it."""
+    base: str
     manifest: dict[str, Any] = field(repr=False)
 
 
@@ -173,6 +178,11 @@ class Claim:
     def open_units(self) -> tuple[Unit, ...]:
         """The expert's units that have not ended, in the order asked for."""
         return tuple(u for u in self.job.units if u.expert == self.expert and not u.state.ended)
+
+    def data_sha256(self, base: str) -> str | None:
+        """The data that the job's earlier units over that base were computed on, if any."""
+        done = (u.artifact for u in self.job.units if u.artifact and u.artifact.base == base)
+        return next((artifact.data_sha256 for artifact in done), None)
 
     @property
     def checkpoint_sha256(self) -> str | None:

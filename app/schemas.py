@@ -133,7 +133,7 @@ class JobView(BaseModel):
             created_at=rfc3339(job.created_at),
             started_at=None if job.started_at is None else rfc3339(job.started_at),
             finished_at=None if job.finished_at is None else rfc3339(job.finished_at),
-            request=job.request.to_dict(),
+            request={k: v for k, v in job.request.to_dict().items() if k != "declaration"},
             units=[UnitView.of(unit) for unit in job.units],
             links={"self": here} | {n: f"{here}/{n}" for n in ("verification", "artifacts", "archive", "cancel")},
         )

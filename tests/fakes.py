@@ -125,7 +125,7 @@ def submit(store: JobStore, experts: Sequence[str] = ("ce", "bal"), splits: Sequ
 
 def artifact(sha256: str = "a" * 64) -> Artifact:
     """The record of a file."""
-    return Artifact(sha256, 1234, "b" * 64, "c" * 64, {"made_by": "nobody"})
+    return Artifact(sha256, 1234, "b" * 64, "c" * 64, "d" * 64, "test", {"made_by": "nobody"})
 
 
 def take(store: JobStore, worker: str = "w") -> Claim:

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from app.bases import file_id
 from app.catalog import Catalog, Folder
 from app.database import Database
 from app.datasets import Dataset
-from app.errors import JobError, RequestError
+from app.errors import JobError, RelogitError, RequestError, TransientError
 from app.facts import FactStore, Question
 from worker.experts import Assumptions, load_expert
 from worker.pools import Pools
@@ -62,6 +63,9 @@ class Inspector:
             answer = self._passport(question) if question.kind == "passport" else self._split(question)
         except (RequestError, JobError) as error:
             self._facts.record(question, error)  # true of the file for as long as it stays as it is
+        except (RelogitError, OSError) as error:
+            log.warning("no lasting answer about %s: %s", dict(question.about), error)
+            self._facts.forget(question)
         except Exception:  # whatever this was, it says nothing about the file
             log.exception("unexpected error about %s", question)
             self._facts.forget(question)
@@ -70,14 +74,25 @@ class Inspector:
 
     def _passport(self, question: Question) -> dict[str, Any]:
         about = question.about
+        path = Path(about["file"][0])
         assumptions = Assumptions(about["option_a_padding"], about["max_pool"])
-        return load_expert(Path(about["file"][0]), assumptions).passport.to_dict()
+        try:
+            return load_expert(path, assumptions).passport.to_dict()
+        finally:
+            _check_same(list(file_id(path)), about["file"])
 
     def _split(self, question: Question) -> dict[str, Any]:
         about = question.about
         dataset = Dataset.model_validate(about["dataset"])
         folder = Folder(about["splits_dir"], self._catalog.settings.data_dir / about["splits_dir"])
         split = self._catalog.read_split(dataset, folder, about["split"])
+        _check_same(split.sha256, about["sha256"])
         pool = self._pools.get(dataset, split.base)
         counts = np.bincount(pool.labels[split.indices], minlength=pool.classes)
         return {"classes": pool.classes, "class_counts": counts.tolist()}
+
+
+def _check_same(now: object, asked: object) -> None:
+    # The answer would be kept under a question about another file.
+    if now != asked:
+        raise TransientError("file-changed", "The file was changed after the question was asked.")

@@ -11,8 +11,8 @@ from app.catalog import check_classes
 from app.datasets import Dataset
 from app.errors import NotFound, RequestError
 from app.facts import Fact, Question
-from app.intake import passport_question
 from app.names import check_name
+from app.questions import passport_question
 from app.routes.asking import answers
 from app.services import Services, Used
 

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query
 
-from app.datasets import Dataset
 from app.errors import RequestError
 from app.facts import Question
+from app.questions import split_question
 from app.routes.asking import answers
 from app.services import Used
 
@@ -59,12 +59,3 @@ async def list_splits(
         if fact is not None and fact.known:
             entry.update(fact.answer or {}, state="bad" if fact.error else "ready", problem=fact.error)
     return {"dataset": dataset, "splits_dir": folder_name, "splits": entries}
-
-
-def split_question(
-    dataset: Dataset, base_identity: tuple[Any, ...], folder: str, split: str, sha256: str
-) -> Question:
-    """How many samples of each class an index list holds."""
-    about = {"dataset": dataset.model_dump(mode="json"), "base": base_identity, "splits_dir": folder,
-             "split": split, "sha256": sha256}  # fmt: skip
-    return Question("split", about)

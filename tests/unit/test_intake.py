@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from app.catalog import check_temperature
 from app.database import Database
 from app.errors import JobError, Refused
 from app.facts import FactStore
-from app.intake import RecomputeOrder, check_temperature, passport_question, plan
+from app.intake import RecomputeOrder, plan
 from app.jobs import JobRequest, UnitPlan
+from app.questions import passport_question
 from app.schemas import RecomputeBody
 from tests.fakes import Home, refused
 

@@ -5,21 +5,26 @@ from __future__ import annotations
 import hashlib
 import time
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.catalog import Split, check_classes
+from app.catalog import Split, check_classes, check_temperature
+from app.datasets import Dataset
 from app.errors import JobError
-from app.intake import check_temperature, passport_question
+from app.facts import Question
 from app.jobs import Artifact, Claim, Unit
 from app.objects import object_path
+from app.questions import passport_question
 from worker.artifacts import Logits, publish, read_object, write_object
 from worker.context import Cancelled, Context, Stopped
 from worker.experts import Assumptions
 from worker.infer import Batching, Pass, forward_rows
 from worker.long_tail import read_long_tail
 from worker.manifest import Origin, manifest
+from worker.pools import Pool
 from worker.rows import Rows
 from worker.verify.report import Truth, UnitReport, verify_unit
 
@@ -51,7 +56,7 @@ class Recompute:
         self._claim = claim
         self._context = context
         request, catalog = claim.job.request, context.catalog
-        self._dataset = catalog.dataset(request.dataset)
+        self._dataset = Dataset.model_validate(request.declaration)
         self._splits_folder = catalog.splits_folder(self._dataset, request.splits_dir)
         experts_folder = catalog.experts_at(request.experts_dir)
         path = catalog.checkpoint(experts_folder, request.checkpoint_prefix, claim.expert)
@@ -60,10 +65,10 @@ class Recompute:
         try:
             resident = context.residents.get(path, Assumptions(override.option_a_padding, override.max_pool))
         except JobError as error:
-            context.facts.record(question, error)  # the next request that names it is refused at once
+            self._tell(question, path, error)  # the next request that names it is refused at once
             raise
         self._passport = resident.passport
-        context.facts.record(question, self._passport.to_dict())
+        self._tell(question, path, self._passport.to_dict())
         self._check_unchanged(path.name)
         check_classes(path.name, self._passport.classes, request.dataset, catalog.bases.classes(self._dataset))
         self._divisor: np.float32 | None = None
@@ -75,6 +80,7 @@ class Recompute:
         self._batching = Batching.of(request.batch_size, context.device)
         self._long_tail = read_long_tail(catalog, context.pools, self._dataset, self._splits_folder)
         self._rows: dict[str, Rows] = {}
+        self._pools: dict[str, Pool] = {}
 
     def run(self, unit: Unit) -> None:
         """Compute, write, read back, verify, show and record one unit.
@@ -92,8 +98,8 @@ class Recompute:
                 "split-changed",
                 f"The index file of split {unit.split!r} was changed after the job was accepted. Submit it again.",
             )
-        pool = context.pools.get(self._dataset, split.base)
-        content = Logits(self._logits(unit, split), pool.labels[split.indices])
+        pool = self._pool(split.base)
+        content = Logits(self._logits(unit, split, pool), pool.labels[split.indices])
         sha256, size = write_object(context.settings.objects_dir, content)
         path = object_path(context.settings.objects_dir, sha256)
         arrays = read_object(path, sha256)
@@ -125,11 +131,24 @@ class Recompute:
         folder = context.settings.outputs_dir / claim.job.request.output_dir / claim.expert
         publish(path, folder / f"{unit.split}_logits.npz", described)
         targets_sha256 = hashlib.sha256(arrays["targets"].astype("<i8").tobytes()).hexdigest()
-        artifact = Artifact(sha256, size, targets_sha256, self._passport.sha256, described)
+        artifact = Artifact(sha256, size, targets_sha256, self._passport.sha256, pool.sha256, pool.base, described)
         context.jobs.finish_unit(claim, unit.split, artifact, report.to_dict(), is_there=path.exists)
 
-    def _logits(self, unit: Unit, split: Split) -> NDArray[np.float32]:
-        pool = self._context.pools.get(self._dataset, split.base)
+    def _pool(self, base: str) -> Pool:
+        # Taken once: rows, targets and manifest of all splits come from the same images.
+        if base not in self._pools:
+            pool = self._context.pools.get(self._dataset, base)
+            before = self._claim.data_sha256(base)
+            if before is not None and before != pool.sha256:
+                raise JobError(
+                    "data-changed",
+                    f"The images or labels of base {base!r} were changed while the job ran: its first units were "
+                    f"computed on data of sha256 {before}, now it is {pool.sha256}. Submit the job again.",
+                )
+            self._pools[base] = pool
+        return self._pools[base]
+
+    def _logits(self, unit: Unit, split: Split, pool: Pool) -> NDArray[np.float32]:
         if split.base not in self._rows:
             compute = partial(forward_rows, self._forward, pool.images, batching=self._batching)
             self._rows[split.base] = Rows(compute, len(pool.images), pool.classes)
@@ -147,6 +166,12 @@ class Recompute:
                 raise Cancelled
         logits = rows.take(split.indices)
         return logits if self._divisor is None else logits / self._divisor
+
+    def _tell(self, question: Question, path: Path, answer: dict[str, Any] | JobError) -> None:
+        # Only what is true of the file as it was when the question was put, and will be tomorrow.
+        lasting = not isinstance(answer, JobError) or answer.code != "checkpoint-missing"
+        if lasting and path.exists() and passport_question(path, self._dataset, self._claim.expert) == question:
+            self._context.facts.record(question, answer)
 
     def _check_unchanged(self, file: str) -> None:
         # Without this, a job resumed after somebody replaced the file would mix two checkpoints.
