@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import socket
 import sys
 
 import uvicorn
@@ -12,7 +13,7 @@ from pydantic import ValidationError
 from app.errors import FatalError
 from app.liveness import hold_lock
 from app.main import create_app
-from app.settings import Settings
+from app.settings import Settings, explain
 
 CLOSE_TIMEOUT_S = 3
 
@@ -22,13 +23,12 @@ def main() -> int:
     try:
         settings = Settings()
     except ValidationError as error:
-        for item in error.errors():
-            name = "RELOGIT_" + "_".join(str(part) for part in item["loc"][:1]).upper()
-            print(f"{name}: {item['msg']} (got {item['input']!r})", file=sys.stderr)
+        print(explain(error), file=sys.stderr)
         return 2
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    app = create_app(settings)
     config = uvicorn.Config(
-        create_app(settings),
+        app,
         host=settings.host,
         port=settings.port,
         log_level=settings.log_level.lower(),
@@ -39,12 +39,26 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     try:
-        with hold_lock(settings.internal_dir / "service.lock"):
-            server.run()
-    except (FatalError, OSError) as error:
+        with hold_lock(settings.internal_dir / "service.lock"), _listen(settings) as listening:
+            server.run([listening])
+    except FatalError as error:
         print(f"relogit cannot start: {error}", file=sys.stderr)
         return 1
+    if app.state.hopeless:
+        return 2
     return 0 if server.started else 1
+
+
+def _listen(settings: Settings) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+    except OSError as error:
+        raise FatalError(
+            "cannot-listen",
+            f"{settings.host} port {settings.port}: {error.strerror}. Stop what listens there, or choose another "
+            "port with RELOGIT_PORT (0 takes a free one).",
+        ) from error
 
 
 if __name__ == "__main__":

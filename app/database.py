@@ -64,9 +64,9 @@ CREATE TABLE IF NOT EXISTS workers (
     pid INTEGER NOT NULL,
     device TEXT NOT NULL,
     devices INTEGER NOT NULL,
-    started_at REAL NOT NULL,
-    heartbeat_at REAL NOT NULL
+    started_at REAL NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS probe (id INTEGER PRIMARY KEY, at REAL NOT NULL) STRICT;
 -- What only a worker can find out (passports, label counts), kept under a key of everything it depends on.
 CREATE TABLE IF NOT EXISTS facts (
     key TEXT PRIMARY KEY,
@@ -158,6 +158,16 @@ class Database:
         finally:
             if db.in_transaction:
                 db.execute("COMMIT")
+
+    def probe(self) -> None:
+        """Write something for good.
+
+        Raises:
+            sqlite3.Error: the store cannot be written, for want of space, say.
+        """
+        with self.transaction() as db:
+            db.execute("INSERT INTO probe (id, at) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET at = excluded.at",
+                       (time.time(),))  # fmt: skip
 
     def version(self) -> int:
         """A number that moves when another connection has committed something. Costs microseconds."""

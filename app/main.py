@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
@@ -21,10 +21,13 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         services = Services.build(settings)
         app.state.services = services
-        supervised = settings.workers != 0
         async with services.watcher.running():
-            with Supervisor(settings, services.jobs) if supervised else nullcontext():
+            if settings.workers == 0:
                 yield
+            else:
+                with Supervisor(settings, services.jobs) as supervisor:
+                    yield
+                app.state.hopeless = supervisor.hopeless
         services.database.close()
 
     app = FastAPI(
@@ -33,6 +36,7 @@ def create_app(settings: Settings) -> FastAPI:
         summary="Recomputes the logits of trained experts when the data splits change, and verifies every number.",
         lifespan=lifespan,
     )
+    app.state.hopeless = False
     problems.install(app)
     for part in (jobs, artifacts, experts, splits, system):
         app.include_router(part.router)

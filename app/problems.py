@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sqlite3
 from http import HTTPStatus
 from typing import Any
 
@@ -33,6 +34,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RelogitError, _relogit_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(sqlite3.OperationalError, _store_error)
     app.add_exception_handler(Exception, _bug)
     plain = app.openapi
     app.openapi = lambda: _described(plain())  # type: ignore[method-assign]  # FastAPI's documented way
@@ -107,6 +109,12 @@ def _http_error(request: Request, error: Exception) -> JSONResponse:
     answer = _answer(request, error.status_code, code, detail, [])
     answer.headers.update(error.headers or {})
     return answer
+
+
+def _store_error(request: Request, error: Exception) -> JSONResponse:
+    log.error("the job store failed in %s %s: %s", request.method, request.url.path, error)
+    detail = f"The job store cannot be used just now: {error}. Nothing was changed; try again when that is mended."
+    return _answer(request, 503, "store-unusable", detail, [])
 
 
 def _bug(request: Request, error: Exception) -> JSONResponse:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat
+from pydantic import Field, PositiveFloat, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "RELOGIT_"
@@ -18,7 +18,12 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_file=".env", frozen=True, extra="ignore", env_ignore_empty=True
+        env_prefix=PREFIX,
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        use_attribute_docstrings=True,
     )
 
     data_dir: Path = Path("data")
@@ -64,3 +69,12 @@ class Settings(BaseSettings):
 def as_environment(settings: Settings) -> dict[str, str]:
     """The settings as the environment variables that give them, for a child process."""
     return {f"{PREFIX}{name.upper()}": str(value) for name, value in settings.model_dump().items()}
+
+
+def explain(error: ValidationError) -> str:
+    """What is wrong with the environment, a line for each variable, with what the variable is for."""
+    wrong = {str(item["loc"][0]): item["input"] for item in error.errors()}
+    return "\n".join(
+        f"{PREFIX}{name.upper()} cannot be {value!r}. {Settings.model_fields[name].description}"
+        for name, value in wrong.items()
+    )

@@ -151,7 +151,6 @@ class JobStore:
         with self._database.transaction() as db:
             check_claim(db, claim)
             set_unit(db, claim, split, done=done, rate=rate, notes=json.dumps(list(notes)))
-            db.execute("UPDATE workers SET heartbeat_at = ? WHERE id = ?", (time.time(), claim.worker))
             row = db.execute("SELECT cancel_requested FROM jobs WHERE id = ?", (claim.job.id,)).fetchone()
             return not row["cancel_requested"]
 
@@ -244,9 +243,8 @@ class JobStore:
             device: what it computes on.
             devices: how many such devices the machine has, so that a supervisor can start as many workers.
         """
-        now = time.time()
         with self._database.transaction() as db:
-            db.execute("INSERT INTO workers VALUES (?,?,?,?,?,?)", (worker, pid, device, devices, now, now))
+            db.execute("INSERT INTO workers VALUES (?,?,?,?,?)", (worker, pid, device, devices, time.time()))
 
     def workers(self) -> list[dict[str, Any]]:
         """The recorded workers; whether they live, their locks tell."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -19,6 +20,9 @@ from app.store import JobStore
 log = logging.getLogger(__name__)
 
 POLL_S = 0.05
+AFTER_ERROR_S = 1.0
+HOPELESS = 2
+"""The exit status of a worker whose settings are wrong."""
 MAX_DELAY_S = 30.0
 
 
@@ -45,6 +49,8 @@ class Supervisor:
         self._store = store
         self._slots: list[_Slot] = []
         self._stop = threading.Event()
+        self.hopeless = False
+        """Whether a worker has found that it can never work, so that the service gave up."""
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
 
     def __enter__(self) -> Self:
@@ -60,13 +66,21 @@ class Supervisor:
     def _run(self) -> None:
         try:
             while not self._stop.is_set():
-                for index in range(len(self._slots), self._wanted()):
-                    self._slots.append(_Slot(index))
-                for slot in self._slots:
-                    self._look_after(slot)
+                try:
+                    self._look_around()
+                except (OSError, sqlite3.Error):
+                    # A full disk, say: whatever keeps the workers from being looked after now will pass.
+                    log.exception("cannot look after the workers; trying again")
+                    self._stop.wait(AFTER_ERROR_S)
                 self._stop.wait(POLL_S)
         finally:
             self._end_all()
+
+    def _look_around(self) -> None:
+        for index in range(len(self._slots), self._wanted()):
+            self._slots.append(_Slot(index))
+        for slot in self._slots:
+            self._look_after(slot)
 
     def _wanted(self) -> int:
         if self._settings.workers != "auto":
@@ -89,7 +103,14 @@ class Supervisor:
     def _died(self, slot: _Slot, status: int) -> None:
         assert slot.process is not None
         pid = slot.process.pid
-        how = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+        how = f"signal {-status}" if status < 0 else f"exit status {status}"
+        if status == HOPELESS:
+            # Its settings are wrong; a hundred more tries would tell no more.
+            log.critical("worker %d cannot work with these settings; the service stops", slot.index)
+            self.hopeless = True
+            self._stop.set()
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
         # One that had started is replaced at once; one that cannot start is tried less and less often.
         started = any(worker["pid"] == pid for worker in self._store.workers())
         slot.failed_starts = 0 if started else slot.failed_starts + 1
@@ -113,7 +134,10 @@ class Supervisor:
                 process.kill()
                 process.wait()
             _close(process)
-        bury_the_dead(self._store, self._settings.locks_dir)
+        try:
+            bury_the_dead(self._store, self._settings.locks_dir)
+        except sqlite3.Error as error:
+            log.warning("what the workers held is freed by those that start next: %s", error)
 
 
 def _close(process: subprocess.Popen[bytes]) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from app.database import Database
+
+log = logging.getLogger(__name__)
 
 POLL_S = 0.02
 
@@ -39,7 +43,11 @@ class Watcher:
         seen = self._database.version()
         while True:
             await asyncio.sleep(POLL_S)
-            version = self._database.version()
+            try:
+                version = self._database.version()
+            except sqlite3.Error as error:  # it will pass; nobody may wait for ever because of it
+                log.warning("cannot look whether the store has changed: %s", error)
+                continue
             if version != seen:
                 seen = version
                 self._changed.set()

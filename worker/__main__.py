@@ -21,7 +21,7 @@ from app.database import Database
 from app.errors import FatalError
 from app.facts import FactStore
 from app.liveness import hold_lock, worker_lock
-from app.settings import Settings
+from app.settings import Settings, explain
 from app.store import JobStore
 from worker.context import Context
 from worker.device import choose_device, device_count, device_name, prepare
@@ -42,7 +42,7 @@ def main() -> int:
     try:
         settings = Settings()
     except ValidationError as error:
-        print(error, file=sys.stderr)
+        print(explain(error), file=sys.stderr)
         return 2
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     stop = _stop_on_signals()
@@ -52,7 +52,7 @@ def main() -> int:
         _run(settings, arguments.index, stop)
     except FatalError as error:
         log.critical("%s", error.message)
-        return 1
+        return 2 if error.code == "no-such-device" else 1
     return 0
 
 
@@ -87,8 +87,9 @@ def _stop_on_signals() -> threading.Event:
     stop = threading.Event()
 
     def on_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 — the signature is given
-        if stop.is_set():
-            os._exit(128 + number)  # asked twice: at once
+        # Asked twice from the keyboard: at once. A service manager may well send SIGTERM twice and mean it once.
+        if stop.is_set() and number == signal.SIGINT:
+            os._exit(128 + number)
         stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from app.datasets import Transform
-from app.errors import FatalError, JobError
+from app.errors import JobError
 from app.jobs import BatchSize
 
 ROW_GROUP = 16
@@ -24,6 +24,10 @@ ROW_GROUP = 16
 
 AUTO_BATCH = {"cpu": 64, "cuda": 1024}
 """Measured on CPUs: 32 to 64 stay in the cache and beat 128. GPUs want their launches hidden."""
+
+
+NO_MEMORY = ("can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+"""How the CPU's allocator and CUDA's libraries say what PyTorch otherwise raises OutOfMemoryError for."""
 
 
 @dataclass
@@ -72,7 +76,7 @@ def forward_rows(
 
     Raises:
         JobError: `non-finite-logits`, naming the first such row; `out-of-memory` where one image does not fit.
-        FatalError: the device is lost.
+        torch.AcceleratorError: the device is lost.
     """
     start = 0
     while start < rows.size:
@@ -83,9 +87,7 @@ def forward_rows(
             _halve(batching, error)
             continue
         except RuntimeError as error:
-            if _is_lost(error):
-                raise FatalError("device-lost", f"{forward.device} failed: {error}") from error
-            if "can't allocate memory" not in str(error):  # how the CPU allocator says it
+            if isinstance(error, torch.AcceleratorError) or not any(text in str(error) for text in NO_MEMORY):
                 raise
             _halve(batching, error)
             continue
@@ -130,11 +132,6 @@ def _halve(batching: Batching, error: RuntimeError) -> None:
     batching.size = smaller
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-
-
-def _is_lost(error: RuntimeError) -> bool:
-    # After such an error every further CUDA call of the process fails: only a new process helps.
-    return isinstance(error, torch.AcceleratorError)
 
 
 def _check(logits: NDArray[np.float32], rows: NDArray[np.int64], classes: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from worker.pools import Pools
 log = logging.getLogger(__name__)
 
 IDLE_S = 0.03
+AFTER_ERROR_S = 1.0
 
 
 class Inspector:
@@ -47,16 +49,22 @@ class Inspector:
     def _run(self) -> None:
         seen = -1
         while not self._stop.is_set():
-            version = self._database.version()
-            if version == seen:
-                self._stop.wait(IDLE_S)
-                continue
-            question = self._facts.next_open(self._worker)
-            if question is None:
-                seen = version
-                continue
-            self._answer(question)
-            seen = -1
+            try:
+                seen = self._look(seen)
+            except sqlite3.Error as error:  # a full disk, say: it will pass
+                log.warning("cannot answer questions: %s", error)
+                self._stop.wait(AFTER_ERROR_S)
+
+    def _look(self, seen: int) -> int:
+        version = self._database.version()
+        if version == seen:
+            self._stop.wait(IDLE_S)
+            return seen
+        question = self._facts.next_open(self._worker)
+        if question is None:
+            return version
+        self._answer(question)
+        return -1
 
     def _answer(self, question: Question) -> None:
         try:

@@ -6,6 +6,8 @@ import logging
 import time
 from collections.abc import Callable
 
+import torch
+
 from app.database import Database
 from app.errors import FatalError, RelogitError, TransientError
 from app.jobs import Claim, UnitState
@@ -53,16 +55,17 @@ def work(context: Context, database: Database, worker: str) -> None:
 def _do(claim: Claim, context: Context) -> None:
     log.info("job %s: %s %s", claim.job.id, claim.task, claim.expert)
     try:
-        if claim.task == "verify":
-            verify(claim, context)
-        else:
-            _recompute(claim, context)
+        try:
+            if claim.task == "verify":
+                verify(claim, context)
+            else:
+                _recompute(claim, context)
+                context.jobs.end_task(claim)
+        except Stopped:
+            log.info("job %s: %s is handed back, this worker stops", claim.job.id, claim.expert)
+            context.jobs.hand_back(claim)
+        except Cancelled:
             context.jobs.end_task(claim)
-    except Stopped:
-        log.info("job %s: %s is handed back, this worker stops", claim.job.id, claim.expert)
-        context.jobs.hand_back(claim)
-    except Cancelled:
-        context.jobs.end_task(claim)
     except ClaimLost as lost:
         log.warning("%s", lost)
 
@@ -100,6 +103,13 @@ def _guarded(claim: Claim, context: Context, splits: list[str], run: Callable[[]
             stored, report = error.to_dict(), error.report.to_dict()
         except RelogitError as error:
             stored = error.to_dict()
+        except torch.AcceleratorError as error:
+            # After such an error every further call to the device fails: only a new process helps.
+            raise FatalError("device-lost", f"{context.device} failed: {error}") from error
+        except OSError as error:
+            where = f" ({error.filename})" if error.filename else ""
+            message = f"The disk refused{where}: {error.strerror}. Mend that and submit the job again."
+            stored = {"code": "disk-error", "message": message, "details": {"errno": error.errno}}
         except Exception as error:
             log.exception("job %s: unexpected error in %s %s", claim.job.id, claim.expert, splits)
             message = f"relogit met an error of its own: {type(error).__name__}: {error}"

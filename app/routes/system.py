@@ -32,14 +32,17 @@ def _worker(used: Services) -> dict[str, Any]:
     alive = living(used.jobs, used.settings.locks_dir)
     recorded = {worker["id"]: worker for worker in used.jobs.workers()}
     if not alive:
-        return {"ok": False, "detail": "No worker is alive. Start one with: python -m worker", "workers": []}
+        hint = "Start one with: python -m worker"
+        if used.settings.workers != 0:
+            hint = "The service is starting one; if that lasts, its log says why."
+        return {"ok": False, "detail": f"No worker is alive. {hint}", "workers": []}
     shown = [{"id": i, "pid": recorded[i]["pid"], "device": recorded[i]["device"]} for i in alive if i in recorded]
     return {"ok": True, "detail": f"{len(alive)} alive", "workers": shown}
 
 
 def _store(used: Services) -> dict[str, Any]:
     try:
-        with used.database.transaction():
-            return {"ok": True, "detail": str(used.settings.store_path)}
+        used.database.probe()
+        return {"ok": True, "detail": str(used.settings.store_path)}
     except sqlite3.Error as error:
         return {"ok": False, "detail": f"{used.settings.store_path} cannot be written: {error}"}
