@@ -185,7 +185,13 @@ def _images(folders: tuple[Path, ...]) -> list[str]:
 
 
 def _check_file(path: Path, md5: str) -> int:
-    return len(check_md5(read_file(path), path, md5))
+    try:
+        with path.open("rb") as stream:
+            found = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    _compare_md5(found, path, md5)
+    return 1
 
 
 def check_md5(data: bytes, path: Path, expected: str) -> bytes:
@@ -194,14 +200,17 @@ def check_md5(data: bytes, path: Path, expected: str) -> bytes:
     Raises:
         RequestError: `data-corrupt`.
     """
-    found = hashlib.md5(data, usedforsecurity=False).hexdigest()
+    _compare_md5(hashlib.md5(data, usedforsecurity=False).hexdigest(), path, expected)
+    return data
+
+
+def _compare_md5(found: str, path: Path, expected: str) -> None:
     if found != expected:
         raise RequestError(
             "data-corrupt",
             f"{path} is not the published file: its md5 is {found}, {expected} would have been right. "
             "Download it again.",
         )
-    return data
 
 
 def image_files(folder: Path) -> list[str]:
@@ -238,7 +247,11 @@ def read_file(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise RequestError("data-unreadable", f"{path} cannot be read: {error.strerror}.") from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> RequestError:
+    return RequestError("data-unreadable", f"{path} cannot be read: {error.strerror}.")
 
 
 def _npz_size(path: Path) -> int:

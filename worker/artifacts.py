@@ -6,13 +6,15 @@ The format is that of the scripts that relogit replaces: `logits` float32 [N, C]
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,7 +22,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from app.errors import JobError
+from app.errors import JobError, TransientError
 from app.objects import object_path
 
 
@@ -65,8 +67,14 @@ def read_object(path: Path, sha256: str) -> dict[str, NDArray[Any]]:
 
     Raises:
         JobError: `artifact-damaged`.
+        TransientError: `artifact-gone`.
     """
-    with path.open("rb") as stream:
+    try:
+        opened = path.open("rb")
+    except FileNotFoundError as error:
+        message = f"{path} is gone; another job that had the same was deleted."
+        raise TransientError("artifact-gone", message) from error
+    with opened as stream:
         found = hashlib.file_digest(stream, "sha256").hexdigest()
         if found != sha256:
             raise JobError(
@@ -86,6 +94,8 @@ def publish(source: Path, target: Path, manifest: dict[str, Any]) -> None:
     A copy (sharing blocks where the file system can), never a link: whoever saves over the shown file must
     not write through to the job's own.
     """
+    if not source.exists():
+        raise TransientError("artifact-gone", f"{source} is gone; another job that had the same was deleted.")
     target.parent.mkdir(parents=True, exist_ok=True)
 
     def copy(stream: BinaryIO) -> None:
@@ -93,21 +103,37 @@ def publish(source: Path, target: Path, manifest: dict[str, Any]) -> None:
             if not _share_blocks(reading.fileno(), stream.fileno()):
                 shutil.copyfileobj(reading, stream)
 
-    _move(_write_beside(target.parent, copy), target)
     text = json.dumps(manifest, indent=2) + "\n"
-    _move(_write_beside(target.parent, lambda stream: stream.write(text.encode())), target.with_suffix(".json"))
+    # Two jobs may write to one folder: each pair of files belongs together.
+    with _alone(target.parent):
+        copied = _write_beside(target.parent, copy)
+        if copied.stat().st_size != source.stat().st_size:
+            copied.unlink()
+            raise TransientError("copy-incomplete", f"{source} could not be copied whole to {target}.")
+        _move(copied, target)
+        _move(_write_beside(target.parent, lambda stream: stream.write(text.encode())), target.with_suffix(".json"))
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One process at a time in this folder; the kernel drops the lock with its holder."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _share_blocks(source: int, target: int) -> bool:
-    """Let the kernel copy what is left, by reference where the file system can; False: copy it yourself."""
-    if not hasattr(os, "copy_file_range"):
-        return False
+    """Let the kernel copy, by reference where the file system can; False: copy yourself what is left."""
+    left = os.fstat(source).st_size
     try:
-        while os.copy_file_range(source, target, 2**30):
-            pass
-    except OSError:  # two file systems, or one that cannot: both offsets stand where it got to
+        while left > 0 and (copied := os.copy_file_range(source, target, left)) > 0:
+            left -= copied
+    except (OSError, AttributeError):  # two file systems, one that cannot, or no Linux
         return False
-    return True
+    return left == 0
 
 
 def _write_beside(folder: Path, write: Callable[[BinaryIO], object]) -> Path:

@@ -95,9 +95,9 @@ class Inspector:
         folder = Folder(about["splits_dir"], self._catalog.settings.data_dir / about["splits_dir"])
         split = self._catalog.read_split(dataset, folder, about["split"])
         _check_same(split.sha256, about["sha256"])
-        pool = self._pools.get(dataset, split.base)
-        counts = np.bincount(pool.labels[split.indices], minlength=pool.classes)
-        return {"classes": pool.classes, "class_counts": counts.tolist()}
+        classes = self._catalog.bases.classes(dataset)
+        counts = np.bincount(self._pools.labels(dataset, split.base)[split.indices], minlength=classes)
+        return {"classes": classes, "class_counts": counts.tolist()}
 
 
 def _check_same(now: object, asked: object) -> None:

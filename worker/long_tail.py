@@ -18,6 +18,7 @@ from worker.pools import Pools
 COUNTS_FILE = "train_class_counts.json"
 WEIGHTS_FILE = "class_weights.json"
 TRAIN_SPLIT = "train"
+MAX_COUNT = 2**53
 
 
 @dataclass(frozen=True)
@@ -52,24 +53,27 @@ def _counts(
     path = folder.path / COUNTS_FILE
     if path.exists():
         numbers, reason = _numbers(path)
-        if numbers is not None and any(number != int(number) for number in numbers):
-            return None, f"{COUNTS_FILE} holds a number that is not whole; class counts are."
+        if numbers is not None and any(number != int(number) or abs(number) > MAX_COUNT for number in numbers):
+            return None, f"{COUNTS_FILE} holds a number that is no count: not whole, or beyond {MAX_COUNT}."
         return None if numbers is None else np.asarray(numbers, np.int64), reason
     if not catalog.split_path(folder, TRAIN_SPLIT).exists():
         return None, f"There is neither {COUNTS_FILE} nor a split {TRAIN_SPLIT!r} in {folder.name}."
     try:
         split = catalog.read_split(dataset, folder, TRAIN_SPLIT)
-        pool = pools.get(dataset, split.base)
+        labels = pools.labels(dataset, split.base)
     except RequestError as error:
         return None, f"There is no {COUNTS_FILE}, and the train labels are not to be had: {error.message}"
-    return np.bincount(pool.labels[split.indices], minlength=pool.classes).astype(np.int64), None
+    counts = np.bincount(labels[split.indices], minlength=catalog.bases.classes(dataset))
+    return counts.astype(np.int64), None
 
 
 def _numbers(path: Path) -> tuple[list[float] | None, str | None]:
     try:
-        values = json.loads(path.read_bytes())
-    except ValueError as error:
+        values = json.loads(path.read_bytes(), parse_int=float)
+    except (ValueError, RecursionError) as error:
         return None, f"{path.name} is not JSON: {error}."
-    if not isinstance(values, list) or not all(type(v) in (int, float) and math.isfinite(v) for v in values):
+    except OSError as error:
+        return None, f"{path.name} cannot be read: {error.strerror}."
+    if not isinstance(values, list) or not all(type(value) is float and math.isfinite(value) for value in values):
         return None, f"{path.name} is not a flat list of numbers, one for each class in class order."
     return values, None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import threading
+from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from app.bases import CIFAR, Bases, check_md5, image_files, npz_errors, read_file
 from app.datasets import Dataset
@@ -35,11 +38,18 @@ class Pool:
 
 
 class Pools:
-    """The pools that have been asked for. Lives as long as the worker."""
+    """The pools that were asked for last. Lives as long as the worker; used by both of its threads.
 
-    def __init__(self, bases: Bases) -> None:
+    Args:
+        bases: where they lie.
+        max_bytes: decoded pixels to keep; the pool asked for last stays whatever its size.
+    """
+
+    def __init__(self, bases: Bases, max_bytes: int = 8 * 2**30) -> None:
         self._bases = bases
-        self._kept: dict[str, tuple[object, Pool]] = {}
+        self._max_bytes = max_bytes
+        self._kept: OrderedDict[tuple[Any, ...], tuple[object, Pool]] = OrderedDict()
+        self._lock = threading.Lock()
 
     def get(self, dataset: Dataset, base: str) -> Pool:
         """The decoded base.
@@ -47,36 +57,70 @@ class Pools:
         Raises:
             RequestError: `data-missing`, `data-corrupt`, `base-unknown`.
         """
-        place = f"{dataset.kind}:{dataset.root}:{base}:{dataset.resize}:{dataset.crop}"
-        identity = (self._bases.identity(dataset, base), self._bases.classes(dataset))
-        kept = self._kept.get(place)
-        if kept is None or kept[0] != identity:
-            self._kept.pop(place, None)  # an outdated pool goes before the new one takes its room
-            self._kept[place] = kept = (identity, self._decode(dataset, base))
-        return kept[1]
+        place = (dataset.kind, dataset.root, base, dataset.resize, dataset.crop)
+        with self._lock:  # two threads that ask for one pool must not decode it twice
+            identity = (self._bases.identity(dataset, base), self._bases.classes(dataset))
+            kept = self._kept.get(place)
+            if kept is None or kept[0] != identity:
+                self._kept.pop(place, None)  # an outdated pool goes before the new one takes its room
+                kept = (identity, self._decode(dataset, base))
+                self._kept[place] = kept
+            self._kept.move_to_end(place)
+            while (
+                len(self._kept) > 1 and sum(pool.images.nbytes for _, pool in self._kept.values()) > self._max_bytes
+            ):
+                self._kept.popitem(last=False)
+            return kept[1]
+
+    def labels(self, dataset: Dataset, base: str) -> NDArray[np.int64]:
+        """[N] int64, the base's labels alone: its images are neither decoded nor kept.
+
+        Raises:
+            RequestError: as `get`.
+        """
+        self._bases.size(dataset, base)
+        paths = self._bases.files(dataset, base)
+        if dataset.kind in CIFAR:
+            return _read_cifar(dataset.kind, base, paths)[1]
+        if dataset.kind == "npz":
+            with npz_errors(paths[0]), np.load(paths[0], allow_pickle=False) as arrays:
+                labels = arrays["labels"].astype(np.int64)
+        else:
+            numbered = _numbered_files(self._bases.root(dataset) / base, self._bases.class_names(dataset))
+            labels = np.asarray([label for _, label in numbered], dtype=np.int64)
+        return _checked_labels(labels, self._bases.classes(dataset), base)
 
     def _decode(self, dataset: Dataset, base: str) -> Pool:
-        self._bases.size(dataset, base)  # shapes and types, with its clear errors
         paths = self._bases.files(dataset, base)
         if dataset.kind in CIFAR:
             images, labels = _read_cifar(dataset.kind, base, paths)
-        elif dataset.kind == "npz":
-            with npz_errors(paths[0]), np.load(paths[0], allow_pickle=False) as arrays:
-                images, labels = arrays["images"], arrays["labels"].astype(np.int64)
         else:
-            images, labels = _read_folders(
-                dataset, self._bases.root(dataset) / base, self._bases.class_names(dataset)
-            )
-        classes = self._bases.classes(dataset)
-        if labels.size and not (labels.min() >= 0 and labels.max() < classes):
-            raise RequestError(
-                "data-corrupt",
-                f"The labels of base {base!r} reach from {labels.min()} to {labels.max()}, but there are {classes} "
-                f"classes: 0 to {classes - 1} would have been right.",
-            )
+            images, labels = self._images(dataset, base, paths), self.labels(dataset, base)
         images.flags.writeable = False
         labels.flags.writeable = False
-        return Pool(base, images, labels, classes, _digest(images, labels))
+        return Pool(base, images, labels, self._bases.classes(dataset), _digest(images, labels))
+
+    def _images(self, dataset: Dataset, base: str, paths: tuple[Path, ...]) -> NDArray[np.uint8]:
+        self._bases.size(dataset, base)  # shapes and types, with its clear errors
+        if dataset.kind == "npz":
+            with npz_errors(paths[0]), np.load(paths[0], allow_pickle=False) as arrays:
+                images: NDArray[np.uint8] = arrays["images"]
+                return images
+        folder = self._bases.root(dataset) / base
+        return _read_images(dataset, _numbered_files(folder, self._bases.class_names(dataset)))
+
+    def _bytes(self) -> int:
+        return sum(pool.images.nbytes for _, pool in self._kept.values())
+
+
+def _checked_labels(labels: NDArray[np.int64], classes: int, base: str) -> NDArray[np.int64]:
+    if labels.size and not (labels.min() >= 0 and labels.max() < classes):
+        raise RequestError(
+            "data-corrupt",
+            f"The labels of base {base!r} reach from {labels.min()} to {labels.max()}, but there are {classes} "
+            f"classes: 0 to {classes - 1} would have been right.",
+        )
+    return labels
 
 
 def _read_cifar(kind: str, base: str, paths: tuple[Path, ...]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -91,31 +135,40 @@ def _read_cifar(kind: str, base: str, paths: tuple[Path, ...]) -> tuple[NDArray[
     return np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), np.concatenate(labels)
 
 
-def _read_folders(
-    dataset: Dataset, folder: Path, class_names: tuple[str, ...]
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def _numbered_files(folder: Path, class_names: tuple[str, ...]) -> list[tuple[str, int]]:
+    return [(path, number) for number, name in enumerate(class_names) for path in image_files(folder / name)]
+
+
+def _read_images(dataset: Dataset, numbered: list[tuple[str, int]]) -> NDArray[np.uint8]:
     torchvision = import_torchvision()
     prepare = _resizer(dataset, torchvision)
     load = torchvision.datasets.folder.default_loader
-    numbers = {name: number for number, name in enumerate(class_names)}
-    paths = [(path, numbers[name]) for name in class_names for path in image_files(folder / name)]
 
     def decode(path: str) -> NDArray[np.uint8]:
         try:
             return np.asarray(prepare(load(path)), dtype=np.uint8)
-        except OSError as error:
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # Pillow's ways to say so
             raise RequestError("data-corrupt", f"{path} is not a readable image: {error}.") from error
 
+    paths = [path for path, _ in numbered]
+    first = decode(paths[0])
+    images = np.empty((len(paths), *first.shape), np.uint8)  # filled in place: a list and a stack would take twice it
+
+    def place(row: int) -> None:
+        image = decode(paths[row])
+        if image.shape != first.shape:
+            sizes = [f"{path} has {shape[1]}x{shape[0]}" for path, shape in
+                     ((paths[0], first.shape), (paths[row], image.shape))]  # fmt: skip
+            raise RequestError(
+                "data-corrupt",
+                f"The images differ in size: {sizes[0]}, {sizes[1]}. Declare `resize` and `crop` for the data set.",
+            )
+        images[row] = image
+
     with ThreadPoolExecutor(cores()) as threads:
-        images = list(threads.map(decode, [path for path, _ in paths]))
-    odd = next((i for i, image in enumerate(images) if image.shape != images[0].shape), None)
-    if odd is not None:
-        sizes = [f"{paths[i][0]} has {images[i].shape[1]}x{images[i].shape[0]}" for i in (0, odd)]
-        raise RequestError(
-            "data-corrupt",
-            f"The images differ in size: {sizes[0]}, {sizes[1]}. Declare `resize` and `crop` for the data set.",
-        )
-    return np.stack(images), np.asarray([label for _, label in paths], dtype=np.int64)
+        for _ in threads.map(place, range(len(paths))):
+            pass
+    return images
 
 
 def _resizer(dataset: Dataset, torchvision: Any) -> Callable[[Any], Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.errors import JobError
+from app.errors import JobError, TransientError
 from app.objects import object_path
 from worker.artifacts import Logits, publish, read_object, write_object
 
@@ -73,7 +73,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     target = tmp_path / "out" / "val_logits.npz"
     publish(object_path(tmp_path / "objects", sha256), target, {})
     before = target.read_bytes()
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(TransientError):
         publish(tmp_path / "objects" / "gone.npz", target, {})
     assert target.read_bytes() == before
     assert sorted(p.name for p in target.parent.iterdir()) == ["val_logits.json", "val_logits.npz"]

@@ -83,4 +83,8 @@ def test_a_file_of_another_form_gives_a_reason(folder: Path, content: object) ->
 def test_counts_that_are_not_whole_give_a_reason(folder: Path) -> None:
     """Half a sample is no count."""
     _write(folder, train_class_counts=[1, 2.5, 3])
-    assert "not whole" in str(_read(folder).counts_reason)
+    assert "no count" in str(_read(folder).counts_reason)
+    _write(folder, train_class_counts=[1, 10**400, 3])
+    assert "flat list" in str(_read(folder).counts_reason)
+    _write(folder, train_class_counts=[1, 1e300, 3])
+    assert "no count" in str(_read(folder).counts_reason)
