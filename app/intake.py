@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 from app.catalog import Catalog, Folder, Split, check_classes, check_temperature
@@ -67,7 +69,8 @@ def plan(order: RecomputeOrder, catalog: Catalog, facts: FactStore) -> tuple[Job
         Refused: with a problem for each wrong item.
     """
     problems = _Problems()
-    output_dir = problems.guard("output_dir", lambda: _output_dir(order.output_dir))
+    outputs = catalog.settings.outputs_dir
+    output_dir = problems.guard("output_dir", lambda: _output_dir(outputs, order.output_dir))
     prefix = problems.guard(
         "checkpoint_prefix", lambda: check_name("checkpoint_prefix", order.checkpoint_prefix, may_be_empty=True)
     )
@@ -109,10 +112,13 @@ def plan(order: RecomputeOrder, catalog: Catalog, facts: FactStore) -> tuple[Job
     return request, units
 
 
-def _output_dir(name: str) -> str:
+def _output_dir(outputs: Path, name: str) -> str:
     if name == INTERNAL_NAME:
         raise RequestError("reserved-name", f"output_dir {name!r} is relogit's own folder; choose another name.")
-    return check_name("output_dir", name)
+    path = outputs / check_name("output_dir", name)
+    if path.exists() and not (path.is_dir() and os.access(path, os.W_OK)):
+        raise RequestError("output-dir-unusable", f"{path} is there, but is no folder that can be written to.")
+    return name
 
 
 def _experts(

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
 from app import VERSION, problems
+from app.objects import sweep
 from app.routes import artifacts, experts, jobs, splits, system
 from app.services import Services
 from app.settings import Settings
 from app.supervisor import Supervisor
+
+log = logging.getLogger(__name__)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -21,6 +25,8 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         services = Services.build(settings)
         app.state.services = services
+        for path in sweep(settings.objects_dir, services.jobs.artifacts()):
+            log.info("removed %s, which no job refers to", path)
         async with services.watcher.running():
             if settings.workers == 0:
                 yield

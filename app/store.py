@@ -114,6 +114,13 @@ class JobStore:
                 if db.execute(kept, (digest,)).fetchone() is None:
                     forget(digest)
 
+    def artifacts(self) -> frozenset[str]:
+        """sha256 of every artifact that a job refers to."""
+        rows = self._database.connection.execute(
+            "SELECT artifact_sha256 FROM units WHERE artifact_sha256 IS NOT NULL"
+        )
+        return frozenset(row[0] for row in rows)
+
     # --- the worker's side ------------------------------------------------------------------------
 
     def claim(self, worker: str) -> Claim | None:
@@ -160,7 +167,14 @@ class JobStore:
             check_claim(db, claim)
 
     def finish_unit(
-        self, claim: Claim, split: str, artifact: Artifact, report: dict[str, Any], *, is_there: Callable[[], bool]
+        self,
+        claim: Claim,
+        split: str,
+        artifact: Artifact,
+        report: dict[str, Any],
+        *,
+        notes: Sequence[str],
+        is_there: Callable[[], bool],
     ) -> None:
         """The unit's file is written and its report passed.
 
@@ -169,6 +183,7 @@ class JobStore:
             split: which unit of it.
             artifact: its file.
             report: its verification.
+            notes: what had to be done otherwise than asked, if anything.
             is_there: whether the file still is; another job's deletion may have taken the very same one.
 
         Raises:
@@ -181,6 +196,7 @@ class JobStore:
             unit = read_job(db, claim.job.id).unit(claim.expert, split)
             fields = {
                 "state": "succeeded",
+                "notes": json.dumps(list(notes)),
                 "done": unit.total if unit else None,
                 "finished_at": time.time(),
                 "report": json.dumps(report),

@@ -124,7 +124,7 @@ class Walk:
         elif units[0].state is UnitState.QUEUED:
             self.store.start_unit(claim, units[0].split)
         elif self.store.progress(claim, units[0].split, done=4, rate=1.0, notes=[]):
-            self.store.finish_unit(claim, units[0].split, artifact(), REPORT, is_there=lambda: True)
+            self.store.finish_unit(claim, units[0].split, artifact(), REPORT, notes=(), is_there=lambda: True)
         else:
             self.store.end_task(claim)  # cancelled
             self._lose(claim)
@@ -132,7 +132,7 @@ class Walk:
     def _try_late(self, claim: Claim) -> None:
         before = self.store.jobs()
         with pytest.raises(ClaimLost):
-            self.store.finish_unit(claim, "x", artifact("f" * 64), REPORT, is_there=lambda: True)
+            self.store.finish_unit(claim, "x", artifact("f" * 64), REPORT, notes=(), is_there=lambda: True)
         assert self.store.jobs() == before
 
     def check(self, before: dict[str, Job]) -> None:

@@ -85,7 +85,7 @@ def test_the_fifth_death_fails_only_what_was_running(store: JobStore) -> None:
     """What was done stays, what was still to come goes on, and the error says how many died."""
     job = submit(store, ["ce", "bal"], ["first", "val", "last"])
     claim = take(store, "good")
-    store.finish_unit(claim, "first", artifact(), REPORT, is_there=lambda: True)
+    store.finish_unit(claim, "first", artifact(), REPORT, notes=(), is_there=lambda: True)
     store.hand_back(claim)
     die(store, MAX_DEATHS)
     states = {(u.expert, u.split): str(u.state) for u in store.get(job.id).units}
@@ -163,7 +163,7 @@ def test_deaths_over_one_split_are_not_held_against_the_next(store: JobStore) ->
     job = submit(store, ["ce"], ["val", "test"])
     die(store, MAX_DEATHS - 1)
     claim = take(store, "last")
-    store.finish_unit(claim, "val", artifact(), REPORT, is_there=lambda: True)
+    store.finish_unit(claim, "val", artifact(), REPORT, notes=(), is_there=lambda: True)
     store.start_unit(claim, "test")
     store.bury("last")
     assert [str(u.state) for u in store.get(job.id).units] == ["succeeded", "queued"]

@@ -35,7 +35,7 @@ def test_a_job_goes_from_queued_to_succeeded(store: JobStore) -> None:
     [unit] = store.get(job.id).units
     assert (unit.state, unit.done, unit.remaining_s, unit.notes) == (UnitState.RUNNING, 4, 2.0, ("batch halved",))
     store.hold(claim)
-    store.finish_unit(claim, "val", artifact(), REPORT, is_there=lambda: True)
+    store.finish_unit(claim, "val", artifact(), REPORT, notes=(), is_there=lambda: True)
     [unit] = store.get(job.id).units
     assert (unit.state, unit.done, unit.accuracy, unit.artifact) == (UnitState.SUCCEEDED, 8, 0.5, artifact())
     assert unit.remaining_s is None
@@ -58,7 +58,7 @@ def test_one_failed_unit_leaves_the_others_standing(store: JobStore) -> None:
     job = submit(store, ["ce"], ["val", "test"])
     claim = take(store)
     store.fail_unit(claim, "val", ERROR)
-    store.finish_unit(claim, "test", artifact(), REPORT, is_there=lambda: True)
+    store.finish_unit(claim, "test", artifact(), REPORT, notes=(), is_there=lambda: True)
     store.end_task(claim)
     finish_all(store)
     done = store.get(job.id)
@@ -113,7 +113,7 @@ RECORDINGS: list[Callable[[JobStore, Claim], object]] = [
     lambda store, claim: store.start_unit(claim, "val"),
     lambda store, claim: store.progress(claim, "val", done=8, rate=1.0, notes=["late"]),
     lambda store, claim: store.hold(claim),
-    lambda store, claim: store.finish_unit(claim, "val", artifact(), REPORT, is_there=lambda: True),
+    lambda store, claim: store.finish_unit(claim, "val", artifact(), REPORT, notes=(), is_there=lambda: True),
     lambda store, claim: store.fail_unit(claim, "val", ERROR),
     lambda store, claim: store.end_task(claim),
     lambda store, claim: store.finish_job(claim, PASSED),
@@ -162,7 +162,7 @@ def test_a_claim_handed_back_begins_its_running_unit_again(store: JobStore) -> N
     """What was finished stays; the next worker gets the rest, and may have to use the same checkpoint."""
     submit(store, ["ce"], ["val", "test"])
     claim = take(store, "first")
-    store.finish_unit(claim, "val", artifact(), REPORT, is_there=lambda: True)
+    store.finish_unit(claim, "val", artifact(), REPORT, notes=(), is_there=lambda: True)
     store.start_unit(claim, "test")
     store.progress(claim, "test", done=5, rate=1.0, notes=[])
     store.hand_back(claim)
@@ -210,7 +210,7 @@ def test_a_running_job_is_cancelled_when_its_worker_stops(store: JobStore) -> No
     """What is queued ends at once, the worker learns it at its next progress, what is done is kept."""
     job = submit(store, ["ce", "bal"], ["val", "test"])
     claim = take(store)
-    store.finish_unit(claim, "val", artifact(), REPORT, is_there=lambda: True)
+    store.finish_unit(claim, "val", artifact(), REPORT, notes=(), is_there=lambda: True)
     store.start_unit(claim, "test")
     cancelling = store.cancel(job.id)
     assert cancelling.state is JobState.CANCELLING
@@ -290,8 +290,8 @@ def test_a_unit_is_not_done_without_its_file(store: JobStore) -> None:
     submit(store, ["ce"], ["val"])
     claim = take(store)
     with pytest.raises(TransientError):
-        store.finish_unit(claim, "val", artifact(), REPORT, is_there=lambda: False)
-    store.finish_unit(claim, "val", artifact(), REPORT, is_there=lambda: True)
+        store.finish_unit(claim, "val", artifact(), REPORT, notes=(), is_there=lambda: False)
+    store.finish_unit(claim, "val", artifact(), REPORT, notes=(), is_there=lambda: True)
 
 
 def test_a_task_cannot_end_with_open_units(store: JobStore) -> None:
@@ -309,6 +309,6 @@ def test_what_has_ended_never_changes(store: JobStore) -> None:
     with pytest.raises(RuntimeError, match="no open unit"):
         store.start_unit(claim, "val")
     with pytest.raises(RuntimeError, match="no open unit"):
-        store.finish_unit(claim, "val", artifact(), REPORT, is_there=lambda: True)
+        store.finish_unit(claim, "val", artifact(), REPORT, notes=(), is_there=lambda: True)
     with pytest.raises(RuntimeError, match="no open unit"):
         store.start_unit(claim, "nope")

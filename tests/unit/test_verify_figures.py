@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import Any
 
@@ -11,8 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.unit.verified import CLASSES, LABELS, ROWS, TRUTH, good, verdicts, verify
-from worker.verify.checks import MAX_EVIDENCE
-from worker.verify.report import Truth, verify_job
+from worker.verify.report import Truth
 
 
 def test_accuracy_at_chance_is_a_warning() -> None:
@@ -139,36 +137,3 @@ def test_a_truth_that_contradicts_itself_cannot_be_made(change: dict[str, Any], 
     """A truth has int64 labels [N], a class, and either the counts and weights or the reason why not."""
     with pytest.raises(ValueError, match=said):
         replace(TRUTH, **change)
-
-
-def test_equal_targets_between_experts_pass() -> None:
-    """Experts with the same targets pass, split by split."""
-    units = {("a", "val"): "11", ("b", "val"): "11", ("a", "test"): "22", ("b", "test"): "22"}
-    checks = verify_job(units)
-    assert [(check.verdict, check.measured["split"]) for check in checks] == [("passed", "val"), ("passed", "test")]
-
-
-def test_different_targets_between_experts_fail_with_who_has_which() -> None:
-    """One expert with other targets fails that split alone, and the evidence groups the experts."""
-    units = {("a", "val"): "11", ("b", "val"): "99", ("c", "val"): "11", ("a", "test"): "2", ("b", "test"): "2"}
-    val, test = verify_job(units)
-    assert (val.id, val.level, val.verdict) == ("targets-between-experts", "error", "failed")
-    assert val.evidence == ({"sha256": "11", "experts": ["a", "c"]}, {"sha256": "99", "experts": ["b"]})
-    assert val.measured == {"split": "val", "experts": 3, "distinct_targets": 2}
-    assert test.verdict == "passed"
-    json.dumps([val.to_dict(), test.to_dict()], allow_nan=False)
-
-
-def test_evidence_of_many_different_targets_is_bounded() -> None:
-    """However many experts differ, ten groups are shown and all are counted."""
-    (check,) = verify_job({(f"expert{n}", "val"): str(n) for n in range(30)})
-    assert len(check.evidence) == MAX_EVIDENCE
-    assert check.measured["distinct_targets"] == 30
-
-
-def test_one_expert_has_nothing_to_be_compared_with() -> None:
-    """A split of one expert is skipped, with the reason; no units give no checks."""
-    (check,) = verify_job({("a", "val"): "11"})
-    assert check.verdict == "skipped"
-    assert "'val'" in check.message
-    assert verify_job({}) == ()

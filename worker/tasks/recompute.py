@@ -132,7 +132,8 @@ class Recompute:
         publish(path, folder / f"{unit.split}_logits.npz", described)
         targets_sha256 = hashlib.sha256(arrays["targets"].astype("<i8").tobytes()).hexdigest()
         artifact = Artifact(sha256, size, targets_sha256, self._passport.sha256, pool.sha256, pool.base, described)
-        context.jobs.finish_unit(claim, unit.split, artifact, report.to_dict(), is_there=path.exists)
+        notes = [*unit.notes, *self._batching.notes]
+        context.jobs.finish_unit(claim, unit.split, artifact, report.to_dict(), notes=notes, is_there=path.exists)
 
     def _pool(self, base: str) -> Pool:
         # Taken once: rows, targets and manifest of all splits come from the same images.
@@ -161,7 +162,7 @@ class Recompute:
             if now - reported < PROGRESS_EVERY_S:
                 continue
             rate, reported = (done - before) / max(now - started, 1e-9), now
-            notes = self._batching.notes
+            notes = [*unit.notes, *self._batching.notes]
             if not self._context.jobs.progress(self._claim, unit.split, done=done, rate=rate, notes=notes):
                 raise Cancelled
         logits = rows.take(split.indices)

@@ -67,7 +67,7 @@ def check_arrays(arrays: Mapping[str, NDArray[Any]]) -> Check:
         )
     else:
         message = f"The file holds exactly {_listed(expected)}."
-    return _error("arrays", not (missing or extra), found, expected, message)
+    return error_check("arrays", not (missing or extra), found, expected, message)
 
 
 def check_shapes(arrays: Mapping[str, NDArray[Any]], samples: int, classes: int) -> Check:
@@ -88,7 +88,7 @@ def check_shapes(arrays: Mapping[str, NDArray[Any]], samples: int, classes: int)
         message = f"For {samples} samples and {classes} classes, {'; '.join(wrong)}."
     else:
         message = f"All arrays have the shapes of {samples} samples and {classes} classes."
-    return _error("shapes", samples > 0 and not wrong, measured, expected, message)
+    return error_check("shapes", samples > 0 and not wrong, measured, expected, message)
 
 
 def check_dtypes(arrays: Mapping[str, NDArray[Any]]) -> Check:
@@ -100,7 +100,7 @@ def check_dtypes(arrays: Mapping[str, NDArray[Any]]) -> Check:
         if measured[name] != right
     ]
     message = f"{'; '.join(wrong)}." if wrong else "All arrays have the dtypes of an artifact."
-    return _error("dtypes", not wrong, measured, dict(DTYPES), message)
+    return error_check("dtypes", not wrong, measured, dict(DTYPES), message)
 
 
 def check_finite(logits: NDArray[np.floating[Any]]) -> Check:
@@ -117,7 +117,7 @@ def check_finite(logits: NDArray[np.floating[Any]]) -> Check:
     for row in _first(rows):
         column = int(bad[row].argmax())
         evidence.append({"row": row, "class": column, "value": _number(logits[row, column])})
-    return _error("finite", not count, {"rows": count}, {"rows": 0}, message, evidence)
+    return error_check("finite", not count, {"rows": count}, {"rows": 0}, message, evidence)
 
 
 def check_predictions(logits: NDArray[np.floating[Any]], predictions: NDArray[np.integer[Any]]) -> Check:
@@ -139,7 +139,7 @@ def check_predictions(logits: NDArray[np.floating[Any]], predictions: NDArray[np
         for row in _first(wrong)
     ]
     measured = {"differing_rows": count, "tied_rows": int(tied.sum())}
-    return _error("predictions", not count, measured, {"differing_rows": 0}, message, evidence)
+    return error_check("predictions", not count, measured, {"differing_rows": 0}, message, evidence)
 
 
 def check_targets(targets: NDArray[np.integer[Any]], labels: NDArray[np.int64], classes: int) -> Check:
@@ -165,7 +165,7 @@ def check_targets(targets: NDArray[np.integer[Any]], labels: NDArray[np.int64], 
         message = "Every target is the data set's label at the split's index."
     evidence = [{"row": row, "found": int(targets[row]), "expected": int(labels[row])} for row in _first(wrong)]
     expected = {"differing_rows": 0, "labels_out_of_range": 0}
-    return _error("targets", not wrong.any(), measured, expected, message, evidence)
+    return error_check("targets", not wrong.any(), measured, expected, message, evidence)
 
 
 def check_accuracy(value: float, samples: int, classes: int) -> Check:
@@ -246,44 +246,17 @@ def check_head_tail_accuracy(
     return _warning(check_id, True, measured, right, message)
 
 
-def check_targets_between_experts(split: str, digests: Mapping[str, str]) -> Check:
-    """All experts of a job wrote the same targets for a split.
-
-    Args:
-        split: its name.
-        digests: sha256 of the targets that each expert wrote, by expert; at least one.
-    """
-    check_id = "targets-between-experts"
-    if len(digests) < 2:
-        reason = f"Only one expert has the split {split!r}; two are needed to compare targets."
-        return skipped(check_id, "error", reason)
-    experts_by_digest: dict[str, list[str]] = {}
-    for expert, digest in digests.items():
-        experts_by_digest.setdefault(digest, []).append(expert)
-    distinct = len(experts_by_digest)
-    good = distinct == 1
-    message = (
-        f"All {len(digests)} experts have the same targets for the split {split!r}."
-        if good
-        else f"{len(digests)} experts have {distinct} different targets for the split {split!r}; "
-        "all must be the same."
-    )
-    groups = [{"sha256": sha256, "experts": names} for sha256, names in experts_by_digest.items()]
-    evidence = [] if good else groups[:MAX_EVIDENCE]
-    measured = {"split": split, "experts": len(digests), "distinct_targets": distinct}
-    return _error(check_id, good, measured, {"split": split, "distinct_targets": 1}, message, evidence)
-
-
-def _error(
+def error_check(
     check_id: str, good: bool, measured: Any, expected: Any, message: str, evidence: Iterable[Any] = ()
 ) -> Check:
+    """A check of level `error` that was done."""
     verdict: Literal["passed", "failed"] = "passed" if good else "failed"
     return Check(check_id, "error", verdict, measured, expected, message, tuple(evidence))
 
 
 def _warning(*args: Any) -> Check:
     # Unusable counts or weights cost figures; the logits themselves may be right all the same.
-    return replace(_error(*args), level="warning")
+    return replace(error_check(*args), level="warning")
 
 
 def _vector_problem(vector: NDArray[Any], entries: int, kinds: str) -> str | None:

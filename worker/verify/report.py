@@ -110,22 +110,6 @@ def verify_unit(arrays: Mapping[str, NDArray[Any]], truth: Truth) -> UnitReport:
     return UnitReport("failed" if failed else "passed", done, size | values)
 
 
-def verify_job(targets_by_unit: Mapping[tuple[str, str], str]) -> tuple[Check, ...]:
-    """Compare what cannot be seen in one artifact: all experts must have the same targets for a split.
-
-    Args:
-        targets_by_unit: sha256 of the targets that each (expert, split) wrote.
-
-    Returns:
-        One check `targets-between-experts` for each split, in the order in which the splits first appear;
-        the split is named in `measured` and in the message.
-    """
-    digests_by_split: dict[str, dict[str, str]] = {}
-    for (expert, split), digest in targets_by_unit.items():
-        digests_by_split.setdefault(split, {})[expert] = digest
-    return tuple(checks.check_targets_between_experts(*item) for item in digests_by_split.items())
-
-
 def _check_ground(arrays: Mapping[str, NDArray[Any]], truth: Truth) -> tuple[list[Check], list[str]]:
     """The checks of the arrays themselves, and the ids of those that leave later ones without ground."""
     done: list[Check] = []

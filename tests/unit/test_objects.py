@@ -1,0 +1,29 @@
+"""What may be swept away at a start, and what may not."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from app.objects import LEFT_S, object_path, sweep
+
+
+def test_only_old_files_that_nobody_refers_to_go(tmp_path: Path) -> None:
+    """A referred file stays however old; a young one may be on its way into the store."""
+    kept, left, young = "aa" + "0" * 62, "bb" + "0" * 62, "cc" + "0" * 62
+    unfinished = tmp_path / ".x.part"
+    for path in [*(object_path(tmp_path, sha256) for sha256 in (kept, left, young)), unfinished]:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"x")
+        if path != object_path(tmp_path, young):
+            past = path.stat().st_mtime - LEFT_S - 60
+            os.utime(path, (past, past))
+    assert set(sweep(tmp_path, frozenset([kept]))) == {object_path(tmp_path, left), unfinished}
+    assert object_path(tmp_path, kept).exists()
+    assert object_path(tmp_path, young).exists()
+    assert not unfinished.exists()
+
+
+def test_a_folder_that_is_not_there_yet_is_clean(tmp_path: Path) -> None:
+    """The first start has nothing to sweep."""
+    assert sweep(tmp_path / "objects", frozenset()) == []
