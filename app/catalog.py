@@ -136,7 +136,8 @@ class Catalog:
         stems = sorted(self.experts(folder, ""))
         return RequestError(
             "unknown-prefix",
-            f"No checkpoint in {folder.name} has the prefix {prefix!r}.{_listed(stems, 'Files there')}",
+            f"No checkpoint in {folder.name} has the prefix {prefix!r}.{_listed(stems, 'Files there')} "
+            "The empty prefix takes them by these names.",
             available=stems,
         )
 

@@ -6,12 +6,12 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from app import VERSION, problems
 from app.objects import sweep
 from app.routes import artifacts, experts, jobs, splits, system
-from app.services import Services
+from app.services import Services, refuse_unknown_parameters
 from app.settings import Settings
 from app.supervisor import Supervisor
 
@@ -41,6 +41,7 @@ def create_app(settings: Settings) -> FastAPI:
         version=VERSION,
         summary="Recomputes the logits of trained experts when the data splits change, and verifies every number.",
         lifespan=lifespan,
+        dependencies=[Depends(refuse_unknown_parameters)],
     )
     app.state.hopeless = False
     problems.install(app)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
 
@@ -12,11 +13,21 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from app.errors import Conflict, FatalError, NotFound, Refused, RelogitError, RequestError, TransientError
 from app.schemas import Problem, RecomputeBody
 
 log = logging.getLogger(__name__)
+
+EXPECTED = {
+    "tuple_type": "a list is expected",
+    "list_type": "a list is expected",
+    "string_type": "a text is expected",
+    "model_attributes_type": "a JSON object is expected",
+    "dict_type": "a JSON object is expected",
+}
+"""What pydantic says in Python's words."""
 
 # The most specific class comes first.
 STATUS: tuple[tuple[type[RelogitError], int], ...] = (
@@ -56,7 +67,8 @@ def _described(document: dict[str, Any]) -> dict[str, Any]:
     return document
 
 
-def _answer(request: Request, status: int, code: str, detail: str, errors: list[dict[str, Any]]) -> JSONResponse:
+def answer(request: Request, status: int, code: str, detail: str, errors: list[dict[str, Any]]) -> JSONResponse:
+    """A problem."""
     body = {
         "type": f"urn:relogit:problem:{code}",
         "title": HTTPStatus(status).phrase,
@@ -74,50 +86,70 @@ def _relogit_error(request: Request, error: Exception) -> JSONResponse:
     status = next(status for kind, status in STATUS if isinstance(error, kind))
     causes: list[RelogitError] = list(error.problems) if isinstance(error, Refused) else [error]
     items = [{"code": cause.code, "detail": cause.message, **cause.details} for cause in causes]
-    return _answer(request, status, error.code, error.message, items)
+    return answer(request, status, error.code, error.message, items)
 
 
 def _validation_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
+    if isinstance(error.body, bytes) and error.body:
+        sent = request.headers.get("Content-Type", "no Content-Type")
+        detail = f"The body came as {sent}; Content-Type: application/json is expected."
+        return answer(request, 415, "unsupported-media-type", detail, [])
     items = [_validation_item(item) for item in error.errors()]
     codes = {item["code"] for item in items}
     code = codes.pop() if len(codes) == 1 else "invalid-request"
     status = 400 if code == "malformed-json" else 422
-    return _answer(request, status, code, " ".join(item["detail"] for item in items), items)
+    return answer(request, status, code, " ".join(item["detail"] for item in items), items)
 
 
 def _validation_item(item: dict[str, Any]) -> dict[str, Any]:
-    where = [str(part) for part in item["loc"][1:]]
-    pointer = "#/" + "/".join(where)
-    message = item["msg"].removeprefix("Value error, ")
+    place, *where = (str(part) for part in item["loc"])
+    name = ".".join(where) or "The request body"
+    at = {"parameter": where[0]} if place in ("query", "path") else {"pointer": json_pointer(where)}
+    message = EXPECTED.get(item["type"], item["msg"].removeprefix("Value error, "))
     if item["type"] == "json_invalid":
         detail = f"The request body is not JSON: {item.get('ctx', {}).get('error', message)}."
         return {"code": "malformed-json", "detail": detail}
     if item["type"] == "extra_forbidden":
         fields = sorted(RecomputeBody.model_fields)
         detail = f"There is no field {where[-1]!r}. There are: {', '.join(fields)}."
-        return {"code": "unknown-field", "detail": detail, "pointer": pointer, "available": fields}
+        return {"code": "unknown-field", "detail": detail, "available": fields} | at
     shown = json.dumps(item.get("input"), default=str)[:80]
-    name = ".".join(where) or "The request body"
-    return {"code": "invalid-value", "detail": f"{name}: {message} (got {shown}).", "pointer": pointer}
+    return {"code": "invalid-value", "detail": f"{name}: {message} (got {shown})."} | at
+
+
+def json_pointer(parts: Iterable[str]) -> str:
+    """A place in the request's body, as the fragment of RFC 6901."""
+    return "#/" + "/".join(part.replace("~", "~0").replace("/", "~1") for part in parts)
 
 
 def _http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
     detail = f"{error.detail}: {request.method} {request.url.path}. GET /docs shows what there is."
-    answer = _answer(request, error.status_code, code, detail, [])
-    answer.headers.update(error.headers or {})
-    return answer
+    problem = answer(request, error.status_code, code, detail, [])
+    problem.headers.update(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        problem.headers["Allow"] = ", ".join(sorted(_methods(request)))
+    return problem
+
+
+def _methods(request: Request) -> set[str]:
+    # The router names the methods of the first route that fits the path; there may be more.
+    def fits(method: str) -> bool:
+        scope = {**request.scope, "method": method}
+        return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
+
+    return {method for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE") if fits(method)}
 
 
 def _store_error(request: Request, error: Exception) -> JSONResponse:
     log.error("the job store failed in %s %s: %s", request.method, request.url.path, error)
     detail = f"The job store cannot be used just now: {error}. Nothing was changed; try again when that is mended."
-    return _answer(request, 503, "store-unusable", detail, [])
+    return answer(request, 503, "store-unusable", detail, [])
 
 
 def _bug(request: Request, error: Exception) -> JSONResponse:
     log.exception("unexpected error in %s %s", request.method, request.url.path, exc_info=error)
     detail = "relogit met an error of its own; the service's log has the details."
-    return _answer(request, 500, "internal-error", detail, [])
+    return answer(request, 500, "internal-error", detail, [])

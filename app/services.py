@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 
 from app.catalog import Catalog
 from app.database import Database
+from app.errors import RequestError
 from app.facts import FactStore
 from app.settings import Settings
 from app.store import JobStore
@@ -46,3 +47,17 @@ def _services(request: Request) -> Services:
 
 
 Used = Annotated[Services, Depends(_services)]
+
+
+def refuse_unknown_parameters(request: Request) -> None:
+    """A misspelt query parameter must not be answered as if it had not been there.
+
+    Raises:
+        RequestError: `unknown-parameter`.
+    """
+    known = {parameter.alias for parameter in request.scope["route"].dependant.query_params}
+    for name in request.query_params:
+        if name not in known:
+            there = f"There are: {', '.join(sorted(known))}." if known else "There are none here."
+            message = f"There is no query parameter {name!r}. {there}"
+            raise RequestError("unknown-parameter", message, parameter=name, available=sorted(known))

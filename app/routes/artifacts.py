@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Header, Response
-from fastapi.responses import FileResponse, StreamingResponse
+from fastapi.responses import StreamingResponse
 from zipstream import ZipStream
 
 from app.errors import NotFound
 from app.jobs import Artifact, Job, Unit
 from app.objects import object_path
-from app.services import Used
+from app.ranged import RangedFile
+from app.services import Services, Used
 
 router = APIRouter(prefix="/jobs/{job_id}", tags=["artifacts"])
 
@@ -26,7 +29,8 @@ def list_artifacts(job_id: str, used: Used) -> dict[str, Any]:
     return {"job": job.id, "artifacts": [_entry(job, unit, artifact) for unit, artifact in _done(job)]}
 
 
-@router.get("/artifacts/{expert}/{split}", response_class=FileResponse)
+@router.head("/artifacts/{expert}/{split}", include_in_schema=False)
+@router.get("/artifacts/{expert}/{split}", response_class=RangedFile)
 def download(
     job_id: str, expert: str, split: str, used: Used, if_none_match: Annotated[str | None, Header()] = None
 ) -> Response:
@@ -40,13 +44,8 @@ def download(
     headers = {"ETag": etag, "Cache-Control": "private, max-age=31536000, immutable"}
     if if_none_match is not None and _matches(if_none_match, etag):
         return Response(status_code=304, headers=headers)
-    path = object_path(used.settings.objects_dir, unit.artifact.sha256)
-    if not path.exists():
-        raise NotFound(
-            "artifact-gone",
-            f"The file of ({expert}, {split}) was removed from {used.settings.objects_dir}. Run the job again.",
-        )
-    return FileResponse(path, headers=headers, media_type=NPZ, filename=f"{split}_logits.npz")
+    path = _object(used, unit, unit.artifact)
+    return RangedFile(path, headers=headers, media_type=NPZ, filename=f"{split}_logits.npz")
 
 
 @router.get("/archive", response_class=StreamingResponse)
@@ -59,7 +58,7 @@ def archive(job_id: str, used: Used) -> Response:
     # Stored, not deflated: logits hardly shrink, and the length is known before the first byte.
     stream = ZipStream(sized=True)
     for unit, artifact in done:
-        stream.add_path(object_path(used.settings.objects_dir, artifact.sha256), _path(job, unit))
+        stream.add_path(_object(used, unit, artifact), _path(job, unit))
         manifest = json.dumps(artifact.manifest, indent=2) + "\n"
         stream.add(manifest.encode(), _path(job, unit).removesuffix(".npz") + ".json")
     headers = {
@@ -67,6 +66,17 @@ def archive(job_id: str, used: Used) -> Response:
         "Content-Length": str(len(stream)),
     }
     return StreamingResponse(stream, media_type="application/zip", headers=headers)
+
+
+def _object(used: Services, unit: Unit, artifact: Artifact) -> Path:
+    path = object_path(used.settings.objects_dir, artifact.sha256)
+    if not path.exists():
+        raise NotFound(
+            "artifact-gone",
+            f"The file of ({unit.expert}, {unit.split}) was removed from {used.settings.objects_dir}. "
+            "Run the job again.",
+        )
+    return path
 
 
 def _done(job: Job) -> list[tuple[Unit, Artifact]]:
@@ -82,7 +92,7 @@ def _entry(job: Job, unit: Unit, artifact: Artifact) -> dict[str, Any]:
         "expert": unit.expert,
         "split": unit.split,
         "path": _path(job, unit),
-        "href": f"/jobs/{job.id}/artifacts/{unit.expert}/{unit.split}",
+        "href": f"/jobs/{job.id}/artifacts/{quote(unit.expert)}/{quote(unit.split)}",
         "bytes": artifact.size,
         "sha256": artifact.sha256,
         "manifest": artifact.manifest,

@@ -60,8 +60,13 @@ async def _describe(
             classes = None  # the images are not there: the files can be described all the same
         entries: list[dict[str, Any]] = []
         questions: list[Question | None] = []
-        for name in used.catalog.experts(folder, prefix) if only is None else [only]:
+        there = used.catalog.experts(folder, prefix)
+        if only is None and not there and used.catalog.experts(folder, ""):
+            raise _not_found(used.catalog.unknown_prefix(folder, prefix))
+        for name in there if only is None else [only]:
             entry: dict[str, Any] = {"name": name, "file": None, "state": "bad", "passport": None, "problem": None}
+            source = "data set" if dataset.override(name).mean is None else "override"
+            entry["transform"] = {**dataset.transform(name).model_dump(mode="json"), "from": source}
             question = None
             try:
                 path = used.catalog.checkpoint(folder, prefix, name)
@@ -69,19 +74,31 @@ async def _describe(
                 question = passport_question(path, dataset, name)
             except RequestError as error:
                 if only is not None and error.code in ("unknown-expert", "unknown-prefix"):
-                    raise NotFound(error.code, error.message, **error.details) from error
+                    raise _not_found(error) from error
                 entry["problem"] = error.to_dict()
             entries.append(entry)
             questions.append(question)
         return dataset, folder.name, classes, entries, questions
 
-    _, folder_name, classes, entries, questions = await run_sync(look_around)
+    declared, folder_name, classes, entries, questions = await run_sync(look_around)
     asked = [question for question in questions if question is not None]
     facts = iter(await answers(used, asked))
     for entry, question in zip(entries, questions, strict=True):
         if question is not None:
             _fill(entry, next(facts), dataset_name, classes)
-    return {"dataset": dataset_name, "experts_dir": folder_name, "prefix": prefix, "experts": entries}
+    # An override's key is the name without the prefix; one that fits no file here may be a slip of the pen.
+    unused = sorted(declared.overrides.keys() - {entry["name"] for entry in entries}) if only is None else []
+    return {
+        "dataset": dataset_name,
+        "experts_dir": folder_name,
+        "prefix": prefix,
+        "experts": entries,
+        "unused_overrides": unused,
+    }
+
+
+def _not_found(error: RequestError) -> NotFound:
+    return NotFound(error.code, error.message, **error.details)
 
 
 def _fill(entry: dict[str, Any], fact: Fact, dataset_name: str, classes: int | None) -> None:

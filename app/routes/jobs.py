@@ -8,10 +8,11 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Response
 
 from app.intake import plan
-from app.jobs import Job, JobState
+from app.jobs import Job, JobState, Unit
 from app.objects import object_path
 from app.schemas import JobList, JobView, RecomputeBody
 from app.services import Used
+from app.shown import file_checks
 
 MAX_WAIT_S = 60.0
 
@@ -69,18 +70,28 @@ def delete(job_id: str, used: Used) -> None:
 
 @router.get("/{job_id}/verification")
 def verification(job_id: str, used: Used) -> dict[str, Any]:
-    """What was checked, for each unit and for the job as a whole."""
+    """What was checked, for each unit and for the job as a whole, and whether the files are still as written."""
     job = used.jobs.get(job_id)
-    whole = job.verification or {"verdict": "pending", "checks": []}
-    results = []
-    for unit in job.units:
-        report = unit.report or {"checks": [], "metrics": {}}
-        verdict = report.get("verdict", "failed" if unit.error else "pending")
-        if unit.state.ended and verdict == "pending":
-            verdict = "skipped"
-        results.append(
-            {"expert": unit.expert, "split": unit.split, "verdict": verdict, "checks": report["checks"],
-             "metrics": report["metrics"], "error": unit.error}
-        )  # fmt: skip
-    verdict = "skipped" if job.state.ended and whole["verdict"] == "pending" else whole["verdict"]
-    return {"job": job.id, **whole, "verdict": verdict, "results": results}
+    results = [_result(used, job, unit) for unit in job.units]
+    whole = job.verification or {"verdict": "skipped" if job.state.ended else "pending", "checks": []}
+    spoilt = whole["verdict"] == "passed" and any(result["verdict"] == "failed" for result in results)
+    return {"job": job.id, **whole, "verdict": "failed" if spoilt else whole["verdict"], "results": results}
+
+
+def _result(used: Used, job: Job, unit: Unit) -> dict[str, Any]:
+    report = unit.report or {"checks": [], "metrics": {}}
+    checks = [*report["checks"], *file_checks(used.settings, job, unit)]
+    if any(check["verdict"] == "failed" and check["level"] == "error" for check in checks) or unit.error:
+        verdict = "failed"
+    elif unit.report is not None:
+        verdict = "passed"
+    else:
+        verdict = "skipped" if unit.state.ended else "pending"
+    return {
+        "expert": unit.expert,
+        "split": unit.split,
+        "verdict": verdict,
+        "checks": checks,
+        "metrics": report["metrics"],
+        "error": unit.error,
+    }

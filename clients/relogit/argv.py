@@ -17,7 +17,11 @@ LIST_OPTIONS = ("--experts", "--splits")  # of `recompute`, which takes no argum
 
 
 def prepare(argv: Sequence[str]) -> list[str]:
-    """The arguments with common options behind the command, and lists as typer reads them."""
+    """The arguments with common options behind the command, and lists as typer reads them.
+
+    Raises:
+        typer.BadParameter: a list option has no value.
+    """
     args = _common_options_last(argv)
     return _repeat_lists(args) if args[:1] == ["recompute"] else args
 
@@ -69,18 +73,28 @@ def _common_options_last(argv: Sequence[str]) -> list[str]:
 
 
 def _repeat_lists(args: Sequence[str]) -> list[str]:
-    """`--experts a b` as `--experts a --experts b`: every value up to the next option belongs to the list."""
+    """`--experts a b` and `--experts=a b` as `--experts=a --experts=b`: every value up to the next option counts.
+
+    Raises:
+        typer.BadParameter: a list is empty; to leave the option out is what asks for the default.
+    """
     repeated: list[str] = []
     taking: str | None = None
-    first = False
-    for arg in args:
-        if arg in LIST_OPTIONS:
-            taking, first = arg, True
+    empty = False
+    for arg in [*args, "-"]:  # what ends the last list
+        option, _, value = arg.partition("=")
+        if arg.startswith("-") and empty:
+            raise typer.BadParameter(f"{taking} needs at least one name.")
+        if option in LIST_OPTIONS:
+            taking, empty = option, not value
+            if value:
+                repeated.append(arg)
         elif arg.startswith("-"):
             taking = None
-        elif taking and not first:
-            repeated.append(taking)
+            repeated.append(arg)
+        elif taking:
+            repeated.append(f"{taking}={arg}")
+            empty = False
         else:
-            first = False
-        repeated.append(arg)
-    return repeated
+            repeated.append(arg)
+    return repeated[:-1]

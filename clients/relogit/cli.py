@@ -12,11 +12,11 @@ from typing import Annotated, NoReturn
 import httpx
 import typer
 
-from relogit import render, render_checks
-from relogit.argv import batch_size_of, own_folder, prepare
+from relogit import render, render_checks, render_experts
+from relogit.argv import batch_size_of, own_folder
 from relogit.client import DEFAULT_SERVER, SERVER_VARIABLE, JobRequest
 from relogit.job import Job
-from relogit.session import ExitCode, Session, session
+from relogit.session import ExitCode, Session, execute, session
 
 app = typer.Typer(
     name="relogit",
@@ -231,10 +231,10 @@ def experts(
     with session(ctx.obj, server, as_json) as run:
         if name is not None:
             one = run.client.expert(name, dataset=dataset, prefix=prefix, experts_dir=folder)
-            run.show(one, lambda: render.passport(one))
+            run.show(one, lambda: render_experts.passport(one))
             return
         found = run.client.experts(dataset=dataset, prefix=prefix, experts_dir=folder)
-        run.show(found, lambda: render.experts(found))
+        run.show(found, lambda: render_experts.listing(found, run.out))
 
 
 @app.command()
@@ -261,10 +261,10 @@ def _to_the_end(run: Session, job: Job) -> None:
             *render_checks.failed_check_lines(found),
             render_checks.results(found),
             *render_checks.reason_lines(found),
-            render.verdict(job.data),
+            render_checks.end(job.data, found),
         ],
     )
-    if job.state != "succeeded":
+    if job.state != "succeeded" or found["verdict"] != "passed":
         raise typer.Exit(ExitCode.FAILED)
 
 
@@ -289,5 +289,4 @@ def main(argv: Sequence[str] | None = None, *, transport: httpx.BaseTransport | 
         argv: the words behind `relogit`; the process's own by default.
         transport: what carries the requests instead of the network, for tests.
     """
-    app(prepare(sys.argv[1:] if argv is None else argv), prog_name="relogit", obj=transport)
-    sys.exit(ExitCode.OK)
+    execute(app, sys.argv[1:] if argv is None else argv, transport)

@@ -6,6 +6,7 @@ RelogitError            code; `problem()` gives it in the shape of the server's 
 ├── Problem             the server answered with an error: status, code, detail, errors
 ├── Missing             there is no such job or artifact (also a LookupError)
 ├── StillRunning        `wait(timeout=…)` ran out; the job goes on (also a TimeoutError)
+├── WrongUsage          the command line cannot be read; raised by no method of the client
 └── IntegrityError      a download is not what the server announced
 """
 
@@ -77,6 +78,12 @@ class StillRunning(RelogitError, TimeoutError):
     """The job has not ended within the time that the caller gave it."""
 
     code = "still-running"
+
+
+class WrongUsage(RelogitError):
+    """The words of a command line make no command; the `relogit` command shows this with `--json`."""
+
+    code = "usage"
 
 
 class IntegrityError(RelogitError):

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
 
-from relogit.job import Job
-from relogit.render import duration, percent, rate
+from relogit.job import ENDED, Job
+from relogit.render import Record, duration, number_of, percent, rate, word
 
-Record = dict[str, Any]
+BAR_WIDTHS = (10, 30)  # columns: what a bar needs to show anything, and what is enough
 
 
 class Display(AbstractContextManager["Display"], Protocol):
@@ -68,43 +73,87 @@ class Lines(AbstractContextManager["Lines"]):
 
 
 class Bars(AbstractContextManager["Bars"]):
-    """A bar for each unit: done of total, samples a second, time left, accuracy when done."""
+    """A bar for each unit: done of total, samples a second, time left, accuracy when done.
+
+    Where there are more units than rows, those that run and those that ended last keep theirs, and the others
+    are counted in a line above (ended) and a line below (still to come).
+    """
 
     def __init__(self, console: Console) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=30),
-            TextColumn("{task.completed:,.0f}/{task.total:,.0f}", justify="right", markup=False),
-            TextColumn("{task.fields[rate]}", justify="right", markup=False),
-            TextColumn("{task.fields[remark]}", markup=False),
-            console=console,
-        )
-        self._tasks: dict[tuple[str, str], TaskID] = {}
+        self._console = console
+        self._live = Live(console=console, auto_refresh=False)
+        self._ended: list[Record] = []  # the last states of ended units, in the order in which they were seen
 
     def __enter__(self) -> Self:
-        self._progress.start()
+        self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        self._live.stop()
 
     def show(self, job: Record) -> None:
-        """Move the bars."""
-        for unit in job["units"]:
-            key = (unit["expert"], unit["split"])
-            if key not in self._tasks:
-                self._tasks[key] = self._progress.add_task(" / ".join(key), total=unit["total"], rate="", remark="")
-            running = unit["state"] == "running"
-            left = f"{duration(unit['remaining_s'])} left" if unit["remaining_s"] is not None else "running"
-            self._progress.update(
-                self._tasks[key],
-                completed=unit["done"],
-                total=unit["total"],
-                rate=rate(unit["rate"]),
-                remark=left if running else f"{unit['state']}{_remark(unit)}",
-            )
+        """Draw the bars anew."""
+        known = {_key(unit) for unit in self._ended}
+        self._ended += [unit for unit in job["units"] if unit["state"] in ENDED and _key(unit) not in known]
+        self._live.update(self._frame(job["units"]), refresh=True)
+
+    def _frame(self, units: Sequence[Record]) -> RenderableType:
+        rows = self._console.height - 1  # the cursor stands in the last one
+        if len(units) <= rows:
+            return _bars(units)
+        wanted = [unit for unit in units if unit["state"] == "running"]
+        wanted += reversed(self._ended)
+        wanted += [unit for unit in units if unit["state"] == "queued"]
+        chosen = {_key(unit) for unit in wanted[: max(1, rows - 2)]}
+        hidden = [unit for unit in units if _key(unit) not in chosen]
+        ended = [unit for unit in hidden if unit["state"] in ENDED]
+        coming = [unit for unit in hidden if unit["state"] not in ENDED]
+        shown = _bars([unit for unit in units if _key(unit) in chosen])
+        return Group(*_count_line(ended), shown, *_count_line(coming))
+
+
+def _bars(units: Sequence[Record]) -> Table:
+    made = Table.grid(padding=(0, 1, 0, 0))
+    made.add_column(no_wrap=True)
+    made.add_column(min_width=BAR_WIDTHS[0], max_width=BAR_WIDTHS[1])  # the only one that a narrow window narrows
+    for _ in ("done", "rate", "remark"):
+        made.add_column(justify="right", no_wrap=True)
+    for unit in units:
+        running = unit["state"] == "running"
+        style = "red" if unit["state"] == "failed" else "bar.complete"
+        made.add_row(
+            " / ".join(_key(unit)),
+            ProgressBar(total=unit["total"], completed=unit["done"], complete_style=style),
+            f"{unit['done']:,}/{unit['total']:,}",
+            rate(unit["rate"]) if running else "",
+            _standing(unit),
+        )
+    return made
+
+
+def _standing(unit: Record) -> Text:
+    """What stands behind a bar. Why a unit failed is told after the bars, where there is room for it."""
+    if unit["state"] == "running" and unit["remaining_s"] is not None:
+        return Text(f"{duration(unit['remaining_s'])} left")
+    if unit["state"] == "succeeded" and unit["accuracy"] is not None:
+        return Text(percent(unit["accuracy"]), style="green")
+    return word(unit["state"])
+
+
+def _count_line(units: Sequence[Record]) -> list[Text]:
+    """`12 more results of 4 experts: 11 succeeded, 1 failed`, or no line for none."""
+    if not units:
+        return []
+    states = Counter(unit["state"] for unit in units)
+    experts = len({unit["expert"] for unit in units})
+    said = ", ".join(f"{number} {state}" for state, number in states.items())
+    return [Text(f"{number_of(len(units), 'more result')} of {number_of(experts, 'expert')}: {said}", style="dim")]
+
+
+def _key(unit: Record) -> tuple[str, str]:
+    return unit["expert"], unit["split"]
 
 
 def _remark(unit: Record) -> str:

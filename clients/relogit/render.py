@@ -16,7 +16,7 @@ from relogit.download import Saved
 Record = dict[str, Any]
 
 FOLDED = frozenset({"expert", "file", "output", "data set"})  # the columns that a narrow window folds
-ID_SHOWN = 12
+ID_SHOWN = 8
 NONE = "-"  # a figure that is not there
 COLOURS = {
     "passed": "green",
@@ -44,6 +44,11 @@ def percent(share: float | None) -> str:
 def count(number: int | None) -> str:
     """10847 as `10,847`."""
     return NONE if number is None else f"{number:,}"
+
+
+def number_of(number: int, thing: str) -> str:
+    """`1 file`, `2 files`."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
 def rate(samples_s: float | None) -> str:
@@ -79,7 +84,7 @@ def jobs(listed: Iterable[Record]) -> Table:
             job["id"][:ID_SHOWN],
             word(job["state"]),
             word(job["verdict"] or NONE),
-            job["created_at"][:19].replace("T", " "),
+            job["created_at"][:16].replace("T", " "),
             request["dataset"],
             request["output_dir"],
             f"{sum(unit['state'] == 'succeeded' for unit in units)}/{len(units)}",
@@ -146,8 +151,20 @@ def failure_lines(job: Record) -> list[Text]:
 
 
 def plain(value: Any) -> str:
-    """A JSON value as a reader would write it."""
+    """A JSON value in words: `rows 3, tied rows 0` for an object, four digits for a float."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name.replace('_', ' ')} {_nested(item)}" for name, item in value.items()) or "none"
+    if isinstance(value, list):
+        return ", ".join(_nested(item) for item in value) or "none"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if value is None:
+        return "none"
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def _nested(value: Any) -> str:
+    return f"({plain(value)})" if isinstance(value, dict | list) else plain(value)
 
 
 def verdict(job: Record) -> Text:
@@ -172,39 +189,6 @@ def verdict(job: Record) -> Text:
     return Text(f"Job {job['id']} is {job['state']}: {good} of {len(units)} results are done.")
 
 
-def passport(expert: Record) -> list[Text]:
-    """One checkpoint in full: the file, the network recognised in it, and every assumption."""
-    lines = [Text.assemble((f"{expert['name']}: ", "bold"), word(expert["state"]))]
-    facts: Record = expert["passport"] or {"file": expert["file"]}
-    for name, value in facts.items():
-        if isinstance(value, list):
-            lines += [Text(f"  {name:<13}{plain(item)}") for item in value]
-        elif value is not None:
-            lines.append(Text(f"  {name:<13}{count(value) if isinstance(value, int) else value}"))
-    return lines + (problem_lines(expert["problem"], where="  ") if expert["problem"] else [])
-
-
-def experts(listing: Record) -> list[RenderableType]:
-    """One line for each checkpoint, then what is wrong with those that do not fit."""
-    if not listing["experts"]:
-        where = f"checkpoints folder {listing['experts_dir']!r}"
-        return [f"No checkpoint begins with {listing['prefix']!r} in the server's {where}."]
-    made = table(["expert", "state", "architecture"], ["classes", "parameters", "temperature"], ["file"])
-    for expert in listing["experts"]:
-        card = expert["passport"] or {}
-        temperature = card.get("temperature")
-        made.add_row(
-            expert["name"],
-            word(expert["state"]),
-            str(card.get("architecture", NONE)),
-            count(card.get("classes")),
-            count(card.get("parameters")),
-            NONE if temperature is None else f"{temperature:.4g}",
-            str(expert["file"]),
-        )
-    return [made, *_problems(listing["experts"])]
-
-
 def splits(listing: Record) -> list[RenderableType]:
     """One line for each index file, with its largest and smallest class; then what is wrong with any."""
     if not listing["splits"]:
@@ -221,10 +205,11 @@ def splits(listing: Record) -> list[RenderableType]:
             count(max(counts, default=None)),
             count(min(counts, default=None)),
         )
-    return [made, *_problems(listing["splits"])]
+    return [made, *entry_problems(listing["splits"])]
 
 
-def _problems(listed: Sequence[Record]) -> list[Text]:
+def entry_problems(listed: Sequence[Record]) -> list[Text]:
+    """What is wrong with any of the listed files, and what `unread` means."""
     lines = [
         line
         for item in listed
@@ -242,4 +227,7 @@ def saved(files: Sequence[Saved]) -> list[Text]:
         return [Text("The job has no files.")]
     lines = [Text(f"{file.path}  {file.sha256[:12]}  {'fetched' if file.fetched else 'was there'}") for file in files]
     fetched = sum(file.fetched for file in files)
-    return [*lines, Text(f"{len(files)} files, each with the right sha256; {fetched} fetched.", style="green")]
+    return [
+        *lines,
+        Text(f"{number_of(len(files), 'file')}, each with the right sha256; {fetched} fetched.", style="green"),
+    ]

@@ -5,24 +5,27 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from typing import Any, NoReturn
 
 import httpx
 import typer
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from relogit.argv import prepare
 from relogit.client import Client
-from relogit.errors import IntegrityError, Problem, RelogitError, ServerUnreachable
+from relogit.errors import IntegrityError, Problem, RelogitError, ServerUnreachable, WrongUsage
 from relogit.job import Job
 from relogit.progress import Quiet, display_for, follow
 from relogit.render import available_lines
 
 PIPE_WIDTH = 200  # columns where nobody's window says how many: tables keep one line for each row
+# typer's base of everything that is wrong with a command line; it exports only the class derived from it.
+UsageError: Any = typer.BadParameter.__mro__[1]
 PREFIX_SEARCH = 1000  # an abbreviated id is looked for among so many of the newest jobs: a page's limit
 
 
@@ -129,11 +132,24 @@ def session(transport: httpx.BaseTransport | None, server: str | None, as_json: 
             yield Session(client, out, err, as_json, server)
     except RelogitError as error:
         if as_json:
-            typer.echo(json.dumps(error.problem(), indent=2, ensure_ascii=False), err=True)
+            _print_problem(error)
         else:
             for line in error_lines(error):
                 err.print(line)
         raise typer.Exit(exit_code(error)) from None
+
+
+def execute(app: typer.Typer, argv: Sequence[str], transport: httpx.BaseTransport | None) -> NoReturn:
+    """Run the command that the words ask for and exit with its `ExitCode`; wrong usage is told here."""
+    try:
+        code = app(prepare(argv), prog_name="relogit", obj=transport, standalone_mode=False)
+    except UsageError as error:
+        if "--json" in argv:
+            _print_problem(WrongUsage(error.format_message()))
+        else:
+            error.show()
+        sys.exit(ExitCode.REFUSED)
+    sys.exit(ExitCode.OK if code is None else code)
 
 
 def exit_code(error: RelogitError) -> ExitCode:
@@ -163,7 +179,14 @@ def error_lines(error: RelogitError) -> list[Text]:
     for item in error.errors:
         said = item.get("detail") or item.get("code", "")
         lines += [Text(f"  - {said}"), *available_lines(said, item.get("available"))]
+        # With the empty prefix there would be no such error while there are files.
+        if item.get("code") == "unknown-prefix" and item.get("available"):
+            lines.append(Text("    --prefix '' takes files without a prefix."))
     return lines
+
+
+def _print_problem(error: RelogitError) -> None:
+    typer.echo(json.dumps(error.problem(), indent=2, ensure_ascii=False), err=True)
 
 
 def _console(*, stderr: bool) -> Console:

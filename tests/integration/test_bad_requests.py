@@ -243,3 +243,66 @@ def test_the_openapi_document_describes_problems(api: httpx.Client) -> None:
     for operations in document["paths"].values():
         for operation in operations.values():
             assert "application/problem+json" in json.dumps(operation["responses"])
+
+
+@pytest.mark.parametrize("path", ["/experts?dataste=tiny", "/jobs?bogus=1", "/splits?prefix=best_", "/healthz?x=1"])
+def test_a_misspelt_query_parameter_is_refused(api: httpx.Client, path: str) -> None:
+    """It must not be answered as if it had not been there."""
+    _problem(api.get(path), 422, "unknown-parameter")
+
+
+def test_a_wrong_query_value_names_its_parameter(api: httpx.Client) -> None:
+    """A query has no JSON pointer."""
+    [error] = _problem(api.get("/jobs?limit=0"), 422, "invalid-value")["errors"]
+    assert error["parameter"] == "limit"
+    assert "pointer" not in error
+
+
+def test_a_body_without_its_content_type_says_what_to_send(api: httpx.Client) -> None:
+    """The first mistake with curl."""
+    response = api.post("/jobs", content='{"dataset": "tiny"}', headers={"Content-Type": "text/plain"})
+    assert "application/json" in _problem(response, 415, "unsupported-media-type")["detail"]
+
+
+def test_types_are_named_in_the_words_of_json(api: httpx.Client) -> None:
+    """No tuple and no dict of Python's."""
+    assert "a list is expected" in _refused(api, "invalid-value", experts="alpha")["detail"]
+    assert "a text is expected" in _refused(api, "invalid-value", dataset=3)["detail"]
+
+
+def test_an_unknown_prefix_lists_the_files_there_are(api: httpx.Client) -> None:
+    """Also where experts are only looked at."""
+    problem = _problem(api.get("/experts?dataset=tiny&prefix=zzz_"), 404, "unknown-prefix")
+    assert problem["errors"][0]["available"] == ["best_alpha", "best_beta"]
+
+
+def test_a_wrong_verb_says_all_that_are_right(api: httpx.Client) -> None:
+    """Allow is over every route of the path (RFC 9110, 15.5.6)."""
+    response = api.patch("/jobs/x")
+    _problem(response, 405, "method-not-allowed")
+    assert response.headers["Allow"] == "DELETE, GET"
+    assert api.put("/jobs").headers["Allow"] == "GET, POST"
+
+
+def test_health_can_be_asked_for_without_a_body(api: httpx.Client) -> None:
+    """Load balancers send HEAD."""
+    response = api.head("/healthz")
+    assert (response.status_code, response.content) == (200, b"")
+    assert api.head("/readyz").status_code == 503
+
+
+def test_an_override_that_fits_no_expert_is_told(api: httpx.Client, own: Workspace) -> None:
+    """A slip of the pen in datasets.toml shows, and so does which mean and std each expert gets."""
+    toml = own.root / "data" / "datasets.toml"
+    own_mean = "mean = [0.1, 0.1, 0.1]\nstd = [1, 1, 1]"
+    toml.write_text(f"{toml.read_text()}\n[tiny.overrides.alpha]\n{own_mean}\n[tiny.overrides.alhpa]\n{own_mean}\n")
+    body = api.get("/experts?dataset=tiny").json()
+    assert body["unused_overrides"] == ["alhpa"]
+    assert [expert["transform"]["from"] for expert in body["experts"]] == ["override", "data set"]
+    assert body["experts"][0]["transform"]["mean"] == [0.1, 0.1, 0.1]
+
+
+def test_an_output_folder_that_is_a_file_is_refused(api: httpx.Client, own: Workspace) -> None:
+    """Before anything is computed."""
+    (own.root / "outputs" / "taken").write_text("a file")
+    _refused(api, "output-dir-unusable", output_dir="taken")

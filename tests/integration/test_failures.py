@@ -86,6 +86,7 @@ def test_a_killed_worker_is_replaced_and_the_job_succeeds(service: Service, work
     os.kill(victim, signal.SIGKILL)
     assert _wait(service, job)["state"] == "succeeded"
     assert service.worker_pids() != [victim]
+    assert any("worker died" in note for unit in _job(service, job)["units"] for note in unit["notes"])
     calm = _post(service, splits=["short", "long"], output_dir="calm")
     assert _wait(service, calm)["state"] == "succeeded"
     assert _digests(service, job) == _digests(service, calm)
@@ -137,7 +138,9 @@ def test_a_stopping_service_hands_its_work_back(workspace: Workspace) -> None:
     assert service.process.returncode == 0
     assert not Path(f"/proc/{worker}").exists()
     with running(workspace) as again:
-        assert _wait(again, job)["state"] == "succeeded"
+        done = _wait(again, job)
+    assert done["state"] == "succeeded"
+    assert all(unit["notes"] == [] for unit in done["units"])  # handed back: no death was counted
 
 
 def test_a_worker_ends_with_its_killed_service(service: Service) -> None:
@@ -259,3 +262,57 @@ def test_wrong_class_count_is_refused_or_fails_alike(service: Service, workspace
     refused = httpx.post(service.url + "/jobs", json={"dataset": "tiny", "prefix": "ten_", "splits": ["short"]})
     assert refused.json()["errors"][0]["detail"] == error["message"]
     assert np.unique([u["state"] for u in done["units"]]).tolist() == ["failed"]
+
+
+def test_a_job_keeps_the_declaration_it_was_accepted_with(workspace: Workspace) -> None:
+    """Another mean in datasets.toml while a job waits or runs must not split it in two."""
+    with running(workspace, RELOGIT_WORKERS="0") as service:
+        accepted = _post(service, experts=["first"], splits=["short"], output_dir="as_accepted")
+        toml = workspace.root / "data" / "datasets.toml"
+        declared = toml.read_text()
+        toml.write_text(declared.replace("mean = [0.5, 0.4, 0.3]", "mean = [0.1, 0.1, 0.1]"))
+        edited = _post(service, experts=["first"], splits=["short"], output_dir="as_edited")
+        toml.write_text(declared)
+        with (workspace.root / "worker.log").open("wb") as log:
+            worker = start("worker", environment(workspace), log.fileno())
+            try:
+                manifests = []
+                for job in (accepted, edited):
+                    assert _wait(service, job)["state"] == "succeeded"
+                    manifests.append(service.get(f"/jobs/{job}/artifacts").json()["artifacts"][0]["manifest"])
+            finally:
+                end(worker)
+    assert [m["transform"]["mean"] for m in manifests] == [[0.5, 0.4, 0.3], [0.1, 0.1, 0.1]]
+
+
+def test_a_checkpoint_of_equal_size_and_time_is_still_another(service: Service, workspace: Workspace) -> None:
+    """Size and modification time do not tell two trainings apart; the content does."""
+    link = workspace.experts / "slow_link.pth"
+    times = (1_700_000_000, 1_700_000_000)
+    digests = []
+    workspace.save_expert("slow_third", 5, SLOW)
+    for name in ("first", "third"):
+        target = workspace.experts / f"slow_{name}.pth"
+        os.utime(target, times)
+        link.unlink(missing_ok=True)
+        link.symlink_to(target)
+        job = _post(service, experts=["link"], splits=["short"])
+        _wait(service, job)
+        digests.append(_digests(service, job))
+    sizes = {(workspace.experts / f"slow_{name}.pth").stat().st_size for name in ("first", "third")}
+    assert len(sizes) == 1
+    assert digests[0] != digests[1]
+
+
+def test_two_workers_share_a_job(workspace: Workspace) -> None:
+    """Each takes an expert of its own, and the files are those of one worker."""
+    with running(workspace, RELOGIT_WORKERS="2") as service:
+        wait_until(lambda: len(service.worker_pids()) == 2, 60, service.log.read_text)
+        job = _post(service, splits=["long"])
+        wait_until(lambda: [u["state"] for u in _job(service, job)["units"]] == ["running"] * 2, 60)
+        assert _wait(service, job)["state"] == "succeeded"
+        shared = _digests(service, job)
+    with running(workspace) as service:
+        alone = _post(service, splits=["long"])
+        assert _wait(service, alone)["state"] == "succeeded"
+        assert _digests(service, alone) == shared

@@ -7,6 +7,8 @@ import io
 import json
 import subprocess
 import sys
+import threading
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 import relogit
-from tests.integration.workspace import REPOSITORY, SPEC, TRANSFORM, Service, Workspace
+from tests.integration.workspace import REPOSITORY, SPEC, TRANSFORM, Service, Workspace, build, serving
 from worker.infer import normalise
 
 SPLITS = ("val", "test", "tunev")
@@ -106,10 +108,10 @@ def test_verification_names_each_check_with_measure_and_expectation(job: relogit
     """Every unit has all checks; counts come from the train split, so no figure is missing."""
     verification = job.verification()
     assert verification["verdict"] == "passed"
-    assert {check["id"] for check in verification["checks"]} == {"targets-between-experts"}
+    assert {check["id"] for check in verification["checks"]} == {"targets-between-experts", "data-between-units"}
     for result in verification["results"]:
         checks = {check["id"]: check for check in result["checks"]}
-        assert {"shapes", "finite", "predictions", "targets"} <= checks.keys()
+        assert {"shapes", "finite", "predictions", "targets", "stored-file", "shown-file"} <= checks.keys()
         assert {checks[name]["verdict"] for name in ("shapes", "finite", "predictions", "targets")} == {"passed"}
         figures = ("accuracy", "balanced_accuracy", "reweighted_accuracy")
         assert all(0 <= result["metrics"][name] <= 1 for name in figures)
@@ -124,7 +126,12 @@ def test_a_download_has_a_strong_etag_ranges_and_304(job: relogit.Job, service: 
     part = httpx.get(url, headers={"Range": "bytes=10-19", "If-Range": whole.headers["ETag"]})
     assert (part.status_code, part.content) == (206, whole.content[10:20])
     assert part.headers["Content-Range"] == f"bytes 10-19/{len(whole.content)}"
-    assert httpx.get(url, headers={"Range": "bytes=999999999-"}).status_code == 416
+    beyond = httpx.get(url, headers={"Range": "bytes=999999999-"})
+    assert (beyond.status_code, beyond.json()["code"]) == (416, "range-not-satisfiable")
+    assert beyond.headers["Content-Range"] == f"bytes */{len(whole.content)}"
+    assert httpx.get(url, headers={"Range": "items=0-1"}).content == whole.content
+    head = httpx.head(url)
+    assert (head.status_code, head.content, head.headers["ETag"]) == (200, b"", whole.headers["ETag"])
     again = httpx.get(url, headers={"If-None-Match": f'"other", {whole.headers["ETag"]}'})
     assert (again.status_code, again.content) == (304, b"")
 
@@ -243,13 +250,78 @@ def test_a_refused_job_exits_with_2_and_names_what_there_is(service: Service) ->
     assert "again, test" in done.stderr
 
 
-def test_wait_holds_until_the_job_changes(service: Service) -> None:
-    """A long poll of a job that has ended answers at once; of one that runs, with a later state."""
-    response = httpx.post(service.url + "/jobs", json={"dataset": "tiny"})
-    seen = response.json()
-    for _ in range(100):
-        if seen["state"] in ("succeeded", "failed"):
-            break
-        later = httpx.get(service.url + f"/jobs/{seen['id']}?wait=30", timeout=40).json()
-        seen = later
-    assert seen["state"] == "succeeded"
+def test_wait_holds_until_the_job_changes(workspace: Workspace, tmp_path: Path) -> None:
+    """Nothing happens: held for as long as asked. Something does: answered at once, with the new state."""
+    with serving(build(tmp_path).settings) as api:
+        job = api.post("/jobs", json={"dataset": "tiny"}).json()["id"]
+        started = time.monotonic()
+        assert api.get(f"/jobs/{job}?wait=0.5").json()["state"] == "queued"
+        assert time.monotonic() - started >= 0.5
+        canceller = threading.Timer(0.2, lambda: api.post(f"/jobs/{job}/cancel"))
+        canceller.start()
+        assert api.get(f"/jobs/{job}?wait=30").json()["state"] == "cancelled"
+        canceller.join()
+        assert api.get(f"/jobs/{job}?wait=30").json()["state"] == "cancelled"
+        assert time.monotonic() - started < 15
+
+
+def test_verification_sees_what_became_of_the_files(service: Service, workspace: Workspace) -> None:
+    """A file that somebody saved over is no result any more; one of a later job is told apart."""
+    with relogit.Client(service.url) as client:
+        job = client.submit(dataset="tiny", experts=["alpha"], splits=["val"], output_dir="spoilt")
+        job.wait(timeout=60)
+        path = workspace.root / "outputs" / "spoilt" / "alpha" / "val_logits.npz"
+        with path.open("r+b") as stream:
+            stream.write(b"somebody else")
+        assert job.verification()["verdict"] == "failed"
+        assert _check(job, "shown-file")["verdict"] == "failed"
+        assert _check(job, "stored-file")["verdict"] == "passed"
+        later = client.submit(
+            dataset="tiny", experts=["alpha"], splits=["val"], output_dir="spoilt", calibration="checkpoint"
+        )
+        later.wait(timeout=60)
+        assert job.verification()["verdict"] == "passed"
+        assert (_check(job, "shown-file")["verdict"], _check(job, "shown-file")["level"]) == ("failed", "warning")
+        assert later.id in _check(job, "shown-file")["message"]
+
+
+def _check(job: relogit.Job, check: str) -> dict[str, Any]:
+    found: dict[str, Any] = next(c for c in job.verification()["results"][0]["checks"] if c["id"] == check)
+    return found
+
+
+def test_a_file_that_is_gone_is_a_problem_and_no_bug(service: Service, workspace: Workspace) -> None:
+    """Single download and archive say the same, and the verification fails."""
+    with relogit.Client(service.url) as client:
+        job = client.submit(
+            dataset="tiny", experts=["alpha"], splits=["tunev"], calibration="checkpoint", output_dir="g"
+        )
+        job.wait(timeout=60)
+        [entry] = job.artifacts()
+        stored = workspace.root / "outputs" / ".relogit" / "objects" / entry["sha256"][:2] / f"{entry['sha256']}.npz"
+        stored.unlink()
+        for path in (entry["href"], f"/jobs/{job.id}/archive"):
+            response = service.get(path)
+            assert (response.status_code, response.json()["code"]) == (404, "artifact-gone")
+        assert job.verification()["verdict"] == "failed"
+
+
+def test_a_failed_check_fails_the_job(service: Service, workspace: Workspace) -> None:
+    """Logits divided by a temperature next to nothing are infinite: written, found, and not shown."""
+    saved = torch.load(workspace.experts / "best_alpha.pth", weights_only=True)
+    torch.save(saved | {"temperature": torch.tensor([1e-40])}, workspace.experts / "cold_alpha.pth")
+    request = {
+        "dataset": "tiny",
+        "prefix": "cold_",
+        "splits": ["val"],
+        "calibration": "checkpoint",
+        "output_dir": "cold",
+    }
+    job = httpx.post(service.url + "/jobs", json=request).json()["id"]
+    with relogit.Client(service.url) as client:
+        client.job(job).wait(timeout=60)
+    done = service.get(f"/jobs/{job}").json()
+    assert (done["state"], done["verdict"]) == ("failed", "failed")
+    assert done["units"][0]["error"]["code"] == "verification-failed"
+    assert "finite" in done["units"][0]["error"]["message"]
+    assert not (workspace.root / "outputs" / "cold").exists()

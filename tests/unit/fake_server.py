@@ -73,6 +73,25 @@ def verification(verdict: str = "passed", checks: list[dict[str, Any]] | None = 
     return {"job": JOB_ID, "verdict": verdict, "checks": [], "results": [result]}
 
 
+def expert(name: str = "ce", **fields: Any) -> dict[str, Any]:
+    """A checkpoint that is ready, as `GET /experts` describes it."""
+    passport = {
+        "file": f"best_{name}.pth", "sha256": "ab", "bytes": 1234, "format": "pth",
+        "architecture": "cifar_resnet32", "widths": [16, 32, 64], "shortcut": "projection", "parameters": 472756,
+        "classes": 100, "temperature": 1.5, "dtype": "float32", "renamed": ["linear.* -> fc.*"],
+        "assumed": [], "ignored": [], "notes": [],
+    }  # fmt: skip
+    transform = {"mean": [0.5071, 0.4867, 0.4408], "std": [0.2675, 0.2565, 0.2761], "from": "data set"}
+    base = {"name": name, "file": passport["file"], "state": "ready", "passport": passport, "problem": None}
+    return {**base, "transform": transform, **fields}
+
+
+def expert_list(*experts: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    """What `GET /experts` answers."""
+    base = {"dataset": "d", "experts_dir": "e", "prefix": "best_", "experts": list(experts), "unused_overrides": []}
+    return {**base, **fields}
+
+
 def problem(status: int, code: str, detail: str, errors: list[dict[str, Any]] | None = None) -> httpx.Response:
     """An error as the server sends it."""
     body = {"type": "about:blank", "title": "Bad", "status": status, "detail": detail, "code": code}

@@ -17,13 +17,14 @@ from tests.unit.fake_server import JOB_ID, FakeServer, job, problem, unit, verif
 @pytest.mark.parametrize(
     ("given", "read"),
     [
-        ("recompute --experts a b --splits val test", "recompute --experts a --experts b --splits val --splits test"),
-        ("recompute --experts a --experts b", "recompute --experts a --experts b"),
+        ("recompute --experts a b --splits val test", "recompute --experts=a --experts=b --splits=val --splits=test"),
+        ("recompute --experts a --experts b", "recompute --experts=a --experts=b"),
         ("recompute --experts=a --no-wait", "recompute --experts=a --no-wait"),
-        ("recompute --experts a b --batch-size 64", "recompute --experts a --experts b --batch-size 64"),
-        ("recompute --experts", "recompute --experts"),
+        ("recompute --experts=a b --splits=v w", "recompute --experts=a --experts=b --splits=v --splits=w"),
+        ("recompute --experts a b --batch-size 64", "recompute --experts=a --experts=b --batch-size 64"),
+        ("recompute --batch-size 64 stray", "recompute --batch-size 64 stray"),
         ("--json --server URL jobs --limit 3", "jobs --json --server URL --limit 3"),
-        ("--server=URL recompute --splits a b", "recompute --server=URL --splits a --splits b"),
+        ("--server=URL recompute --splits a b", "recompute --server=URL --splits=a --splits=b"),
         ("splits --dataset d", "splits --dataset d"),
         ("--json", "--json"),
         ("--server", "--server"),
@@ -206,7 +207,7 @@ def test_a_server_out_of_reach(relogit: Relogit) -> None:
     ("argv", "code"),
     [
         (["recompute", "--batch-size", "many"], 2),
-        (["recompute", "--experts"], 2),
+        (["recompute", "--no-such-option"], 2),
         (["recompute", "--calibration", "half"], 2),
         (["recompute", "stray"], 2),
         (["nonsense"], 2),
@@ -221,6 +222,61 @@ def test_usage(relogit: Relogit, argv: list[str], code: int) -> None:
     server = FakeServer()
     assert relogit(server, *argv).code == code
     assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("argv", "option"),
+    [
+        ("--experts --splits small", "--experts"),
+        ("--experts", "--experts"),
+        ("--experts= --no-wait", "--experts"),
+        ("--experts a --splits", "--splits"),
+    ],
+)
+def test_an_empty_list_is_wrong_usage(relogit: Relogit, argv: str, option: str) -> None:
+    """A list option without a name neither means the default nor takes the next option for a name."""
+    server = FakeServer()
+    ran = relogit(server, "recompute", *argv.split())
+    assert (ran.code, ran.out) == (2, "")
+    assert f"{option} needs at least one name." in ran.err
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["recompute", "--experts", "--json"], "--experts needs at least one name"),
+        (["--json", "recompute", "--batch-size", "many"], "--batch-size: 'many' is neither a whole number nor auto"),
+        (["jobs", "--limit", "0", "--json"], "--limit"),
+        (["--json", "nonsense"], "nonsense"),
+        (["delete", "--json"], "ID"),
+    ],
+)
+def test_wrong_usage_is_problem_json_too(relogit: Relogit, argv: list[str], words: str) -> None:
+    """With --json a script reads one kind of error, whether the server or the command line is the cause."""
+    ran = relogit(FakeServer(), *argv)
+    assert (ran.code, ran.out) == (2, "")
+    told = json.loads(ran.err)
+    assert told["code"] == "usage"
+    assert words in told["detail"]
+
+
+def test_an_unknown_prefix_is_told_with_the_way_out(relogit: Relogit) -> None:
+    """Who has files without a prefix learns how to name them; where there are no files, there is no such hint."""
+    detail = "No checkpoint in e has the prefix 'best_'. Files there: ce."
+    server = FakeServer()
+    known = [{"code": "unknown-prefix", "detail": detail, "available": ["ce"]}]
+    server.answers["GET /experts"] = problem(404, "unknown-prefix", detail, known)
+    ran = relogit(server, "experts")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.splitlines() == [
+        "The server refused this (404 unknown-prefix):",
+        f"  - {detail}",
+        "    --prefix '' takes files without a prefix.",
+    ]
+    nothing = [{"code": "unknown-prefix", "detail": detail, "available": []}]
+    server.answers["GET /experts"] = problem(404, "unknown-prefix", detail, nothing)
+    assert "--prefix" not in relogit(server, "experts").err
 
 
 def test_help_names_the_exit_codes(relogit: Relogit) -> None:

@@ -1,4 +1,4 @@
-"""The command line's results: verification, downloads, tables, bars."""
+"""The command line's results: verification, downloads, lists."""
 
 from __future__ import annotations
 
@@ -7,27 +7,25 @@ from pathlib import Path
 
 import httpx
 import pytest
-from rich.console import Console
 
-from relogit.progress import Bars, display_for
-from relogit.render_checks import results
+from relogit.render import plain
 from tests.unit.command_line import Relogit
-from tests.unit.fake_server import JOB_ID, FakeServer, check, job, npz, unit, verification
+from tests.unit.fake_server import JOB_ID, FakeServer, check, job, npz, verification
 
 
 def test_verify_shows_what_failed_first(relogit: Relogit) -> None:
     """Errors come before warnings, with measure and evidence; passed checks are one sentence; exit 1."""
     server = FakeServer()
-    failed = check("failed", measured=7, evidence=[{"row": number} for number in range(6)])
+    failed = check("failed", measured={"rows": 7}, evidence=[{"row": number} for number in range(6)])
     floor = check("failed", "warning", id="floor", message="Low.")
     server.verification = verification("failed", [check(), floor, check("skipped", id="tail"), failed])
     ran = relogit(server, "verify")
     assert ran.code == 1
-    order = ["failed   ce / val: finite: NaN", "measured 7, expected 0", '- {"row": 4}', "and 1 more"]
-    order += ["warning  ce / val: floor: Low.", "skipped  ce / val: tail", "1 checks passed: finite.", "balanced"]
+    order = ["failed   ce / val: finite: NaN", "measured rows 7; expected 0", "- row 4", "and 1 more"]
+    order += ["warning  ce / val: floor: Low.", "skipped  ce / val: tail", "1 check passed: finite.", "bal"]
     places = [ran.out.index(words) for words in order]
     assert places == sorted(places)
-    assert '{"row": 5}' not in ran.out
+    assert "- row 5" not in ran.out
 
 
 @pytest.mark.parametrize(("verdict", "code"), [("passed", 0), ("pending", 1), ("skipped", 1)])
@@ -36,6 +34,59 @@ def test_verify_exits_with_0_only_if_verified(relogit: Relogit, verdict: str, co
     server = FakeServer()
     server.verification = verification(verdict)
     assert relogit(server, "verify").code == code
+
+
+def test_checks_of_the_files_show_like_all_others(relogit: Relogit) -> None:
+    """A file that is not what was verified any more fails the verification, though its job has succeeded."""
+    stored = check("failed", id="stored-file", measured="cd", expected="ab", message="The stored file was changed.")
+    shown = check("failed", "warning", id="shown-file", measured=None, expected="ab", message="It was replaced.")
+    alien = check("failed", "warning", id="shown-file", measured=None, expected=None, message="Not of this job.")
+    server = FakeServer()
+    server.verification = verification("failed", [check(), shown, stored, alien])
+    for command in ("verify", "wait"):
+        ran = relogit(server, command)
+        assert ran.code == 1
+        lines = ran.out.splitlines()
+        first = lines.index("failed   ce / val: stored-file: The stored file was changed.")
+        assert lines[first + 1 : first + 5] == [
+            "         measured cd; expected ab",
+            "warning  ce / val: shown-file: It was replaced.",
+            "         measured none; expected ab",
+            "warning  ce / val: shown-file: Not of this job.",
+        ]
+        assert lines[-1] == f"Job {JOB_ID} failed its verification."
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ({"above": 0.0123456, "chance": 0.01}, "above 0.01235, chance 0.01"),
+        ({"logits": [1000, 100], "targets": [1000]}, "logits (1000, 100), targets (1000)"),
+        ({"distinct_targets": 1, "split": "val"}, "distinct targets 1, split val"),
+        (["logits", "targets"], "logits, targets"),
+        ([], "none"),
+        (None, "none"),
+        (True, "true"),
+        (0.70161234, "0.7016"),
+        (12345, "12345"),
+    ],
+)
+def test_measures_are_words(value: object, said: str) -> None:
+    """What a check measured is read without JSON's signs and without digits that say nothing."""
+    assert plain(value) == said
+
+
+def test_a_reason_is_told_once(relogit: Relogit) -> None:
+    """Figures that are missing for one reason share a line, whatever result they are missing from."""
+    server = FakeServer()
+    reasons = {"reweighted_accuracy": "no weights", "head_accuracy": "no counts", "tail_accuracy": "no counts"}
+    server.verification["results"][0]["metrics"]["reasons"] = reasons
+    server.verification["results"] *= 2
+    lines = relogit(server, "verify").out.splitlines()
+    assert [line for line in lines if line.startswith("No ")] == [
+        "No reweighted figure: no weights",
+        "No head and tail figure: no counts",
+    ]
 
 
 def test_download_says_where_the_files_are(relogit: Relogit, tmp_path: Path) -> None:
@@ -85,27 +136,6 @@ def test_a_server_without_a_worker_is_told(relogit: Relogit) -> None:
     assert ran.err == "The server cannot do jobs now; this one waits until it can. No worker is alive.\n"
 
 
-def test_experts_show_passports_and_problems(relogit: Relogit) -> None:
-    """The list tells a good checkpoint from a bad one and why; one expert is shown in full."""
-    passport = {
-        "file": "best_ce.pth", "sha256": "ab", "bytes": 10, "format": "pth", "architecture": "cifar_resnet20",
-        "parameters": 272474, "classes": 10, "temperature": 1.5, "renamed": ["linear is fc"],
-        "assumed": ["option A pads both sides"], "ignored": [], "notes": [],
-    }  # fmt: skip
-    good = {"name": "ce", "file": "best_ce.pth", "state": "ready", "passport": passport, "problem": None}
-    wrong = {"code": "truncated", "message": "The file ends early.", "details": {}}
-    bad = {"name": "ls", "file": "best_ls.pth", "state": "bad", "passport": None, "problem": wrong}
-    server = FakeServer()
-    body = {"dataset": "d", "experts_dir": "e", "prefix": "", "experts": [good, bad]}
-    server.answers["GET /experts"] = httpx.Response(200, json=body)
-    server.answers["GET /experts/ce"] = httpx.Response(200, json=good)
-    ran = relogit(server, "experts", "--prefix", "", "--experts-dir", "checkpoints/e")
-    assert dict(server.requests[-1].url.params) == {"prefix": "", "experts_dir": "e"}
-    assert re.search(r"ce +ready +cifar_resnet20 +10 +272,474 +1\.5 +best_ce\.pth", ran.out)
-    assert "ls: The file ends early." in ran.out
-    assert "assumed      option A pads both sides" in relogit(server, "experts", "ce").out
-
-
 def test_splits_show_how_uneven_they_are(relogit: Relogit) -> None:
     """A split has its size and the sizes of its largest and smallest class; a bad one its problem."""
     good = {"name": "train", "base": "train", "size": 1234, "sha256": "ab", "state": "ready", "classes": 3}
@@ -117,33 +147,3 @@ def test_splits_show_how_uneven_they_are(relogit: Relogit) -> None:
     said = relogit(server, "splits").out
     assert re.search(r"train +train +ready +1,234 +3 +500 +5", said)
     assert "val: Index 99 is out of range." in said
-
-
-def test_figures_fit_into_a_narrow_window() -> None:
-    """In 80 columns a long name is folded, and no figure is cut or lost."""
-    console = Console(width=80, color_system=None)
-    found = verification()
-    found["results"][0].update(expert="balsoftmax_baseline", split="tunev")
-    found["results"][0]["metrics"].update(samples=10847, reweighted_accuracy=1.0)
-    with console.capture() as captured:
-        console.print(results(found))
-    assert re.search(
-        r"^bals\w+ +tunev +10,847 +66\.67 +75\.00 +100\.00 +100\.00 +50\.00 +passed", captured.get(), re.M
-    )
-    assert all(len(line) <= 80 for line in captured.get().splitlines())
-
-
-def test_bars_on_a_terminal() -> None:
-    """On a terminal each unit has a bar with its rate and the time left, and in the end its accuracy."""
-    console = Console(force_terminal=True, width=120, record=True, color_system=None, markup=False)
-    display = display_for(console)
-    assert isinstance(display, Bars)
-    running = unit(state="running", done=1, rate=1500.0, remaining_s=65.0)
-    with console.capture() as captured, display:
-        display.show(job("running", units=[running]))
-        display._progress.refresh()
-        display.show(job(units=[unit(), unit("test", "failed", error={"message": "It broke [x]."})]))
-    said = captured.get()
-    assert re.search(r"ce / val .*1/3 +1,500/s +1:05 left", said)
-    assert re.search(r"ce / val .*3/3 +succeeded, accuracy 66\.67 %", said)
-    assert "failed: It broke [x]." in said

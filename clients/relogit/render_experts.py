@@ -1,0 +1,95 @@
+"""What a reader sees of checkpoints: the list under a prefix, and one passport in full."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from relogit.render import NONE, Record, count, entry_problems, plain, problem_lines, table, word
+
+OWN = "own mean/std"
+NAME_WIDTH = 13  # of a passport's entries
+UNBOUNDED = 10_000  # columns: room for what any table would take if it could
+
+
+def listing(found: Record, console: Console) -> list[RenderableType]:
+    """One line for each checkpoint, then what is wrong with those that do not fit.
+
+    The files' names are left out where the console is too narrow for them: they are the prefix and the name.
+    """
+    if not found["experts"]:
+        where = f"checkpoints folder {found['experts_dir']!r}"
+        return [f"No checkpoint begins with {found['prefix']!r} in the server's {where}."]
+    made = _table(found["experts"], with_file=True)
+    if console.measure(made, options=console.options.update(width=UNBOUNDED)).maximum > console.width:
+        made = _table(found["experts"], with_file=False)
+    return [made, *entry_problems(found["experts"]), *_unused(found)]
+
+
+def _table(experts: list[Record], *, with_file: bool) -> Table:
+    own = any(_is_own(expert) for expert in experts)
+    last = [*(["transform"] if own else []), *(["file"] if with_file else [])]
+    made = table(["expert", "state", "architecture"], ["classes", "params", "T"], last)
+    for expert in experts:
+        card = expert["passport"] or {}
+        made.add_row(
+            expert["name"],
+            word(expert["state"]),
+            str(card.get("architecture", NONE)),
+            count(card.get("classes")),
+            count(card.get("parameters")),
+            NONE if card.get("temperature") is None else plain(card["temperature"]),
+            *([OWN if _is_own(expert) else ""] if own else []),
+            *([expert["file"] or NONE] if with_file else []),
+        )
+    return made
+
+
+def passport(expert: Record) -> list[Text]:
+    """One checkpoint in full: the file, the network recognised in it, and every assumption."""
+    lines = [Text.assemble((f"{expert['name']}: ", "bold"), word(expert["state"]))]
+    facts: Record = expert["passport"] or {"file": expert["file"] or NONE}
+    for name, value in facts.items():
+        lines += [_entry(name, said) for said in _values(name, value)]
+    whose = "its own, from the data set's overrides" if _is_own(expert) else "the data set's"
+    transform = expert.get("transform") or {}
+    lines += [_entry(name, f"{plain(transform[name])} ({whose})") for name in ("mean", "std") if name in transform]
+    return lines + (problem_lines(expert["problem"], where="  ") if expert["problem"] else [])
+
+
+def _entry(name: str, said: str) -> Text:
+    return Text(f"  {name:<{NAME_WIDTH}}{said}")
+
+
+def _values(name: str, value: Any) -> list[str]:
+    """What stands behind a passport's entry, one string a line; nothing for what is empty."""
+    if value is None:
+        return []
+    if name == "widths":
+        return ["/".join(str(width) for width in value)]
+    if name == "assumed":
+        return [_assumption(item) for item in value]
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return [count(value) if isinstance(value, int) else plain(value)]
+
+
+def _assumption(item: Record) -> str:
+    """`max-pool in the stem: true (assumed; override: max_pool)`."""
+    override = f"; override: {item['override']}" if item["override"] else ""
+    return f"{item['what']}: {plain(item['value'])} ({item['basis']}{override})"
+
+
+def _is_own(expert: Record) -> bool:
+    return bool((expert.get("transform") or {}).get("from") == "override")
+
+
+def _unused(found: Record) -> list[Text]:
+    names = found.get("unused_overrides")
+    if not names:
+        return []
+    said = f"overrides for {', '.join(names)} match no expert under the prefix {found['prefix']!r}"
+    return [Text(said, style="yellow")]
