@@ -9,7 +9,7 @@
     ├── TransientError        may pass: tried again a bounded number of times
     └── FatalError            the device is lost: the process exits and is restarted
 
-No HTTP here: which class answers with which status stands in one map in `app.main`. Between processes an
+No HTTP here: which class answers with which status stands in one map in `app.problems`. Between processes an
 error travels as its code, message and details.
 """
 

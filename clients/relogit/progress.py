@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -14,9 +15,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from relogit.errors import ServerUnreachable
 from relogit.job import ENDED, Job
 from relogit.render import Record, duration, number_of, percent, rate, word
 
+PATIENCE_S = 30.0  # a service that is restarted is back by then
+RETRY_EVERY_S = 0.5
 BAR_WIDTHS = (10, 30)  # columns: what a bar needs to show anything, and what is enough
 
 
@@ -27,11 +31,30 @@ class Display(AbstractContextManager["Display"], Protocol):
         """Show the job as it is now."""
 
 
-def follow(job: Job, display: Display) -> None:
-    """Show the job until it has ended; its handle then holds the end."""
+def follow(job: Job, display: Display, patience_s: float = PATIENCE_S) -> None:
+    """Show the job until it has ended; its handle then holds the end.
+
+    Args:
+        job: the job.
+        display: where it is shown.
+        patience_s: how long the server may be away before that is an error.
+
+    Raises:
+        ServerUnreachable: it was away for longer.
+    """
+    lost: float | None = None
     with display:
-        for data in job.watch():
-            display.show(data)
+        while True:
+            try:
+                for number, data in enumerate(job.watch()):
+                    lost = None if number else lost  # the first is what is known, not an answer
+                    display.show(data)
+                return
+            except ServerUnreachable:
+                lost = lost or time.monotonic()
+                if time.monotonic() - lost > patience_s:
+                    raise
+                time.sleep(RETRY_EVERY_S)
 
 
 def display_for(console: Console) -> Display:

@@ -106,16 +106,23 @@ class Session:
 
         Raises:
             typer.Exit: 130 after Ctrl-C.
+            ServerUnreachable: the server is gone; the job goes on when it is back, and that is said.
         """
         try:
             follow(job, Quiet() if self.json else display_for(self.out))
         except KeyboardInterrupt:
-            self.err.print(
-                f"Stopped watching. Job {job.id} goes on.\n"
-                f"  to watch it:   {self.command('wait', job.id)}\n"
-                f"  to cancel it:  {self.command('cancel', job.id)}"
-            )
+            self._say_how_to_come_back(f"Stopped watching. Job {job.id} goes on.", job)
             raise typer.Exit(ExitCode.INTERRUPTED) from None
+        except ServerUnreachable:
+            self._say_how_to_come_back(f"The server is gone. Job {job.id} goes on when it is back.", job)
+            raise
+
+    def _say_how_to_come_back(self, sentence: str, job: Job) -> None:
+        self.err.print(
+            f"{sentence}\n"
+            f"  to watch it:   {self.command('wait', job.id)}\n"
+            f"  to cancel it:  {self.command('cancel', job.id)}"
+        )
 
     def command(self, *words: str) -> str:
         """A command line that does something more at the same server."""

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 import relogit
+from relogit import Client, ServerUnreachable
+from relogit.progress import Quiet, follow
 from tests.unit.fake_server import JOB_ID, LOGITS, TARGETS, FakeServer, job, npz, problem, unit
 
 SERVER = "http://server.test"
@@ -223,3 +225,32 @@ def test_cancel_and_delete_name_the_job() -> None:
     assert handle.cancel().state == "cancelling"
     handle.delete()
     assert server.asked[1:] == [f"POST /jobs/{JOB_ID}/cancel", f"DELETE /jobs/{JOB_ID}"]
+
+
+def _away(times: int) -> FakeServer:
+    """A server whose job cannot be asked for so many times, and has succeeded then."""
+    server = FakeServer(job("running"))
+    left = [times]
+
+    def answer() -> httpx.Response:
+        if left[0]:
+            left[0] -= 1
+            raise httpx.ConnectError("refused")
+        return httpx.Response(200, json=job("succeeded"))
+
+    server.answers[f"GET /jobs/{JOB_ID}"] = answer
+    return server
+
+
+def test_following_a_job_outlasts_a_restart_of_the_server() -> None:
+    """The job goes on by itself; whoever watches it waits for the server to come back."""
+    with Client(transport=_away(1).transport) as client:
+        handle = client.submit()
+        follow(handle, Quiet())
+        assert handle.state == "succeeded"
+
+
+def test_following_a_job_does_not_wait_for_ever() -> None:
+    """A server that stays away is an error in the end."""
+    with Client(transport=_away(10**6).transport) as client, pytest.raises(ServerUnreachable):
+        follow(client.submit(), Quiet(), patience_s=0)
