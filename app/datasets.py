@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -69,6 +69,12 @@ class Override(_Table):
     """Where a parameter-free shortcut puts its zero channels: half on each side, or all behind."""
     max_pool: StrictBool | None = None
     """Whether a torchvision ResNet's stem ends in its 3x3 max-pool."""
+    stem_stride: Literal[1, 2] | None = None
+    """Stride of a torchvision ResNet's first convolution."""
+
+    def assumptions(self) -> dict[str, Any]:
+        """What tensors cannot tell, by name; None where nothing is declared."""
+        return {name: getattr(self, name) for name in ("option_a_padding", "max_pool", "stem_stride")}
 
     @model_validator(mode="after")
     def _both_or_neither(self) -> Self:

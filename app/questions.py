@@ -15,13 +15,7 @@ def passport_question(path: Path, dataset: Dataset, expert: str) -> Question:
     Raises:
         OSError: the file is not there.
     """
-    override = dataset.override(expert)
-    about = {
-        "file": file_id(path),
-        "expert": expert,
-        "option_a_padding": override.option_a_padding,
-        "max_pool": override.max_pool,
-    }
+    about = {"file": file_id(path), "expert": expert, "assumptions": dataset.override(expert).assumptions()}
     return Question("passport", about)
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from app.errors import JobError
 from worker.checkpoints import BATCH_COUNTER, CheckpointFile, read_checkpoint
-from worker.networks import CifarResNetSpec, NetworkSpec, Padding
+from worker.networks import CifarResNetSpec, NetworkSpec, Padding, StemStride
 from worker.recognise import SHORTCUT, recognise
 from worker.tensor_names import problem, rename
 
@@ -31,10 +31,12 @@ class Assumptions:
     Attributes:
         option_a_padding: where parameter-free shortcuts put their zero channels; usually `symmetric`.
         max_pool: whether a torchvision ResNet's stem pools; usually so after the ImageNet stem only.
+        stem_stride: of a torchvision ResNet's first convolution; usually 2 for the ImageNet stem, 1 for the other.
     """
 
     option_a_padding: Padding | None = None
     max_pool: bool | None = None
+    stem_stride: StemStride | None = None
 
 
 @dataclass(frozen=True)
@@ -45,13 +47,13 @@ class Assumed:
         what: the thing, in words.
         value: what the network was built with.
         basis: `declared` in datasets.toml, or `assumed` as usual.
-        override: the key under a data set's overrides that declares it; None where only one value is built.
+        override: the key under a data set's overrides that declares it.
     """
 
     what: str
     value: str | bool | int
     basis: Literal["assumed", "declared"]
-    override: str | None
+    override: str
 
 
 @dataclass(frozen=True)
@@ -154,25 +156,26 @@ def load_expert(path: Path, assumptions: Assumptions = Assumptions()) -> Expert:
 
 def _settle(file: str, spec: NetworkSpec, assumptions: Assumptions) -> tuple[NetworkSpec, tuple[Assumed, ...]]:
     """The spec with the overrides in it, and the record of everything that the tensors did not tell."""
-    padding, max_pool = assumptions.option_a_padding, assumptions.max_pool
+    padding, max_pool, stride = assumptions.option_a_padding, assumptions.max_pool, assumptions.stem_stride
     if isinstance(spec, CifarResNetSpec):
-        if max_pool is not None:
-            raise _not_applicable(file, "max_pool", spec, "torchvision's ResNets")
+        for key, value in (("max_pool", max_pool), ("stem_stride", stride)):
+            if value is not None:
+                raise _not_applicable(file, key, spec, "torchvision's ResNets")
         if spec.shortcut == "option_a":
             spec = replace(spec, option_a_padding=padding or spec.option_a_padding)
             what = "padding of the option A shortcuts"
             return spec, (_assumed(what, spec.option_a_padding, "option_a_padding", padding),)
         assumed: tuple[Assumed, ...] = ()
     else:
-        spec = replace(spec, max_pool=spec.max_pool if max_pool is None else max_pool)
+        spec = replace(spec, max_pool=spec.max_pool if max_pool is None else max_pool, stem_stride=stride)
         pool = _assumed("max-pool in the stem", spec.max_pool, "max_pool", max_pool)
-        assumed = (pool, Assumed("stride of the stem's convolution", 1 if spec.cifar_stem else 2, "assumed", None))
+        assumed = (pool, _assumed("stride of the stem's convolution", spec.stride, "stem_stride", stride))
     if padding is not None:
         raise _not_applicable(file, "option_a_padding", spec, "parameter-free (option A) shortcuts")
     return spec, assumed
 
 
-def _assumed(what: str, value: str | bool, override: str, declared: object) -> Assumed:
+def _assumed(what: str, value: str | bool | int, override: str, declared: object) -> Assumed:
     return Assumed(what, value, "assumed" if declared is None else "declared", override)
 
 

@@ -83,7 +83,7 @@ class Inspector:
     def _passport(self, question: Question) -> dict[str, Any]:
         about = question.about
         path = Path(about["file"][0])
-        assumptions = Assumptions(about["option_a_padding"], about["max_pool"])
+        assumptions = Assumptions(**about["assumptions"])
         try:
             return load_expert(path, assumptions).passport.to_dict()
         finally:

@@ -18,6 +18,7 @@ from worker.torchvision_import import import_torchvision
 Shortcut = Literal["projection", "option_a"]
 Padding = Literal["symmetric", "end"]
 Variant = Literal["resnet18", "resnet34", "resnet50"]
+StemStride = Literal[1, 2]
 
 
 @dataclass(frozen=True)
@@ -58,14 +59,21 @@ class TorchvisionResNetSpec:
     Attributes:
         variant: torchvision's name.
         classes: logits an image, C.
-        cifar_stem: a 3x3 convolution of stride 1 in place of the 7x7 of stride 2.
+        cifar_stem: a 3x3 convolution in place of the 7x7.
         max_pool: whether the stem's 3x3 max-pool of stride 2 is there.
+        stem_stride: of that convolution; None is the usual one, 1 for the 3x3 and 2 for the 7x7.
     """
 
     variant: Variant
     classes: int
     cifar_stem: bool
     max_pool: bool
+    stem_stride: StemStride | None = None
+
+    @property
+    def stride(self) -> StemStride:
+        """Of the stem's convolution."""
+        return self.stem_stride or (1 if self.cifar_stem else 2)
 
     @property
     def architecture(self) -> str:
@@ -84,8 +92,8 @@ class TorchvisionResNetSpec:
         from torchvision.models import resnet  # torchvision is slow to import, and CIFAR experts need none of it
 
         network = cast(nn.Module, getattr(resnet, self.variant)(weights=None, num_classes=self.classes))
-        if self.cifar_stem:
-            network.conv1 = nn.Conv2d(3, 64, kernel_size=3, stride=1, padding=1, bias=False)
+        kernel = 3 if self.cifar_stem else 7
+        network.conv1 = nn.Conv2d(3, 64, kernel, stride=self.stride, padding=kernel // 2, bias=False)
         if not self.max_pool:
             network.maxpool = nn.Identity()
         return network

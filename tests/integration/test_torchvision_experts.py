@@ -63,12 +63,18 @@ def test_a_torchvision_resnet18_is_recognised_with_either_stem(tmp_path: Path, c
     assert (passport.classes, passport.renamed) == (7, ("shortcut.* -> downsample.*",))
     assert [(a.value, a.basis, a.override) for a in passport.assumed] == [
         (not cifar_stem, "assumed", "max_pool"),
-        (1 if cifar_stem else 2, "assumed", None),
+        (1 if cifar_stem else 2, "assumed", "stem_stride"),
     ]
     assert torch.equal(expert.network(images), network(images))
     declared = load_expert(tmp_path / "best_e.pth", Assumptions(max_pool=cifar_stem))
     assert (declared.passport.assumed[0].value, declared.passport.assumed[0].basis) == (cifar_stem, "declared")
     assert not torch.equal(declared.network(images), network(images))
+    strided = load_expert(tmp_path / "best_e.pth", Assumptions(stem_stride=2 if cifar_stem else 1))
+    assert (strided.passport.assumed[1].value, strided.passport.assumed[1].basis) == (
+        2 if cifar_stem else 1,
+        "declared",
+    )
+    assert not torch.equal(strided.network(images), network(images))
 
 
 def test_a_padding_override_is_refused(tmp_path: Path) -> None:

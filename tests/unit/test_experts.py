@@ -159,6 +159,7 @@ def test_option_a_padding_is_assumed_or_declared(tmp_path: Path) -> None:
         ("projection", Assumptions(option_a_padding="symmetric"), "option_a_padding"),
         ("projection", Assumptions(max_pool=False), "max_pool"),
         ("option_a", Assumptions(max_pool=True), "max_pool"),
+        ("option_a", Assumptions(stem_stride=1), "stem_stride"),
     ],
 )
 def test_an_override_that_does_not_apply_is_refused(

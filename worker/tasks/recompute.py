@@ -63,7 +63,7 @@ class Recompute:
         question = passport_question(path, self._dataset, claim.expert)
         override = self._dataset.override(claim.expert)
         try:
-            resident = context.residents.get(path, Assumptions(override.option_a_padding, override.max_pool))
+            resident = context.residents.get(path, Assumptions(**override.assumptions()))
         except JobError as error:
             self._tell(question, path, error)  # the next request that names it is refused at once
             raise
