@@ -15,6 +15,8 @@ from app.liveness import hold_lock
 from app.main import create_app
 from app.settings import Settings, explain
 
+log = logging.getLogger("app")
+
 CLOSE_TIMEOUT_S = 3
 
 
@@ -40,6 +42,7 @@ def main() -> int:
         signal.signal(number, lambda *_: None)
     try:
         with hold_lock(settings.internal_dir / "service.lock"), _listen(settings) as listening:
+            log.info("listening on http://%s:%d", *listening.getsockname()[:2])
             server.run([listening])
     except FatalError as error:
         print(f"relogit cannot start: {error}", file=sys.stderr)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from app.errors import FatalError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_TIMEOUT_S = 30.0
 
 SCHEMA = """
@@ -66,7 +66,7 @@ CREATE TABLE IF NOT EXISTS workers (
     devices INTEGER NOT NULL,
     started_at REAL NOT NULL
 ) STRICT;
-CREATE TABLE IF NOT EXISTS probe (id INTEGER PRIMARY KEY, at REAL NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS store (id INTEGER PRIMARY KEY, created_at REAL NOT NULL, probed_at REAL) STRICT;
 -- What only a worker can find out (passports, label counts), kept under a key of everything it depends on.
 CREATE TABLE IF NOT EXISTS facts (
     key TEXT PRIMARY KEY,
@@ -113,9 +113,16 @@ class Database:
                     f"The job store {self.path} was written by a newer relogit (schema {version}, this one knows "
                     f"{SCHEMA_VERSION}). Update relogit, or point RELOGIT_OUTPUTS_DIR elsewhere.",
                 )
-            if version < SCHEMA_VERSION:
+            if 0 < version < SCHEMA_VERSION:
+                raise FatalError(
+                    "store-too-old",
+                    f"The job store {self.path} is of a relogit from before its first release. Move it away: "
+                    "a new one is made, and the results under outputs stay.",
+                )
+            if version == 0:
                 for statement in SCHEMA.split(";\n"):
                     db.execute(statement)
+                db.execute("INSERT INTO store (id, created_at) VALUES (1, ?)", (time.time(),))
                 db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     @property
@@ -166,8 +173,7 @@ class Database:
             sqlite3.Error: the store cannot be written, for want of space, say.
         """
         with self.transaction() as db:
-            db.execute("INSERT INTO probe (id, at) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET at = excluded.at",
-                       (time.time(),))  # fmt: skip
+            db.execute("UPDATE store SET probed_at = ?", (time.time(),))
 
     def version(self) -> int:
         """A number that moves when another connection has committed something. Costs microseconds."""

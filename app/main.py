@@ -6,7 +6,8 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
+from fastapi.routing import APIRoute
 
 from app import VERSION, problems
 from app.objects import sweep
@@ -25,8 +26,9 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         services = Services.build(settings)
         app.state.services = services
-        for path in sweep(settings.objects_dir, services.jobs.artifacts()):
-            log.info("removed %s, which no job refers to", path)
+        removed = sweep(settings.objects_dir, services.jobs.artifacts(), services.jobs.created_at)
+        if removed:
+            log.info("removed %d files from %s that no job refers to", len(removed), settings.objects_dir)
         async with services.watcher.running():
             if settings.workers == 0:
                 yield
@@ -47,4 +49,14 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app)
     for part in (jobs, artifacts, experts, splits, system):
         app.include_router(part.router)
+        _answer_head(app, part.router)
     return app
+
+
+def _answer_head(app: FastAPI, router: APIRouter) -> None:
+    # Whatever can be read can be asked for without its body (RFC 9110, 9.3.2); the server leaves that out.
+    for route in router.routes:
+        if isinstance(route, APIRoute) and "GET" in (route.methods or ()):
+            app.add_api_route(
+                route.path, route.endpoint, methods=["HEAD"], include_in_schema=False, response_model=None
+            )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from fastapi.responses import FileResponse
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
@@ -9,18 +11,19 @@ from starlette.types import Message, Receive, Scope, Send
 from app.problems import answer
 
 UNSATISFIABLE = 416
+RANGES = re.compile(rb"bytes=\s*(\d+-\d*|-\d+)(\s*,\s*(\d+-\d*|-\d+))*\s*")
 
 
 class RangedFile(FileResponse):
     """Starlette's file response, but for two things that RFC 9110 and RFC 9457 ask for.
 
-    A `Range` in another unit than bytes is ignored (RFC 9110, 14.2), and one that lies beyond the file is
-    answered with a problem instead of an empty text.
+    A `Range` in another unit than bytes, or that is none, is ignored (RFC 9110, 14.2), and one that lies beyond
+    the file is answered with a problem instead of an empty text.
     """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the file, or the part that was asked for."""
-        asked = [pair for pair in scope["headers"] if pair[0] != b"range" or pair[1].startswith(b"bytes=")]
+        asked = [(name, value) for name, value in scope["headers"] if name != b"range" or RANGES.fullmatch(value)]
         scope = {**scope, "headers": asked}
         refused = False
 

@@ -23,7 +23,9 @@ def file_checks(settings: Settings, job: Job, unit: Unit) -> list[dict[str, Any]
     if unit.artifact is None:
         if not unit.state.ended or not shown.exists():
             return []
-        message = f"{shown} is not of this job{_writer(shown)}: this unit {unit.state}."
+        mine = _manifest(shown).get("job") == job.id
+        whose = "was written by this job, but its unit did not finish" if mine else "is not of this job"
+        message = f"{shown} {whose}{'' if mine else _writer(shown)}; this unit {unit.state}."
         return [_check("shown-file", "warning", None, None, message, passed=False)]
     expected = unit.artifact.sha256
     stored = object_path(settings.objects_dir, expected)

@@ -114,6 +114,11 @@ class JobStore:
                 if db.execute(kept, (digest,)).fetchone() is None:
                     forget(digest)
 
+    @property
+    def created_at(self) -> float:
+        """When the store was made, in seconds since the epoch."""
+        return float(self._database.connection.execute("SELECT created_at FROM store").fetchone()[0])
+
     def artifacts(self) -> frozenset[str]:
         """sha256 of every artifact that a job refers to."""
         rows = self._database.connection.execute(
@@ -260,7 +265,10 @@ class JobStore:
             devices: how many such devices the machine has, so that a supervisor can start as many workers.
         """
         with self._database.transaction() as db:
-            db.execute("INSERT INTO workers VALUES (?,?,?,?,?)", (worker, pid, device, devices, time.time()))
+            db.execute(
+                "INSERT INTO workers (id, pid, device, devices, started_at) VALUES (?,?,?,?,?)",
+                (worker, pid, device, devices, time.time()),
+            )
 
     def workers(self) -> list[dict[str, Any]]:
         """The recorded workers; whether they live, their locks tell."""

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -42,13 +43,28 @@ class Supervisor:
     Each worker leads its own process group, so that Ctrl-C in a terminal reaches the API alone, which then
     ends them in order. Each holds the reading end of a pipe as its standard input: when this process dies,
     however it does, the pipe closes and the worker ends too.
+
+    Args:
+        settings: passed on to the workers.
+        store: where they are on record.
+        command: how a worker is started; its number and `--supervised` are added.
+        give_up: called when workers cannot work with these settings at all; ends the service.
     """
 
-    def __init__(self, settings: Settings, store: JobStore) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: JobStore,
+        command: Sequence[str] = (sys.executable, "-m", "worker"),
+        give_up: Callable[[], None] = lambda: os.kill(os.getpid(), signal.SIGTERM),
+    ) -> None:
         self._settings = settings
         self._store = store
+        self._command = command
+        self._give_up = give_up
         self._slots: list[_Slot] = []
         self._stop = threading.Event()
+        self._any_started = False
         self.hopeless = False
         """Whether a worker has found that it can never work, so that the service gave up."""
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
@@ -95,8 +111,10 @@ class Supervisor:
             if status is None:
                 return
             self._died(slot, status)
+            if self._stop.is_set():
+                return
         if now >= slot.not_before:
-            command = [sys.executable, "-m", "worker", "--index", str(slot.index), "--supervised"]
+            command = [*self._command, "--index", str(slot.index), "--supervised"]
             environment = os.environ | as_environment(self._settings)
             slot.process = subprocess.Popen(command, stdin=subprocess.PIPE, process_group=0, env=environment)
 
@@ -104,15 +122,16 @@ class Supervisor:
         assert slot.process is not None
         pid = slot.process.pid
         how = f"signal {-status}" if status < 0 else f"exit status {status}"
-        if status == HOPELESS:
+        if status == HOPELESS and not self._any_started:
             # Its settings are wrong; a hundred more tries would tell no more.
             log.critical("worker %d cannot work with these settings; the service stops", slot.index)
             self.hopeless = True
             self._stop.set()
-            os.kill(os.getpid(), signal.SIGTERM)
+            self._give_up()
             return
         # One that had started is replaced at once; one that cannot start is tried less and less often.
         started = any(worker["pid"] == pid for worker in self._store.workers())
+        self._any_started |= started
         slot.failed_starts = 0 if started else slot.failed_starts + 1
         delay = min(MAX_DELAY_S, 0.25 * 2**slot.failed_starts) if slot.failed_starts else 0.0
         slot.not_before = time.monotonic() + delay

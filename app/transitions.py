@@ -76,11 +76,6 @@ def bury_task(db: sqlite3.Connection, task: sqlite3.Row) -> None:
     """A worker died holding this task: count it, and put the task back or fail its unit."""
     where = (task["job"], task["task"], task["expert"])
     deaths = task["deaths"] + 1
-    db.execute(
-        "UPDATE units SET notes = json_insert(notes, '$[#]', 'its worker died; taken up again')"
-        " WHERE job = ? AND expert = ? AND state = 'running'",
-        (task["job"], task["expert"]),
-    )
     if deaths >= MAX_DEATHS:
         message = (
             f"{deaths} workers died while they were computing this. The log of the service says how; the usual "
@@ -107,6 +102,11 @@ def bury_task(db: sqlite3.Connection, task: sqlite3.Row) -> None:
         db.execute("UPDATE tasks SET state = 'ended' WHERE job = ? AND task = ? AND expert = ?", where)
         settle(db, task["job"])
     else:
+        db.execute(
+            "UPDATE units SET notes = json_insert(notes, '$[#]', 'its worker died; taken up again')"
+            " WHERE job = ? AND expert = ? AND state = 'running'",
+            (task["job"], task["expert"]),
+        )
         requeue(db, *where)
 
 

@@ -13,8 +13,8 @@ import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -88,11 +88,20 @@ def read_object(path: Path, sha256: str) -> dict[str, NDArray[Any]]:
             raise JobError("artifact-damaged", f"{path} cannot be read back: {error}.") from error
 
 
-def publish(source: Path, target: Path, manifest: dict[str, Any]) -> None:
+def publish(source: Path, target: Path, manifest: dict[str, Any], lock: Path) -> None:
     """Show an artifact under `outputs/<output_dir>`: its own copy, with the manifest beside it.
 
     A copy (sharing blocks where the file system can), never a link: whoever saves over the shown file must
     not write through to the job's own.
+
+    Args:
+        source: the job's own file.
+        target: the .npz to be shown; the manifest goes beside it.
+        manifest: JSON-able.
+        lock: a file that all who publish lock: two jobs may write to one folder, and each pair belongs together.
+
+    Raises:
+        TransientError: `artifact-gone` or `copy-incomplete`.
     """
     if not source.exists():
         raise TransientError("artifact-gone", f"{source} is gone; another job that had the same was deleted.")
@@ -104,25 +113,17 @@ def publish(source: Path, target: Path, manifest: dict[str, Any]) -> None:
                 shutil.copyfileobj(reading, stream)
 
     text = json.dumps(manifest, indent=2) + "\n"
-    # Two jobs may write to one folder: each pair of files belongs together.
-    with _alone(target.parent):
+    with lock.open("a") as handle, ExitStack() as leftovers:
+        fcntl.flock(handle, fcntl.LOCK_EX)  # the kernel drops it with its holder
+        # Both are whole before either is shown: a full disk then changes nothing.
         copied = _write_beside(target.parent, copy)
+        leftovers.callback(copied.unlink, missing_ok=True)
         if copied.stat().st_size != source.stat().st_size:
-            copied.unlink()
             raise TransientError("copy-incomplete", f"{source} could not be copied whole to {target}.")
+        described = _write_beside(target.parent, lambda stream: stream.write(text.encode()))
+        leftovers.callback(described.unlink, missing_ok=True)
         _move(copied, target)
-        _move(_write_beside(target.parent, lambda stream: stream.write(text.encode())), target.with_suffix(".json"))
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """One process at a time in this folder; the kernel drops the lock with its holder."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
+        _move(described, target.with_suffix(".json"))
 
 
 def _share_blocks(source: int, target: int) -> bool:

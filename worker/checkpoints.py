@@ -26,7 +26,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from app.errors import JobError
+from app.errors import JobError, TransientError
+from worker.device import NO_MEMORY
 from worker.plain_values import plain_values_allowed
 from worker.tensor_names import bare_names, problem
 
@@ -75,14 +76,17 @@ def read_checkpoint(path: Path) -> CheckpointFile:
     Raises:
         JobError: `checkpoint-missing`, `-empty`, `-unreadable`, `-unsafe`, `-no-weights`, `-ambiguous`,
             `-tensor-kind`, `-nonfinite`, or `temperature-invalid`. The message names the file and the culprit.
+        TransientError: memory or disk failed, not the file.
     """
     file = path.name
     try:
         data = path.read_bytes()
     except FileNotFoundError:
         raise problem("checkpoint-missing", file, "there is no such checkpoint file.") from None
-    except OSError as error:
+    except (PermissionError, IsADirectoryError) as error:
         raise problem("checkpoint-unreadable", file, f"the file cannot be read ({error.strerror}).") from error
+    except OSError as error:  # a disk that hiccups says nothing about the file
+        raise TransientError("checkpoint-unreadable", f"{file} cannot be read now: {error.strerror}.") from error
     if not data:
         raise problem("checkpoint-empty", file, "the file is empty (0 bytes); a checkpoint was expected.")
     kind, loaded = _load(file, data)
@@ -124,6 +128,8 @@ def _load(file: str, data: bytes) -> tuple[Format, object]:
         pickle.UnpicklingError, safetensors.SafetensorError, struct.error,
         ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, RuntimeError, TypeError, ValueError,
     ) as error:  # fmt: skip
+        if any(text in str(error) for text in NO_MEMORY):
+            raise TransientError("out-of-memory", f"There is no memory to load {file} just now.") from error
         refused = re.search(r"GLOBAL ([\w.]*\w)\s", str(error)) if isinstance(error, pickle.UnpicklingError) else None
         if refused:
             raise problem(

@@ -16,6 +16,10 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 KEPT_BYTES, TOP_PAD_BYTES = 2**31 - 1, 256 * 2**20
 
 
+NO_MEMORY = ("can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+"""How the CPU's allocator and CUDA's libraries say what PyTorch otherwise raises OutOfMemoryError for."""
+
+
 def choose_device(wanted: str, index: int) -> torch.device:
     """The device of worker number `index`.
 

@@ -18,16 +18,13 @@ from torch import Tensor, nn
 from app.datasets import Transform
 from app.errors import JobError
 from app.jobs import BatchSize
+from worker.device import NO_MEMORY
 
 ROW_GROUP = 16
 """Images that a physical batch is a multiple of."""
 
 AUTO_BATCH = {"cpu": 64, "cuda": 1024}
 """Measured on CPUs: 32 to 64 stay in the cache and beat 128. GPUs want their launches hidden."""
-
-
-NO_MEMORY = ("can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
-"""How the CPU's allocator and CUDA's libraries say what PyTorch otherwise raises OutOfMemoryError for."""
 
 
 @dataclass

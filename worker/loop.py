@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import time
 from collections.abc import Callable
 
@@ -25,6 +26,7 @@ IDLE_S = 0.02
 BURY_EVERY_S = 0.5
 MAX_TRIES = 3
 RETRY_AFTER_S = 0.5
+AFTER_STORE_ERROR_S = 1.0
 
 
 def work(context: Context, database: Database, worker: str) -> None:
@@ -35,21 +37,30 @@ def work(context: Context, database: Database, worker: str) -> None:
     """
     seen, buried = -1, 0.0
     while not context.stopping():
-        if time.monotonic() - buried > BURY_EVERY_S:
-            for dead in bury_the_dead(context.jobs, context.settings.locks_dir):
-                log.warning("worker %s is dead; its work is free again", dead)
-                seen = -1
-            buried = time.monotonic()
-        version = database.version()
-        if version == seen:
-            time.sleep(IDLE_S)
+        try:
+            if time.monotonic() - buried > BURY_EVERY_S:
+                for dead in bury_the_dead(context.jobs, context.settings.locks_dir):
+                    log.warning("worker %s is dead; its work is free again", dead)
+                    seen = -1
+                buried = time.monotonic()
+            version = database.version()
+            if version == seen:
+                time.sleep(IDLE_S)
+                continue
+            claim = context.jobs.claim(worker)
+        except sqlite3.OperationalError as error:  # nothing is held here; it will pass
+            log.warning("the job store cannot be used: %s", error)
+            time.sleep(AFTER_STORE_ERROR_S)
             continue
-        claim = context.jobs.claim(worker)
         if claim is None:
             seen = version  # taken before the claim: a job that came in between moves it again
             continue
         seen = -1
-        _do(claim, context)
+        try:
+            _do(claim, context)
+        except sqlite3.OperationalError as error:
+            # The claim could be neither ended nor handed back: only this worker's death frees it.
+            raise FatalError("store-unusable", f"The job store cannot be written: {error}.") from error
 
 
 def _do(claim: Claim, context: Context) -> None:
@@ -93,11 +104,13 @@ def _guarded(claim: Claim, context: Context, splits: list[str], run: Callable[[]
             return
         except (FatalError, ClaimLost):
             raise
-        except TransientError as error:
+        except (TransientError, sqlite3.OperationalError) as error:
             log.warning("job %s: %s (try %d of %d)", claim.job.id, error, attempt, MAX_TRIES)
             if attempt < MAX_TRIES:
-                time.sleep(RETRY_AFTER_S)
+                time.sleep(RETRY_AFTER_S * attempt)
                 continue
+            if not isinstance(error, TransientError):
+                error = TransientError("store-unusable", f"The job store could not be written: {error}.")
             stored = error.to_dict()
         except VerificationFailed as error:
             stored, report = error.to_dict(), error.report.to_dict()

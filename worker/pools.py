@@ -18,9 +18,14 @@ from PIL import Image
 
 from app.bases import CIFAR, Bases, check_md5, image_files, npz_errors, read_file
 from app.datasets import Dataset
-from app.errors import RequestError
+from app.errors import RequestError, TransientError
 from worker.device import cores
 from worker.torchvision_import import import_torchvision
+
+Decoded = tuple[NDArray[np.uint8], NDArray[np.int64]]
+"""[N, H, W, 3] uint8 images, and [N] int64 labels."""
+
+NO_PIXELS: NDArray[np.uint8] = np.empty((0, 0, 0, 3), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -56,19 +61,21 @@ class Pools:
 
         Raises:
             RequestError: `data-missing`, `data-corrupt`, `base-unknown`.
+            TransientError: `data-changing`, its files were written to meanwhile.
         """
         place = (dataset.kind, dataset.root, base, dataset.resize, dataset.crop)
         with self._lock:  # two threads that ask for one pool must not decode it twice
-            identity = (self._bases.identity(dataset, base), self._bases.classes(dataset))
+            identity = self._identity(dataset, base)
             kept = self._kept.get(place)
             if kept is None or kept[0] != identity:
                 self._kept.pop(place, None)  # an outdated pool goes before the new one takes its room
-                kept = (identity, self._decode(dataset, base))
-                self._kept[place] = kept
+                pool = self._decode(dataset, base)
+                if self._identity(dataset, base) != identity:
+                    message = f"The files of base {base!r} were changed while they were read."
+                    raise TransientError("data-changing", message)
+                self._kept[place] = kept = (identity, pool)
             self._kept.move_to_end(place)
-            while (
-                len(self._kept) > 1 and sum(pool.images.nbytes for _, pool in self._kept.values()) > self._max_bytes
-            ):
+            while len(self._kept) > 1 and self._bytes() > self._max_bytes:
                 self._kept.popitem(last=False)
             return kept[1]
 
@@ -78,36 +85,31 @@ class Pools:
         Raises:
             RequestError: as `get`.
         """
-        self._bases.size(dataset, base)
-        paths = self._bases.files(dataset, base)
-        if dataset.kind in CIFAR:
-            return _read_cifar(dataset.kind, base, paths)[1]
-        if dataset.kind == "npz":
-            with npz_errors(paths[0]), np.load(paths[0], allow_pickle=False) as arrays:
-                labels = arrays["labels"].astype(np.int64)
-        else:
-            numbered = _numbered_files(self._bases.root(dataset) / base, self._bases.class_names(dataset))
-            labels = np.asarray([label for _, label in numbered], dtype=np.int64)
-        return _checked_labels(labels, self._bases.classes(dataset), base)
+        return self._read(dataset, base, pixels=False)[1]
 
     def _decode(self, dataset: Dataset, base: str) -> Pool:
-        paths = self._bases.files(dataset, base)
-        if dataset.kind in CIFAR:
-            images, labels = _read_cifar(dataset.kind, base, paths)
-        else:
-            images, labels = self._images(dataset, base, paths), self.labels(dataset, base)
+        images, labels = self._read(dataset, base, pixels=True)
         images.flags.writeable = False
         labels.flags.writeable = False
         return Pool(base, images, labels, self._bases.classes(dataset), _digest(images, labels))
 
-    def _images(self, dataset: Dataset, base: str, paths: tuple[Path, ...]) -> NDArray[np.uint8]:
+    def _read(self, dataset: Dataset, base: str, *, pixels: bool) -> Decoded:
+        # Images and labels come from one look at the disk: two could see two states of it, shifted by a row.
         self._bases.size(dataset, base)  # shapes and types, with its clear errors
+        paths = self._bases.files(dataset, base)
+        if dataset.kind in CIFAR:
+            return _read_cifar(dataset.kind, base, paths)
         if dataset.kind == "npz":
-            with npz_errors(paths[0]), np.load(paths[0], allow_pickle=False) as arrays:
-                images: NDArray[np.uint8] = arrays["images"]
-                return images
-        folder = self._bases.root(dataset) / base
-        return _read_images(dataset, _numbered_files(folder, self._bases.class_names(dataset)))
+            images, labels = _read_npz(paths[0], pixels=pixels)
+        else:
+            folder = self._bases.root(dataset) / base
+            numbered = _numbered_files(folder, self._bases.class_names(dataset))
+            images = _read_images(dataset, [path for path, _ in numbered]) if pixels else NO_PIXELS
+            labels = np.asarray([label for _, label in numbered], dtype=np.int64)
+        return images, _checked_labels(labels, self._bases.classes(dataset), base)
+
+    def _identity(self, dataset: Dataset, base: str) -> tuple[object, int]:
+        return self._bases.identity(dataset, base), self._bases.classes(dataset)
 
     def _bytes(self) -> int:
         return sum(pool.images.nbytes for _, pool in self._kept.values())
@@ -123,7 +125,7 @@ def _checked_labels(labels: NDArray[np.int64], classes: int, base: str) -> NDArr
     return labels
 
 
-def _read_cifar(kind: str, base: str, paths: tuple[Path, ...]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def _read_cifar(kind: str, base: str, paths: tuple[Path, ...]) -> Decoded:
     layout = CIFAR[kind]
     images, labels = [], []
     for path, (_, md5) in zip(paths, layout.files[base], strict=True):
@@ -135,11 +137,16 @@ def _read_cifar(kind: str, base: str, paths: tuple[Path, ...]) -> tuple[NDArray[
     return np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), np.concatenate(labels)
 
 
+def _read_npz(path: Path, *, pixels: bool) -> Decoded:
+    with npz_errors(path), np.load(path, allow_pickle=False) as arrays:
+        return arrays["images"] if pixels else NO_PIXELS, arrays["labels"].astype(np.int64)
+
+
 def _numbered_files(folder: Path, class_names: tuple[str, ...]) -> list[tuple[str, int]]:
     return [(path, number) for number, name in enumerate(class_names) for path in image_files(folder / name)]
 
 
-def _read_images(dataset: Dataset, numbered: list[tuple[str, int]]) -> NDArray[np.uint8]:
+def _read_images(dataset: Dataset, paths: list[str]) -> NDArray[np.uint8]:
     torchvision = import_torchvision()
     prepare = _resizer(dataset, torchvision)
     load = torchvision.datasets.folder.default_loader
@@ -150,7 +157,6 @@ def _read_images(dataset: Dataset, numbered: list[tuple[str, int]]) -> NDArray[n
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # Pillow's ways to say so
             raise RequestError("data-corrupt", f"{path} is not a readable image: {error}.") from error
 
-    paths = [path for path, _ in numbered]
     first = decode(paths[0])
     images = np.empty((len(paths), *first.shape), np.uint8)  # filled in place: a list and a stack would take twice it
 

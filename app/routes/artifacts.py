@@ -29,7 +29,6 @@ def list_artifacts(job_id: str, used: Used) -> dict[str, Any]:
     return {"job": job.id, "artifacts": [_entry(job, unit, artifact) for unit, artifact in _done(job)]}
 
 
-@router.head("/artifacts/{expert}/{split}", include_in_schema=False)
 @router.get("/artifacts/{expert}/{split}", response_class=RangedFile)
 def download(
     job_id: str, expert: str, split: str, used: Used, if_none_match: Annotated[str | None, Header()] = None

@@ -13,14 +13,12 @@ from app.services import Services, Used
 router = APIRouter(tags=["system"])
 
 
-@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz")
 def healthz() -> dict[str, str]:
     """The API answers. Says nothing about workers: a load balancer asks this, a job's sender asks /readyz."""
     return {"status": "ok"}
 
 
-@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz")
 def readyz(used: Used, response: Response) -> dict[str, Any]:
     """200 when a job sent now would be done: a worker lives and the store can be written. Else 503."""

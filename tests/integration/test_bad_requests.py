@@ -280,8 +280,8 @@ def test_a_wrong_verb_says_all_that_are_right(api: httpx.Client) -> None:
     """Allow is over every route of the path (RFC 9110, 15.5.6)."""
     response = api.patch("/jobs/x")
     _problem(response, 405, "method-not-allowed")
-    assert response.headers["Allow"] == "DELETE, GET"
-    assert api.put("/jobs").headers["Allow"] == "GET, POST"
+    assert response.headers["Allow"] == "DELETE, GET, HEAD"
+    assert api.put("/jobs").headers["Allow"] == "GET, HEAD, POST"
 
 
 def test_health_can_be_asked_for_without_a_body(api: httpx.Client) -> None:
@@ -289,6 +289,8 @@ def test_health_can_be_asked_for_without_a_body(api: httpx.Client) -> None:
     response = api.head("/healthz")
     assert (response.status_code, response.content) == (200, b"")
     assert api.head("/readyz").status_code == 503
+    assert api.head("/jobs").status_code == 200
+    assert api.head("/jobs/nope").status_code == 404
 
 
 def test_an_override_that_fits_no_expert_is_told(api: httpx.Client, own: Workspace) -> None:

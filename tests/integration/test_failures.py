@@ -316,3 +316,18 @@ def test_two_workers_share_a_job(workspace: Workspace) -> None:
         alone = _post(service, splits=["long"])
         assert _wait(service, alone)["state"] == "succeeded"
         assert _digests(service, alone) == shared
+
+
+@pytest.mark.parametrize("what", ["data", "checkpoint"])
+def test_a_file_replaced_in_mid_job_fails_the_rest(service: Service, workspace: Workspace, what: str) -> None:
+    """After a worker's death the job is taken up with other images or weights: its parts would not fit together."""
+    job = _post(service, experts=["first"], splits=["short", "long"])
+    wait_until(lambda: _job(service, job)["units"][0]["state"] == "succeeded", 60, service.log.read_text)
+    if what == "data":
+        workspace.save_images("test", 1500, size=24)
+    else:
+        workspace.save_expert("slow_first", 77, SLOW)
+    os.kill(service.worker_pids()[0], signal.SIGKILL)
+    done = _wait(service, job)
+    assert [unit["state"] for unit in done["units"]] == ["succeeded", "failed"]
+    assert done["units"][1]["error"]["code"] == f"{what}-changed"

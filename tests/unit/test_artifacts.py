@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +59,7 @@ def test_the_shown_file_is_a_copy_of_its_own(tmp_path: Path) -> None:
     sha256, _ = write_object(tmp_path / "objects", CONTENT)
     source = object_path(tmp_path / "objects", sha256)
     target = tmp_path / "outputs" / "expert" / "val_logits.npz"
-    publish(source, target, {"file": {"sha256": sha256}})
+    publish(source, target, {"file": {"sha256": sha256}}, tmp_path / "lock")
     assert target.read_bytes() == source.read_bytes()
     assert json.loads(target.with_suffix(".json").read_text()) == {"file": {"sha256": sha256}}
     with target.open("r+b") as stream:
@@ -71,9 +72,41 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     """Whoever reads during or after a failure sees the old file, whole, and no half one."""
     sha256, _ = write_object(tmp_path / "objects", CONTENT)
     target = tmp_path / "out" / "val_logits.npz"
-    publish(object_path(tmp_path / "objects", sha256), target, {})
+    publish(object_path(tmp_path / "objects", sha256), target, {}, tmp_path / "lock")
     before = target.read_bytes()
     with pytest.raises(TransientError):
-        publish(tmp_path / "objects" / "gone.npz", target, {})
+        publish(tmp_path / "objects" / "gone.npz", target, {}, tmp_path / "lock")
     assert target.read_bytes() == before
     assert sorted(p.name for p in target.parent.iterdir()) == ["val_logits.json", "val_logits.npz"]
+
+
+def test_files_of_two_jobs_never_mix(tmp_path: Path) -> None:
+    """Whoever comes last, the .npz and its manifest are of one job, and nothing is left beside them."""
+    made = {}
+    for value in (0.0, 1.0):
+        content = Logits(np.full((400, 50), value, np.float32), np.zeros(400, np.int64))
+        made[value], _ = write_object(tmp_path / "objects", content)
+    target = tmp_path / "out" / "val_logits.npz"
+
+    def show(value: float) -> None:
+        for _ in range(15):
+            source = object_path(tmp_path / "objects", made[value])
+            publish(source, target, {"sha256": made[value]}, tmp_path / "lock")
+
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(show, made))
+    shown = json.loads(target.with_suffix(".json").read_text())["sha256"]
+    assert hashlib.sha256(target.read_bytes()).hexdigest() == shown
+    assert sorted(p.name for p in target.parent.iterdir()) == ["val_logits.json", "val_logits.npz"]
+
+
+def test_a_manifest_that_cannot_be_written_leaves_the_old_pair(tmp_path: Path) -> None:
+    """Both files are whole before either is shown."""
+    sha256, _ = write_object(tmp_path / "objects", CONTENT)
+    source = object_path(tmp_path / "objects", sha256)
+    target = tmp_path / "out" / "val_logits.npz"
+    publish(source, target, {"job": "first"}, tmp_path / "lock")
+    target.unlink()
+    with pytest.raises(TypeError):
+        publish(source, target, {"job": object()}, tmp_path / "lock")
+    assert sorted(p.name for p in target.parent.iterdir()) == ["val_logits.json"]

@@ -18,7 +18,7 @@ def test_only_old_files_that_nobody_refers_to_go(tmp_path: Path) -> None:
         if path != object_path(tmp_path, young):
             past = path.stat().st_mtime - LEFT_S - 60
             os.utime(path, (past, past))
-    assert set(sweep(tmp_path, frozenset([kept]))) == {object_path(tmp_path, left), unfinished}
+    assert set(sweep(tmp_path, frozenset([kept]), since=0)) == {object_path(tmp_path, left), unfinished}
     assert object_path(tmp_path, kept).exists()
     assert object_path(tmp_path, young).exists()
     assert not unfinished.exists()
@@ -26,4 +26,15 @@ def test_only_old_files_that_nobody_refers_to_go(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_there_yet_is_clean(tmp_path: Path) -> None:
     """The first start has nothing to sweep."""
-    assert sweep(tmp_path / "objects", frozenset()) == []
+    assert sweep(tmp_path / "objects", frozenset(), since=0) == []
+
+
+def test_what_is_older_than_the_store_is_not_its_to_remove(tmp_path: Path) -> None:
+    """A store that was moved away may come back, and then its artifacts must be there."""
+    path = object_path(tmp_path, "aa" + "0" * 62)
+    path.parent.mkdir()
+    path.write_bytes(b"x")
+    past = path.stat().st_mtime - LEFT_S - 60
+    os.utime(path, (past, past))
+    assert sweep(tmp_path, frozenset(), since=past + 1) == []
+    assert path.exists()

@@ -6,13 +6,14 @@ import hashlib
 import os
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from app.bases import CIFAR, Bases, CifarLayout
 from app.datasets import Dataset
-from app.errors import RequestError
+from app.errors import RequestError, TransientError
 from worker.pools import Pools
 
 
@@ -97,3 +98,38 @@ def test_a_changed_cifar_file_is_not_unpickled(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(RequestError, match="md5") as caught:
         Pools(Bases(tmp_path)).get(_dataset("cifar100"), "test")
     assert caught.value.code == "data-corrupt"
+
+
+def test_the_pool_asked_for_last_is_kept_and_older_ones_go(tmp_path: Path) -> None:
+    """Decoded pixels are bounded; one pool is kept whatever its size."""
+    for base in ("a", "b", "test"):
+        _save(tmp_path / f"{base}.npz")
+    pools = Pools(Bases(tmp_path), max_bytes=1)
+    a, b = pools.get(_dataset("npz"), "a"), pools.get(_dataset("npz"), "b")
+    assert pools.get(_dataset("npz"), "b") is b
+    assert pools.get(_dataset("npz"), "a") is not a
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of it would be of one state and half of another."""
+    _save(tmp_path / "test.npz")
+    pools = Pools(Bases(tmp_path))
+    read = pools._read
+
+    def slow(*args: Any, **more: Any) -> Any:
+        found = read(*args, **more)
+        _save(tmp_path / "test.npz", count=9)
+        return found
+
+    monkeypatch.setattr(pools, "_read", slow)
+    with pytest.raises(TransientError, match="while they were read"):
+        pools.get(_dataset("npz"), "test")
+
+
+def test_labels_alone_are_those_of_the_pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked for without pixels, and without keeping any."""
+    _small_cifar(tmp_path, monkeypatch)
+    _save(tmp_path / "test.npz")
+    for kind in ("npz", "cifar100"):
+        pools = Pools(Bases(tmp_path))
+        assert pools.labels(_dataset(kind), "test").tolist() == pools.get(_dataset(kind), "test").labels.tolist()

@@ -129,7 +129,8 @@ class Recompute:
         # Only who still holds the claim may show a file; a worker that was thought dead may wake up here.
         context.jobs.hold(claim)
         folder = context.settings.outputs_dir / claim.job.request.output_dir / claim.expert
-        publish(path, folder / f"{unit.split}_logits.npz", described)
+        lock = context.settings.internal_dir / "publish.lock"
+        publish(path, folder / f"{unit.split}_logits.npz", described, lock)
         targets_sha256 = hashlib.sha256(arrays["targets"].astype("<i8").tobytes()).hexdigest()
         artifact = Artifact(sha256, size, targets_sha256, self._passport.sha256, pool.sha256, pool.base, described)
         notes = [*unit.notes, *self._batching.notes]

@@ -1,0 +1,84 @@
+"""Answers about files: lasting ones are kept, passing ones are not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from app.bases import file_id
+from app.database import Database
+from app.facts import Fact, FactStore, Question
+from tests.fakes import Home
+from worker.inspector import Inspector
+from worker.networks import CifarResNetSpec
+from worker.pools import Pools
+
+
+@pytest.fixture
+def facts(database: Database) -> FactStore:
+    return FactStore(database)
+
+
+@pytest.fixture
+def inspector(database: Database, facts: FactStore, home: Home) -> Inspector:
+    catalog = home.catalog()
+    return Inspector("w", database, facts, catalog, Pools(catalog.bases))
+
+
+def _question(path: Path) -> Question:
+    nothing = {"option_a_padding": None, "max_pool": None, "stem_stride": None}
+    return Question("passport", {"file": list(file_id(path)), "expert": "ce", "assumptions": nothing})
+
+
+def _answered(inspector: Inspector, facts: FactStore, question: Question) -> Fact:
+    facts.ask([question])
+    inspector._answer(question)
+    [fact] = facts.look_up([question])
+    return fact
+
+
+def test_a_passport_is_kept(inspector: Inspector, facts: FactStore, tmp_path: Path) -> None:
+    """What the network is stays true for as long as the file stays."""
+    path = tmp_path / "e.pth"
+    torch.save(CifarResNetSpec((1, 1, 1), (4, 8, 8), 3).build().state_dict(), path)
+    fact = _answered(inspector, facts, _question(path))
+    assert fact.answer is not None
+    assert fact.answer["architecture"] == "cifar_resnet8"
+
+
+def test_a_bad_file_is_kept_as_bad(inspector: Inspector, facts: FactStore, tmp_path: Path) -> None:
+    """So that a request that names it is refused at once."""
+    path = tmp_path / "e.pth"
+    path.write_bytes(b"no checkpoint")
+    fact = _answered(inspector, facts, _question(path))
+    assert fact.error is not None
+    assert fact.error["code"] == "checkpoint-unreadable"
+
+
+@pytest.mark.parametrize("change", [Path.unlink, lambda path: path.write_bytes(b"another, broken one")])
+def test_a_file_that_changed_meanwhile_gets_no_lasting_answer(
+    inspector: Inspector, facts: FactStore, tmp_path: Path, change: object
+) -> None:
+    """Neither its absence nor its new content is a fact about the file that was asked about."""
+    path = tmp_path / "e.pth"
+    path.write_bytes(b"no checkpoint")
+    question = _question(path)
+    change(path)  # type: ignore[operator]
+    assert not _answered(inspector, facts, question).known
+    assert facts.next_open("other") is None
+
+
+def test_a_lack_of_memory_is_no_fact_about_the_file(
+    inspector: Inspector, facts: FactStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A good checkpoint must not be refused for ever because of one bad moment."""
+
+    def full(*args: object, **more: object) -> None:
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
+
+    path = tmp_path / "e.pth"
+    torch.save(CifarResNetSpec((1, 1, 1), (4, 8, 8), 3).build().state_dict(), path)
+    monkeypatch.setattr(torch, "load", full)
+    assert not _answered(inspector, facts, _question(path)).known

@@ -1,0 +1,110 @@
+"""The worker's one place that catches: what is retried, what fails a unit, what ends the process."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import torch
+
+from app.catalog import Catalog
+from app.database import Database
+from app.errors import FatalError, JobError, TransientError
+from app.facts import FactStore
+from app.jobs import Claim, UnitState
+from app.settings import Settings
+from app.store import JobStore
+from tests.fakes import submit, take
+from worker import loop
+from worker.context import Context
+from worker.pools import Pools
+from worker.residents import Residents
+
+
+@pytest.fixture
+def context(database: Database, store: JobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Context:
+    monkeypatch.setattr(loop, "RETRY_AFTER_S", 0.0)
+    settings = Settings(data_dir=tmp_path, _env_file=None)
+    catalog, device = Catalog(settings), torch.device("cpu")
+    facts, pools = FactStore(database), Pools(catalog.bases)
+    return Context(settings, store, facts, catalog, pools, Residents(device), device, stopping=lambda: False)
+
+
+@pytest.fixture
+def claim(store: JobStore) -> Claim:
+    submit(store, ["ce"], ["val", "test"])
+    return take(store)
+
+
+class _Failing:
+    """Raises one error after the other, then succeeds."""
+
+    def __init__(self, *errors: BaseException) -> None:
+        self.errors = list(errors)
+        self.runs = 0
+
+    def __call__(self) -> None:
+        self.runs += 1
+        if self.errors:
+            raise self.errors.pop(0)
+
+
+def _errors(store: JobStore, claim: Claim) -> list[dict[str, Any] | None]:
+    return [unit.error for unit in store.get(claim.job.id).units]
+
+
+@pytest.mark.parametrize("error", [TransientError("busy", "Busy."), sqlite3.OperationalError("database is locked")])
+def test_what_may_pass_is_tried_again(context: Context, store: JobStore, claim: Claim, error: Exception) -> None:
+    """Twice more; then it is done, and nothing is recorded as failed."""
+    run = _Failing(error, error)
+    loop._guarded(claim, context, ["val"], run)
+    assert run.runs == 3
+    assert _errors(store, claim) == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (TransientError("busy", "Busy."), "busy"),
+        (sqlite3.OperationalError("disk full"), "store-unusable"),
+        (JobError("split-changed", "Changed."), "split-changed"),
+        (OSError(28, "No space left on device", "/outputs/x"), "disk-error"),
+        (ZeroDivisionError("a bug"), "internal-error"),
+    ],
+)
+def test_what_does_not_pass_fails_its_units_alone(
+    context: Context, store: JobStore, claim: Claim, error: Exception, code: str
+) -> None:
+    """The named unit fails with a stored code; the other stays open."""
+    loop._guarded(claim, context, ["val"], _Failing(*[error] * 5))
+    val, test = store.get(claim.job.id).units
+    assert val.error is not None
+    assert (val.state, val.error["code"]) == (UnitState.FAILED, code)
+    assert test.state is UnitState.QUEUED
+
+
+def test_a_lost_device_ends_the_process(context: Context, store: JobStore, claim: Claim) -> None:
+    """Wherever it shows: nothing is recorded, and the next worker takes the claim up."""
+    with pytest.raises(FatalError, match="illegal memory access"):
+        loop._guarded(claim, context, ["val"], _Failing(torch.AcceleratorError("CUDA error: illegal memory access")))
+    assert _errors(store, claim) == [None, None]
+
+
+def test_a_store_that_fails_while_a_claim_is_held_ends_the_process(
+    context: Context, database: Database, store: JobStore
+) -> None:
+    """Only this worker's death would free the claim: it must not go on and leave the job running for ever."""
+    submit(store, ["ce"], ["val"])
+
+    class Broken(JobStore):
+        def end_task(self, claim: Claim) -> None:
+            raise sqlite3.OperationalError("disk full")
+
+        def fail_unit(self, *args: Any, **more: Any) -> None:
+            raise sqlite3.OperationalError("disk full")
+
+    with pytest.raises(FatalError, match="disk full"):
+        loop.work(replace(context, jobs=cast(JobStore, Broken(database))), database, "w")
