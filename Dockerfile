@@ -4,7 +4,7 @@
 #   CPU   docker build -t relogit .
 #   GPU   docker build -t relogit:gpu --build-arg TORCH_INDEX= .
 #
-# The base is chosen by where PyTorch comes from: PyTorch's own index of CPU builds, or PyPI, whose builds for
+# The base is chosen by where PyTorch comes from: PyTorch's own index of CPU builds, or pip's own, whose builds for
 # Linux bring CUDA with them and need nothing of the host but the driver and the NVIDIA container toolkit.
 #
 #   docker run --rm --init -p 127.0.0.1:8000:8000 \
@@ -32,7 +32,7 @@ WORKDIR /srv/relogit
 # From what changes least to what changes most: code that changes reinstalls nothing above it.
 COPY .ci/constraints.txt /tmp/constraints.txt
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
-RUN pip install --no-cache-dir -c /tmp/constraints.txt --index-url "${TORCH_INDEX}" torch torchvision
+RUN pip install --no-cache-dir -c /tmp/constraints.txt ${TORCH_INDEX:+--index-url "${TORCH_INDEX}"} torch torchvision
 
 # What pyproject.toml requires, read out of it, so that this layer does not depend on the code.
 COPY pyproject.toml /tmp/pyproject.toml
