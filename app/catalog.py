@@ -263,10 +263,10 @@ def _is_dir(path: Path) -> bool:
 def _existing_folder(what: str, root: Path, name: str, variable: str) -> Folder:
     if not _is_dir(root / name):
         code = f"{what.replace('_', '-')}-missing"
-        parent = (
-            f"{root} is not there either; is {variable} right?" if not root.is_dir() else f"It is below {variable}."
-        )
-        raise RequestError(code, f"The folder {root / name} is not there. {parent}")
+        hint = f"Put the files there, or name another folder below {root} with {what}."
+        if not root.is_dir():
+            hint = f"{root} is not there either; is {variable} right?"
+        raise RequestError(code, f"The folder {root / name} is not there. {hint}")
     return Folder(name, root / name)
 
 

@@ -61,8 +61,8 @@ def _refused(api: httpx.Client, code: str, status: int = 422, **request: Any) ->
         ({"calibration": "platt"}, "invalid-value", "'none' or 'checkpoint'"),
         ({"expert": ["alpha"]}, "unknown-field", "checkpoint_prefix"),
         ({"experts": ["alpha", "alpha"]}, "repeated-name", "twice"),
-        ({"experts_dir": "experts/none"}, "experts-dir-missing", "RELOGIT_CHECKPOINTS_DIR"),
-        ({"splits_dir": "none"}, "splits-dir-missing", "RELOGIT_DATA_DIR"),
+        ({"experts_dir": "experts/none"}, "experts-dir-missing", "with experts_dir"),
+        ({"splits_dir": "none"}, "splits-dir-missing", "with splits_dir"),
         ({"output_dir": ".relogit"}, "reserved-name", "another name"),
     ],
 )

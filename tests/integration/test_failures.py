@@ -37,8 +37,8 @@ SLOW = CifarResNetSpec((3, 3, 3), (16, 32, 64), 4)
 def workspace(tmp_path: Path) -> Workspace:
     """An installation of the test's own, with a slow expert and a split that keeps it busy."""
     workspace = build(tmp_path)
-    workspace.save_images("test", 1500, size=32)
-    workspace.save_split("long", list(range(1500)))
+    workspace.save_images("test", 2500, size=32)
+    workspace.save_split("long", list(range(2500)))
     workspace.save_split("short", list(range(20)))
     workspace.save_expert("slow_first", 3, SLOW)
     workspace.save_expert("slow_second", 4, SLOW)
@@ -324,7 +324,7 @@ def test_a_file_replaced_in_mid_job_fails_the_rest(service: Service, workspace: 
     job = _post(service, experts=["first"], splits=["short", "long"])
     wait_until(lambda: _job(service, job)["units"][0]["state"] == "succeeded", 60, service.log.read_text)
     if what == "data":
-        workspace.save_images("test", 1500, size=24)
+        workspace.save_images("test", 2500, size=24)
     else:
         workspace.save_expert("slow_first", 77, SLOW)
     os.kill(service.worker_pids()[0], signal.SIGKILL)

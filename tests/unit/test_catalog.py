@@ -56,7 +56,7 @@ def test_a_folder_that_is_not_there_names_its_variable(home: Home, tmp_path: Pat
     """And says so when the whole directory is absent."""
     catalog = home.catalog()
     declared = catalog.dataset("digits")
-    with refused("experts-dir-missing", str(home.settings.checkpoints_dir / "no"), "RELOGIT_CHECKPOINTS_DIR"):
+    with refused("experts-dir-missing", str(home.settings.checkpoints_dir / "no"), "name another folder"):
         catalog.experts_folder("digits", declared, "no")
     with refused("splits-dir-missing", str(home.data / "no"), "RELOGIT_DATA_DIR"):
         catalog.splits_folder(declared, "no")
