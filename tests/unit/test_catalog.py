@@ -58,7 +58,7 @@ def test_a_folder_that_is_not_there_names_its_variable(home: Home, tmp_path: Pat
     declared = catalog.dataset("digits")
     with refused("experts-dir-missing", str(home.settings.checkpoints_dir / "no"), "name another folder"):
         catalog.experts_folder("digits", declared, "no")
-    with refused("splits-dir-missing", str(home.data / "no"), "RELOGIT_DATA_DIR"):
+    with refused("splits-dir-missing", str(home.data / "no"), "name another folder"):
         catalog.splits_folder(declared, "no")
     home.settings.checkpoints_dir.rename(tmp_path / "moved")
     with refused("experts-dir-missing", "is not there either", "RELOGIT_CHECKPOINTS_DIR"):
