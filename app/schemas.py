@@ -68,7 +68,8 @@ class ProblemItem(BaseModel):
 
     code: str
     detail: str
-    pointer: str | None = Field(None, description="Where in the request, as a JSON pointer (RFC 6901).")
+    pointer: str | None = Field(None, description="Where in the body, as a JSON pointer (RFC 6901).")
+    parameter: str | None = Field(None, description="Which query parameter.")
     available: list[str] | None = Field(None, description="Names that would have been right.")
 
 
