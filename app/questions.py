@@ -15,7 +15,7 @@ def passport_question(path: Path, dataset: Dataset, expert: str) -> Question:
     Raises:
         OSError: the file is not there.
     """
-    about = {"file": file_id(path), "expert": expert, "assumptions": dataset.override(expert).assumptions()}
+    about = {"file": file_id(path), "assumptions": dataset.override(expert).assumptions()}
     return Question("passport", about)
 
 

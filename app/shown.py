@@ -23,9 +23,9 @@ def file_checks(settings: Settings, job: Job, unit: Unit) -> list[dict[str, Any]
     if unit.artifact is None:
         if not unit.state.ended or not shown.exists():
             return []
-        mine = _manifest(shown).get("job") == job.id
-        whose = "was written by this job, but its unit did not finish" if mine else "is not of this job"
-        message = f"{shown} {whose}{'' if mine else _writer(shown)}; this unit {unit.state}."
+        writer = _manifest(shown).get("job", "somebody without a manifest")
+        whose = "this job, but its unit did not finish" if writer == job.id else f"another job ({writer})"
+        message = f"{shown} is of {whose}; this unit {unit.state}."
         return [_check("shown-file", "warning", None, None, message, passed=False)]
     expected = unit.artifact.sha256
     stored = object_path(settings.objects_dir, expected)
@@ -42,18 +42,15 @@ def _compare(check: str, level: str, path: Path, expected: str) -> dict[str, Any
 
 def _compare_shown(path: Path, expected: str, job: Job) -> dict[str, Any]:
     check = _compare("shown-file", "error", path, expected)
-    writer = _manifest(path).get("job")
-    if check["verdict"] == "failed" and check["measured"] is None:
+    if check["verdict"] == "passed":
+        return check
+    if check["measured"] is None:
         # Moved away by its owner, perhaps: nothing there can be taken for a result.
         return check | {"level": "warning"}
-    if check["verdict"] == "failed" and writer != job.id and _manifest(path).get("sha256") == check["measured"]:
-        return check | {"level": "warning", "message": f"{path} is now that of a later job{_writer(path)}."}
+    manifest = _manifest(path)
+    if manifest.get("job") != job.id and manifest.get("sha256") == check["measured"]:
+        return check | {"level": "warning", "message": f"{path} is now that of a later job ({manifest['job']})."}
     return check
-
-
-def _writer(path: Path) -> str:
-    job = _manifest(path).get("job")
-    return f" ({job})" if job else ""
 
 
 def _manifest(path: Path) -> dict[str, Any]:
