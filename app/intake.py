@@ -75,16 +75,15 @@ def plan(order: RecomputeOrder, catalog: Catalog, facts: FactStore) -> tuple[Job
         "checkpoint_prefix", lambda: check_name("checkpoint_prefix", order.checkpoint_prefix, may_be_empty=True)
     )
     dataset = problems.guard("dataset", lambda: catalog.dataset(order.dataset))
-    if dataset is None or prefix is None:
+    if dataset is None:
         problems.raise_any()
     assert dataset is not None
-    assert prefix is not None
 
     experts_folder = problems.guard(
         "experts_dir", lambda: catalog.experts_folder(order.dataset, dataset, order.experts_dir)
     )
     experts: tuple[str, ...] = ()
-    if experts_folder is not None:
+    if experts_folder is not None and prefix is not None:
         experts = _experts(order, dataset, experts_folder, catalog, facts, problems)
 
     splits_folder = problems.guard("splits_dir", lambda: catalog.splits_folder(dataset, order.splits_dir))
@@ -92,6 +91,7 @@ def plan(order: RecomputeOrder, catalog: Catalog, facts: FactStore) -> tuple[Job
     if splits_folder is not None:
         splits = _splits(order, dataset, splits_folder, catalog, problems)
     problems.raise_any()
+    assert prefix is not None
     assert experts_folder is not None
     assert splits_folder is not None
     assert output_dir is not None

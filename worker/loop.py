@@ -116,6 +116,9 @@ def _guarded(claim: Claim, context: Context, splits: list[str], run: Callable[[]
             stored, report = error.to_dict(), error.report.to_dict()
         except RelogitError as error:
             stored = error.to_dict()
+        except torch.OutOfMemoryError as error:
+            message = f"The expert does not fit into the memory of {context.device}, let alone an image: {error}"
+            stored = {"code": "out-of-memory", "message": message, "details": {}}
         except torch.AcceleratorError as error:
             # After such an error every further call to the device fails: only a new process helps.
             raise FatalError("device-lost", f"{context.device} failed: {error}") from error

@@ -138,6 +138,8 @@ def test_every_wrong_item_is_named_at_once(api: httpx.Client) -> None:
         ("unknown-split", "#/splits/1"),
     ]
     assert problem["errors"][1]["available"] == ["alpha", "beta"]
+    problem = _refused(api, "invalid-request", checkpoint_prefix="../", splits=["z"])
+    assert [e["pointer"] for e in problem["errors"]] == ["#/checkpoint_prefix", "#/splits/0"]
 
 
 def test_two_files_of_one_stem_are_not_a_choice(api: httpx.Client, own: Workspace) -> None:

@@ -72,6 +72,7 @@ def test_what_may_pass_is_tried_again(context: Context, store: JobStore, claim: 
         (sqlite3.OperationalError("disk full"), "store-unusable"),
         (JobError("split-changed", "Changed."), "split-changed"),
         (OSError(28, "No space left on device", "/outputs/x"), "disk-error"),
+        (torch.OutOfMemoryError("CUDA out of memory."), "out-of-memory"),
         (ZeroDivisionError("a bug"), "internal-error"),
     ],
 )
