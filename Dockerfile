@@ -34,10 +34,12 @@ COPY .ci/constraints.txt /tmp/constraints.txt
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 RUN pip install --no-cache-dir -c /tmp/constraints.txt ${TORCH_INDEX:+--index-url "${TORCH_INDEX}"} torch torchvision
 
-# What pyproject.toml requires, read out of it, so that this layer does not depend on the code.
+# What pyproject.toml requires, read out of it, so that this layer does not depend on the code. An image for CPUs
+# computes with OpenVINO, which is the faster engine there.
 COPY pyproject.toml /tmp/pyproject.toml
-RUN python -c 'import tomllib; p = tomllib.load(open("/tmp/pyproject.toml", "rb"))["project"]; \
-print(*p["dependencies"], *p["optional-dependencies"]["service"], sep="\n")' > /tmp/requirements.txt \
+RUN python -c 'import sys, tomllib; p = tomllib.load(open("/tmp/pyproject.toml", "rb"))["project"]; \
+print(*p["dependencies"], *(r for extra in sys.argv[1:] for r in p["optional-dependencies"][extra]), sep="\n")' \
+    service ${TORCH_INDEX:+openvino} > /tmp/requirements.txt \
     && pip install --no-cache-dir -c /tmp/constraints.txt -r /tmp/requirements.txt
 
 # A fixed number, so that folders of the host can be given to it. The folders are made here because a new volume

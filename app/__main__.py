@@ -55,7 +55,11 @@ def main() -> int:
 def _listen(settings: Settings) -> socket.socket:
     try:
         family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+        listening = socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+        # Accepted connections inherit it. asyncio sets it only where a socket names its protocol, which this one
+        # does not: without it, head and body of an answer are two packets with 40 ms of waiting between them.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listening
     except OSError as error:
         raise FatalError(
             "cannot-listen",

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.bases import Bases
+from app.bases import Bases, file_id
 from app.datasets import Dataset, read_datasets
 from app.errors import RequestError
+from app.file_cache import FileCache
 from app.names import check_folder, check_name
 from app.settings import Settings
 
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".th", ".safetensors")
 SPLIT_SUFFIX = "_indices.json"
+SPLITS_KEPT_BYTES = 32 * 2**20
+"""Of index files; parsed they take a little more."""
 JSON_NAMES = {dict: "object", str: "string", int: "number", float: "number", bool: "boolean", type(None): "null"}
 
 
@@ -38,7 +43,7 @@ class Split:
     name: str
     base: str
     indices: NDArray[np.int64]
-    """[N] int64, each in [0, size of the base), in the file's order; repeats are allowed."""
+    """[N] int64, each in [0, size of the base), in the file's order; repeats are allowed. Read-only."""
     sha256: str
     """Of the file's bytes."""
 
@@ -49,6 +54,7 @@ class Catalog:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.bases = Bases(settings.data_dir)
+        self._splits: FileCache[Split] = FileCache(SPLITS_KEPT_BYTES)
 
     # --- data sets --------------------------------------------------------------------------------
 
@@ -104,13 +110,21 @@ class Catalog:
                 found.setdefault(path.stem.removeprefix(prefix), []).append(path)
         return {name: tuple(paths) for name, paths in sorted(found.items())}
 
-    def checkpoint(self, folder: Folder, prefix: str, expert: str) -> Path:
+    def checkpoint(
+        self, folder: Folder, prefix: str, expert: str, there: Mapping[str, tuple[Path, ...]] | None = None
+    ) -> Path:
         """The one file `{prefix}{expert}` with a suffix of a checkpoint.
+
+        Args:
+            folder: where it lies.
+            prefix: what stands before the expert's name.
+            expert: which.
+            there: what `experts` has just found, for who looks up many.
 
         Raises:
             RequestError: `unknown-expert`, `unknown-prefix` or `checkpoint-ambiguous`.
         """
-        experts = self.experts(folder, prefix)
+        experts = self.experts(folder, prefix) if there is None else there
         paths = experts.get(expert, ())
         if len(paths) > 1:
             raise RequestError(
@@ -168,8 +182,17 @@ class Catalog:
             RequestError: `unknown-split`, or what `parse_indices` and `Bases.size` raise.
         """
         path = self.split_path(folder, check_name("split", split))
+        with self._unreadable_split(folder, split, path):
+            identity = file_id(path)
+        base = dataset.base_of(split)
+        size = self.bases.size(dataset, base)
+        with self._unreadable_split(folder, split, path):
+            return self._splits.get(identity, (base, size), partial(_parse_split, split, path.name, base, size))
+
+    @contextmanager
+    def _unreadable_split(self, folder: Folder, split: str, path: Path) -> Iterator[None]:
         try:
-            data = path.read_bytes()
+            yield
         except FileNotFoundError:
             names = self.split_names(folder)
             raise RequestError(
@@ -179,9 +202,12 @@ class Catalog:
             ) from None
         except OSError as error:
             raise RequestError("split-unreadable", f"{path.name} cannot be read: {error.strerror}.") from error
-        base = dataset.base_of(split)
-        indices = parse_indices(data, path.name, base, self.bases.size(dataset, base))
-        return Split(split, base, indices, hashlib.sha256(data).hexdigest())
+
+
+def _parse_split(split: str, file: str, base: str, size: int, data: bytes) -> Split:
+    indices = parse_indices(data, file, base, size)
+    indices.flags.writeable = False  # one value for all who ask
+    return Split(split, base, indices, hashlib.sha256(data).hexdigest())
 
 
 def parse_indices(data: bytes, name: str, base: str, size: int) -> NDArray[np.int64]:
@@ -203,7 +229,7 @@ def parse_indices(data: bytes, name: str, base: str, size: int) -> NDArray[np.in
         what = "an empty list" if values == [] else f"a JSON {JSON_NAMES[type(values)]}"
         raise RequestError("split-invalid", f"{name} holds {what}. A flat list of integers would have been right.")
     # bool is a subclass of int, and 3.0 equals 3: only the exact type will do.
-    if any(type(value) is not int for value in values):
+    if set(map(type, values)) != {int}:
         row = next(row for row, value in enumerate(values) if type(value) is not int)
         raise RequestError(
             "split-invalid",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from app.errors import FatalError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 BUSY_TIMEOUT_S = 30.0
 
 SCHEMA = """
@@ -35,6 +35,8 @@ CREATE TABLE IF NOT EXISTS units (
     total INTEGER NOT NULL,
     split_sha256 TEXT NOT NULL,
     done INTEGER NOT NULL DEFAULT 0,
+    reused INTEGER NOT NULL DEFAULT 0,
+    computed INTEGER NOT NULL DEFAULT 0,
     rate REAL,
     error TEXT,
     notes TEXT NOT NULL DEFAULT '[]',
@@ -64,7 +66,8 @@ CREATE TABLE IF NOT EXISTS workers (
     pid INTEGER NOT NULL,
     device TEXT NOT NULL,
     devices INTEGER NOT NULL,
-    started_at REAL NOT NULL
+    started_at REAL NOT NULL,
+    arithmetic TEXT NOT NULL DEFAULT '{}'
 ) STRICT;
 CREATE TABLE IF NOT EXISTS store (id INTEGER PRIMARY KEY, created_at REAL NOT NULL, probed_at REAL) STRICT;
 -- What only a worker can find out (passports, label counts), kept under a key of everything it depends on.
@@ -81,16 +84,34 @@ CREATE TABLE IF NOT EXISTS facts (
 CREATE INDEX IF NOT EXISTS facts_open ON facts (asked_at) WHERE answer IS NULL AND error IS NULL;
 """
 
+MIGRATIONS = {
+    # From the schema of that number to the next one.
+    2: (
+        "ALTER TABLE units ADD COLUMN reused INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE units ADD COLUMN computed INTEGER NOT NULL DEFAULT 0",
+        "UPDATE units SET computed = done",
+        "ALTER TABLE workers ADD COLUMN arithmetic TEXT NOT NULL DEFAULT '{}'",
+    ),
+}
+
 
 class Database:
     """One SQLite file, opened once a thread. Lives as long as its process; close() ends every connection.
+
+    Args:
+        path: of the file.
+        durable: whether a commit waits for the disk. What was answered to somebody must last through a loss of
+            power. What a worker records need not: the store then is as it was a moment before, whole, the worker
+            is dead as well, and what it had done is done again, to the same bytes. A commit that waits takes
+            those before it along.
 
     Raises:
         FatalError: the file is from a newer relogit, or is no store at all.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, durable: bool = True) -> None:
         self.path = path
+        self._durable = durable
         self._local = threading.local()
         self._opened: list[tuple[threading.Thread, sqlite3.Connection]] = []
         self._guard = threading.Lock()
@@ -113,7 +134,7 @@ class Database:
                     f"The job store {self.path} was written by a newer relogit (schema {version}, this one knows "
                     f"{SCHEMA_VERSION}). Update relogit, or point RELOGIT_OUTPUTS_DIR elsewhere.",
                 )
-            if 0 < version < SCHEMA_VERSION:
+            if 0 < version < min(MIGRATIONS):
                 raise FatalError(
                     "store-too-old",
                     f"The job store {self.path} is of a relogit from before its first release. Move it away: "
@@ -123,7 +144,11 @@ class Database:
                 for statement in SCHEMA.split(";\n"):
                     db.execute(statement)
                 db.execute("INSERT INTO store (id, created_at) VALUES (1, ?)", (time.time(),))
-                db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            else:
+                for number in range(version, SCHEMA_VERSION):
+                    for statement in MIGRATIONS[number]:
+                        db.execute(statement)
+            db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -135,8 +160,7 @@ class Database:
             )
             connection.row_factory = sqlite3.Row
             _use_wal(connection)
-            # FULL: what was answered with 202 is on disk even if the power goes the moment after.
-            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(f"PRAGMA synchronous = {'FULL' if self._durable else 'NORMAL'}")
             connection.execute("PRAGMA foreign_keys = ON")
             self._local.connection = connection
             self._remember(connection)

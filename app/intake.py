@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from app.catalog import Catalog, Folder, Split, check_classes, check_temperature
 from app.datasets import Dataset
 from app.errors import Refused, RequestError
 from app.facts import FactStore
-from app.jobs import BatchSize, Calibration, JobRequest, UnitPlan
+from app.jobs import BatchSize, Calibration, JobRequest, Precision, UnitPlan
 from app.names import check_name
+from app.numerics import Arithmetic
 from app.questions import passport_question
 
 INTERNAL_NAME = ".relogit"
@@ -35,6 +36,33 @@ class RecomputeOrder:
     output_dir: str
     batch_size: BatchSize
     calibration: Calibration
+    precision: Precision
+    reuse: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ExpertFile:
+    """An expert that was found and that nothing is known against."""
+
+    name: str
+    path: Path
+    passport: Mapping[str, Any] | None
+    """What a worker found in the file; None where none has read it yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A request held against what is on disk and what is known: what of it is right, and what is not."""
+
+    problems: list[RequestError]
+    """Each with a `pointer` into the request."""
+    dataset: Dataset | None = None
+    experts: tuple[ExpertFile, ...] = ()
+    """Those that are right, in the order given, each once."""
+    splits: tuple[Split, ...] = ()
+    """Those that are right, in the order given, each once."""
+    request: JobRequest | None = None
+    """With every default filled in; None where a folder, the prefix or the data set is wrong."""
 
 
 class _Problems:
@@ -53,13 +81,17 @@ class _Problems:
                 self.found.append(error)
             return None
 
-    def raise_any(self) -> None:
-        if self.found:
-            raise Refused(self.found)
 
-
-def plan(order: RecomputeOrder, catalog: Catalog, facts: FactStore) -> tuple[JobRequest, list[UnitPlan]]:
+def plan(
+    order: RecomputeOrder, catalog: Catalog, facts: FactStore, arithmetics: Sequence[Arithmetic] = ()
+) -> tuple[JobRequest, list[UnitPlan]]:
     """Check a request against what is on disk and what is known.
+
+    Args:
+        order: the request.
+        catalog: what is on disk.
+        facts: what workers found out.
+        arithmetics: how the living workers compute; where none lives, any precision is taken.
 
     Returns:
         The request with every default filled in, and its units: experts in the order given, and within each
@@ -68,37 +100,49 @@ def plan(order: RecomputeOrder, catalog: Catalog, facts: FactStore) -> tuple[Job
     Raises:
         Refused: with a problem for each wrong item.
     """
+    found = examine(order, catalog, facts, arithmetics)
+    if found.problems:
+        raise Refused(found.problems)
+    assert found.request is not None
+    units = [UnitPlan(e.name, s.name, s.indices.size, s.sha256) for e in found.experts for s in found.splits]
+    return found.request, units
+
+
+def examine(
+    order: RecomputeOrder, catalog: Catalog, facts: FactStore, arithmetics: Sequence[Arithmetic] = ()
+) -> Examined:
+    """As `plan`, but what is wrong hides nothing of what is right."""
     problems = _Problems()
     outputs = catalog.settings.outputs_dir
     output_dir = problems.guard("output_dir", lambda: _output_dir(outputs, order.output_dir))
+    problems.guard("precision", lambda: _check_precision(order.precision, arithmetics))
     prefix = problems.guard(
         "checkpoint_prefix", lambda: check_name("checkpoint_prefix", order.checkpoint_prefix, may_be_empty=True)
     )
     dataset = problems.guard("dataset", lambda: catalog.dataset(order.dataset))
     if dataset is None:
-        problems.raise_any()
-    assert dataset is not None
+        return Examined(problems.found)
 
     experts_folder = problems.guard(
         "experts_dir", lambda: catalog.experts_folder(order.dataset, dataset, order.experts_dir)
     )
-    experts: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    experts: list[ExpertFile] = []
     if experts_folder is not None and prefix is not None:
-        experts = _experts(order, dataset, experts_folder, catalog, facts, problems)
+        names, experts = _experts(order, dataset, experts_folder, catalog, facts, problems)
 
     splits_folder = problems.guard("splits_dir", lambda: catalog.splits_folder(dataset, order.splits_dir))
     splits: list[Split] = []
     if splits_folder is not None:
         splits = _splits(order, dataset, splits_folder, catalog, problems)
-    problems.raise_any()
-    assert prefix is not None
-    assert experts_folder is not None
-    assert splits_folder is not None
-    assert output_dir is not None
+    if experts_folder is None or prefix is None or splits_folder is None or output_dir is None:
+        return Examined(problems.found, dataset, tuple(experts), tuple(splits))
+    for expert in experts:
+        problems.guard("output_dir", partial(_check_writable, outputs / output_dir / expert.name))
 
     request = JobRequest(
         dataset=order.dataset,
-        experts=experts,
+        experts=names,
         splits=order.splits,
         checkpoint_prefix=prefix,
         experts_dir=experts_folder.name,
@@ -107,23 +151,37 @@ def plan(order: RecomputeOrder, catalog: Catalog, facts: FactStore) -> tuple[Job
         batch_size=order.batch_size,
         calibration=order.calibration,
         declaration=dataset.model_dump(mode="json"),
+        precision=order.precision,
+        reuse=order.reuse,
     )
-    units = [UnitPlan(e, s.name, s.indices.size, s.sha256) for e in experts for s in splits]
-    return request, units
+    return Examined(problems.found, dataset, tuple(experts), tuple(splits), request)
+
+
+def _check_precision(precision: Precision, arithmetics: Sequence[Arithmetic]) -> None:
+    offered = list(dict.fromkeys(p for arithmetic in arithmetics for p in arithmetic.precisions))
+    if offered and precision not in offered:
+        raise RequestError(
+            "precision-unavailable",
+            f"No worker that is alive computes in {precision}; there is {', '.join(offered)}.",
+            available=offered,
+        )
 
 
 def _output_dir(outputs: Path, name: str) -> str:
     if name == INTERNAL_NAME:
         raise RequestError("reserved-name", f"output_dir {name!r} is relogit's own folder; choose another name.")
-    path = outputs / check_name("output_dir", name)
+    _check_writable(outputs / check_name("output_dir", name))
+    return name
+
+
+def _check_writable(path: Path) -> None:
     if path.exists() and not (path.is_dir() and os.access(path, os.W_OK)):
         raise RequestError("output-dir-unusable", f"{path} is there, but is no folder that can be written to.")
-    return name
 
 
 def _experts(
     order: RecomputeOrder, dataset: Dataset, folder: Folder, catalog: Catalog, facts: FactStore, problems: _Problems
-) -> tuple[str, ...]:
+) -> tuple[tuple[str, ...], list[ExpertFile]]:
     prefix = order.checkpoint_prefix
     there = catalog.experts(folder, prefix)
     if not there:
@@ -132,49 +190,42 @@ def _experts(
         problems.found[-1].details["pointer"] = f"#/{where}"
         for i, name in enumerate(order.experts or ()):
             problems.guard(f"experts/{i}", partial(check_name, "expert", name))
-        return ()
+        return (), []
     names = tuple(there) if order.experts is None else order.experts
     if order.experts is not None:
         _distinct("experts", names, problems)
     classes = problems.guard("dataset", lambda: catalog.bases.classes(dataset))
+
+    def look(name: str) -> ExpertFile:
+        path = catalog.checkpoint(folder, prefix, check_name("expert", name), there)
+        [fact] = facts.look_up([passport_question(path, dataset, name)])
+        if fact.error is not None:
+            raise RequestError.from_dict(fact.error)
+        if fact.answer is not None:
+            if classes is not None:
+                check_classes(path.name, fact.answer["classes"], order.dataset, classes)
+            if order.calibration == "checkpoint":
+                check_temperature(path.name, fact.answer["temperature"])
+        return ExpertFile(name, path, fact.answer)
+
+    found: dict[str, ExpertFile] = {}
     for i, name in enumerate(names):
-        problems.guard(
-            f"experts/{i}" if order.experts is not None else "experts",
-            lambda name=name: _check_expert(order, dataset, folder, name, classes, catalog, facts),  # type: ignore[misc]
-        )
-    return names
-
-
-def _check_expert(
-    order: RecomputeOrder,
-    dataset: Dataset,
-    folder: Folder,
-    name: str,
-    classes: int | None,
-    catalog: Catalog,
-    facts: FactStore,
-) -> None:
-    path = catalog.checkpoint(folder, order.checkpoint_prefix, check_name("expert", name))
-    [fact] = facts.look_up([passport_question(path, dataset, name)])
-    if fact.error is not None:
-        raise RequestError.from_dict(fact.error)
-    if fact.answer is not None:
-        if classes is not None:
-            check_classes(path.name, fact.answer["classes"], order.dataset, classes)
-        if order.calibration == "checkpoint":
-            check_temperature(path.name, fact.answer["temperature"])
+        expert = problems.guard(f"experts/{i}" if order.experts is not None else "experts", partial(look, name))
+        if expert is not None:
+            found.setdefault(name, expert)
+    return names, list(found.values())
 
 
 def _splits(
     order: RecomputeOrder, dataset: Dataset, folder: Folder, catalog: Catalog, problems: _Problems
 ) -> list[Split]:
     _distinct("splits", order.splits, problems)
-    found = []
+    found: dict[str, Split] = {}
     for i, name in enumerate(order.splits):
-        split = problems.guard(f"splits/{i}", lambda name=name: catalog.read_split(dataset, folder, name))  # type: ignore[misc]
+        split = problems.guard(f"splits/{i}", partial(catalog.read_split, dataset, folder, name))
         if split is not None:
-            found.append(split)
-    return found
+            found.setdefault(name, split)
+    return list(found.values())
 
 
 def _distinct(where: str, names: Sequence[str], problems: _Problems) -> None:

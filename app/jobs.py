@@ -16,6 +16,7 @@ MAX_DEATHS = 5
 
 Calibration = Literal["none", "checkpoint"]
 BatchSize = int | Literal["auto"]
+Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 
 
 class JobState(StrEnum):
@@ -67,6 +68,10 @@ class JobRequest:
     calibration: Calibration
     declaration: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """The data set as `datasets.toml` declared it then: an edit while a job runs must not split it in two."""
+    precision: Precision = "fp32"
+    """What the network computes in; `fp32` is exact."""
+    reuse: bool = True
+    """Whether rows that were kept are taken; False: everything is computed again and held against them."""
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> JobRequest:
@@ -108,6 +113,23 @@ class Artifact:
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a unit is, in rows of its split."""
+
+    reused: int
+    computed: int
+    rate: float | None = None
+    """Rows a second, while it runs."""
+    notes: tuple[str, ...] = ()
+    """What had to be done otherwise than asked, if anything."""
+
+    @property
+    def done(self) -> int:
+        """Rows that are there."""
+        return self.reused + self.computed
+
+
+@dataclass(frozen=True, slots=True)
 class Unit:
     """One (expert, split) of a job."""
 
@@ -117,6 +139,10 @@ class Unit:
     total: int
     split_sha256: str
     done: int = 0
+    reused: int = 0
+    """Of its rows, those that needed no forward pass: kept from earlier, or repeated within the split."""
+    computed: int = 0
+    """Of its rows, those computed for it; with `reused` they add up to `total` once it is done."""
     rate: float | None = None
     """Samples a second, measured since the unit began."""
     error: dict[str, Any] | None = None

@@ -6,10 +6,12 @@ The kernel drops a lock with its holder, however that died; no clock and no hear
 from __future__ import annotations
 
 import fcntl
+import json
 from pathlib import Path
 from typing import IO
 
 from app.errors import FatalError
+from app.numerics import Arithmetic
 from app.store import JobStore
 
 
@@ -60,6 +62,12 @@ def worker_lock(locks_dir: Path, worker: str) -> Path:
 def living(store: JobStore, locks_dir: Path) -> list[str]:
     """The workers that hold their lock."""
     return [w["id"] for w in store.workers() if is_held(worker_lock(locks_dir, w["id"]))]
+
+
+def arithmetics(store: JobStore, locks_dir: Path) -> list[Arithmetic]:
+    """How the living workers compute, each way once. Workers of an older relogit do not say."""
+    alive = [w["arithmetic"] for w in store.workers() if is_held(worker_lock(locks_dir, w["id"]))]
+    return [Arithmetic.from_dict(json.loads(text)) for text in dict.fromkeys(alive) if text != "{}"]
 
 
 def bury_the_dead(store: JobStore, locks_dir: Path) -> list[str]:

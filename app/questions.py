@@ -1,12 +1,19 @@
-"""The questions that the API asks workers about files, with everything that their answers depend on."""
+"""What only workers find out, about files and about themselves, with everything that the answers depend on."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from app.bases import FileId, file_id
 from app.datasets import Dataset
 from app.facts import Question
+from app.numerics import Numerics
+
+PASSPORT_REVISION = 2
+"""Goes up with what a passport says: answers from before are asked for again."""
 
 
 def passport_question(path: Path, dataset: Dataset, expert: str) -> Question:
@@ -15,7 +22,11 @@ def passport_question(path: Path, dataset: Dataset, expert: str) -> Question:
     Raises:
         OSError: the file is not there.
     """
-    about = {"file": file_id(path), "assumptions": dataset.override(expert).assumptions()}
+    about = {
+        "file": file_id(path),
+        "assumptions": dataset.override(expert).assumptions(),
+        "revision": PASSPORT_REVISION,
+    }
     return Question("passport", about)
 
 
@@ -37,3 +48,28 @@ def split_question(dataset: Dataset, base: tuple[FileId, ...], folder: str, spli
         "sha256": sha256,
     }
     return Question("split", about)
+
+
+def pool_question(dataset: Dataset, base: str, files: tuple[FileId, ...]) -> Question:
+    """What a base's decoded pixels are: `pixels_sha256`, and `images`, their shape.
+
+    Args:
+        dataset: as declared.
+        base: which one.
+        files: identity of its files.
+    """
+    about = {"dataset": dataset.model_dump(mode="json", exclude={"overrides"}), "base": base, "files": files}
+    return Question("pool", about)
+
+
+def rate_question(network: Mapping[str, Any], image: Sequence[int], numerics: Numerics) -> Question:
+    """How fast such a network was here, when it last computed: `images_per_s`, and the process's `peak_bytes`.
+
+    No worker is asked for it; they tell when they have computed.
+
+    Args:
+        network: the architecture as a spec.
+        image: [H, W, 3].
+        numerics: of the computation.
+    """
+    return Question("rate", {"network": dict(network), "image": list(image), "numerics": asdict(numerics)})

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Strict,
+    model_validator,
+)
 
 from app.intake import RecomputeOrder
-from app.jobs import Job, JobState, Unit
+from app.jobs import Job, JobRequest, JobState, Precision, Unit
+from app.plans import Plan
 from app.times import rfc3339
 
 MAX_BATCH_SIZE = 65536
@@ -49,6 +60,12 @@ class RecomputeBody(BaseModel):
     experts_dir: str | None = Field(None, description="Below the checkpoint directory; the data set's own.")
     calibration: Literal["none", "checkpoint"] = Field(
         "none", description="`none`: raw logits. `checkpoint`: divided by the temperature that the file stores."
+    )
+    precision: Precision = Field(
+        "fp32", description="What the network computes in: `fp32` is exact, the others are faster where there are."
+    )
+    reuse: Annotated[bool, Strict()] = Field(
+        True, description="Take rows that were computed before. False: compute all again, and compare with them."
     )
 
     @model_validator(mode="before")
@@ -93,6 +110,8 @@ class UnitView(BaseModel):
     state: str
     done: int
     total: int
+    reused: int = Field(description="Rows that needed no forward pass.")
+    computed: int = Field(description="Rows computed for this unit; with `reused` they are `done`.")
     accuracy: float | None
     rate: float | None = Field(description="Samples a second.")
     remaining_s: float | None
@@ -102,7 +121,7 @@ class UnitView(BaseModel):
     @classmethod
     def of(cls, unit: Unit) -> UnitView:
         """As it is shown."""
-        names = ("expert", "split", "done", "total", "accuracy", "rate", "remaining_s", "error")
+        names = ("expert", "split", "done", "total", "reused", "computed", "accuracy", "rate", "remaining_s", "error")
         fields = {name: getattr(unit, name) for name in names}
         return cls(**fields, state=str(unit.state), notes=list(unit.notes))
 
@@ -134,7 +153,7 @@ class JobView(BaseModel):
             created_at=rfc3339(job.created_at),
             started_at=None if job.started_at is None else rfc3339(job.started_at),
             finished_at=None if job.finished_at is None else rfc3339(job.finished_at),
-            request={k: v for k, v in job.request.to_dict().items() if k != "declaration"},
+            request=_shown_request(job.request),
             units=[UnitView.of(unit) for unit in job.units],
             links={"self": here} | {n: f"{here}/{n}" for n in ("verification", "artifacts", "archive", "cancel")},
         )
@@ -144,3 +163,52 @@ class JobList(BaseModel):
     """Jobs, the newest first."""
 
     jobs: list[JobView]
+
+
+class PlannedUnitView(BaseModel):
+    """What one (expert, split) would cost."""
+
+    expert: str
+    split: str
+    total: int = Field(description="Rows of the split.")
+    reused: int | None = Field(description="Rows that need no forward pass; null where that cannot be known yet.")
+    computed: int | None = Field(description="Rows to compute.")
+    seconds: float | None = Field(description="On one worker, at the rate measured before; null without one.")
+    bytes: int = Field(description="To be written: the file twice, and new kept rows; at most, where not known.")
+    reasons: dict[str, str] = Field(description="Why a figure is null.")
+
+
+class PlanView(BaseModel):
+    """What a job would reuse, compute and write, and what would make it fail."""
+
+    ok: bool = Field(description="Whether there are no problems.")
+    problems: list[dict[str, Any]] = Field(
+        description="As in a refused POST /jobs: code, detail, pointer, available."
+    )
+    warnings: list[dict[str, str]] = Field(description="What is to be minded: code, detail.")
+    request: dict[str, Any] | None = Field(description="With every default filled in, as far as it can be.")
+    arithmetic: dict[str, Any] | None = Field(description="How a living worker would compute it.")
+    units: list[PlannedUnitView] = Field(description="Those that can be planned.")
+    totals: dict[str, float | int | None] = Field(description="The units' figures summed; null where one is.")
+    memory: dict[str, int | None] | None = Field(
+        description="Bytes that a worker would hold: pools, logits, weights, needed (their sum); measured: the most "
+        "that one took before; host: what this machine has."
+    )
+
+    @classmethod
+    def of(cls, plan: Plan) -> PlanView:
+        """As it is shown."""
+        return cls(
+            ok=not plan.problems,
+            problems=[{"code": p.code, "detail": p.message, **p.details} for p in plan.problems],
+            warnings=plan.warnings,
+            request=None if plan.request is None else _shown_request(plan.request),
+            arithmetic=plan.arithmetic,
+            units=[PlannedUnitView(**asdict(unit)) for unit in plan.units],
+            totals=plan.totals(),
+            memory=None if plan.memory is None else asdict(plan.memory),
+        )
+
+
+def _shown_request(request: JobRequest) -> dict[str, Any]:
+    return {name: value for name, value in request.to_dict().items() if name != "declaration"}

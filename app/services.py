@@ -11,6 +11,7 @@ from app.catalog import Catalog
 from app.database import Database
 from app.errors import RequestError
 from app.facts import FactStore
+from app.row_store import RowStore
 from app.settings import Settings
 from app.store import JobStore
 from app.watcher import Watcher
@@ -25,6 +26,7 @@ class Services:
     jobs: JobStore
     facts: FactStore
     catalog: Catalog
+    rows: RowStore
     watcher: Watcher
 
     @classmethod
@@ -37,6 +39,7 @@ class Services:
             jobs=JobStore(database),
             facts=FactStore(database),
             catalog=Catalog(settings),
+            rows=RowStore(settings.rows_dir),
             watcher=Watcher(database),
         )
 

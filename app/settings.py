@@ -38,6 +38,8 @@ class Settings(BaseSettings):
     """Port the API listens on; 0 takes a free one, which the log names."""
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     """`auto` (CUDA when there, else CPU), `cpu`, `cuda` or `cuda:N`."""
+    engine: Literal["auto", "torch", "openvino"] = "auto"
+    """What computes on a CPU: `auto` takes OpenVINO where it is installed, else PyTorch. GPUs always use PyTorch."""
     workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
     """Worker processes that `python -m app` keeps alive: `auto` is one for each GPU, else one; 0 is none."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -59,6 +61,11 @@ class Settings(BaseSettings):
     def objects_dir(self) -> Path:
         """The jobs' own immutable artifacts, named by their sha256."""
         return self.internal_dir / "objects"
+
+    @property
+    def rows_dir(self) -> Path:
+        """The logit rows kept for reuse."""
+        return self.internal_dir / "rows"
 
     @property
     def locks_dir(self) -> Path:

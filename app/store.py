@@ -15,7 +15,8 @@ from typing import Any
 
 from app.database import Database
 from app.errors import Conflict, TransientError
-from app.jobs import Artifact, Claim, Job, JobRequest, JobState, UnitPlan, final_state
+from app.jobs import Artifact, Claim, Job, JobRequest, JobState, Progress, UnitPlan, final_state
+from app.numerics import Arithmetic
 from app.transitions import (
     bury_task,
     check_claim,
@@ -154,7 +155,7 @@ class JobStore:
             check_claim(db, claim)
             set_unit(db, claim, split, state="running", started_at=time.time(), done=0, rate=None)
 
-    def progress(self, claim: Claim, split: str, *, done: int, rate: float, notes: Sequence[str]) -> bool:
+    def progress(self, claim: Claim, split: str, progress: Progress) -> bool:
         """Record how far a unit is, and learn whether to go on.
 
         Returns:
@@ -162,7 +163,7 @@ class JobStore:
         """
         with self._database.transaction() as db:
             check_claim(db, claim)
-            set_unit(db, claim, split, done=done, rate=rate, notes=json.dumps(list(notes)))
+            set_unit(db, claim, split, rate=progress.rate, **_counts(progress))
             row = db.execute("SELECT cancel_requested FROM jobs WHERE id = ?", (claim.job.id,)).fetchone()
             return not row["cancel_requested"]
 
@@ -177,8 +178,7 @@ class JobStore:
         split: str,
         artifact: Artifact,
         report: dict[str, Any],
-        *,
-        notes: Sequence[str],
+        progress: Progress,
         is_there: Callable[[], bool],
     ) -> None:
         """The unit's file is written and its report passed.
@@ -188,7 +188,7 @@ class JobStore:
             split: which unit of it.
             artifact: its file.
             report: its verification.
-            notes: what had to be done otherwise than asked, if anything.
+            progress: where it stands at its end.
             is_there: whether the file still is; another job's deletion may have taken the very same one.
 
         Raises:
@@ -198,11 +198,8 @@ class JobStore:
             check_claim(db, claim)
             if not is_there():
                 raise TransientError("artifact-gone", f"The file of ({claim.expert}, {split}) is gone.")
-            unit = read_job(db, claim.job.id).unit(claim.expert, split)
-            fields = {
+            fields = _counts(progress) | {
                 "state": "succeeded",
-                "notes": json.dumps(list(notes)),
-                "done": unit.total if unit else None,
                 "finished_at": time.time(),
                 "report": json.dumps(report),
                 "artifact": json.dumps(asdict(artifact)),
@@ -255,7 +252,7 @@ class JobStore:
 
     # --- who lives --------------------------------------------------------------------------------
 
-    def add_worker(self, worker: str, *, pid: int, device: str, devices: int) -> None:
+    def add_worker(self, worker: str, *, pid: int, device: str, devices: int, arithmetic: Arithmetic) -> None:
         """A worker has started and holds its lock.
 
         Args:
@@ -263,11 +260,12 @@ class JobStore:
             pid: its process, for people.
             device: what it computes on.
             devices: how many such devices the machine has, so that a supervisor can start as many workers.
+            arithmetic: how it computes, so that a plan knows which kept rows it will take.
         """
         with self._database.transaction() as db:
             db.execute(
-                "INSERT INTO workers (id, pid, device, devices, started_at) VALUES (?,?,?,?,?)",
-                (worker, pid, device, devices, time.time()),
+                "INSERT INTO workers (id, pid, device, devices, started_at, arithmetic) VALUES (?,?,?,?,?,?)",
+                (worker, pid, device, devices, time.time(), json.dumps(asdict(arithmetic))),
             )
 
     def workers(self) -> list[dict[str, Any]]:
@@ -293,3 +291,12 @@ class JobStore:
             db.execute("UPDATE facts SET worker = NULL WHERE worker = ?", (worker,))
             db.execute("DELETE FROM workers WHERE id = ?", (worker,))
             return [task["job"] for task in tasks]
+
+
+def _counts(progress: Progress) -> dict[str, Any]:
+    return {
+        "done": progress.done,
+        "reused": progress.reused,
+        "computed": progress.computed,
+        "notes": json.dumps(list(progress.notes)),
+    }

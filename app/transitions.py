@@ -60,7 +60,7 @@ def end_task(db: sqlite3.Connection, claim: Claim) -> None:
 def requeue(db: sqlite3.Connection, job: str, task: str, expert: str) -> None:
     """Put a task back, its running unit from the start; or end it, if its job is being cancelled."""
     db.execute(
-        "UPDATE units SET state = 'queued', done = 0, rate = NULL, started_at = NULL"
+        "UPDATE units SET state = 'queued', done = 0, reused = 0, computed = 0, rate = NULL, started_at = NULL"
         " WHERE job = ? AND expert = ? AND state = 'running'",
         (job, expert),
     )
@@ -164,6 +164,8 @@ def read_unit(row: sqlite3.Row) -> Unit:
         total=row["total"],
         split_sha256=row["split_sha256"],
         done=row["done"],
+        reused=row["reused"],
+        computed=row["computed"],
         rate=row["rate"],
         error=json.loads(row["error"]) if row["error"] else None,
         notes=tuple(json.loads(row["notes"])),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Iterable
+
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from app.datasets import Transform
-from worker.infer import Pass
+from worker.engines.engine import NoMemory
 
 CLASSES = 5
 RAW = Transform(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
@@ -22,32 +22,33 @@ def numbered_images(count: int) -> NDArray[np.uint8]:
 
 
 def numbered_logits(rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """[N, 5] float32: what PixelExpert gives for those images."""
+    """[N, 5] float32: the image's number, plus an eighth for each class."""
     return (rows[:, None] + np.arange(CLASSES) / 8).astype(np.float32)
 
 
-class PixelExpert(nn.Module):
-    """Logits [N, 5]: the image's number, plus an eighth for each class. Remembers its batch sizes.
+class PixelEngine:
+    """An engine that gives `numbered_logits`, and remembers which images it was given.
 
     Args:
-        room: images that fit into memory at once; more raise what the device would.
-        error: what is raised then.
+        batch: images of a physical batch.
+        room: images that fit into memory at once; a larger batch does not.
     """
 
-    def __init__(self, room: int = 10**9, error: RuntimeError | None = None) -> None:
-        super().__init__()
+    def __init__(self, batch: int, room: int = 10**9) -> None:
+        self.batch = batch
         self.room = room
-        self.error = error or torch.OutOfMemoryError("CUDA out of memory.")
-        self.batches: list[int] = []
+        self.batches = 0
+        self.seen: list[int] = []
 
-    def forward(self, images: Tensor) -> Tensor:
-        if len(images) > self.room:
-            raise self.error
-        self.batches.append(len(images))
-        number = torch.round(images[:, 0, 0, 0] * 255) * 256 + torch.round(images[:, 1, 0, 0] * 255)
-        return number[:, None] + torch.arange(CLASSES) / 8
+    def run(self, batches: Iterable[NDArray[np.uint8]]) -> Generator[NDArray[np.float32]]:
+        for images in batches:
+            if self.batch > self.room:
+                raise NoMemory(f"{self.batch} images do not fit")
+            assert len(images) == self.batch, "a physical batch of another shape"
+            number = images[:, 0, 0, 0].astype(np.int64) * 256 + images[:, 0, 0, 1]
+            self.batches += 1
+            self.seen += number.tolist()
+            yield self.logits(number)
 
-
-def as_pass(network: nn.Module, classes: int = CLASSES) -> Pass:
-    """The network, fed with pixels in [0, 1]."""
-    return Pass(network.eval(), RAW, classes, torch.device("cpu"))
+    def logits(self, number: NDArray[np.int64]) -> NDArray[np.float32]:
+        return numbered_logits(number)

@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import uuid
+from functools import partial
 from types import FrameType
 
 from pydantic import ValidationError
@@ -21,10 +22,13 @@ from app.database import Database
 from app.errors import FatalError
 from app.facts import FactStore
 from app.liveness import hold_lock, worker_lock
+from app.row_store import RowStore
 from app.settings import Settings, explain
 from app.store import JobStore
+from worker.arithmetic import arithmetic
 from worker.context import Context
 from worker.device import choose_device, device_count, device_name, prepare
+from worker.engines.choice import choose_engine, make_engine
 from worker.inspector import Inspector
 from worker.loop import work
 from worker.pools import Pools
@@ -52,7 +56,7 @@ def main() -> int:
         _run(settings, arguments.index, stop)
     except FatalError as error:
         log.critical("%s", error.message)
-        return 2 if error.code == "no-such-device" else 1
+        return 2 if error.code in ("no-such-device", "no-such-engine") else 1
     return 0
 
 
@@ -60,15 +64,29 @@ def _run(settings: Settings, index: int, stop: threading.Event) -> None:
     device = choose_device(settings.device, index)
     prepare(device, workers=settings.workers if isinstance(settings.workers, int) else 1)
     worker = f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
-    database = Database(settings.store_path)
+    database = Database(settings.store_path, durable=False)
     jobs, facts, catalog = JobStore(database), FactStore(database), Catalog(settings)
     pools = Pools(catalog.bases)
-    context = Context(settings, jobs, facts, catalog, pools, Residents(device), device, stop.is_set)
+    engine = choose_engine(settings.engine, device)
+    offered = arithmetic(device, engine)
+    context = Context(
+        settings=settings,
+        jobs=jobs,
+        facts=facts,
+        catalog=catalog,
+        pools=pools,
+        residents=Residents(partial(make_engine, engine)),
+        kept=RowStore(settings.rows_dir),
+        arithmetic=offered,
+        device=device,
+        stopping=stop.is_set,
+    )
     inspector = Inspector(worker, database, facts, catalog, pools)
     # The lock comes first: a worker on record without one counts as dead.
     with hold_lock(worker_lock(settings.locks_dir, worker)):
-        jobs.add_worker(worker, pid=os.getpid(), device=device_name(device), devices=_shareable(settings))
-        log.info("worker %s computes on %s", worker, device_name(device))
+        here, sharers = device_name(device), _shareable(settings)
+        jobs.add_worker(worker, pid=os.getpid(), device=here, devices=sharers, arithmetic=offered)
+        log.info("worker %s computes on %s with %s %s", worker, here, engine, offered.engine_version)
         inspector.start()
         try:
             work(context, database, worker)

@@ -13,8 +13,9 @@ import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -41,40 +42,41 @@ class Logits:
         return np.asarray(self.logits.argmax(axis=1), np.int64)
 
 
-def write_object(objects_dir: Path, content: Logits) -> tuple[str, int]:
-    """Write the .npz under the name of its own digest. Equal content gives equal bytes.
+@dataclass(frozen=True)
+class Draft:
+    """An artifact's file that is whole, but has no name yet."""
 
-    Returns:
-        sha256 in hex, and bytes.
-    """
+    path: Path
+    sha256: str
+    """Of its bytes, in hex."""
+    size: int
+    """Bytes."""
+
+
+@contextmanager
+def drafted(objects_dir: Path, content: Logits) -> Iterator[Draft]:
+    """Write the .npz. Equal content gives equal bytes. What was not published is gone when the block ends."""
     objects_dir.mkdir(parents=True, exist_ok=True)
 
     def write(stream: BinaryIO) -> None:
         np.savez(stream, logits=content.logits, targets=content.targets, predictions=content.predictions)
 
-    temporary = _write_beside(objects_dir, write)
-    with temporary.open("rb") as stream:
-        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-    path = object_path(objects_dir, sha256)
-    path.parent.mkdir(exist_ok=True)
-    size = temporary.stat().st_size
-    _move(temporary, path)
-    return sha256, size
+    path = _write_beside(objects_dir, write)
+    try:
+        with path.open("rb") as stream:
+            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+        yield Draft(path, sha256, path.stat().st_size)
+    finally:
+        path.unlink(missing_ok=True)
 
 
-def read_object(path: Path, sha256: str) -> dict[str, NDArray[Any]]:
+def read_arrays(path: Path, sha256: str) -> dict[str, NDArray[Any]]:
     """The arrays as they lie on disk, after their digest was found right.
 
     Raises:
         JobError: `artifact-damaged`.
-        TransientError: `artifact-gone`.
     """
-    try:
-        opened = path.open("rb")
-    except FileNotFoundError as error:
-        message = f"{path} is gone; another job that had the same was deleted."
-        raise TransientError("artifact-gone", message) from error
-    with opened as stream:
+    with path.open("rb") as stream:
         found = hashlib.file_digest(stream, "sha256").hexdigest()
         if found != sha256:
             raise JobError(
@@ -88,42 +90,67 @@ def read_object(path: Path, sha256: str) -> dict[str, NDArray[Any]]:
             raise JobError("artifact-damaged", f"{path} cannot be read back: {error}.") from error
 
 
-def publish(source: Path, target: Path, manifest: dict[str, Any], lock: Path) -> None:
-    """Show an artifact under `outputs/<output_dir>`: its own copy, with the manifest beside it.
+def publish(draft: Draft, objects_dir: Path, target: Path, manifest: dict[str, Any], lock: Path) -> Path:
+    """Name a draft by its content, and show it under `outputs/<output_dir>`: its own copy, the manifest beside it.
 
     A copy (sharing blocks where the file system can), never a link: whoever saves over the shown file must
-    not write through to the job's own.
+    not write through to the job's own. When this returns, all three files last, whatever happens to the power.
 
     Args:
-        source: the job's own file.
+        draft: what is published.
+        objects_dir: where the jobs' own files lie.
         target: the .npz to be shown; the manifest goes beside it.
         manifest: JSON-able.
         lock: a file that all who publish lock: two jobs may write to one folder, and each pair belongs together.
 
+    Returns:
+        The job's own file.
+
     Raises:
-        TransientError: `artifact-gone` or `copy-incomplete`.
+        TransientError: `copy-incomplete`.
     """
-    if not source.exists():
-        raise TransientError("artifact-gone", f"{source} is gone; another job that had the same was deleted.")
+    text = json.dumps(manifest, indent=2) + "\n"
+    own = object_path(objects_dir, draft.sha256)
+    own.parent.mkdir(exist_ok=True)
     target.parent.mkdir(parents=True, exist_ok=True)
 
     def copy(stream: BinaryIO) -> None:
-        with source.open("rb", buffering=0) as reading:
+        with draft.path.open("rb", buffering=0) as reading:
             if not _share_blocks(reading.fileno(), stream.fileno()):
                 shutil.copyfileobj(reading, stream)
 
-    text = json.dumps(manifest, indent=2) + "\n"
-    with lock.open("a") as handle, ExitStack() as leftovers:
-        fcntl.flock(handle, fcntl.LOCK_EX)  # the kernel drops it with its holder
-        # Both are whole before either is shown: a full disk then changes nothing.
+    with ExitStack() as leftovers:
+        # All are whole before any is shown: a full disk then changes nothing.
         copied = _write_beside(target.parent, copy)
         leftovers.callback(copied.unlink, missing_ok=True)
-        if copied.stat().st_size != source.stat().st_size:
-            raise TransientError("copy-incomplete", f"{source} could not be copied whole to {target}.")
+        if copied.stat().st_size != draft.size:
+            raise TransientError("copy-incomplete", f"{draft.path} could not be copied whole to {target}.")
         described = _write_beside(target.parent, lambda stream: stream.write(text.encode()))
         leftovers.callback(described.unlink, missing_ok=True)
-        _move(copied, target)
-        _move(described, target.with_suffix(".json"))
+        _flush(draft.path, copied, described)
+        with lock.open("a") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)  # the kernel drops it with its holder
+            draft.path.replace(own)
+            copied.replace(target)
+            described.replace(target.with_suffix(".json"))
+    # A rename shows all of a file or nothing; it lasts once its folder is on disk as well.
+    _flush(own.parent, target.parent)
+    return own
+
+
+def _flush(*paths: Path) -> None:
+    """Have files or folders written to disk, all at once: one after the other takes several times as long."""
+
+    def flush(path: Path) -> None:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+    with ThreadPoolExecutor(len(paths)) as threads:
+        for _ in threads.map(flush, paths):
+            pass
 
 
 def _share_blocks(source: int, target: int) -> bool:
@@ -143,20 +170,8 @@ def _write_beside(folder: Path, write: Callable[[BinaryIO], object]) -> Path:
     try:
         with os.fdopen(handle, "wb") as stream:
             write(stream)
-            stream.flush()
             os.fchmod(stream.fileno(), 0o644)  # mkstemp's 0600 would hide results from the rest of the group
-            os.fsync(stream.fileno())
     except BaseException:
         path.unlink(missing_ok=True)
         raise
     return path
-
-
-def _move(source: Path, target: Path) -> None:
-    # The rename shows all of the file or nothing; it lasts once its folder is on disk as well.
-    source.replace(target)
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -9,6 +9,8 @@ import torch
 
 from app.catalog import Catalog
 from app.facts import FactStore
+from app.numerics import Arithmetic
+from app.row_store import RowStore
 from app.settings import Settings
 from app.store import JobStore
 from worker.pools import Pools
@@ -33,6 +35,8 @@ class Context:
     catalog: Catalog
     pools: Pools
     residents: Residents
+    kept: RowStore
+    arithmetic: Arithmetic
     device: torch.device
     stopping: Callable[[], bool]
     """Whether a signal has asked the worker to end."""

@@ -6,6 +6,7 @@ Strict means: the network has exactly the tensors of the file, each of the same 
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -67,6 +68,8 @@ class Passport:
         shortcut: `projection`, or `option_a` (parameter-free).
         parameters: numbers that training fits; without the temperature and batch norm's running figures.
         classes: logits an image.
+        tensors_sha256: of the network's tensors, names and all: equal for two files exactly when their logits are.
+        network: the architecture with all that shapes the computation, as JSON has it.
         assumed: what the file does not say.
         notes: sentences about what else is worth knowing.
     """
@@ -82,6 +85,8 @@ class Passport:
     classes: int
     temperature: float | None
     dtype: str
+    tensors_sha256: str
+    network: dict[str, Any]
     renamed: tuple[str, ...]
     assumed: tuple[Assumed, ...]
     ignored: tuple[str, ...]
@@ -90,6 +95,12 @@ class Passport:
     def to_dict(self) -> dict[str, Any]:
         """The passport as JSON has it: lists for tuples, dictionaries for `assumed`."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Passport:
+        """The passport that `to_dict` gave."""
+        lists = {key: tuple(data[key]) for key in ("widths", "renamed", "ignored", "notes")}
+        return cls(**{**data, **lists, "assumed": tuple(Assumed(**item) for item in data["assumed"])})
 
 
 @dataclass(frozen=True)
@@ -146,12 +157,29 @@ def load_expert(path: Path, assumptions: Assumptions = Assumptions()) -> Expert:
         classes=spec.classes,
         temperature=file.temperature,
         dtype=file.dtype,
+        tensors_sha256=_digest(network),
+        network=_described(spec),
         renamed=(*file.renamed, *renamed),
         assumed=assumed,
         ignored=file.ignored,
         notes=tuple(notes),
     )
     return Expert(network.eval().requires_grad_(False), passport)
+
+
+def _described(spec: NetworkSpec) -> dict[str, Any]:
+    fields = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(spec).items()}
+    return {"kind": type(spec).__name__, "architecture": spec.architecture, **fields}
+
+
+def _digest(network: nn.Module) -> str:
+    """Of names, shapes and values; batch norm's counters have no part in a logit."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        if not name.endswith(BATCH_COUNTER):
+            digest.update(f"{name} {list(tensor.shape)} ".encode())
+            digest.update(tensor.contiguous().numpy().astype("<f4").data)
+    return digest.hexdigest()
 
 
 def _settle(file: str, spec: NetworkSpec, assumptions: Assumptions) -> tuple[NetworkSpec, tuple[Assumed, ...]]:

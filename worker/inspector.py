@@ -1,7 +1,8 @@
-"""Answers the API's questions about files, beside the computing: passports and label counts."""
+"""Answers the API's questions about files, beside the computing: passports, label counts, pixels."""
 
 from __future__ import annotations
 
+import json
 import logging
 import sqlite3
 import threading
@@ -17,7 +18,7 @@ from app.datasets import Dataset
 from app.errors import JobError, RelogitError, RequestError, TransientError
 from app.facts import FactStore, Question
 from worker.experts import Assumptions, load_expert
-from worker.pools import Pools
+from worker.pools import Pool, Pools
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ class Inspector:
 
     def _answer(self, question: Question) -> None:
         try:
-            answer = self._passport(question) if question.kind == "passport" else self._split(question)
+            answer = {"passport": self._passport, "split": self._split, "pool": self._pool}[question.kind](question)
         except (RequestError, JobError) as error:
             self._facts.record(question, error)  # true of the file for as long as it stays as it is
         except (RelogitError, OSError) as error:
@@ -98,6 +99,18 @@ class Inspector:
         classes = self._catalog.bases.classes(dataset)
         counts = np.bincount(self._pools.labels(dataset, split.base)[split.indices], minlength=classes)
         return {"classes": classes, "class_counts": counts.tolist()}
+
+    def _pool(self, question: Question) -> dict[str, Any]:
+        about = question.about
+        dataset = Dataset.model_validate(about["dataset"])
+        pool = self._pools.get(dataset, about["base"])
+        _check_same(json.loads(json.dumps(self._catalog.bases.identity(dataset, about["base"]))), about["files"])
+        return pool_answer(pool)
+
+
+def pool_answer(pool: Pool) -> dict[str, Any]:
+    """What is recorded about a decoded base; see `app.questions.pool_question`."""
+    return {"pixels_sha256": pool.pixels_sha256, "images": list(pool.images.shape), "classes": pool.classes}
 
 
 def _check_same(now: object, asked: object) -> None:

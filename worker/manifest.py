@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -12,15 +12,17 @@ import torch
 
 from app import VERSION
 from app.catalog import Split
-from app.datasets import Transform
-from app.jobs import Claim
+from app.jobs import Claim, Progress
+from app.numerics import RowSource
 from app.times import rfc3339
-from worker.artifacts import Logits
+from worker.artifacts import Draft
 from worker.device import device_name
 from worker.experts import Passport
 from worker.pools import Pool
 
-SCHEMA = 1
+SCHEMA = 2
+DTYPES = {"fp32": "float32", "tf32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+"""Of weights and activations; logits are float32 in any case."""
 
 
 @dataclass(frozen=True)
@@ -29,19 +31,20 @@ class Origin:
 
     claim: Claim
     passport: Passport
-    transform: Transform
+    source: RowSource
+    """What the rows depend on."""
     pool: Pool
     split: Split
     device: torch.device
-    batch_size: int
+    batch: int
     """Images a physical batch, as it was at the end."""
-    notes: tuple[str, ...]
+    progress: Progress
     started_at: float
     """Seconds since the epoch."""
 
 
-def manifest(origin: Origin, content: Logits, sha256: str, size: int) -> dict[str, Any]:
-    """JSON-able. Everything but `job` and `times` is the same whenever the same is computed again."""
+def manifest(origin: Origin, draft: Draft, shape: tuple[int, ...]) -> dict[str, Any]:
+    """JSON-able. Everything but `job`, `rows` and `times` is the same whenever the same is computed again."""
     request = origin.claim.job.request
     finished_at = time.time()
     divisor = origin.passport.temperature if request.calibration == "checkpoint" else None
@@ -55,7 +58,7 @@ def manifest(origin: Origin, content: Logits, sha256: str, size: int) -> dict[st
             "size": int(origin.split.indices.size),
             "folder": request.splits_dir,
         },
-        "file": {"sha256": sha256, "bytes": size, "logits": list(content.logits.shape)},
+        "file": {"sha256": draft.sha256, "bytes": draft.size, "logits": list(shape)},
         "checkpoint": origin.passport.to_dict() | {"folder": request.experts_dir},
         "dataset": {
             "name": request.dataset,
@@ -64,14 +67,25 @@ def manifest(origin: Origin, content: Logits, sha256: str, size: int) -> dict[st
             "classes": origin.pool.classes,
             "sha256": origin.pool.sha256,
         },
-        "transform": {"scale": "1/255", **origin.transform.model_dump(mode="json")},
+        "transform": {"scale": "1/255", **origin.source.transform},
         "calibration": {"mode": request.calibration, "divided_by": divisor},
         "compute": {
             "device": device_name(origin.device),
-            "dtype": "float32",
-            "tf32": False,
-            "batch": {"asked": request.batch_size, "used": origin.batch_size},
-            "notes": list(origin.notes),
+            **asdict(origin.source.numerics),
+            "dtype": DTYPES[request.precision],
+            "tf32": request.precision == "tf32",
+            "batch": {
+                "asked": request.batch_size,
+                "used": origin.batch,
+                "same_bits_for": origin.source.numerics.batch,
+            },
+        },
+        "rows": {
+            "key": origin.source.key,
+            "reused": origin.progress.reused,
+            "computed": origin.progress.computed,
+            "compared": not request.reuse,
+            "notes": list(origin.progress.notes),
         },
         "versions": {
             "relogit": VERSION,

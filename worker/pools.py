@@ -40,6 +40,8 @@ class Pool:
     classes: int
     sha256: str
     """Of shape, pixels and labels: two pools with equal content are the same pool."""
+    pixels_sha256: str
+    """Of shape and pixels alone: what logits depend on."""
 
 
 class Pools:
@@ -91,7 +93,12 @@ class Pools:
         images, labels = self._read(dataset, base, pixels=True)
         images.flags.writeable = False
         labels.flags.writeable = False
-        return Pool(base, images, labels, self._bases.classes(dataset), _digest(images, labels))
+        pixels = hashlib.sha256(repr(images.shape).encode())
+        pixels.update(np.ascontiguousarray(images).data)
+        both = pixels.copy()
+        both.update(labels.astype("<i8").data)
+        classes = self._bases.classes(dataset)
+        return Pool(base, images, labels, classes, both.hexdigest(), pixels.hexdigest())
 
     def _read(self, dataset: Dataset, base: str, *, pixels: bool) -> Decoded:
         # Images and labels come from one look at the disk: two could see two states of it, shifted by a row.
@@ -186,10 +193,3 @@ def _resizer(dataset: Dataset, torchvision: Any) -> Callable[[Any], Any]:
         steps.append(transforms.CenterCrop(dataset.crop))
     compose: Callable[[Any], Any] = transforms.Compose(steps)
     return compose
-
-
-def _digest(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> str:
-    digest = hashlib.sha256(repr(images.shape).encode())
-    digest.update(np.ascontiguousarray(images).data)
-    digest.update(labels.astype("<i8").data)
-    return digest.hexdigest()

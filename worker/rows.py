@@ -1,59 +1,100 @@
-"""The logit rows of one expert over one pool: computed when first asked for, then kept.
+"""The logit rows of one expert over one pool, as one claim holds them: kept ones recalled, new ones kept.
 
 The one seam for compute: who asks for rows gets them in order, wherever they come from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 
-Compute = Callable[[NDArray[np.int64]], Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]]
+from app.kept_rows import KeptRows
 
 
 class Rows:
-    """Rows of one expert and one pool. Lives as long as a claim, so that its splits share what they overlap.
+    """Rows of one expert, one pool and one numerics. Lives as long as a claim, so that its splits share them.
 
     Args:
-        compute: gives logits of distinct images, in batches.
         size: images in the pool.
         classes: logits a row.
+        kept: where rows stay from job to job; None where that cannot be had.
+        reuse: whether kept rows are taken. If not, new ones are held against them.
     """
 
-    def __init__(self, compute: Compute, size: int, classes: int) -> None:
-        self._compute = compute
+    def __init__(self, size: int, classes: int, kept: KeptRows | None, *, reuse: bool) -> None:
         # Pages are taken when first written: rows that nobody asks for cost no memory.
         self._logits = np.zeros((size, classes), np.float32)
         self._there = np.zeros(size, np.bool_)
+        self._differing = np.zeros(size, np.bool_)
+        self._kept = kept
+        self._reuse = reuse
+        self.note: str | None = None
+        """Why rows are no longer kept, if they are not."""
+
+    def missing(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The rows that have to be computed: distinct and ascending. What is kept has been recalled then.
+
+        Args:
+            indices: [N] int64, may repeat.
+        """
+        distinct = np.unique(indices)
+        absent = distinct[~self._there[distinct]]
+        if self._reuse and absent.size:
+            whole, logits = self._recall(absent)
+            self._logits[absent[whole]] = logits[whole]
+            self._there[absent[whole]] = True
+            absent = absent[~whole]
+        return absent
+
+    def put(self, rows: NDArray[np.int64], logits: NDArray[np.float32]) -> None:
+        """Take computed rows [n, C] float32 at distinct, ascending places, and keep them."""
+        self._logits[rows] = logits
+        self._there[rows] = True
+        if self._kept is None:
+            return
+        new = np.ones(rows.size, np.bool_)
+        if not self._reuse:
+            whole, before = self._recall(rows)
+            same = (before.view(np.uint32) == np.ascontiguousarray(logits).view(np.uint32)).all(axis=1)
+            self._differing[rows] = whole & ~same
+            new = ~whole
+        try:
+            if self._kept is not None:
+                self._kept.write(rows[new], logits[new])
+                if not new.all():
+                    # Which of the two is right, nobody knows: neither is kept.
+                    self._kept.drop(rows[self._differing[rows]])
+        except OSError as error:
+            self._give_up(error)
 
     def count(self, indices: NDArray[np.int64]) -> int:
         """How many of the entries are there."""
         return int(self._there[indices].sum())
 
-    def fill(self, indices: NDArray[np.int64]) -> Iterator[int]:
-        """Compute the rows that are not there yet.
-
-        Args:
-            indices: [N] int64, may repeat.
-
-        Yields:
-            After each batch, how many of the N entries are there.
-        """
-        distinct = np.unique(indices)
-        for rows, logits in self._compute(distinct[~self._there[distinct]]):
-            self._logits[rows] = logits
-            self._there[rows] = True
-            yield self.count(indices)
+    def differing(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        """[n] int64: places among the entries whose row came out with other bits than it was kept with."""
+        return np.flatnonzero(self._differing[indices])
 
     def take(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
         """[N, C] float32: row n belongs to `indices[n]`.
 
         Raises:
-            LookupError: a row was never computed; nothing is made up in its place.
+            LookupError: a row is not there; nothing is made up in its place.
         """
         if not self._there[indices].all():
             missing = int(indices[np.flatnonzero(~self._there[indices])[0]])
             raise LookupError(f"the row of image {missing} was not computed")
         return self._logits[indices]
+
+    def _recall(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+        if self._kept is not None:
+            try:
+                return self._kept.read(rows)
+            except (OSError, ValueError) as error:  # cut short or taken away since it was opened
+                self._give_up(error)
+        return np.zeros(rows.size, np.bool_), np.zeros((rows.size, self._logits.shape[1]), np.float32)
+
+    def _give_up(self, error: Exception) -> None:
+        self._kept = None
+        reason = error.strerror if isinstance(error, OSError) else error
+        self.note = f"rows could not be kept for later jobs: {reason}"

@@ -7,10 +7,15 @@ from typing import Annotated, Any
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Response
 
+from app.facts import Question
 from app.intake import plan
 from app.jobs import Job, JobState, Unit
+from app.liveness import arithmetics
+from app.numerics import Arithmetic
 from app.objects import object_path
-from app.schemas import JobList, JobView, RecomputeBody
+from app.planner import Site, make_plan, questions_of
+from app.routes.asking import answers
+from app.schemas import JobList, JobView, PlanView, RecomputeBody
 from app.services import Used
 from app.shown import file_checks
 
@@ -22,10 +27,28 @@ router = APIRouter(prefix="/jobs", tags=["jobs"])
 @router.post("", status_code=202)
 def submit(body: RecomputeBody, used: Used, response: Response) -> JobView:
     """Check a recompute job and queue it. Nothing is queued if anything in it is wrong."""
-    request, units = plan(body.order(), used.catalog, used.facts)
+    request, units = plan(body.order(), used.catalog, used.facts, _ways(used))
     job = used.jobs.submit(request, units)
     response.headers["Location"] = f"/jobs/{job.id}"
     return JobView.of(job)
+
+
+@router.post("/plan")
+async def plan_job(body: RecomputeBody, used: Used) -> PlanView:
+    """What such a job would reuse, compute and write, and all that would make it fail. Nothing is queued.
+
+    Workers are asked for what they have not found out yet, and waited for ten seconds.
+    """
+    order = body.order()
+
+    def site() -> Site:
+        return Site(used.catalog, used.facts, used.rows, _ways(used))
+
+    def look_around() -> list[Question]:
+        return questions_of(site().examine(order), used.catalog)
+
+    await answers(used, await run_sync(look_around))
+    return PlanView.of(await run_sync(lambda: make_plan(order, site())))
 
 
 @router.get("")
@@ -76,6 +99,10 @@ def verification(job_id: str, used: Used) -> dict[str, Any]:
     whole = job.verification or {"verdict": "skipped" if job.state.ended else "pending", "checks": []}
     spoilt = whole["verdict"] == "passed" and any(result["verdict"] == "failed" for result in results)
     return {"job": job.id, **whole, "verdict": "failed" if spoilt else whole["verdict"], "results": results}
+
+
+def _ways(used: Used) -> list[Arithmetic]:
+    return arithmetics(used.jobs, used.settings.locks_dir)
 
 
 def _result(used: Used, job: Job, unit: Unit) -> dict[str, Any]:

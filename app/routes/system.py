@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from typing import Any
 
@@ -36,8 +37,14 @@ def _worker(used: Services) -> dict[str, Any]:
         if used.settings.workers != 0:
             hint = "The service is starting one; if that lasts, its log says why."
         return {"ok": False, "detail": f"No worker is alive. {hint}", "workers": []}
-    shown = [{"id": i, "pid": recorded[i]["pid"], "device": recorded[i]["device"]} for i in alive if i in recorded]
+    shown = [_shown(recorded[i]) for i in alive if i in recorded]
     return {"ok": True, "detail": f"{len(alive)} alive", "workers": shown}
+
+
+def _shown(worker: dict[str, Any]) -> dict[str, Any]:
+    arithmetic = json.loads(worker["arithmetic"])
+    names = ("engine", "engine_version", "model", "precisions")
+    return {name: worker[name] for name in ("id", "pid", "device")} | {name: arithmetic.get(name) for name in names}
 
 
 def _store(used: Services) -> dict[str, Any]:

@@ -3,57 +3,54 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Generator, Iterable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from numpy.typing import NDArray
+from torch import nn
 
-from app.catalog import Catalog
 from app.database import Database
-from app.facts import FactStore
 from app.intake import plan
 from app.schemas import RecomputeBody
-from app.store import JobStore
+from tests.computing import worker_context
 from tests.integration.workspace import build
-from worker.context import Context
-from worker.experts import Assumptions
-from worker.pools import Pools
-from worker.residents import Resident, Residents
+from worker.engines.choice import make_engine
+from worker.engines.engine import Engine, NoMemory, Setup
 from worker.tasks.recompute import Recompute
 
 
-class _SmallDevice(nn.Module):
-    """A network on a device that has room for 20 images."""
+class _SmallDevice:
+    """An engine on a device that has room for 20 images."""
 
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.batch = engine.batch
 
-    def forward(self, images: Tensor) -> Tensor:
-        if len(images) > 20:
-            raise torch.OutOfMemoryError("CUDA out of memory.")
-        logits: Tensor = self.network(images)
-        return logits
+    def run(self, batches: Iterable[NDArray[np.uint8]]) -> Generator[NDArray[np.float32]]:
+        if self.batch > 20:
+            raise NoMemory("CUDA out of memory.")
+        yield from self._engine.run(batches)
 
 
-class _SmallResidents(Residents):
-    def get(self, path: Path, assumptions: Assumptions) -> Resident:
-        found = super().get(path, assumptions)
-        return Resident(_SmallDevice(found.network), found.passport)
+def _small(network: nn.Module, setup: Setup) -> Engine:
+    return _SmallDevice(make_engine("torch", network, setup))
 
 
 def test_a_job_short_of_memory_goes_on_and_says_so(tmp_path: Path) -> None:
     """The rows are those of a job with room enough; unit and manifest name the smaller batch."""
     workspace = build(tmp_path)
-    settings, device = workspace.settings, torch.device("cpu")
+    settings = workspace.settings
     database = Database(settings.store_path)
-    jobs, facts, catalog = JobStore(database), FactStore(database), Catalog(settings)
     logits = []
-    for residents in (Residents(device), _SmallResidents(device)):
-        context = Context(settings, jobs, facts, catalog, Pools(catalog.bases), residents, device, lambda: False)
+    for builder in (partial(make_engine, "torch"), _small):
+        shutil.rmtree(settings.rows_dir, ignore_errors=True)  # else there would be nothing to compute
+        context = worker_context(settings, database, build=builder)
+        jobs = context.jobs
         body = RecomputeBody(dataset="tiny", experts=("alpha",), splits=("test",))
-        job = jobs.submit(*plan(body.order(), catalog, facts))
+        job = jobs.submit(*plan(body.order(), context.catalog, context.facts))
         claim = jobs.claim("w")
         assert claim is not None
         Recompute(claim, context).run(claim.open_units[0])
@@ -68,6 +65,7 @@ def test_a_job_short_of_memory_goes_on_and_says_so(tmp_path: Path) -> None:
         "out of memory at 64 images a batch; went on with 32",
         "out of memory at 32 images a batch; went on with 16",
     )
-    compute = json.loads(shown.with_suffix(".json").read_text())["compute"]
-    assert (compute["batch"]["used"], compute["notes"]) == (16, list(unit.notes))
+    described = json.loads(shown.with_suffix(".json").read_text())
+    assert described["compute"]["batch"]["used"] == 16
+    assert described["rows"]["notes"] == list(unit.notes)
     database.close()

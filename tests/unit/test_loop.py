@@ -10,27 +10,21 @@ from typing import Any, cast
 import pytest
 import torch
 
-from app.catalog import Catalog
 from app.database import Database
 from app.errors import FatalError, JobError, TransientError
-from app.facts import FactStore
 from app.jobs import Claim, UnitState
 from app.settings import Settings
 from app.store import JobStore
+from tests.computing import worker_context
 from tests.fakes import submit, take
 from worker import loop
 from worker.context import Context
-from worker.pools import Pools
-from worker.residents import Residents
 
 
 @pytest.fixture
 def context(database: Database, store: JobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Context:
     monkeypatch.setattr(loop, "RETRY_AFTER_S", 0.0)
-    settings = Settings(data_dir=tmp_path, _env_file=None)
-    catalog, device = Catalog(settings), torch.device("cpu")
-    facts, pools = FactStore(database), Pools(catalog.bases)
-    return Context(settings, store, facts, catalog, pools, Residents(device), device, stopping=lambda: False)
+    return worker_context(Settings(data_dir=tmp_path, _env_file=None), database)
 
 
 @pytest.fixture

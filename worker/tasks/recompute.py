@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +14,22 @@ from app.catalog import Split, check_classes, check_temperature
 from app.datasets import Dataset
 from app.errors import JobError
 from app.facts import Question
-from app.jobs import Artifact, Claim, Unit
-from app.objects import object_path
+from app.jobs import Artifact, Claim, Precision, Progress, Unit
 from app.questions import passport_question
-from worker.artifacts import Logits, publish, read_object, write_object
+from worker.artifacts import Logits, drafted, publish, read_arrays
 from worker.context import Cancelled, Context, Stopped
 from worker.experts import Assumptions
-from worker.infer import Batching, Pass, forward_rows
 from worker.long_tail import read_long_tail
 from worker.manifest import Origin, manifest
 from worker.pools import Pool
-from worker.rows import Rows
+from worker.supply import ExpertFile, Supply
+from worker.verify.checks import Check
+from worker.verify.recomputed import check_kept_rows, check_precision
 from worker.verify.report import Truth, UnitReport, verify_unit
 
 PROGRESS_EVERY_S = 0.2
+SAMPLED = 1000
+"""Images that are computed exactly to see what another precision costs, besides those whose rows are kept."""
 
 
 class VerificationFailed(JobError):
@@ -48,7 +49,7 @@ class Recompute:
     """One claim's work. Made once for a claim, then asked for one unit after the other.
 
     Raises:
-        RequestError: on construction, the checkpoint or the data set does not fit.
+        RequestError: on construction, the checkpoint, the precision or the data set does not fit.
         JobError: on construction, the checkpoint cannot be loaded.
     """
 
@@ -61,25 +62,26 @@ class Recompute:
         experts_folder = catalog.experts_at(request.experts_dir)
         path = catalog.checkpoint(experts_folder, request.checkpoint_prefix, claim.expert)
         question = passport_question(path, self._dataset, claim.expert)
-        override = self._dataset.override(claim.expert)
+        assumptions = Assumptions(**self._dataset.override(claim.expert).assumptions())
+        [fact] = context.facts.look_up([question])
         try:
-            resident = context.residents.get(path, Assumptions(**override.assumptions()))
+            self._passport = context.residents.passport(path, assumptions, fact.answer)
         except JobError as error:
             self._tell(question, path, error)  # the next request that names it is refused at once
             raise
-        self._passport = resident.passport
-        self._tell(question, path, self._passport.to_dict())
+        if fact.answer is None:
+            self._tell(question, path, self._passport.to_dict())
         self._check_unchanged(path.name)
         check_classes(path.name, self._passport.classes, request.dataset, catalog.bases.classes(self._dataset))
         self._divisor: np.float32 | None = None
         if request.calibration == "checkpoint":
             self._divisor = np.float32(check_temperature(path.name, self._passport.temperature))
-        self._forward = Pass(
-            resident.network, self._dataset.transform(claim.expert), self._passport.classes, context.device
-        )
-        self._batching = Batching.of(request.batch_size, context.device)
+        seen = {"expert": claim.expert, "file": path.name, "dataset": request.dataset}
+        transform = self._dataset.transform(claim.expert)
+        self._expert = ExpertFile(path, assumptions, self._passport, transform, seen)
+        self._supply = Supply(self._expert, request.batch_size, request.precision, request.reuse, context)
+        self._exact = Supply(self._expert, request.batch_size, "fp32", True, context)
         self._long_tail = read_long_tail(catalog, context.pools, self._dataset, self._splits_folder)
-        self._rows: dict[str, Rows] = {}
         self._pools: dict[str, Pool] = {}
 
     def run(self, unit: Unit) -> None:
@@ -99,11 +101,43 @@ class Recompute:
                 f"The index file of split {unit.split!r} was changed after the job was accepted. Submit it again.",
             )
         pool = self._pool(split.base)
-        content = Logits(self._logits(unit, split, pool), pool.labels[split.indices])
-        sha256, size = write_object(context.settings.objects_dir, content)
-        path = object_path(context.settings.objects_dir, sha256)
-        arrays = read_object(path, sha256)
-        truth = Truth(
+        logits, progress = self._logits(unit, split, pool)
+        content = Logits(logits, pool.labels[split.indices])
+        with drafted(context.settings.objects_dir, content) as draft:
+            arrays = read_arrays(draft.path, draft.sha256)
+            report = verify_unit(arrays, self._truth(split, pool), self._more_checks(split, pool))
+            if report.verdict != "passed":
+                raise VerificationFailed(report)
+            origin = Origin(
+                claim=claim,
+                passport=self._passport,
+                source=self._supply.source(pool),
+                pool=pool,
+                split=split,
+                device=context.device,
+                batch=self._supply.batch,
+                progress=progress,
+                started_at=started_at,
+            )
+            described = manifest(origin, draft, content.logits.shape)
+            # Only who still holds the claim may show a file; a worker that was thought dead may wake up here.
+            context.jobs.hold(claim)
+            folder = context.settings.outputs_dir / claim.job.request.output_dir / claim.expert
+            lock = context.settings.internal_dir / "publish.lock"
+            path = publish(draft, context.settings.objects_dir, folder / f"{unit.split}_logits.npz", described, lock)
+        artifact = Artifact(
+            sha256=draft.sha256,
+            size=draft.size,
+            targets_sha256=hashlib.sha256(arrays["targets"].astype("<i8").tobytes()).hexdigest(),
+            checkpoint_sha256=self._passport.sha256,
+            data_sha256=pool.sha256,
+            base=pool.base,
+            manifest=described,
+        )
+        context.jobs.finish_unit(claim, unit.split, artifact, report.to_dict(), progress, is_there=path.exists)
+
+    def _truth(self, split: Split, pool: Pool) -> Truth:
+        return Truth(
             labels=pool.labels[split.indices],
             classes=pool.classes,
             train_counts=self._long_tail.counts,
@@ -111,30 +145,6 @@ class Recompute:
             counts_reason=self._long_tail.counts_reason,
             weights_reason=self._long_tail.weights_reason,
         )
-        report = verify_unit(arrays, truth)
-        if report.verdict != "passed":
-            raise VerificationFailed(report)
-        origin = Origin(
-            claim=claim,
-            passport=self._passport,
-            transform=self._forward.transform,
-            pool=pool,
-            split=split,
-            device=context.device,
-            batch_size=self._batching.size,
-            notes=tuple(self._batching.notes),
-            started_at=started_at,
-        )
-        described = manifest(origin, content, sha256, size)
-        # Only who still holds the claim may show a file; a worker that was thought dead may wake up here.
-        context.jobs.hold(claim)
-        folder = context.settings.outputs_dir / claim.job.request.output_dir / claim.expert
-        lock = context.settings.internal_dir / "publish.lock"
-        publish(path, folder / f"{unit.split}_logits.npz", described, lock)
-        targets_sha256 = hashlib.sha256(arrays["targets"].astype("<i8").tobytes()).hexdigest()
-        artifact = Artifact(sha256, size, targets_sha256, self._passport.sha256, pool.sha256, pool.base, described)
-        notes = [*unit.notes, *self._batching.notes]
-        context.jobs.finish_unit(claim, unit.split, artifact, report.to_dict(), notes=notes, is_there=path.exists)
 
     def _pool(self, base: str) -> Pool:
         # Taken once: rows, targets and manifest of all splits come from the same images.
@@ -150,24 +160,45 @@ class Recompute:
             self._pools[base] = pool
         return self._pools[base]
 
-    def _logits(self, unit: Unit, split: Split, pool: Pool) -> NDArray[np.float32]:
-        if split.base not in self._rows:
-            compute = partial(forward_rows, self._forward, pool.images, batching=self._batching)
-            self._rows[split.base] = Rows(compute, len(pool.images), pool.classes)
-        rows = self._rows[split.base]
-        before, started, reported = rows.count(split.indices), time.monotonic(), 0.0
-        for done in rows.fill(split.indices):
-            now = time.monotonic()
+    def _logits(self, unit: Unit, split: Split, pool: Pool) -> tuple[NDArray[np.float32], Progress]:
+        supply, started, reported = self._supply, time.monotonic(), 0.0
+        progress = Progress(0, 0)
+        for there, computed in supply.fill(pool, split.indices):
             if self._context.stopping():
                 raise Stopped
-            if now - reported < PROGRESS_EVERY_S:
-                continue
-            rate, reported = (done - before) / max(now - started, 1e-9), now
-            notes = [*unit.notes, *self._batching.notes]
-            if not self._context.jobs.progress(self._claim, unit.split, done=done, rate=rate, notes=notes):
-                raise Cancelled
-        logits = rows.take(split.indices)
-        return logits if self._divisor is None else logits / self._divisor
+            now = time.monotonic()
+            progress = Progress(
+                reused=there - computed,
+                computed=computed,
+                rate=computed / max(now - started, 1e-9) if computed else None,
+                notes=(*unit.notes, *supply.all_notes(pool)),
+            )
+            if there < unit.total and now - reported >= PROGRESS_EVERY_S:
+                reported = now
+                if not self._context.jobs.progress(self._claim, unit.split, progress):
+                    raise Cancelled
+        logits = supply.take(pool, split.indices)
+        return (logits if self._divisor is None else logits / self._divisor), progress
+
+    def _more_checks(self, split: Split, pool: Pool) -> list[Check]:
+        request = self._claim.job.request
+        more = []
+        if not request.reuse:
+            more.append(check_kept_rows(self._supply.differing(pool, split.indices), split.indices))
+        if request.precision != "fp32":
+            more.append(self._check_flips(request.precision, split, pool))
+        return more
+
+    def _check_flips(self, precision: Precision, split: Split, pool: Pool) -> Check:
+        kept = self._exact.kept(pool, split.indices)
+        others = np.setdiff1d(split.indices, kept)
+        sample = others[:: -(-others.size // SAMPLED)] if others.size else others
+        compared = np.union1d(kept, sample)
+        for _ in self._exact.fill(pool, compared):
+            if self._context.stopping():
+                raise Stopped
+        exact, found = self._exact.take(pool, compared), self._supply.take(pool, compared)
+        return check_precision(precision, found, exact, compared, np.unique(split.indices).size)
 
     def _tell(self, question: Question, path: Path, answer: dict[str, Any] | JobError) -> None:
         # Only what is true of the file as it was when the question was put, and will be tomorrow.

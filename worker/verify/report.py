@@ -6,7 +6,7 @@ failed, is skipped and names that one; everything that can still be said is said
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -77,7 +77,7 @@ class UnitReport:
         }
 
 
-def verify_unit(arrays: Mapping[str, NDArray[Any]], truth: Truth) -> UnitReport:
+def verify_unit(arrays: Mapping[str, NDArray[Any]], truth: Truth, more: Sequence[Check] = ()) -> UnitReport:
     """Hold one artifact against the truth. Bad data fail a check; they raise nothing.
 
     The figures are computed only when it is certain which sample each row belongs to and what was predicted
@@ -87,6 +87,7 @@ def verify_unit(arrays: Mapping[str, NDArray[Any]], truth: Truth) -> UnitReport:
         arrays: `logits` (N, C) float32, `targets` (N,) int64 and `predictions` (N,) int64, as read back from
             the file, with whatever names, shapes and dtypes the file really has.
         truth: what they are held against.
+        more: outcomes of checks of how the rows came about; they are part of the verdict.
 
     Returns:
         The report; its checks are `arrays`, `shapes`, `dtypes`, `finite`, `predictions`, `targets`,
@@ -104,7 +105,7 @@ def verify_unit(arrays: Mapping[str, NDArray[Any]], truth: Truth) -> UnitReport:
         values["reasons"] = dict.fromkeys(FIGURES, reason)
     else:
         figures, values = _figures(arrays["predictions"], truth)
-    done = (*ground, *figures)
+    done = (*ground, *more, *figures)
     failed = any(check.level == "error" and check.verdict == "failed" for check in done)
     size = {"samples": len(truth.labels), "classes": truth.classes}
     return UnitReport("failed" if failed else "passed", done, size | values)

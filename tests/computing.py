@@ -1,0 +1,65 @@
+"""What tests of computing share: a worker's context, and the arithmetic of a processor that does not exist."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+
+from app.catalog import Catalog
+from app.database import Database
+from app.facts import FactStore
+from app.numerics import Arithmetic, RowSource
+from app.row_store import RowStore
+from app.settings import Settings
+from app.store import JobStore
+from worker.context import Context
+from worker.engines.choice import make_engine
+from worker.pools import Pools
+from worker.residents import Build, Residents
+
+ARITHMETIC = Arithmetic(
+    device="cpu",
+    model="Test",
+    capability="none",
+    engine="torch",
+    engine_version="1",
+    revision="1",
+    precisions=("fp32", "bf16"),
+)
+
+
+def row_source_of(classes: int, arithmetic: Arithmetic = ARITHMETIC) -> RowSource:
+    """The source of rows of nothing in particular."""
+    return RowSource(
+        tensors_sha256="t",
+        network={},
+        classes=classes,
+        pixels_sha256="p",
+        transform={},
+        numerics=arithmetic.numerics("fp32", 64),
+    )
+
+
+def worker_context(
+    settings: Settings,
+    database: Database,
+    *,
+    build: Build = partial(make_engine, "torch"),
+    stopping: Callable[[], bool] = lambda: False,
+) -> Context:
+    """What a worker process would share, on the CPU."""
+    catalog = Catalog(settings)
+    return Context(
+        settings=settings,
+        jobs=JobStore(database),
+        facts=FactStore(database),
+        catalog=catalog,
+        pools=Pools(catalog.bases),
+        residents=Residents(build),
+        kept=RowStore(settings.rows_dir),
+        arithmetic=ARITHMETIC,
+        device=torch.device("cpu"),
+        stopping=stopping,
+    )

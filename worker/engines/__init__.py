@@ -1,0 +1,1 @@
+"""What runs an expert: images in, raw logits out, behind one seam."""
