@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from app.errors import Conflict, FatalError, NotFound, Refused, RelogitError, RequestError, TransientError
-from app.schemas import Problem, RecomputeBody
+from app.schemas import Problem
 
 log = logging.getLogger(__name__)
 
@@ -95,14 +95,22 @@ def _validation_error(request: Request, error: Exception) -> JSONResponse:
         sent = request.headers.get("Content-Type", "no Content-Type")
         detail = f"The body came as {sent}; Content-Type: application/json is expected."
         return answer(request, 415, "unsupported-media-type", detail, [])
-    items = [_validation_item(item) for item in error.errors()]
+    fields = _body_fields(request)
+    items = [_validation_item(item, fields) for item in error.errors()]
     codes = {item["code"] for item in items}
     code = codes.pop() if len(codes) == 1 else "invalid-request"
     status = 400 if code == "malformed-json" else 422
     return answer(request, status, code, " ".join(item["detail"] for item in items), items)
 
 
-def _validation_item(item: dict[str, Any]) -> dict[str, Any]:
+def _body_fields(request: Request) -> list[str]:
+    """Names of what the route's body may hold."""
+    body = getattr(request.scope.get("route"), "body_field", None)
+    model = body.field_info.annotation if body else None
+    return sorted(getattr(model, "model_fields", {}))
+
+
+def _validation_item(item: dict[str, Any], fields: list[str]) -> dict[str, Any]:
     place, *where = (str(part) for part in item["loc"])
     name = ".".join(where) or "The request body"
     at = {"parameter": where[0]} if place in ("query", "path") else {"pointer": json_pointer(where)}
@@ -111,7 +119,6 @@ def _validation_item(item: dict[str, Any]) -> dict[str, Any]:
         detail = f"The request body is not JSON: {item.get('ctx', {}).get('error', message)}."
         return {"code": "malformed-json", "detail": detail}
     if item["type"] == "extra_forbidden":
-        fields = sorted(RecomputeBody.model_fields)
         detail = f"There is no field {where[-1]!r}. There are: {', '.join(fields)}."
         return {"code": "unknown-field", "detail": detail, "available": fields} | at
     shown = json.dumps(item.get("input"), default=str)[:80]

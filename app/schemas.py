@@ -52,7 +52,7 @@ class RecomputeBody(BaseModel):
     )
     splits: Names = Field(("val", "test", "tunev"), description="Names of index files, `{split}_indices.json`.")
     batch_size: Annotated[int | Literal["auto"], BeforeValidator(_check_batch_size)] = Field(
-        128, description="Images a forward pass, or `auto`: what suits the device."
+        128, description="Images a forward pass at most, or `auto`: what suits the device."
     )
     output_dir: str = Field("logits_fixed", description="A folder name below the outputs directory.")
     dataset: str = Field("cifar100_lt_if100", description="A data set of `datasets.toml`.")

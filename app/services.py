@@ -44,7 +44,8 @@ class Services:
         )
 
 
-def _services(request: Request) -> Services:
+# async, though nothing waits here: a plain function would be run in a thread, for each request.
+async def _services(request: Request) -> Services:
     services: Services = request.app.state.services
     return services
 
@@ -52,7 +53,7 @@ def _services(request: Request) -> Services:
 Used = Annotated[Services, Depends(_services)]
 
 
-def refuse_unknown_parameters(request: Request) -> None:
+async def refuse_unknown_parameters(request: Request) -> None:
     """A misspelt query parameter must not be answered as if it had not been there.
 
     Raises:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 import torch
+from torch import nn
 
 from app.catalog import Catalog
 from app.database import Database
@@ -16,6 +16,7 @@ from app.settings import Settings
 from app.store import JobStore
 from worker.context import Context
 from worker.engines.choice import make_engine
+from worker.engines.engine import Engine, Setup
 from worker.pools import Pools
 from worker.residents import Build, Residents
 
@@ -42,11 +43,16 @@ def row_source_of(classes: int, arithmetic: Arithmetic = ARITHMETIC) -> RowSourc
     )
 
 
+def in_torch(network: nn.Module, setup: Setup) -> Engine:
+    """Build what a worker without OpenVINO would."""
+    return make_engine("torch", network, setup)
+
+
 def worker_context(
     settings: Settings,
     database: Database,
     *,
-    build: Build = partial(make_engine, "torch"),
+    build: Build = in_torch,
     stopping: Callable[[], bool] = lambda: False,
 ) -> Context:
     """What a worker process would share, on the CPU."""

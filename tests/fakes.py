@@ -17,12 +17,14 @@ import pytest
 
 from app.catalog import Catalog
 from app.errors import RelogitError
-from app.jobs import Artifact, Claim, Job, JobRequest, UnitPlan
+from app.jobs import Artifact, Claim, Job, JobRequest, Progress, UnitPlan
 from app.settings import Settings
 from app.store import JobStore
 
 REPORT: dict[str, Any] = {"verdict": "passed", "checks": [], "metrics": {"accuracy": 0.5}}
 PASSED: dict[str, Any] = {"verdict": "passed", "checks": []}
+DONE = Progress(reused=3, computed=5)
+"""Of the eight rows that a unit of `submit` has."""
 ERROR: dict[str, Any] = {"code": "checkpoint-invalid", "message": "It does not fit.", "details": {}}
 
 DIGITS = """
@@ -142,7 +144,7 @@ def finish(store: JobStore, claim: Claim, sha256: str = "a" * 64) -> None:
         return
     for unit in claim.open_units:
         store.start_unit(claim, unit.split)
-        store.finish_unit(claim, unit.split, artifact(sha256), REPORT, notes=(), is_there=lambda: True)
+        store.finish_unit(claim, unit.split, artifact(sha256), REPORT, DONE, is_there=lambda: True)
     store.end_task(claim)
 
 

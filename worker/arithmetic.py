@@ -70,7 +70,6 @@ def _processor() -> tuple[str, str]:
 
 def _gpu_capability(device: torch.device) -> str:
     major, minor = torch.cuda.get_device_capability(device)
+    cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]  # PyTorch's own lack
     chosen = [f"{name}={os.environ[name]}" for name in KERNEL_VARIABLES if name in os.environ]
-    return ", ".join(
-        [f"sm_{major}{minor}", f"CUDA {torch.version.cuda}", f"cuDNN {torch.backends.cudnn.version()}", *chosen]
-    )
+    return ", ".join([f"sm_{major}{minor}", f"CUDA {torch.version.cuda}", f"cuDNN {cudnn}", *chosen])

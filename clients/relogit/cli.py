@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -12,11 +11,19 @@ from typing import Annotated, NoReturn
 import httpx
 import typer
 
-from relogit import render, render_checks, render_experts
-from relogit.argv import batch_size_of, own_folder
-from relogit.client import DEFAULT_SERVER, SERVER_VARIABLE, JobRequest
-from relogit.job import Job
-from relogit.session import ExitCode, Session, execute, session
+from relogit import cli_rows, render, render_checks, render_experts
+from relogit.argv import own_folder
+from relogit.cli_recompute import recompute, to_the_end
+from relogit.options import (
+    DatasetOption,
+    ExpertsDirOption,
+    JobArgument,
+    JsonOption,
+    PrefixOption,
+    ServerOption,
+    SplitsDirOption,
+)
+from relogit.session import ExitCode, execute, session
 
 app = typer.Typer(
     name="relogit",
@@ -30,83 +37,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-ServerOption = Annotated[
-    str | None,
-    typer.Option("--server", help=f"URL of the server [env: {SERVER_VARIABLE}; default: {DEFAULT_SERVER}]"),
-]
-JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print JSON only on standard output; errors as problem JSON on standard error")
-]
-DatasetOption = Annotated[str | None, typer.Option("--dataset", help="Data set, as declared on the server")]
-PrefixOption = Annotated[
-    str | None, typer.Option("--checkpoint-prefix", "--prefix", help="What stands before the expert in its file name")
-]
-ExpertsDirOption = Annotated[
-    str | None, typer.Option("--experts-dir", help="Folder below the server's checkpoints; 'checkpoints/' is dropped")
-]
-SplitsDirOption = Annotated[
-    str | None, typer.Option("--splits-dir", help="Folder below the server's data; 'data/' is dropped")
-]
-JobArgument = Annotated[
-    str | None, typer.Argument(metavar="[ID]", help="A job's id or how it begins [default: the newest job]")
-]
-
-
-class Calibration(StrEnum):
-    """What is done with a checkpoint's stored temperature."""
-
-    NONE = "none"
-    CHECKPOINT = "checkpoint"
-
-
-# typer reads a command's options from the parameters of its function; hence there are so many.
-@app.command()
-def recompute(
-    ctx: typer.Context,
-    experts: Annotated[
-        list[str] | None, typer.Option("--experts", metavar="E...", help="Experts [default: all under the prefix]")
-    ] = None,
-    checkpoint_prefix: PrefixOption = None,
-    splits: Annotated[
-        list[str] | None, typer.Option("--splits", metavar="S...", help="Splits [default: val test tunev]")
-    ] = None,
-    batch_size: Annotated[str | None, typer.Option("--batch-size", help="Images in a batch, or auto")] = None,
-    output_dir: Annotated[
-        str | None, typer.Option("--output-dir", help="Folder below the server's outputs; 'outputs/' is dropped")
-    ] = None,
-    experts_dir: ExpertsDirOption = None,
-    splits_dir: SplitsDirOption = None,
-    dataset: DatasetOption = None,
-    calibration: Annotated[
-        Calibration | None, typer.Option("--calibration", help="checkpoint: divide by the stored temperature")
-    ] = None,
-    no_wait: Annotated[bool, typer.Option("--no-wait", help="Return as soon as the job is queued")] = False,
-    server: ServerOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Recompute logits, watch the job and show its verified results.
-
-    What is left out is the server's default. Lists are written as in `--experts A B C`.
-    """
-    request = JobRequest(
-        dataset=dataset,
-        experts=experts or None,
-        checkpoint_prefix=checkpoint_prefix,
-        splits=splits or None,
-        batch_size=batch_size_of(batch_size),
-        output_dir=own_folder(output_dir, "outputs"),
-        experts_dir=own_folder(experts_dir, "checkpoints"),
-        splits_dir=own_folder(splits_dir, "data"),
-        calibration=calibration.value if calibration else None,
-    )
-    with session(ctx.obj, server, as_json) as run:
-        health = run.client.ready()
-        job = run.client.submit(**request)
-        run.warn_unless_ready(health)
-        if no_wait:
-            run.show(job.data, lambda: [f"Job {job.id} is queued. To watch it: {run.command('wait', job.id)}"])
-            return
-        _to_the_end(run, job)
+# The commands are listed in the order in which they are made known here.
+app.command()(recompute)
 
 
 @app.command()
@@ -131,7 +63,14 @@ def status(
     with session(ctx.obj, server, as_json) as run:
         job = run.find(job_id).data
         run.show(
-            job, lambda: [*render.job_lines(job), render.units(job), *render.failure_lines(job), render.verdict(job)]
+            job,
+            lambda: [
+                *render.job_lines(job),
+                render.units(job),
+                *render.failure_lines(job),
+                *render.reuse_lines(job),
+                render.verdict(job),
+            ],
         )
 
 
@@ -141,7 +80,7 @@ def wait(
 ) -> None:
     """Watch a job until it ends and show its results."""
     with session(ctx.obj, server, as_json) as run:
-        _to_the_end(run, run.find(job_id))
+        to_the_end(run, run.find(job_id))
 
 
 @app.command()
@@ -219,7 +158,7 @@ def download(
 @app.command()
 def experts(
     ctx: typer.Context,
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One expert, in full")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="One expert, in full")] = None,
     dataset: DatasetOption = None,
     prefix: PrefixOption = None,
     experts_dir: ExpertsDirOption = None,
@@ -251,21 +190,7 @@ def splits(
         run.show(found, lambda: render.splits(found))
 
 
-def _to_the_end(run: Session, job: Job) -> None:
-    run.follow(job)
-    found = job.verification()
-    run.show(
-        job.data,
-        lambda: [
-            *render.failure_lines(job.data),
-            *render_checks.failed_check_lines(found),
-            render_checks.results(found),
-            *render_checks.reason_lines(found),
-            render_checks.end(job.data, found),
-        ],
-    )
-    if job.state != "succeeded" or found["verdict"] != "passed":
-        raise typer.Exit(ExitCode.FAILED)
+app.add_typer(cli_rows.app, name="rows")
 
 
 def _print_version(wanted: bool) -> None:

@@ -15,6 +15,7 @@ from relogit.wire import Wire, segment
 
 DEFAULT_SERVER = "http://127.0.0.1:8000"
 SERVER_VARIABLE = "RELOGIT_SERVER"
+CHECK_S = 600.0  # seconds that a server may take to read every row of a large pool
 
 
 class JobRequest(TypedDict, total=False):
@@ -30,6 +31,8 @@ class JobRequest(TypedDict, total=False):
         splits_dir: folder below the server's data.
         experts_dir: folder below the server's checkpoints.
         calibration: "none" for raw logits, "checkpoint" to divide by the stored temperature.
+        precision: what the network computes in; "fp32" is exact, the others only where a worker offers them.
+        reuse: whether rows computed before are taken; False computes all again and compares.
     """
 
     dataset: str | None
@@ -41,6 +44,8 @@ class JobRequest(TypedDict, total=False):
     splits_dir: str | None
     experts_dir: str | None
     calibration: Literal["none", "checkpoint"] | None
+    precision: Literal["fp32", "tf32", "bf16", "fp16"] | None
+    reuse: bool | None
 
 
 class Client:
@@ -89,8 +94,17 @@ class Client:
         Raises:
             Problem: the server refused it; `errors` names every wrong item and what is available.
         """
-        body = {name: value for name, value in request.items() if value is not None}
-        return Job(self._wire, self._wire.post("/jobs", body))
+        return Job(self._wire, self._wire.post("/jobs", _body(request)))
+
+    def plan(self, **request: Unpack[JobRequest]) -> dict[str, Any]:
+        """What such a job would reuse, compute and write, and under `problems` all that would make it fail.
+
+        Nothing is queued, and no device is touched. `ok` says whether there are no problems.
+
+        Raises:
+            Problem: the request cannot be read as one.
+        """
+        return self._wire.post("/jobs/plan", _body(request))
 
     def jobs(self, *, state: str | None = None, limit: int | None = None) -> list[Job]:
         """The server's jobs, newest first."""
@@ -138,6 +152,34 @@ class Client:
         """The data sets that the server declares."""
         return self._wire.get_list("/datasets", "datasets")
 
+    def rows(self) -> dict[str, Any]:
+        """Under `rows`: what is kept for later jobs, last used first; under `totals` the sums."""
+        return self._wire.get("/rows")
+
+    def row_condition(self, key: str) -> dict[str, Any]:
+        """The kept rows of one key, with everything they depend on, each checked: `condition` counts them."""
+        return self._wire.get(f"/rows/{segment(key)}", hold_s=CHECK_S)
+
+    def delete_rows(self, key: str) -> None:
+        """Forget the kept rows of one key; a job that asks for them computes them again."""
+        self._wire.delete(f"/rows/{segment(key)}")
+
+    def prune_rows(self, *, max_bytes: int | None = None, older_than_s: float | None = None) -> dict[str, Any]:
+        """Remove kept rows: those that no job used for so long, then the longest unused until the rest fits.
+
+        Args:
+            max_bytes: what may be left on the server's disk.
+            older_than_s: in seconds. One of the two must be given.
+
+        Returns:
+            `removed`, `freed_bytes`, and what is `left`.
+        """
+        return self._wire.post("/rows/prune", {"max_bytes": max_bytes, "older_than_s": older_than_s})
+
     def ready(self) -> dict[str, Any]:
         """Whether jobs can be done now: `ready`, and under `checks` why not."""
         return self._wire.probe("/readyz")
+
+
+def _body(request: JobRequest) -> dict[str, Any]:
+    return {name: value for name, value in request.items() if value is not None}

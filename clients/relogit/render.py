@@ -18,6 +18,7 @@ Record = dict[str, Any]
 FOLDED = frozenset({"expert", "file", "output", "data set"})  # the columns that a narrow window folds
 ID_SHOWN = 8
 NONE = "-"  # a figure that is not there
+SIZES = ("B", "kB", "MB", "GB", "TB", "PB")
 COLOURS = {
     "passed": "green",
     "succeeded": "green",
@@ -65,6 +66,17 @@ def duration(seconds: float | None) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def size(number: int | None) -> str:
+    """38,400,000 bytes as `38 MB`."""
+    if number is None:
+        return NONE
+    unit = 0
+    while number >= 999.5 * 1000**unit and unit < len(SIZES) - 1:
+        unit += 1
+    value = number / 1000**unit
+    return f"{value:.1f} {SIZES[unit]}" if unit and value < 9.95 else f"{value:.0f} {SIZES[unit]}"
+
+
 def table(left: Sequence[str], right: Sequence[str] = (), last: Sequence[str] = ()) -> Table:
     """An empty table; `left` and `last` hold words, `right` holds numbers between them."""
     made = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0, header_style="bold")
@@ -100,7 +112,7 @@ def job_lines(job: Record) -> list[Text]:
         if job[name]:
             lines.append(Text(f"  {name.removesuffix('_at'):<9}{job[name]}"))
     asked = ", ".join(
-        f"{name} {json.dumps(value) if value == '' else value}"
+        f"{name} {json.dumps(value) if value == '' else plain(value)}"
         for name, value in request.items()
         if name not in ("experts", "splits") and value is not None
     )
@@ -109,18 +121,32 @@ def job_lines(job: Record) -> list[Text]:
 
 def units(job: Record) -> Table:
     """How far each (expert, split) of a job is."""
-    made = table(["expert", "split", "state"], ["done", "rate", "left", "accuracy"])
+    made = table(["expert", "split", "state"], ["done", "reused", "rate", "left", "acc"])
     for unit in job["units"]:
         made.add_row(
             unit["expert"],
             unit["split"],
             word(unit["state"]),
             f"{unit['done']:,}/{unit['total']:,}",
+            count(unit["reused"]),
             rate(unit["rate"]),
             duration(unit["remaining_s"]),
             percent(unit["accuracy"]),
         )
     return made
+
+
+def reuse_lines(job: Record) -> list[Text]:
+    """How many of the rows that are done needed no forward pass; no line while there are none."""
+    reused, computed = (sum(unit[kind] for unit in job["units"]) for kind in ("reused", "computed"))
+    if not reused + computed:
+        return []
+    rows = number_of(reused + computed, "row")
+    if not computed:
+        return [Text(f"{rows}, all reused; nothing computed.")]
+    if not reused:
+        return [Text(f"{rows}, all computed.")]
+    return [Text(f"{rows}: {reused:,} reused, {computed:,} computed.")]
 
 
 def problem_lines(error: Record, *, where: str = "") -> list[Text]:

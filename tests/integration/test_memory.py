@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Generator, Iterable
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +14,8 @@ from torch import nn
 from app.database import Database
 from app.intake import plan
 from app.schemas import RecomputeBody
-from tests.computing import worker_context
+from tests.computing import in_torch, worker_context
 from tests.integration.workspace import build
-from worker.engines.choice import make_engine
 from worker.engines.engine import Engine, NoMemory, Setup
 from worker.tasks.recompute import Recompute
 
@@ -36,7 +34,7 @@ class _SmallDevice:
 
 
 def _small(network: nn.Module, setup: Setup) -> Engine:
-    return _SmallDevice(make_engine("torch", network, setup))
+    return _SmallDevice(in_torch(network, setup))
 
 
 def test_a_job_short_of_memory_goes_on_and_says_so(tmp_path: Path) -> None:
@@ -45,7 +43,7 @@ def test_a_job_short_of_memory_goes_on_and_says_so(tmp_path: Path) -> None:
     settings = workspace.settings
     database = Database(settings.store_path)
     logits = []
-    for builder in (partial(make_engine, "torch"), _small):
+    for builder in (in_torch, _small):
         shutil.rmtree(settings.rows_dir, ignore_errors=True)  # else there would be nothing to compute
         context = worker_context(settings, database, build=builder)
         jobs = context.jobs

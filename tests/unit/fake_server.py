@@ -27,8 +27,9 @@ def unit(split: str = "val", state: str = "succeeded", **fields: Any) -> dict[st
     """A unit of the expert `ce`, done unless told otherwise."""
     done = 3 if state == "succeeded" else 0
     figures = {"accuracy": 2 / 3 if state == "succeeded" else None, "rate": None, "remaining_s": None}
-    base = {"expert": "ce", "split": split, "state": state, "done": done, "total": 3, "error": None, "notes": []}
-    return {**base, **figures, **fields}
+    rows = {"done": done, "total": 3, "reused": 0, "computed": done}
+    base: dict[str, Any] = {"expert": "ce", "split": split, "state": state, "error": None, "notes": []}
+    return {**base, **rows, **figures, **fields}
 
 
 def job(state: str = "succeeded", *, units: list[dict[str, Any]] | None = None, **fields: Any) -> dict[str, Any]:

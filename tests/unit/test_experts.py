@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from app.errors import JobError
-from worker.experts import Assumptions, load_expert
+from worker.experts import Assumptions, Passport, load_expert
 from worker.networks import CifarResNetSpec, Padding, Shortcut
 
 IMAGES = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(1))
@@ -119,6 +120,17 @@ def test_the_passport_says_what_the_file_is(tmp_path: Path) -> None:
         "classes": 5,
         "temperature": 1.5,
         "dtype": "float32",
+        "tensors_sha256": load_expert(save(tmp_path, network.state_dict(), "bare.pth")).passport.tensors_sha256,
+        "network": {
+            "kind": "CifarResNetSpec",
+            "architecture": "cifar_resnet8",
+            "blocks": [1, 1, 1],
+            "widths": [4, 6, 10],
+            "classes": 5,
+            "stem_width": 4,
+            "shortcut": "projection",
+            "option_a_padding": "symmetric",
+        },
         "renamed": ["backbone.* -> *", "downsample.* -> shortcut.*"],
         "assumed": [],
         "ignored": ["epoch"],
@@ -127,6 +139,27 @@ def test_the_passport_says_what_the_file_is(tmp_path: Path) -> None:
     passport = load_expert(path).passport.to_dict()
     assert passport == expected
     assert json.loads(json.dumps(passport)) == passport
+    assert Passport.from_dict(json.loads(json.dumps(passport))) == load_expert(path).passport
+
+
+def test_the_tensors_digest_is_of_what_logits_depend_on(tmp_path: Path) -> None:
+    """Name, temperature, wrapper, stored dtype and batch counters of a file have no part in it; each weight has."""
+    tensors = {name: value.half().float() if value.is_floating_point() else value
+               for name, value in small().state_dict().items()}  # fmt: skip
+
+    def digest(content: dict[str, Any], name: str) -> str:
+        return load_expert(save(tmp_path, content, name)).passport.tensors_sha256
+
+    plain = digest(tensors, "plain.pth")
+    counted = {name: value + 7 if name.endswith("num_batches_tracked") else value for name, value in tensors.items()}
+    half = {name: value.half() if value.is_floating_point() else value for name, value in tensors.items()}
+    calibrated = {"model": {**tensors, "temperature": torch.tensor(3.0)}}
+    assert {digest(c, "x.pth") for c in (counted, half, calibrated)} == {plain}
+    for name, value in tensors.items():
+        if value.is_floating_point():
+            changed = value.clone()
+            changed.view(-1)[-1] += 1e-3
+            assert digest({**tensors, name: changed}, "x.pth") != plain, name
 
 
 @pytest.mark.parametrize("n", [3, 5, 7, 9, 18])

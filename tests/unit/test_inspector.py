@@ -10,6 +10,7 @@ import torch
 from app.bases import file_id
 from app.database import Database
 from app.facts import Fact, FactStore, Question
+from app.questions import pool_question
 from tests.fakes import Home
 from worker.inspector import Inspector
 from worker.networks import CifarResNetSpec
@@ -55,6 +56,30 @@ def test_a_bad_file_is_kept_as_bad(inspector: Inspector, facts: FactStore, tmp_p
     fact = _answered(inspector, facts, _question(path))
     assert fact.error is not None
     assert fact.error["code"] == "checkpoint-unreadable"
+
+
+def test_what_a_base_shows_is_kept(inspector: Inspector, facts: FactStore, home: Home) -> None:
+    """Digest and shape of the pixels, by which a plan finds kept rows; equal pixels have it whatever their labels."""
+    catalog = home.catalog()
+    dataset = catalog.dataset("digits")
+    fact = _answered(inspector, facts, pool_question(dataset, "test", catalog.bases.identity(dataset, "test")))
+    pool = Pools(catalog.bases).get(dataset, "test")
+    assert fact.answer == {
+        "pixels_sha256": pool.pixels_sha256,
+        "images": list(pool.images.shape),
+        "classes": pool.classes,
+    }
+    assert pool.pixels_sha256 != pool.sha256
+
+
+def test_a_base_that_changes_meanwhile_is_not_kept(inspector: Inspector, facts: FactStore, home: Home) -> None:
+    """The answer would stand under a question about other files."""
+    catalog = home.catalog()
+    dataset = catalog.dataset("digits")
+    question = pool_question(dataset, "test", catalog.bases.identity(dataset, "test"))
+    home.write_npz("test", 7)
+    fact = _answered(inspector, facts, question)
+    assert not fact.known
 
 
 @pytest.mark.parametrize("change", [Path.unlink, lambda path: path.write_bytes(b"another, broken one")])

@@ -12,8 +12,9 @@ from app.catalog import check_temperature
 from app.database import Database
 from app.errors import JobError, Refused
 from app.facts import FactStore
-from app.intake import RecomputeOrder, plan
+from app.intake import RecomputeOrder, examine, plan
 from app.jobs import JobRequest, UnitPlan
+from app.numerics import Arithmetic
 from app.questions import passport_question
 from app.schemas import RecomputeBody
 from tests.fakes import Home, refused
@@ -28,7 +29,11 @@ ORDER = RecomputeOrder(
     output_dir="logits_fixed",
     batch_size=128,
     calibration="none",
+    precision="fp32",
+    reuse=True,
 )
+
+ARITHMETIC = Arithmetic("cpu", "Test", "AVX", "torch", "1", "r", ("fp32", "bf16"))
 
 
 @pytest.fixture
@@ -37,7 +42,7 @@ def facts(database: Database) -> FactStore:
 
 
 def planned(home: Home, facts: FactStore, **changes: Any) -> tuple[JobRequest, list[UnitPlan]]:
-    return plan(replace(ORDER, **changes), home.catalog(), facts)
+    return plan(replace(ORDER, **changes), home.catalog(), facts, [ARITHMETIC])
 
 
 def problems(home: Home, facts: FactStore, **changes: Any) -> dict[str, str]:
@@ -91,6 +96,36 @@ def test_a_passport_belongs_to_the_file_as_it_was(home: Home, facts: FactStore) 
     assert planned(home, facts)[0].experts == ("bal", "ce")
 
 
+def test_precision_and_reuse_are_recorded(home: Home, facts: FactStore) -> None:
+    """As they were asked for."""
+    request, _ = planned(home, facts, precision="bf16", reuse=False)
+    assert (request.precision, request.reuse) == ("bf16", False)
+
+
+def test_any_precision_is_taken_while_no_worker_lives(home: Home, facts: FactStore) -> None:
+    """Whoever starts may offer it; with several workers one that does is enough."""
+    order = replace(ORDER, precision="tf32")
+    assert plan(order, home.catalog(), facts)[0].precision == "tf32"
+    gpu = replace(ARITHMETIC, device="cuda", precisions=("fp32", "tf32"))
+    assert plan(order, home.catalog(), facts, [ARITHMETIC, gpu])[0].precision == "tf32"
+    with refused("precision-unavailable", "tf32", "there is fp32, bf16"):
+        plan(order, home.catalog(), facts, [ARITHMETIC, ARITHMETIC])
+
+
+def test_what_is_right_is_found_beside_what_is_wrong(home: Home, facts: FactStore) -> None:
+    """Each once and in the order given, and the request as far as folders and names go."""
+    order = replace(ORDER, experts=("ce", "nobody", "bal", "ce"), splits=("gone", "val", "val"))
+    found = examine(order, home.catalog(), facts)
+    assert [problem.code for problem in found.problems] == [
+        "repeated-name", "unknown-expert", "repeated-name", "unknown-split"
+    ]  # fmt: skip
+    assert [expert.name for expert in found.experts] == ["ce", "bal"]
+    assert [split.name for split in found.splits] == ["val"]
+    assert found.request is not None
+    assert found.request.experts_dir == "experts/digits"
+    assert examine(replace(ORDER, splits_dir="nowhere"), home.catalog(), facts).request is None
+
+
 # --- what is refused ----------------------------------------------------------------------------------
 
 
@@ -127,6 +162,7 @@ def test_every_wrong_item_is_named_at_once(home: Home, facts: FactStore) -> None
         ({"experts": ("",)}, {"#/experts/0": "invalid-name"}),
         ({"splits": ("val", "val")}, {"#/splits/1": "repeated-name"}),
         ({"splits": ("../val",)}, {"#/splits/0": "invalid-name"}),
+        ({"precision": "tf32"}, {"#/precision": "precision-unavailable"}),
     ],
 )
 def test_a_wrong_item_is_refused_at_its_place(
@@ -134,6 +170,13 @@ def test_a_wrong_item_is_refused_at_its_place(
 ) -> None:
     """The code says what is wrong, the pointer where, and nothing else is complained about."""
     assert problems(home, facts, **changes) == expected
+
+
+def test_an_experts_output_folder_that_is_a_file_is_refused(home: Home, facts: FactStore) -> None:
+    """Before anything is computed for it."""
+    (home.settings.outputs_dir / "logits_fixed").mkdir(parents=True)
+    (home.settings.outputs_dir / "logits_fixed" / "ce").touch()
+    assert problems(home, facts) == {"#/output_dir": "output-dir-unusable"}
 
 
 def test_one_fault_of_the_server_is_told_once(home: Home, facts: FactStore) -> None:
@@ -209,7 +252,8 @@ def test_a_body_may_leave_everything_out() -> None:
         {"experts": []}, {"splits": []}, {"splits": None}, {"experts": "ce"}, {"experts": [1]}, {"colour": "red"},
         {"batch_size": 0}, {"batch_size": -1}, {"batch_size": True}, {"batch_size": 1.0}, {"batch_size": "64"},
         {"batch_size": "Auto"}, {"batch_size": 10**30}, {"batch_size": None}, {"calibration": "temperature"},
-        {"output_dir": None}, {"checkpoint_prefix": None},
+        {"output_dir": None}, {"checkpoint_prefix": None}, {"precision": "fp64"}, {"precision": None},
+        {"reuse": 1}, {"reuse": "yes"}, {"reuse": None},
     ],
 )  # fmt: skip
 def test_a_wrong_body_is_refused_before_anything_is_looked_at(body: dict[str, Any]) -> None:

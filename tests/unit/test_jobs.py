@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.database import Database
-from app.jobs import Claim, Job, JobRequest, JobState, Unit, UnitState, final_state
+from app.jobs import Claim, Job, JobRequest, JobState, Progress, Unit, UnitState, final_state
 from app.store import JobStore
 from app.transitions import ClaimLost
-from tests.fakes import ERROR, PASSED, REPORT, artifact, finish_all, job_request, submit
+from tests.fakes import DONE, ERROR, PASSED, REPORT, artifact, finish_all, job_request, submit
 
 
 def unit(state: UnitState, **more: float) -> Unit:
@@ -123,8 +123,8 @@ class Walk:
             self.store.fail_unit(claim, units[0].split, ERROR)
         elif units[0].state is UnitState.QUEUED:
             self.store.start_unit(claim, units[0].split)
-        elif self.store.progress(claim, units[0].split, done=4, rate=1.0, notes=[]):
-            self.store.finish_unit(claim, units[0].split, artifact(), REPORT, notes=(), is_there=lambda: True)
+        elif self.store.progress(claim, units[0].split, Progress(0, 4, 1.0)):
+            self.store.finish_unit(claim, units[0].split, artifact(), REPORT, DONE, is_there=lambda: True)
         else:
             self.store.end_task(claim)  # cancelled
             self._lose(claim)
@@ -132,7 +132,7 @@ class Walk:
     def _try_late(self, claim: Claim) -> None:
         before = self.store.jobs()
         with pytest.raises(ClaimLost):
-            self.store.finish_unit(claim, "x", artifact("f" * 64), REPORT, notes=(), is_there=lambda: True)
+            self.store.finish_unit(claim, "x", artifact("f" * 64), REPORT, DONE, is_there=lambda: True)
         assert self.store.jobs() == before
 
     def check(self, before: dict[str, Job]) -> None:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from app.jobs import MAX_DEATHS, JobState
-from app.liveness import bury_the_dead, hold_lock, is_held, living, worker_lock
+from app.database import Database
+from app.jobs import MAX_DEATHS, JobState, Progress
+from app.liveness import arithmetics, bury_the_dead, hold_lock, is_held, living, worker_lock
+from app.numerics import Arithmetic
 from app.store import JobStore
 from tests.fakes import PASSED, REPORT, artifact, finish, finish_all, refused, submit, take
 
+ARITHMETIC = Arithmetic("cpu", "Test", "AVX", "torch", "1", "r", ("fp32", "bf16"))
+DONE = Progress(reused=0, computed=8)
 
-def join(store: JobStore, worker: str) -> None:
-    store.add_worker(worker, pid=1, device="cpu", devices=1)
+
+def join(store: JobStore, worker: str, arithmetic: Arithmetic = ARITHMETIC) -> None:
+    store.add_worker(worker, pid=1, device="cpu", devices=1, arithmetic=arithmetic)
 
 
 def die(store: JobStore, times: int, split: str | None = "val") -> None:
@@ -53,6 +59,20 @@ def test_only_workers_that_hold_their_lock_live(store: JobStore, tmp_path: Path)
     assert living(store, tmp_path) == []
 
 
+def test_arithmetics_are_those_of_the_living(store: JobStore, database: Database, tmp_path: Path) -> None:
+    """Each way once, whatever number of workers has it; one recorded by an older relogit says nothing."""
+    other = replace(ARITHMETIC, model="Other")
+    for worker, way in (("a", ARITHMETIC), ("b", other), ("c", ARITHMETIC), ("dead", replace(other, model="X"))):
+        join(store, worker, way)
+    join(store, "old")
+    database.connection.execute("UPDATE workers SET arithmetic = '{}' WHERE id = 'old'")
+    held = [hold_lock(worker_lock(tmp_path, worker)) for worker in ("a", "b", "c", "old")]
+    assert arithmetics(store, tmp_path) == [ARITHMETIC, other]
+    for handle in held:
+        handle.close()
+    assert arithmetics(store, tmp_path) == []
+
+
 def test_the_work_of_the_dead_is_free_at_once_and_that_of_the_living_is_not(store: JobStore, tmp_path: Path) -> None:
     """The dead worker's lock file goes with it."""
     submit(store, ["ce", "bal", "la"], ["val"])
@@ -85,7 +105,7 @@ def test_the_fifth_death_fails_only_what_was_running(store: JobStore) -> None:
     """What was done stays, what was still to come goes on, and the error says how many died."""
     job = submit(store, ["ce", "bal"], ["first", "val", "last"])
     claim = take(store, "good")
-    store.finish_unit(claim, "first", artifact(), REPORT, notes=(), is_there=lambda: True)
+    store.finish_unit(claim, "first", artifact(), REPORT, DONE, is_there=lambda: True)
     store.hand_back(claim)
     die(store, MAX_DEATHS)
     states = {(u.expert, u.split): str(u.state) for u in store.get(job.id).units}
@@ -163,7 +183,7 @@ def test_deaths_over_one_split_are_not_held_against_the_next(store: JobStore) ->
     job = submit(store, ["ce"], ["val", "test"])
     die(store, MAX_DEATHS - 1)
     claim = take(store, "last")
-    store.finish_unit(claim, "val", artifact(), REPORT, notes=(), is_there=lambda: True)
+    store.finish_unit(claim, "val", artifact(), REPORT, DONE, is_there=lambda: True)
     store.start_unit(claim, "test")
     store.bury("last")
     assert [str(u.state) for u in store.get(job.id).units] == ["succeeded", "queued"]

@@ -25,7 +25,7 @@ def filled(rows: Rows, indices: np.ndarray) -> list[int]:
     """Compute what is missing; returns what that was."""
     missing = rows.missing(indices)
     rows.put(missing, numbered_logits(missing))
-    return missing.tolist()
+    return [int(row) for row in missing]
 
 
 def test_rows_come_in_the_order_asked_for_with_repeats() -> None:

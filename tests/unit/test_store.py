@@ -10,10 +10,10 @@ import pytest
 
 from app.database import Database
 from app.errors import Conflict, NotFound, TransientError
-from app.jobs import Claim, Job, JobState, UnitState
+from app.jobs import Claim, Job, JobState, Progress, UnitState
 from app.store import JobStore
 from app.transitions import ClaimLost
-from tests.fakes import ERROR, PASSED, REPORT, artifact, finish, finish_all, refused, submit, take
+from tests.fakes import DONE, ERROR, PASSED, REPORT, artifact, finish, finish_all, refused, submit, take
 
 
 def states(job: Job) -> list[str]:
@@ -31,13 +31,14 @@ def test_a_job_goes_from_queued_to_succeeded(store: JobStore) -> None:
     assert (claim.task, claim.expert, claim.job.state) == ("recompute", "ce", JobState.RUNNING)
     assert [unit.split for unit in claim.open_units] == ["val"]
     store.start_unit(claim, "val")
-    assert store.progress(claim, "val", done=4, rate=2.0, notes=["batch halved"])
+    assert store.progress(claim, "val", Progress(0, 4, 2.0, ("batch halved",)))
     [unit] = store.get(job.id).units
     assert (unit.state, unit.done, unit.remaining_s, unit.notes) == (UnitState.RUNNING, 4, 2.0, ("batch halved",))
     store.hold(claim)
-    store.finish_unit(claim, "val", artifact(), REPORT, notes=(), is_there=lambda: True)
+    store.finish_unit(claim, "val", artifact(), REPORT, DONE, is_there=lambda: True)
     [unit] = store.get(job.id).units
     assert (unit.state, unit.done, unit.accuracy, unit.artifact) == (UnitState.SUCCEEDED, 8, 0.5, artifact())
+    assert (unit.reused, unit.computed) == (DONE.reused, DONE.computed)
     assert unit.remaining_s is None
     assert store.claim("w") is None  # the verification waits for the claim to end
     store.end_task(claim)
@@ -58,7 +59,7 @@ def test_one_failed_unit_leaves_the_others_standing(store: JobStore) -> None:
     job = submit(store, ["ce"], ["val", "test"])
     claim = take(store)
     store.fail_unit(claim, "val", ERROR)
-    store.finish_unit(claim, "test", artifact(), REPORT, notes=(), is_there=lambda: True)
+    store.finish_unit(claim, "test", artifact(), REPORT, DONE, is_there=lambda: True)
     store.end_task(claim)
     finish_all(store)
     done = store.get(job.id)
@@ -111,9 +112,9 @@ def test_an_unknown_or_malformed_id_is_not_found(store: JobStore, job_id: str) -
 
 RECORDINGS: list[Callable[[JobStore, Claim], object]] = [
     lambda store, claim: store.start_unit(claim, "val"),
-    lambda store, claim: store.progress(claim, "val", done=8, rate=1.0, notes=["late"]),
+    lambda store, claim: store.progress(claim, "val", Progress(0, 8, 1.0, ("late",))),
     lambda store, claim: store.hold(claim),
-    lambda store, claim: store.finish_unit(claim, "val", artifact(), REPORT, notes=(), is_there=lambda: True),
+    lambda store, claim: store.finish_unit(claim, "val", artifact(), REPORT, DONE, is_there=lambda: True),
     lambda store, claim: store.fail_unit(claim, "val", ERROR),
     lambda store, claim: store.end_task(claim),
     lambda store, claim: store.finish_job(claim, PASSED),
@@ -162,9 +163,9 @@ def test_a_claim_handed_back_begins_its_running_unit_again(store: JobStore) -> N
     """What was finished stays; the next worker gets the rest, and may have to use the same checkpoint."""
     submit(store, ["ce"], ["val", "test"])
     claim = take(store, "first")
-    store.finish_unit(claim, "val", artifact(), REPORT, notes=(), is_there=lambda: True)
+    store.finish_unit(claim, "val", artifact(), REPORT, DONE, is_there=lambda: True)
     store.start_unit(claim, "test")
-    store.progress(claim, "test", done=5, rate=1.0, notes=[])
+    store.progress(claim, "test", Progress(0, 5, 1.0))
     store.hand_back(claim)
     again = take(store, "second")
     [unit] = again.open_units
@@ -210,13 +211,13 @@ def test_a_running_job_is_cancelled_when_its_worker_stops(store: JobStore) -> No
     """What is queued ends at once, the worker learns it at its next progress, what is done is kept."""
     job = submit(store, ["ce", "bal"], ["val", "test"])
     claim = take(store)
-    store.finish_unit(claim, "val", artifact(), REPORT, notes=(), is_there=lambda: True)
+    store.finish_unit(claim, "val", artifact(), REPORT, DONE, is_there=lambda: True)
     store.start_unit(claim, "test")
     cancelling = store.cancel(job.id)
     assert cancelling.state is JobState.CANCELLING
     assert states(cancelling) == ["succeeded", "running", "cancelled", "cancelled"]
     assert store.claim("other") is None
-    assert store.progress(claim, "test", done=1, rate=1.0, notes=[]) is False
+    assert store.progress(claim, "test", Progress(0, 1, 1.0)) is False
     store.end_task(claim)
     done = store.get(job.id)
     assert (done.state, states(done)) == (JobState.CANCELLED, ["succeeded"] + ["cancelled"] * 3)
@@ -290,8 +291,8 @@ def test_a_unit_is_not_done_without_its_file(store: JobStore) -> None:
     submit(store, ["ce"], ["val"])
     claim = take(store)
     with pytest.raises(TransientError):
-        store.finish_unit(claim, "val", artifact(), REPORT, notes=(), is_there=lambda: False)
-    store.finish_unit(claim, "val", artifact(), REPORT, notes=(), is_there=lambda: True)
+        store.finish_unit(claim, "val", artifact(), REPORT, DONE, is_there=lambda: False)
+    store.finish_unit(claim, "val", artifact(), REPORT, DONE, is_there=lambda: True)
 
 
 def test_a_task_cannot_end_with_open_units(store: JobStore) -> None:
@@ -309,6 +310,6 @@ def test_what_has_ended_never_changes(store: JobStore) -> None:
     with pytest.raises(RuntimeError, match="no open unit"):
         store.start_unit(claim, "val")
     with pytest.raises(RuntimeError, match="no open unit"):
-        store.finish_unit(claim, "val", artifact(), REPORT, notes=(), is_there=lambda: True)
+        store.finish_unit(claim, "val", artifact(), REPORT, DONE, is_there=lambda: True)
     with pytest.raises(RuntimeError, match="no open unit"):
         store.start_unit(claim, "nope")

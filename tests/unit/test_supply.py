@@ -132,7 +132,7 @@ def test_a_precision_that_is_not_to_be_had_is_refused_at_once(
     expert: ExpertFile, settings: Settings, database: Database
 ) -> None:
     """Nothing else is computed in its place."""
-    with pytest.raises(RequestError, match="tf32.*fp32, bf16"):
+    with pytest.raises(RequestError, match=r"tf32.*fp32, bf16"):
         supplied(expert, worker_context(settings, database, build=Engines()), precision="tf32")
 
 

@@ -1,15 +1,25 @@
-"""Eager PyTorch on a CPU or a GPU: batch norm folded, channels last in memory."""
+"""Eager PyTorch on a CPU or a GPU: batch norm folded, channels last in memory.
+
+On a CPU each thread takes a batch of small images for itself. Where all threads share each operation, as PyTorch
+does by itself, they wait for the slowest a hundred times a batch: on two cores that took 1.05 to 1.25 times as
+long, the more the busier the machine, and no bit of a row differs.
+"""
 
 from __future__ import annotations
 
+import operator
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from functools import cache, partial
+from threading import Barrier
 
 import numpy as np
 import torch
+import torch.nn.functional as F  # noqa: N812 - the name that every PyTorch reader knows
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from app.jobs import Precision
 from worker.engines.engine import Setup, check_batch, telling_of_memory
@@ -22,6 +32,9 @@ DTYPES: dict[Precision, torch.dtype] = {
     "bf16": torch.bfloat16,
     "fp16": torch.float16,
 }
+
+SMALL_BATCH = 2**18
+"""Pixels, as in 64 images of 64x64. Larger batches keep all threads busy together, and need memory for one only."""
 
 
 class TorchEngine:
@@ -39,7 +52,11 @@ class TorchEngine:
         self._setup = setup
         self._dtype = DTYPES[setup.precision]
         with telling_of_memory():
-            self._network = fold(network).to(setup.device, self._dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            folded = _overwriting(fold(network)).to(setup.device, self._dtype)
+            self._network = folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        height, width, _ = setup.image
+        self._streams = setup.threads if setup.batch * height * width <= SMALL_BATCH else 1
+        self._on_gpu = setup.device.type == "cuda"
 
     @property
     def batch(self) -> int:
@@ -48,30 +65,76 @@ class TorchEngine:
 
     def run(self, batches: Iterable[NDArray[np.uint8]]) -> Generator[NDArray[np.float32]]:
         """As in `Engine`."""
-        # A GPU computes the next batch while this process does something with the last.
-        depth = 1 if self._setup.device.type == "cuda" else 0
-        in_flight: deque[Tensor] = deque()
-        for images in batches:
-            check_batch(images, self._setup)
-            with telling_of_memory():
+        # One that is computed and one that waits; a GPU has its own queue.
+        depth = 1 if self._on_gpu else 2 * self._streams
+        in_flight: deque[Callable[[], NDArray[np.float32]]] = deque()
+        try:
+            for images in batches:
+                check_batch(images, self._setup)
+                if len(in_flight) == depth:
+                    yield in_flight.popleft()()
                 in_flight.append(self._start(images))
-            if len(in_flight) > depth:
-                yield _logits(in_flight.popleft())
-        while in_flight:
-            yield _logits(in_flight.popleft())
+            while in_flight:
+                yield in_flight.popleft()()
+        finally:
+            for finish in in_flight:
+                with suppress(Exception):  # somebody else's is on its way, or nobody wants to know
+                    finish()
+
+    def _start(self, images: NDArray[np.uint8]) -> Callable[[], NDArray[np.float32]]:
+        """Begin with a batch; what is returned waits for its logits."""
+        if self._on_gpu:
+            with tf32(self._setup.precision == "tf32"):
+                return partial(_fetch, self._forward(images))
+        pool = _pool(self._streams, self._setup.threads // self._streams)
+        return pool.submit(lambda: _fetch(self._forward(images))).result
 
     @torch.inference_mode()
-    def _start(self, images: NDArray[np.uint8]) -> Tensor:
-        """The logits [batch, C] on the device, where a GPU may still be at work on them."""
-        with tf32(self._setup.precision == "tf32"):
+    def _forward(self, images: NDArray[np.uint8]) -> Tensor:
+        """The logits [batch, C] float32 on the device, where a GPU may still be at work on them."""
+        with telling_of_memory():
             pixels = normalise(torch.from_numpy(images).to(self._setup.device), self._setup.transform)
             logits: Tensor = self._network(pixels.to(self._dtype))
             return logits.float()
 
 
-def _logits(there: Tensor) -> NDArray[np.float32]:
+def _fetch(there: Tensor) -> NDArray[np.float32]:
     logits: NDArray[np.float32] = there.cpu().numpy()
     return logits
+
+
+def _overwriting(folded: fx.GraphModule) -> fx.GraphModule:
+    """Let each ReLU write over its input where nobody else reads that: the same bits with less memory touched."""
+    for node in folded.graph.nodes:
+        if node.op != "call_function" or node.target is not F.relu:
+            continue
+        [before] = node.args
+        # Only of what was made for it: an Identity or a view would hand on somebody else's memory.
+        made = before.target is operator.add or (
+            before.op == "call_module" and isinstance(folded.get_submodule(before.target), nn.Conv2d)
+        )
+        if made and len(before.users) == 1:
+            node.kwargs = {"inplace": True}
+    folded.recompile()
+    return folded
+
+
+@cache
+def _pool(streams: int, threads: int) -> ThreadPoolExecutor:
+    """So many computing threads with so many of PyTorch's own each; there as long as the process."""
+    started = Barrier(streams)
+
+    def prepare() -> None:
+        torch.get_num_threads()  # a new thread takes the process's number when it first needs it: now
+        torch.set_num_threads(threads)
+        started.wait()
+
+    before = torch.get_num_threads()
+    pool = ThreadPoolExecutor(streams, "torch-engine")
+    for ready in [pool.submit(prepare) for _ in range(streams)]:
+        ready.result()
+    torch.set_num_threads(before)  # the last one to set it had set it for every thread to come
+    return pool
 
 
 @contextmanager

@@ -1,0 +1,46 @@
+"""Each engine on real weights and real images, against logits that somebody else computed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from app.catalog import Catalog
+from app.datasets import Dataset
+from app.settings import Settings
+from tests.realdata.location import REALDATA, needs_realdata
+from worker.device import cores
+from worker.engines.choice import EngineName, make_engine
+from worker.engines.engine import Setup
+from worker.experts import load_expert
+from worker.infer import forward_rows
+from worker.pools import Pools
+
+pytestmark = needs_realdata
+
+DATASET = Dataset(
+    kind="cifar100",
+    root=".",
+    splits="splits",
+    experts="cifar100",
+    mean=(0.5070, 0.4865, 0.4409),
+    std=(0.2673, 0.2564, 0.2761),
+)
+
+
+@pytest.mark.parametrize(("name", "batch"), [("torch", 64), ("openvino", 8)])
+def test_fp32_agrees_with_the_reference(name: EngineName, batch: int) -> None:
+    """Within 1e-4 of the reference logits and in every argmax, on all 10,000 images."""
+    if name == "openvino":
+        pytest.importorskip("openvino", reason="OpenVINO is an extra that is not installed")
+    expert = "cifar100_resnet32"
+    network = load_expert(REALDATA / "checkpoints" / "cifar100" / f"{expert}.pth").network
+    images = Pools(Catalog(Settings(data_dir=REALDATA, _env_file=None)).bases).get(DATASET, "test").images
+    setup = Setup(DATASET.transform(expert), (32, 32, 3), batch, "fp32", torch.device("cpu"), cores())
+    parts = forward_rows(make_engine(name, network, setup), images, np.arange(len(images)), 100)
+    logits = np.concatenate([part for _, part in parts])
+    reference = np.load(REALDATA / "reference_logits" / "cifar100" / f"{expert}_test.npz")["logits"]
+    assert len(logits) == len(reference) == 10_000
+    assert np.abs(logits - reference).max() <= 1e-4
+    np.testing.assert_array_equal(logits.argmax(1), reference.argmax(1))

@@ -1,0 +1,109 @@
+"""Experts and engines that stay ready: known by content, made once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from app.errors import JobError
+from tests.fake_expert import CLASSES, RAW, PixelEngine
+from worker import residents as residents_module
+from worker.engines.engine import Engine, Setup
+from worker.experts import Assumptions
+from worker.networks import CifarResNetSpec
+from worker.residents import Residents
+
+USUAL = Assumptions()
+
+
+def setup(batch: int = 64) -> Setup:
+    return Setup(RAW, (2, 2, 3), batch, "fp32", torch.device("cpu"), 2)
+
+
+def save(path: Path, seed: int) -> Path:
+    torch.manual_seed(seed)
+    torch.save(CifarResNetSpec((1, 1, 1), (4, 4, 4), CLASSES).build().state_dict(), path)
+    return path
+
+
+class Counting:
+    """Builds `PixelEngine`s, and remembers of which networks."""
+
+    def __init__(self) -> None:
+        self.networks: list[nn.Module] = []
+
+    def __call__(self, network: nn.Module, setup: Setup) -> Engine:
+        self.networks.append(network)
+        return PixelEngine(setup.batch)
+
+
+def test_an_engine_is_made_once(tmp_path: Path) -> None:
+    """The second job finds it ready; another batch is another engine of the same network."""
+    build = Counting()
+    residents = Residents(build)
+    path = save(tmp_path / "ce.pth", 0)
+    passport = residents.passport(path, USUAL)
+    first = residents.engine(path, passport, USUAL, setup())
+    assert residents.engine(path, residents.passport(path, USUAL), USUAL, setup()) is first
+    assert residents.engine(path, passport, USUAL, setup(16)) is not first
+    assert build.networks == [build.networks[0]] * 2
+
+
+def test_a_file_that_was_written_anew_is_looked_at_anew(tmp_path: Path) -> None:
+    """By content, whatever its size and time say."""
+    residents = Residents(Counting())
+    path = save(tmp_path / "ce.pth", 0)
+    before = residents.passport(path, USUAL)
+    save(path, 1)
+    assert residents.passport(path, USUAL).tensors_sha256 != before.tensors_sha256
+
+
+def test_a_passport_on_record_spares_the_loading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of a known file can be recalled without its network; a record of other bytes is not believed."""
+    path = save(tmp_path / "ce.pth", 0)
+    passport = Residents(Counting()).passport(path, USUAL)
+    record = passport.to_dict()
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("the network was loaded")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(residents_module, "load_expert", refuse)
+        assert Residents(Counting()).passport(path, USUAL, record) == passport
+    assert Residents(Counting()).passport(path, USUAL, record | {"sha256": "0" * 64, "classes": 9}) == passport
+
+
+def test_an_engine_is_never_made_of_other_weights(tmp_path: Path) -> None:
+    """A file that is replaced between its passport and its first batch is an error, not another expert's logits."""
+    residents = Residents(Counting())
+    path = save(tmp_path / "ce.pth", 0)
+    passport = Residents(Counting()).passport(path, USUAL)
+    save(path, 1)
+    with pytest.raises(JobError, match="was changed while the job ran") as caught:
+        residents.engine(path, passport, USUAL, setup())
+    assert caught.value.code == "checkpoint-changed"
+
+
+def test_only_the_last_used_stay(tmp_path: Path) -> None:
+    """Of many engines the longest unused go."""
+    build = Counting()
+    residents = Residents(build)
+    path = save(tmp_path / "ce.pth", 0)
+    passport = residents.passport(path, USUAL)
+    for batch in range(1, residents_module.MAX_RESIDENTS + 2):
+        residents.engine(path, passport, USUAL, setup(batch))
+    made = len(build.networks)
+    residents.engine(path, passport, USUAL, setup(residents_module.MAX_RESIDENTS))
+    assert len(build.networks) == made
+    residents.engine(path, passport, USUAL, setup(1))
+    assert len(build.networks) == made + 1
+
+
+def test_a_file_that_is_gone_is_named(tmp_path: Path) -> None:
+    """Its absence is the job's error."""
+    with pytest.raises(JobError, match=r"ce\.pth") as caught:
+        Residents(Counting()).passport(tmp_path / "ce.pth", USUAL)
+    assert caught.value.code == "checkpoint-missing"
