@@ -4,13 +4,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+BENCH_READY := $(VENV)/.bench-ready
 
 CHECK_VERSION := import sys; sys.exit(sys.version_info < (3, 11))
 SHELL_SCRIPTS := .ci/run
 COMPOSE_FILES := docker/compose.yaml docker/compose.gpu.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types serve demo-data clean
+.PHONY: help setup demo test lint types bench serve demo-data clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -18,6 +19,7 @@ help: ## this list
 	@echo
 	@echo "Each target sets up what it needs. To choose:"
 	@echo "  another Python                     make setup PYTHON=/path/to/python3.12"
+	@echo "  only one of the benchmarks         make bench ONLY=reuse"
 	@echo "  PyTorch without CUDA (GBs less)    PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make setup"
 
 setup: $(READY) ## make .venv with the service, the relogit command and the developers' tools
@@ -52,6 +54,14 @@ lint: $(READY) ## check style, import rules, shell, YAML and the Dockerfile
 
 types: $(READY) ## check types with mypy, strict
 	@$(BIN)/mypy
+
+bench: $(BENCH_READY) ## measure speed, memory and latency, some 10 minutes on two cores (docs/performance.md)
+	@$(BIN)/python -m benchmarks $(ONLY)
+
+$(BENCH_READY): $(READY)
+	@echo "Installing what the benchmarks compare with into $(VENV)"
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet -c .ci/constraints.txt -e '.[service,dev,bench]'
+	@touch $@
 
 serve: $(READY) ## run the service on 127.0.0.1:8000, or as RELOGIT_* settings and .env say
 	@$(BIN)/python -m app

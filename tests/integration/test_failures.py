@@ -87,7 +87,7 @@ def test_a_killed_worker_is_replaced_and_the_job_succeeds(service: Service, work
     assert _wait(service, job)["state"] == "succeeded"
     assert service.worker_pids() != [victim]
     assert any("worker died" in note for unit in _job(service, job)["units"] for note in unit["notes"])
-    calm = _post(service, splits=["short", "long"], output_dir="calm")
+    calm = _post(service, splits=["short", "long"], output_dir="calm", reuse=False)
     assert _wait(service, calm)["state"] == "succeeded"
     assert _digests(service, job) == _digests(service, calm)
     leftovers = [p for p in (workspace.root / "outputs").rglob("*.part") if ".relogit" not in p.parts]

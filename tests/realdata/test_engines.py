@@ -29,6 +29,7 @@ DATASET = Dataset(
 )
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(("name", "batch"), [("torch", 64), ("openvino", 8)])
 def test_fp32_agrees_with_the_reference(name: EngineName, batch: int) -> None:
     """Within 1e-4 of the reference logits and in every argmax, on all 10,000 images."""

@@ -1,0 +1,1 @@
+"""How fast relogit is, measured against what it could be and what was there before."""

@@ -1,0 +1,63 @@
+"""ONNX Runtime over the same images: what another ready-made engine would give."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from benchmarks.installation import CLASSES, TRANSFORM, Installation
+from benchmarks.outcome import Outcome
+from worker.device import cores
+from worker.engines.pixels import normalise
+from worker.experts import load_expert
+
+BATCH = 32
+
+
+@torch.inference_mode()
+def onnx_runtime(installation: Installation) -> Outcome:
+    """Each expert exported and compiled, then one loop over the images.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    import onnxruntime
+
+    outcome = Outcome()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = cores()
+    with outcome.clock("prepare"):
+        images, labels = installation.pool()
+    for path in installation.expert_files():
+        with outcome.clock("prepare"):
+            model = _export(load_expert(path).network, images.shape[1])
+            session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        logits = np.empty((labels.size, CLASSES), np.float32)
+        with outcome.clock("loop"):
+            for start in range(0, labels.size, BATCH):
+                batch = slice(start, start + BATCH)
+                pixels = normalise(torch.from_numpy(images[batch]), TRANSFORM).contiguous().numpy()
+                (logits[batch],) = session.run(None, {"images": pixels})
+        outcome.logits.append(logits)
+    return outcome
+
+
+def _export(network: nn.Module, size: int) -> bytes:
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # the newer exporter is slower and needs one more package
+        path = Path(folder) / "expert.onnx"
+        torch.onnx.export(
+            network,
+            (torch.zeros(1, 3, size, size),),
+            path,
+            dynamo=False,
+            input_names=["images"],
+            output_names=["logits"],
+            dynamic_axes={"images": {0: "batch"}, "logits": {0: "batch"}},
+        )
+        return path.read_bytes()

@@ -1,0 +1,84 @@
+"""The ways to compute the main job's logits without the service, each run in a process of its own.
+
+    python -m benchmarks.ways WAY FOLDER RESULT
+
+runs one way over the installation in FOLDER and writes what it took and computed to RESULT (.npz). A fresh process
+each: one way's threads, allocator and caches must not help or hinder the next. What starting Python and importing
+libraries takes does not count, neither here nor for the service.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.bare import openvino_loop, torch_loop
+from benchmarks.installation import Installation
+from benchmarks.machine import REPOSITORY
+from benchmarks.old_script import old_script
+from benchmarks.onnx_runtime import onnx_runtime
+from benchmarks.outcome import Outcome
+from benchmarks.service import BenchmarkError
+from worker.device import prepare
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to compute logits."""
+
+    run: Callable[[Installation], Outcome]
+    needs: tuple[str, ...] = ()
+    """Modules that may not be installed."""
+    tuned: bool = True
+    """Whether the process is set up as relogit's worker is: threads, exact arithmetic, the allocator."""
+
+    def installed(self) -> bool:
+        """Whether it can be run here."""
+        return all(find_spec(module) is not None for module in self.needs)
+
+
+OLD, ONNX_RUNTIME = "old script's way", "ONNX Runtime"
+BARE = {"torch": "torch: bare loop", "openvino": "openvino: bare loop"}
+"""Each of relogit's engines, and the way without a service that does the same arithmetic."""
+
+WAYS = {
+    OLD: Way(old_script, tuned=False),
+    BARE["torch"]: Way(torch_loop),
+    BARE["openvino"]: Way(openvino_loop, ("openvino",)),
+    ONNX_RUNTIME: Way(onnx_runtime, ("onnx", "onnxruntime")),
+}
+
+
+def run_way(name: str, installation: Installation) -> Outcome:
+    """Run a way in a new process and wait for it.
+
+    Raises:
+        BenchmarkError: it failed; with the end of what it said.
+    """
+    result = installation.root / "outcome.npz"
+    command = [sys.executable, "-m", "benchmarks.ways", name, str(installation.root), str(result)]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise BenchmarkError(f"{name} failed with exit status {done.returncode}:\n{done.stderr[-3000:]}")
+    with np.load(result) as arrays:
+        return Outcome(list(arrays["logits"]), {what: float(arrays[what]) for what in ("prepare", "loop")})
+
+
+def main() -> None:
+    """What the new process does."""
+    name, folder, result = sys.argv[1:]
+    if WAYS[name].tuned:
+        prepare(torch.device("cpu"), workers=1)
+    outcome = WAYS[name].run(Installation(Path(folder)))
+    np.savez(result, logits=np.stack(outcome.logits), **outcome.seconds)  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    main()
