@@ -15,6 +15,8 @@ from app.errors import FatalError
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 KEPT_BYTES, TOP_PAD_BYTES = 2**31 - 1, 256 * 2**20
 
+NICENESS = 5
+"""Of a worker that computes on the CPU: a third of the API's share where both want the same core."""
 
 NO_MEMORY = ("can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
 """How the CPU's allocator and CUDA's libraries say what PyTorch otherwise raises OutOfMemoryError for."""
@@ -58,6 +60,8 @@ def prepare(device: torch.device, *, workers: int) -> None:
     if device.type == "cpu":
         torch.set_num_threads(max(1, cores() // max(1, workers)))
         keep_freed_memory()
+        # Whoever asks the API is answered first; where nobody asks, nothing is lost.
+        os.nice(NICENESS)
     else:
         torch.cuda.set_device(device)
 
