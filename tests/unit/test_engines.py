@@ -137,6 +137,18 @@ def test_a_batch_of_another_shape_is_refused(name: EngineName, shape: tuple[int,
 
 
 @both
+def test_any_memory_will_do(name: EngineName) -> None:
+    """Read-only, backwards or with gaps, as slices of mapped files are: only the pixels count."""
+    made, images = engine(name, lived_in(SMALL)), random_images(BATCHES[name])
+    expected = logits_of(made, images)
+    read_only, gaps = images.copy(), np.repeat(images, 2, axis=0)[::2]
+    read_only.setflags(write=False)
+    for same in (read_only, gaps, images[::-1].copy()[::-1]):
+        [logits] = made.run([same])
+        np.testing.assert_array_equal(logits, expected)
+
+
+@both
 def test_an_engine_leaves_its_network_alone(name: EngineName) -> None:
     """Making and running an engine changes nothing of the network, in whatever precision."""
     network = lived_in(SMALL)

@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from app.datasets import Transform
 from app.jobs import Precision
@@ -64,10 +65,17 @@ class Engine(Protocol):
         """
 
 
-def check_batch(images: NDArray[np.uint8], setup: Setup) -> None:
-    """Raise ValueError for a batch of another shape: the bits of its rows might be others."""
+def whole_batch(images: NDArray[np.uint8], setup: Setup) -> Tensor:
+    """The batch as a tensor [batch, H, W, 3] uint8, copied only if its memory is read-only or out of order.
+
+    Raises:
+        ValueError: another shape, so the bits of its rows might be others.
+        NoMemory: for the copy.
+    """
     if images.shape != (setup.batch, *setup.image):
         raise ValueError(f"The engine runs batches of {[setup.batch, *setup.image]}, not of {list(images.shape)}.")
+    with telling_of_memory():
+        return torch.from_numpy(np.require(images, requirements=["C", "W"]))
 
 
 @contextmanager

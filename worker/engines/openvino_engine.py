@@ -12,13 +12,12 @@ from contextlib import suppress
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from app.errors import JobError
 from app.jobs import Precision
-from worker.engines.engine import Setup, check_batch, telling_of_memory
+from worker.engines.engine import Setup, telling_of_memory, whole_batch
 from worker.engines.folding import fold
 from worker.engines.openvino_model import build_model
 from worker.engines.pixels import normalise
@@ -63,13 +62,13 @@ class OpenvinoEngine:
         in_flight: deque[Any] = deque()
         try:
             for images in batches:
-                check_batch(images, self._setup)
+                batch = whole_batch(images, self._setup)
                 if len(in_flight) == self._depth:
                     free.append(in_flight.popleft())
                     yield _logits(free[-1])
                 with telling_of_memory():
                     request = free.pop() if free else self.compiled.create_infer_request()
-                    pixels = normalise(torch.from_numpy(images), self._setup.transform)  # [batch, 3, H, W]
+                    pixels = normalise(batch, self._setup.transform)  # [batch, 3, H, W]
                     request.get_input_tensor().data[:] = pixels.permute(0, 2, 3, 1).numpy()
                     request.start_async()
                 in_flight.append(request)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 
 from app.jobs import Precision
-from worker.engines.engine import Setup, check_batch, telling_of_memory
+from worker.engines.engine import Setup, telling_of_memory, whole_batch
 from worker.engines.folding import fold
 from worker.engines.pixels import normalise
 
@@ -70,10 +70,10 @@ class TorchEngine:
         in_flight: deque[Callable[[], NDArray[np.float32]]] = deque()
         try:
             for images in batches:
-                check_batch(images, self._setup)
+                batch = whole_batch(images, self._setup)
                 if len(in_flight) == depth:
                     yield in_flight.popleft()()
-                in_flight.append(self._start(images))
+                in_flight.append(self._start(batch))
             while in_flight:
                 yield in_flight.popleft()()
         finally:
@@ -81,7 +81,7 @@ class TorchEngine:
                 with suppress(Exception):  # somebody else's is on its way, or nobody wants to know
                     finish()
 
-    def _start(self, images: NDArray[np.uint8]) -> Callable[[], NDArray[np.float32]]:
+    def _start(self, images: Tensor) -> Callable[[], NDArray[np.float32]]:
         """Begin with a batch; what is returned waits for its logits."""
         if self._on_gpu:
             with tf32(self._setup.precision == "tf32"):
@@ -90,10 +90,10 @@ class TorchEngine:
         return pool.submit(lambda: _fetch(self._forward(images))).result
 
     @torch.inference_mode()
-    def _forward(self, images: NDArray[np.uint8]) -> Tensor:
+    def _forward(self, images: Tensor) -> Tensor:
         """The logits [batch, C] float32 on the device, where a GPU may still be at work on them."""
         with telling_of_memory():
-            pixels = normalise(torch.from_numpy(images).to(self._setup.device), self._setup.transform)
+            pixels = normalise(images.to(self._setup.device), self._setup.transform)
             logits: Tensor = self._network(pixels.to(self._dtype))
             return logits.float()
 
