@@ -104,7 +104,7 @@ class KeptRows:
         wanted = np.zeros(self.shape[0], np.bool_)
         wanted[indices] = True
         try:
-            return sum(int((wanted[start : start + good.size] & good).sum()) for start, good, _ in self._scan())
+            return sum(int((wanted[start : start + good.size] & good).sum()) for start, good, _ in self._scan(wanted))
         except OSError:  # removed since
             return 0
 
@@ -164,12 +164,16 @@ class KeptRows:
         finally:
             os.close(handle)
 
-    def _scan(self) -> Iterator[tuple[int, NDArray[np.bool_], NDArray[np.bool_]]]:
-        """From each start on: which rows are whole, and which claim to be there."""
+    def _scan(
+        self, wanted: NDArray[np.bool_] | None = None
+    ) -> Iterator[tuple[int, NDArray[np.bool_], NDArray[np.bool_]]]:
+        """From each start on: which rows are whole, and which claim to be there; only where one is wanted."""
         size, classes = self.shape
         with (self.folder / LOGITS).open("rb") as stream:
             for start in range(0, size, CHECKED_AT_ONCE):
                 count = min(CHECKED_AT_ONCE, size - start)
+                if wanted is not None and not wanted[start : start + count].any():
+                    continue
                 sums = self._read_sums(start, count)
                 there = sums != 0
                 good = np.zeros(count, np.bool_)

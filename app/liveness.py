@@ -5,6 +5,7 @@ The kernel drops a lock with its holder, however that died; no clock and no hear
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 from pathlib import Path
@@ -65,9 +66,13 @@ def living(store: JobStore, locks_dir: Path) -> list[str]:
 
 
 def arithmetics(store: JobStore, locks_dir: Path) -> list[Arithmetic]:
-    """How the living workers compute, each way once. Workers of an older relogit do not say."""
+    """How the living workers compute, each way once. Workers of another relogit may not say all of it."""
     alive = [w["arithmetic"] for w in store.workers() if is_held(worker_lock(locks_dir, w["id"]))]
-    return [Arithmetic.from_dict(json.loads(text)) for text in dict.fromkeys(alive) if text != "{}"]
+    found = []
+    for text in dict.fromkeys(alive):
+        with contextlib.suppress(KeyError):
+            found.append(Arithmetic.from_dict(json.loads(text)))
+    return found
 
 
 def bury_the_dead(store: JobStore, locks_dir: Path) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from typing import Any, Literal
 
@@ -41,8 +41,14 @@ class Arithmetic:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Arithmetic:
-        """The value that `dataclasses.asdict` gave."""
-        return cls(**{**data, "precisions": tuple(data["precisions"])})
+        """The value that `dataclasses.asdict` gave; what another version of relogit says besides is left out.
+
+        Raises:
+            KeyError: something is missing.
+        """
+        return cls(
+            **{field.name: data[field.name] for field in fields(cls)} | {"precisions": tuple(data["precisions"])}
+        )
 
     def batch(self, wanted: BatchSize) -> int:
         """The physical batch for an upper bound: the largest shape that it admits, at least the smallest."""

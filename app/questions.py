@@ -11,9 +11,7 @@ from app.bases import FileId, file_id
 from app.datasets import Dataset
 from app.facts import Question
 from app.numerics import Numerics
-
-PASSPORT_REVISION = 2
-"""Goes up with what a passport says: answers from before are asked for again."""
+from app.revisions import RECOGNITION, code_digest
 
 
 def passport_question(path: Path, dataset: Dataset, expert: str) -> Question:
@@ -25,7 +23,7 @@ def passport_question(path: Path, dataset: Dataset, expert: str) -> Question:
     about = {
         "file": file_id(path),
         "assumptions": dataset.override(expert).assumptions(),
-        "revision": PASSPORT_REVISION,
+        "code": code_digest(RECOGNITION),
     }
     return Question("passport", about)
 

@@ -7,6 +7,7 @@ claim; a claim that was taken from it (it was thought dead) raises `ClaimLost` a
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
@@ -129,15 +130,26 @@ class JobStore:
 
     # --- the worker's side ------------------------------------------------------------------------
 
-    def claim(self, worker: str) -> Claim | None:
-        """Take the next task: the oldest job's first. None when there is nothing to do."""
+    def claim(self, worker: str, precisions: Sequence[str] = ("fp32",)) -> Claim | None:
+        """Take the next task: the oldest job's first. None when there is nothing to do.
+
+        Args:
+            worker: its name.
+            precisions: what it can compute in. A task of another one it leaves to a worker on record that can;
+                where there is none, it takes it, and fails it with the reason.
+        """
+        precision = "coalesce(json_extract(jobs.request, '$.precision'), 'fp32')"
         with self._database.transaction() as db:
             row = db.execute(
                 "UPDATE tasks SET state = 'claimed', worker = ?, token = token + 1 WHERE rowid = ("
                 "  SELECT tasks.rowid FROM tasks JOIN jobs ON jobs.id = tasks.job"
-                "  WHERE tasks.state = 'queued' ORDER BY jobs.seq, tasks.position LIMIT 1)"
+                "  WHERE tasks.state = 'queued' AND (tasks.task = 'verify'"
+                f"    OR {precision} IN (SELECT value FROM json_each(?))"
+                "    OR NOT EXISTS (SELECT 1 FROM workers, json_each(workers.arithmetic, '$.precisions') AS offered"
+                f"      WHERE offered.value = {precision}))"
+                "  ORDER BY jobs.seq, tasks.position LIMIT 1)"
                 " RETURNING job, task, expert, token",
-                (worker,),
+                (worker, json.dumps(list(precisions))),
             ).fetchone()
             if row is None:
                 return None
@@ -149,11 +161,13 @@ class JobStore:
             job = read_job(db, row["job"])
             return Claim(job, row["task"], row["expert"], worker, row["token"])
 
-    def start_unit(self, claim: Claim, split: str) -> None:
-        """The unit's first batch is about to run."""
+    def start_unit(self, claim: Claim, split: str) -> bool:
+        """The unit is about to begin. Returns whether to go on, as `progress`."""
         with self._database.transaction() as db:
             check_claim(db, claim)
-            set_unit(db, claim, split, state="running", started_at=time.time(), done=0, rate=None)
+            fresh = {"done": 0, "reused": 0, "computed": 0, "rate": None}
+            set_unit(db, claim, split, state="running", started_at=time.time(), **fresh)
+            return not _to_be_cancelled(db, claim)
 
     def progress(self, claim: Claim, split: str, progress: Progress) -> bool:
         """Record how far a unit is, and learn whether to go on.
@@ -164,8 +178,7 @@ class JobStore:
         with self._database.transaction() as db:
             check_claim(db, claim)
             set_unit(db, claim, split, rate=progress.rate, **_counts(progress))
-            row = db.execute("SELECT cancel_requested FROM jobs WHERE id = ?", (claim.job.id,)).fetchone()
-            return not row["cancel_requested"]
+            return not _to_be_cancelled(db, claim)
 
     def hold(self, claim: Claim) -> None:
         """Make sure the claim is still this worker's, before it shows anything to the world."""
@@ -291,6 +304,11 @@ class JobStore:
             db.execute("UPDATE facts SET worker = NULL WHERE worker = ?", (worker,))
             db.execute("DELETE FROM workers WHERE id = ?", (worker,))
             return [task["job"] for task in tasks]
+
+
+def _to_be_cancelled(db: sqlite3.Connection, claim: Claim) -> bool:
+    row = db.execute("SELECT cancel_requested FROM jobs WHERE id = ?", (claim.job.id,)).fetchone()
+    return bool(row["cancel_requested"])
 
 
 def _counts(progress: Progress) -> dict[str, Any]:

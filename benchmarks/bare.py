@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.installation import CLASSES, TRANSFORM, Installation
-from benchmarks.outcome import Outcome
+from benchmarks.outcome import PREPARE, Outcome
 from worker.device import cores
 from worker.engines.folding import fold
 from worker.engines.openvino_engine import compile_model
@@ -31,14 +31,14 @@ IN_FLIGHT = 2
 def torch_loop(installation: Installation) -> Outcome:
     """PyTorch, eager, as it runs best: batch norm folded, channels_last, batches that fit the cache."""
     outcome = Outcome()
-    with outcome.clock("prepare"):
+    with outcome.clock(PREPARE):
         images, labels = installation.pool()
     for path in installation.expert_files():
-        with outcome.clock("prepare"):
+        with outcome.clock(PREPARE):
             network = fold(load_expert(path).network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         logits = np.empty((labels.size, CLASSES), np.float32)
-        with outcome.clock("loop"):
-            for start in range(0, labels.size, TORCH_BATCH):
+        for starts in outcome.batches(labels.size, TORCH_BATCH):
+            for start in starts:
                 batch = slice(start, start + TORCH_BATCH)
                 logits[batch] = network(normalise(torch.from_numpy(images[batch]), TRANSFORM)).numpy()
         outcome.logits.append(logits)
@@ -55,11 +55,11 @@ def openvino_loop(installation: Installation) -> Outcome:
     import openvino
 
     outcome = Outcome()
-    with outcome.clock("prepare"):
+    with outcome.clock(PREPARE):
         images, labels = installation.pool()
         full = np.pad(images, ((0, -labels.size % OPENVINO_BATCH), (0, 0), (0, 0), (0, 0)))
     for path in installation.expert_files():
-        with outcome.clock("prepare"):
+        with outcome.clock(PREPARE):
             model = build_model(fold(load_expert(path).network), OPENVINO_BATCH, full.shape[1:])
             queue = openvino.AsyncInferQueue(compile_model(model, "fp32", cores()), IN_FLIGHT * cores())
         logits = np.empty((len(full), CLASSES), np.float32)
@@ -68,8 +68,8 @@ def openvino_loop(installation: Installation) -> Outcome:
             logits[start : start + OPENVINO_BATCH] = request.get_output_tensor().data
 
         queue.set_callback(keep)
-        with outcome.clock("loop"):
-            for start in range(0, len(full), OPENVINO_BATCH):
+        for starts in outcome.batches(labels.size, OPENVINO_BATCH):
+            for start in starts:
                 pixels = normalise(torch.from_numpy(full[start : start + OPENVINO_BATCH]), TRANSFORM)
                 queue.start_async({0: pixels.permute(0, 2, 3, 1).numpy()}, start)  # [8, H, W, 3]
             queue.wait_all()

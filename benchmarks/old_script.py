@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from benchmarks.installation import CLASSES, EXPERTS, SHARES, TRANSFORM, Installation
-from benchmarks.outcome import Outcome
+from benchmarks.outcome import PREPARE, REST, Outcome
 from worker.experts import load_expert
 from worker.torchvision_import import import_torchvision
 
@@ -53,12 +53,12 @@ def old_script(installation: Installation, loaders: int = LOADERS) -> Outcome:
     import_torchvision()  # outside the clocks, as every import
     outcome = Outcome()
     for name, path in zip(EXPERTS, installation.expert_files(), strict=True):
-        with outcome.clock("prepare"):
+        with outcome.clock(PREPARE):
             dataset = Images(*installation.pool())
             network = load_expert(path).network
         rows = np.full((len(dataset), CLASSES), np.nan, np.float32)
         for split in SHARES:
-            with outcome.clock("loop"):
+            with outcome.clock(REST):
                 indices = installation.split(split)
                 part = Subset(dataset, indices.tolist())
                 loader: Any = DataLoader(part, batch_size=BATCH, shuffle=False, num_workers=loaders)

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from benchmarks.installation import CLASSES, TRANSFORM, Installation
-from benchmarks.outcome import Outcome
+from benchmarks.outcome import PREPARE, REST, Outcome
 from worker.device import cores
 from worker.engines.pixels import normalise
 from worker.experts import load_expert
@@ -31,14 +31,14 @@ def onnx_runtime(installation: Installation) -> Outcome:
     outcome = Outcome()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = cores()
-    with outcome.clock("prepare"):
+    with outcome.clock(PREPARE):
         images, labels = installation.pool()
     for path in installation.expert_files():
-        with outcome.clock("prepare"):
+        with outcome.clock(PREPARE):
             model = _export(load_expert(path).network, images.shape[1])
             session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         logits = np.empty((labels.size, CLASSES), np.float32)
-        with outcome.clock("loop"):
+        with outcome.clock(REST):
             for start in range(0, labels.size, BATCH):
                 batch = slice(start, start + BATCH)
                 pixels = normalise(torch.from_numpy(images[batch]), TRANSFORM).contiguous().numpy()

@@ -24,7 +24,7 @@ from benchmarks.installation import Installation
 from benchmarks.machine import REPOSITORY
 from benchmarks.old_script import old_script
 from benchmarks.onnx_runtime import onnx_runtime
-from benchmarks.outcome import Outcome
+from benchmarks.outcome import FIRST, PREPARE, REST, Outcome
 from benchmarks.service import BenchmarkError
 from worker.device import prepare
 
@@ -68,7 +68,8 @@ def run_way(name: str, installation: Installation) -> Outcome:
     if done.returncode != 0:
         raise BenchmarkError(f"{name} failed with exit status {done.returncode}:\n{done.stderr[-3000:]}")
     with np.load(result) as arrays:
-        return Outcome(list(arrays["logits"]), {what: float(arrays[what]) for what in ("prepare", "loop")})
+        seconds = {clock: float(arrays[clock]) for clock in (PREPARE, FIRST, REST)}
+        return Outcome(list(arrays["logits"]), seconds, float(arrays["rest_share"]))
 
 
 def main() -> None:
@@ -77,7 +78,8 @@ def main() -> None:
     if WAYS[name].tuned:
         prepare(torch.device("cpu"), workers=1)
     outcome = WAYS[name].run(Installation(Path(folder)))
-    np.savez(result, logits=np.stack(outcome.logits), **outcome.seconds)  # type: ignore[arg-type]
+    figures = outcome.seconds | {"rest_share": outcome.rest_share}
+    np.savez(result, logits=np.stack(outcome.logits), **figures)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

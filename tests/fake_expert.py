@@ -32,17 +32,19 @@ class PixelEngine:
     Args:
         batch: images of a physical batch.
         room: images that fit into memory at once; a larger batch does not.
+        well: batches that go well whatever their size, before the memory is short.
     """
 
-    def __init__(self, batch: int, room: int = 10**9) -> None:
+    def __init__(self, batch: int, room: int = 10**9, well: int = 0) -> None:
         self.batch = batch
         self.room = room
+        self.well = well
         self.batches = 0
         self.seen: list[int] = []
 
     def run(self, batches: Iterable[NDArray[np.uint8]]) -> Generator[NDArray[np.float32]]:
         for images in batches:
-            if self.batch > self.room:
+            if self.batch > self.room and self.batches >= self.well:
                 raise NoMemory(f"{self.batch} images do not fit")
             assert len(images) == self.batch, "a physical batch of another shape"
             number = images[:, 0, 0, 0].astype(np.int64) * 256 + images[:, 0, 0, 1]

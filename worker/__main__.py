@@ -56,7 +56,7 @@ def main() -> int:
         _run(settings, arguments.index, stop)
     except FatalError as error:
         log.critical("%s", error.message)
-        return 2 if error.code in ("no-such-device", "no-such-engine") else 1
+        return 2 if error.code in ("no-such-device", "no-such-engine", "tf32-forced") else 1
     return 0
 
 

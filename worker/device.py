@@ -51,7 +51,16 @@ def prepare(device: torch.device, *, workers: int) -> None:
     Args:
         device: where this worker computes.
         workers: how many workers share this machine.
+
+    Raises:
+        FatalError: `tf32-forced`.
     """
+    if os.environ.get("NVIDIA_TF32_OVERRIDE") == "1":
+        raise FatalError(
+            "tf32-forced",
+            "NVIDIA_TF32_OVERRIDE=1 makes float32 TF32 behind PyTorch's back. Take it out of the environment; a job "
+            "may ask for precision 'tf32'.",
+        )
     torch.set_float32_matmul_precision("highest")
     # On by default: convolutions would round their inputs to TF32's 10 bits of mantissa.
     torch.backends.cudnn.allow_tf32 = False

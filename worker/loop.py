@@ -47,7 +47,7 @@ def work(context: Context, database: Database, worker: str) -> None:
             if version == seen:
                 time.sleep(IDLE_S)
                 continue
-            claim = context.jobs.claim(worker)
+            claim = context.jobs.claim(worker, context.arithmetic.precisions)
         except sqlite3.OperationalError as error:  # nothing is held here; it will pass
             log.warning("the job store cannot be used: %s", error)
             time.sleep(AFTER_STORE_ERROR_S)
@@ -116,7 +116,7 @@ def _guarded(claim: Claim, context: Context, splits: list[str], run: Callable[[]
             stored, report = error.to_dict(), error.report.to_dict()
         except RelogitError as error:
             stored = error.to_dict()
-        except torch.OutOfMemoryError as error:
+        except (torch.OutOfMemoryError, MemoryError) as error:
             message = f"The expert does not fit into the memory of {context.device}, let alone an image: {error}"
             stored = {"code": "out-of-memory", "message": message, "details": {}}
         except torch.AcceleratorError as error:

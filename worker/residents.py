@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -78,12 +79,13 @@ class Residents:
     def _network(self, path: Path, passport: Passport, assumptions: Assumptions) -> nn.Module:
         key = (passport.sha256, assumptions)
         if key not in self._networks:
-            found = self._load(path, assumptions).passport.sha256
-            if found != passport.sha256:
+            found = self._load(path, assumptions).passport
+            # All of it: rows are kept under what the passport says, so the network has to be that very one.
+            if replace(found, file=passport.file) != passport:
                 raise JobError(
                     "checkpoint-changed",
                     f"{path.name} was changed while the job ran: it was accepted with sha256 {passport.sha256}, the "
-                    f"file now has {found}. Submit the job again.",
+                    f"file now has {found.sha256}. Submit the job again.",
                 )
         return _used(self._networks, key)
 

@@ -5,6 +5,9 @@ The one seam for compute: who asks for rows gets them in order, wherever they co
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,6 +30,7 @@ class Rows:
         self._there = np.zeros(size, np.bool_)
         self._differing = np.zeros(size, np.bool_)
         self._kept = kept
+        self._keeping = kept is not None
         self._reuse = reuse
         self.note: str | None = None
         """Why rows are no longer kept, if they are not."""
@@ -50,22 +54,25 @@ class Rows:
         """Take computed rows [n, C] float32 at distinct, ascending places, and keep them."""
         self._logits[rows] = logits
         self._there[rows] = True
-        if self._kept is None:
-            return
         new = np.ones(rows.size, np.bool_)
         if not self._reuse:
             whole, before = self._recall(rows)
             same = (before.view(np.uint32) == np.ascontiguousarray(logits).view(np.uint32)).all(axis=1)
             self._differing[rows] = whole & ~same
             new = ~whole
-        try:
-            if self._kept is not None:
+        if self._kept is not None and self._keeping:
+            with self._stop_keeping_on_error():
                 self._kept.write(rows[new], logits[new])
-                if not new.all():
-                    # Which of the two is right, nobody knows: neither is kept.
-                    self._kept.drop(rows[self._differing[rows]])
-        except OSError as error:
-            self._give_up(error)
+
+    def drop_differing(self, indices: NDArray[np.int64]) -> None:
+        """Keep neither version of the rows that came out with other bits: nobody knows which is right.
+
+        To be called once that is known to be told: before, the kept row is the only evidence.
+        """
+        rows = np.unique(indices[self.differing(indices)])
+        if self._kept is not None:
+            with self._stop_keeping_on_error():
+                self._kept.drop(rows)
 
     def count(self, indices: NDArray[np.int64]) -> int:
         """How many of the entries are there."""
@@ -87,14 +94,20 @@ class Rows:
         return self._logits[indices]
 
     def _recall(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
-        if self._kept is not None:
-            try:
-                return self._kept.read(rows)
-            except (OSError, ValueError) as error:  # cut short or taken away since it was opened
-                self._give_up(error)
-        return np.zeros(rows.size, np.bool_), np.zeros((rows.size, self._logits.shape[1]), np.float32)
+        if self._kept is None:
+            return np.zeros(rows.size, np.bool_), np.zeros((rows.size, self._logits.shape[1]), np.float32)
+        return self._kept.read(rows)
 
-    def _give_up(self, error: Exception) -> None:
-        self._kept = None
-        reason = error.strerror if isinstance(error, OSError) else error
-        self.note = f"rows could not be kept for later jobs: {reason}"
+    @contextmanager
+    def _stop_keeping_on_error(self) -> Iterator[None]:
+        # On a full disk what is there can still be read.
+        try:
+            yield
+        except OSError as error:
+            self._keeping = False
+            self.note = not_kept(error)
+
+
+def not_kept(error: OSError) -> str:
+    """The note on a unit whose rows could not be kept."""
+    return f"rows could not be kept for later jobs: {error.strerror or error}"

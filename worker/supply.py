@@ -22,7 +22,7 @@ from worker.engines.engine import Engine, NoMemory, Setup
 from worker.experts import Assumptions, Passport
 from worker.infer import forward_rows
 from worker.pools import Pool
-from worker.rows import Rows
+from worker.rows import Rows, not_kept
 
 MEASURED_S = 0.5
 """Computing that took less says little about a rate."""
@@ -61,7 +61,7 @@ class Supply:
     context: Context
     batch: int = 0
     notes: list[str] = field(default_factory=list)
-    _rows: dict[tuple[str, str], Rows] = field(default_factory=dict)
+    _rows: dict[str, Rows] = field(default_factory=dict)
     _sources: dict[tuple[str, int], RowSource] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -97,24 +97,36 @@ class Supply:
         Raises:
             JobError: `out-of-memory` where one image does not fit, or what `forward_rows` raises.
         """
-        computed = 0
+        entries = np.bincount(indices, minlength=len(pool.images))  # of each image: they are not counted anew
+        computed, before = 0, None
         while True:
             rows = self._of(pool)
+            if rows is not before:
+                computed, before = 0, rows  # rows of the larger batches have other bits: they do not count
             missing = rows.missing(indices)
-            yield rows.count(indices), computed
+            there = rows.count(indices)
+            yield there, computed
             if not missing.size:
                 return
+            failed = None
             try:
-                # Not in the rate: it is paid once, and the next job finds it done.
-                engine = self._engine(pool)
-                started, before = time.monotonic(), computed
-                for batch, logits in forward_rows(engine, pool.images, missing, self.expert.passport.classes):
-                    rows.put(batch, logits)
+                for batch in self._compute(rows, pool, missing):
+                    there += int(entries[batch].sum())
                     computed += batch.size
-                    yield rows.count(indices), computed
-                self._tell_rate(pool, computed - before, time.monotonic() - started)
+                    yield there, computed
             except NoMemory as error:
-                self._halve(error)
+                failed = str(error)
+            if failed is not None:  # here, where the error no longer holds on to what filled the memory
+                self._halve(failed)
+
+    def _compute(self, rows: Rows, pool: Pool, missing: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+        # Making the engine is not in the rate: it is paid once, and the next job finds it done.
+        engine = self._engine(pool)
+        started = time.monotonic()
+        for batch, logits in forward_rows(engine, pool.images, missing, self.expert.passport.classes):
+            rows.put(batch, logits)
+            yield batch
+        self._tell_rate(pool, missing.size, time.monotonic() - started)
 
     def take(self, pool: Pool, indices: NDArray[np.int64]) -> NDArray[np.float32]:
         """[N, C] float32 raw logits, once they have been filled: row n belongs to `indices[n]`."""
@@ -123,6 +135,10 @@ class Supply:
     def differing(self, pool: Pool, indices: NDArray[np.int64]) -> NDArray[np.int64]:
         """[n] int64: entries that came out with other bits than they were kept with."""
         return self._of(pool).differing(indices)
+
+    def drop_differing(self, pool: Pool, indices: NDArray[np.int64]) -> None:
+        """Keep neither version of those."""
+        self._of(pool).drop_differing(indices)
 
     def kept(self, pool: Pool, indices: NDArray[np.int64]) -> NDArray[np.int64]:
         """The distinct indices, ascending, whose rows are there without computing."""
@@ -137,7 +153,7 @@ class Supply:
     def _of(self, pool: Pool) -> Rows:
         # By what the rows depend on: smaller batches may mean other bits, and those are never mixed.
         source = self.source(pool)
-        key = (pool.base, source.key)
+        key = source.key
         if key not in self._rows:
             seen = {**self.expert.seen, "base": pool.base}
             kept, note = None, None
@@ -145,7 +161,7 @@ class Supply:
                 kept = self.context.kept.open(source, len(pool.images), seen)
                 kept.touch()
             except OSError as error:
-                note = f"rows could not be kept for later jobs: {error.strerror}"
+                note = not_kept(error)
             self._rows[key] = Rows(len(pool.images), source.classes, kept, reuse=self.reuse)
             self._rows[key].note = note
         return self._rows[key]
@@ -162,10 +178,10 @@ class Supply:
         )
         return self.context.residents.engine(self.expert.path, self.expert.passport, self.expert.assumptions, setup)
 
-    def _halve(self, error: NoMemory) -> None:
+    def _halve(self, failed: str) -> None:
         self.context.residents.drop_engines()
         if self.batch == 1:
-            raise JobError("out-of-memory", "Not even one image fits into the device's memory.") from error
+            raise JobError("out-of-memory", f"Not even one image fits into the device's memory: {failed}")
         smaller = self.batch // 2
         self.notes.append(f"out of memory at {self.batch} images a batch; went on with {smaller}")
         self.batch = smaller

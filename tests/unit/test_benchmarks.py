@@ -14,6 +14,7 @@ from benchmarks.installation import CLASSES, EXPERTS, RESNET32, SHARES, TINY, TR
 from benchmarks.machine import Machine
 from benchmarks.macs import count_macs
 from benchmarks.old_script import old_script
+from benchmarks.outcome import Outcome
 from benchmarks.report import Column, Report, Table, Target, as_json, as_markdown, percentile, speed_ratio, write_into
 from worker.engines.engine import Setup
 from worker.engines.torch_engine import TorchEngine
@@ -139,6 +140,17 @@ def test_drawn_splits() -> None:
     assert len(set(second)) == 20
     assert list(first) != sorted(first)
     assert list(draw_splits(50, [50], seed=2)[0]) != list(first)
+
+
+def test_first_and_rest() -> None:
+    """A loop goes over every batch once, and its warm time counts the rest's for as many images as there are."""
+    outcome = Outcome()
+    first, rest = ([*starts] for starts in outcome.batches(1000, 64))
+    assert [*first, *rest] == [*range(0, 1000, 64)]
+    assert first == [0]  # of 100 images that come first one batch is whole
+    outcome.seconds.update(prepare=5.0, first=3.0, rest=9.36)
+    assert outcome.warm_loop_s == pytest.approx(10.0)
+    assert (outcome.loop_s, outcome.total_s) == pytest.approx((12.36, 17.36))
 
 
 def test_ways_agree(tmp_path: Path) -> None:

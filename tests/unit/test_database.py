@@ -152,6 +152,14 @@ def test_ended_threads_leave_no_open_files(tmp_path: Path) -> None:
     assert after <= before + 4
 
 
+def test_only_what_was_answered_waits_for_the_disk(tmp_path: Path) -> None:
+    """The API's commits last through a loss of power; a worker's may be lost, and are then made again."""
+    for durable, level in ((True, 2), (False, 1)):  # SQLite's numbers of FULL and NORMAL
+        database = Database(tmp_path / "jobs.sqlite3", durable=durable)
+        assert database.connection.execute("PRAGMA synchronous").fetchone()[0] == level
+        database.close()
+
+
 def test_a_fresh_store_may_be_opened_by_several_at_once(tmp_path: Path) -> None:
     """API and worker start together, as compose does; who comes second waits for the first one's lock."""
     path = tmp_path / "jobs.sqlite3"

@@ -60,6 +60,7 @@ def test_the_digest_covers_pixels_and_labels(tmp_path: Path) -> None:
     np.savez(tmp_path / "test.npz", images=images, labels=labels)
     pools = Pools(Bases(tmp_path))
     a, b, c = (pools.get(_dataset("npz"), base).sha256 for base in "abc")
+    assert len({pools.get(_dataset("npz"), base).pixels_sha256 for base in "abc"}) == 1  # labels have no part in it
     assert a == b != c
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from app.datasets import Transform
 from app.errors import JobError
 from tests.fake_expert import CLASSES, RAW, PixelEngine
 from worker import residents as residents_module
@@ -85,6 +87,39 @@ def test_an_engine_is_never_made_of_other_weights(tmp_path: Path) -> None:
     with pytest.raises(JobError, match="was changed while the job ran") as caught:
         residents.engine(path, passport, USUAL, setup())
     assert caught.value.code == "checkpoint-changed"
+
+
+def test_a_network_that_is_not_the_passports_never_runs(tmp_path: Path) -> None:
+    """Rows are kept under what the passport says: a record that fits the file but not the network is refused."""
+    path = save(tmp_path / "ce.pth", 0)
+    record = Residents(Counting()).passport(path, USUAL).to_dict()
+    for wrong in ({"tensors_sha256": "0" * 64}, {"network": record["network"] | {"option_a_padding": "end"}}):
+        residents = Residents(Counting())
+        believed = residents.passport(path, USUAL, record | wrong)
+        with pytest.raises(JobError, match="was changed"):
+            residents.engine(path, believed, USUAL, setup())
+
+
+def test_another_setup_or_assumption_is_another_engine(tmp_path: Path) -> None:
+    """One file in two data sets, each with its own mean or its own reading of what tensors cannot tell."""
+    build = Counting()
+    residents = Residents(build)
+    torch.manual_seed(0)
+    path = tmp_path / "ce.pth"
+    torch.save(CifarResNetSpec((1, 1, 1), (4, 8, 8), CLASSES, shortcut="option_a").build().state_dict(), path)
+    usual = setup()
+    engines = []
+    for assumptions in (USUAL, Assumptions(option_a_padding="end")):
+        passport = residents.passport(path, assumptions)
+        for wanted in (
+            usual,
+            replace(usual, transform=Transform(mean=(0.5, 0.5, 0.5), std=(1.0, 1.0, 1.0))),
+            replace(usual, image=(4, 4, 3)),
+            replace(usual, precision="bf16"),
+        ):
+            engines.append(residents.engine(path, passport, assumptions, wanted))
+    assert len({id(engine) for engine in engines}) == 8
+    assert len({id(network) for network in build.networks}) == 2
 
 
 def test_only_the_last_used_stay(tmp_path: Path) -> None:

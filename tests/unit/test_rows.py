@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from app.kept_rows import KeptRows
 from app.row_store import RowStore
@@ -78,9 +81,27 @@ def test_without_reuse_everything_is_computed_and_compared(tmp_path: Path) -> No
     rows.put(np.array([2, 4, 8]), fresh)
     assert rows.differing(indices).tolist() == [0, 3]
     np.testing.assert_array_equal(rows.take(np.array([8]))[0], fresh[2])
+    # Until that is told, the kept row stays: it is the evidence, should the worker die.
+    assert opened(tmp_path).read(np.array([2, 4, 8]))[0].all()
+    rows.drop_differing(indices)
     there, logits = opened(tmp_path).read(np.array([2, 4, 8]))
     assert there.tolist() == [True, True, False]
     np.testing.assert_array_equal(logits[:2], fresh[:2])
+
+
+def test_a_full_disk_stops_the_keeping_not_the_recalling(tmp_path: Path) -> None:
+    """What can no longer be written can still be read."""
+    kept = opened(tmp_path)
+    filled(Rows(SIZE, CLASSES, kept, reuse=True), np.array([4, 8]))
+
+    class _Full(KeptRows):
+        def write(self, indices: NDArray[np.int64], logits: NDArray[np.float32]) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    rows = Rows(SIZE, CLASSES, _Full(kept.folder, SOURCE.key, SIZE, CLASSES), reuse=True)
+    assert filled(rows, np.array([1])) == [1]
+    assert rows.note == "rows could not be kept for later jobs: No space left on device"
+    assert filled(rows, np.array([1, 4, 8])) == []
 
 
 def test_minus_zero_is_another_row_than_zero(tmp_path: Path) -> None:

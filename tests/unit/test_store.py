@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from app.database import Database
 from app.errors import Conflict, NotFound, TransientError
-from app.jobs import Claim, Job, JobState, Progress, UnitState
+from app.jobs import Claim, Job, JobState, Progress, UnitPlan, UnitState
 from app.store import JobStore
 from app.transitions import ClaimLost
-from tests.fakes import DONE, ERROR, PASSED, REPORT, artifact, finish, finish_all, refused, submit, take
+from tests.computing import ARITHMETIC
+from tests.fakes import DONE, ERROR, PASSED, REPORT, artifact, finish, finish_all, job_request, refused, submit, take
 
 
 def states(job: Job) -> list[str]:
@@ -21,6 +23,33 @@ def states(job: Job) -> list[str]:
 
 
 # --- the life of a job --------------------------------------------------------------------------------
+
+
+def test_a_precision_is_left_to_a_worker_that_has_it(store: JobStore) -> None:
+    """A worker without it passes the job by while one on record offers it, and takes it to fail it otherwise."""
+    half = store.submit(replace(job_request(["ce"], ["val"]), precision="bf16"), [UnitPlan("ce", "val", 8, "0")])
+    whole = submit(store, ["ce"], ["val"])
+    store.add_worker("able", pid=1, device="cpu", devices=1, arithmetic=ARITHMETIC)
+    claim = store.claim("plain", ("fp32",))
+    assert claim is not None
+    assert claim.job.id == whole.id
+    assert store.claim("plain", ("fp32",)) is None
+    claim = store.claim("able", ("fp32", "bf16"))
+    assert claim is not None
+    assert claim.job.id == half.id
+    store.bury("able")
+    again = store.claim("plain", ("fp32",))
+    assert again is not None
+    assert again.job.id == half.id
+
+
+def test_a_unit_does_not_start_in_a_job_that_is_to_end(store: JobStore) -> None:
+    """A cancel is heard between two units as well, whether or not anything is computed in them."""
+    job = submit(store, ["ce"], ["val", "test"])
+    claim = take(store)
+    assert store.start_unit(claim, "val") is True
+    store.cancel(job.id)
+    assert store.start_unit(claim, "test") is False
 
 
 def test_a_job_goes_from_queued_to_succeeded(store: JobStore) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,14 +34,16 @@ class Engines:
 
     Args:
         room: images that fit into the device's memory.
+        well: batches that go well before it is so short.
     """
 
-    def __init__(self, room: int = 10**9) -> None:
+    def __init__(self, room: int = 10**9, well: int = 0) -> None:
         self.room = room
+        self.well = well
         self.made: list[PixelEngine] = []
 
     def __call__(self, network: nn.Module, setup: Setup) -> Engine:
-        self.made.append(PixelEngine(setup.batch, self.room))
+        self.made.append(PixelEngine(setup.batch, self.room, 0 if self.made else self.well))
         return self.made[-1]
 
     @property
@@ -116,6 +119,39 @@ def test_rows_of_batches_with_other_bits_are_not_mixed(
     assert last(small, np.arange(20)) == (20, 20)
     assert engines.computed == 20
     assert small.source(POOL).key != before.source(POOL).key
+
+
+@pytest.mark.parametrize(("room", "thrown_away"), [(20, 0), (4, 128)])
+def test_memory_that_runs_out_in_the_middle_is_counted_right(
+    expert: ExpertFile, settings: Settings, database: Database, room: int, thrown_away: int
+) -> None:
+    """Rows count once, those of a batch size with other bits not at all: never more computed than there are."""
+    engines = Engines(room, well=2)
+    supply = supplied(expert, worker_context(settings, database, build=engines))
+    indices = np.concatenate([np.arange(200), np.arange(50)])
+    seen = list(supply.fill(POOL, indices))
+    assert all(0 <= computed <= there for there, computed in seen)
+    assert seen[-1] == (250, 200)
+    np.testing.assert_array_equal(supply.take(POOL, indices), numbered_logits(indices))
+    assert len(engines.made) == 3 + (room < 16) * 2
+    assert thrown_away <= engines.computed - 200
+
+
+def test_engines_give_their_memory_back_before_smaller_ones_are_made(
+    expert: ExpertFile, settings: Settings, database: Database
+) -> None:
+    """Else the next one would find no more room than the last."""
+    alive: list[int] = []
+
+    def build(network: nn.Module, setup: Setup) -> Engine:
+        alive.append(sum(reference() is not None for reference in made))
+        engine = PixelEngine(setup.batch, room=20)
+        made.append(weakref.ref(engine))
+        return engine
+
+    made: list[weakref.ref[PixelEngine]] = []
+    last(supplied(expert, worker_context(settings, database, build=build)), np.arange(100))
+    assert alive == [0, 0, 0]
 
 
 def test_memory_for_not_even_one_image_is_an_error(

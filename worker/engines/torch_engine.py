@@ -131,8 +131,13 @@ def computing_threads(count: int, each: int) -> ThreadPoolExecutor:
 
     before = torch.get_num_threads()
     pool = ThreadPoolExecutor(count, "torch-engine")
-    for ready in [pool.submit(prepare) for _ in range(count)]:
-        ready.result()
+    try:
+        for ready in [pool.submit(prepare) for _ in range(count)]:
+            ready.result()
+    except BaseException:
+        started.abort()  # a thread that could not be started must not be waited for
+        pool.shutdown(wait=False)
+        raise
     torch.set_num_threads(before)  # the last one to set it had set it for every thread to come
     return pool
 

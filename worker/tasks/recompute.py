@@ -15,10 +15,11 @@ from app.datasets import Dataset
 from app.errors import JobError
 from app.facts import Question
 from app.jobs import Artifact, Claim, Precision, Progress, Unit
-from app.questions import passport_question
+from app.questions import passport_question, pool_question
 from worker.artifacts import Logits, drafted, publish, read_arrays
 from worker.context import Cancelled, Context, Stopped
 from worker.experts import Assumptions
+from worker.inspector import pool_answer
 from worker.long_tail import read_long_tail
 from worker.manifest import Origin, manifest
 from worker.pools import Pool
@@ -69,7 +70,7 @@ class Recompute:
         except JobError as error:
             self._tell(question, path, error)  # the next request that names it is refused at once
             raise
-        if fact.answer is None:
+        if fact.answer != self._passport.to_dict():
             self._tell(question, path, self._passport.to_dict())
         self._check_unchanged(path.name)
         check_classes(path.name, self._passport.classes, request.dataset, catalog.bases.classes(self._dataset))
@@ -93,7 +94,8 @@ class Recompute:
         """
         claim, context = self._claim, self._context
         started_at = time.time()
-        context.jobs.start_unit(claim, unit.split)
+        if not context.jobs.start_unit(claim, unit.split):
+            raise Cancelled
         split = context.catalog.read_split(self._dataset, self._splits_folder, unit.split)
         if split.sha256 != unit.split_sha256:
             raise JobError(
@@ -105,8 +107,9 @@ class Recompute:
         content = Logits(logits, pool.labels[split.indices])
         with drafted(context.settings.objects_dir, content) as draft:
             arrays = read_arrays(draft.path, draft.sha256)
-            report = verify_unit(arrays, self._truth(split, pool), self._more_checks(split, pool))
+            report = verify_unit(arrays, self._truth(split, pool), self._more_checks(split, pool, progress))
             if report.verdict != "passed":
+                self._supply.drop_differing(pool, split.indices)
                 raise VerificationFailed(report)
             origin = Origin(
                 claim=claim,
@@ -158,6 +161,7 @@ class Recompute:
                     f"computed on data of sha256 {before}, now it is {pool.sha256}. Submit the job again.",
                 )
             self._pools[base] = pool
+            self._tell_pool(pool)
         return self._pools[base]
 
     def _logits(self, unit: Unit, split: Split, pool: Pool) -> tuple[NDArray[np.float32], Progress]:
@@ -180,23 +184,28 @@ class Recompute:
         logits = supply.take(pool, split.indices)
         return (logits if self._divisor is None else logits / self._divisor), progress
 
-    def _more_checks(self, split: Split, pool: Pool) -> list[Check]:
+    def _more_checks(self, split: Split, pool: Pool, progress: Progress) -> list[Check]:
         request = self._claim.job.request
         more = []
         if not request.reuse:
             more.append(check_kept_rows(self._supply.differing(pool, split.indices), split.indices))
         if request.precision != "fp32":
-            more.append(self._check_flips(request.precision, split, pool))
+            more.append(self._check_flips(request.precision, split, pool, progress))
         return more
 
-    def _check_flips(self, precision: Precision, split: Split, pool: Pool) -> Check:
+    def _check_flips(self, precision: Precision, split: Split, pool: Pool, progress: Progress) -> Check:
         kept = self._exact.kept(pool, split.indices)
         others = np.setdiff1d(split.indices, kept)
         sample = others[:: -(-others.size // SAMPLED)] if others.size else others
         compared = np.union1d(kept, sample)
+        reported = time.monotonic()
         for _ in self._exact.fill(pool, compared):
             if self._context.stopping():
                 raise Stopped
+            if time.monotonic() - reported >= PROGRESS_EVERY_S:
+                reported = time.monotonic()
+                if not self._context.jobs.progress(self._claim, split.name, progress):
+                    raise Cancelled
         exact, found = self._exact.take(pool, compared), self._supply.take(pool, compared)
         return check_precision(precision, found, exact, compared, np.unique(split.indices).size)
 
@@ -204,6 +213,14 @@ class Recompute:
         # Only what is true of the file as it was when the question was put, and will be tomorrow.
         lasting = not isinstance(answer, JobError) or answer.code != "checkpoint-missing"
         if lasting and path.exists() and passport_question(path, self._dataset, self._claim.expert) == question:
+            self._context.facts.record(question, answer)
+
+    def _tell_pool(self, pool: Pool) -> None:
+        # A plan goes by what is on record, and another release of a decoder may give other pixels.
+        files = self._context.catalog.bases.identity(self._dataset, pool.base)
+        question, answer = pool_question(self._dataset, pool.base, files), pool_answer(pool)
+        [fact] = self._context.facts.look_up([question])
+        if fact.answer != answer:
             self._context.facts.record(question, answer)
 
     def _check_unchanged(self, file: str) -> None:

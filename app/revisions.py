@@ -1,0 +1,34 @@
+"""Digests of the worker's code: what it made before it was changed is not taken for what it makes now.
+
+Of the code itself: a number that somebody has to raise would be forgotten, and old answers and rows served.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from pathlib import Path
+
+COMPUTING = ("engines/*.py", "device.py", "infer.py", "networks.py")
+"""What decides which operations an image goes through, and in which order."""
+
+RECOGNITION = (
+    "checkpoints.py",
+    "experts.py",
+    "networks.py",
+    "plain_values.py",
+    "recognise.py",
+    "tensor_names.py",
+)
+"""What decides which network and which tensors a checkpoint file holds."""
+
+WORKER = Path(__file__).parents[1] / "worker"
+
+
+@cache
+def code_digest(patterns: tuple[str, ...], *more: str, folder: Path = WORKER) -> str:
+    """16 hex digits over the files of those patterns, their names, and whatever else is given."""
+    digest = hashlib.sha256("\0".join(more).encode())
+    for path in sorted(path for pattern in patterns for path in folder.glob(pattern)):
+        digest.update(b"\0" + path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
