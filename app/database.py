@@ -13,6 +13,8 @@ from app.errors import FatalError
 
 SCHEMA_VERSION = 3
 BUSY_TIMEOUT_S = 30.0
+LONG_LOG, LONGEST_LOG = 1000, 16000
+"""Pages of 4 KiB in the write-ahead log."""
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -161,6 +163,9 @@ class Database:
             connection.row_factory = sqlite3.Row
             _use_wal(connection)
             connection.execute(f"PRAGMA synchronous = {'FULL' if self._durable else 'NORMAL'}")
+            # Moving the log into the file takes several waits for the disk, and falls to whoever commits when it is
+            # long: to a worker, as long as there is one.
+            connection.execute(f"PRAGMA wal_autocheckpoint = {LONGEST_LOG if self._durable else LONG_LOG}")
             connection.execute("PRAGMA foreign_keys = ON")
             self._local.connection = connection
             self._remember(connection)
