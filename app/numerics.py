@@ -22,6 +22,9 @@ many images, until launches are hidden. Few fixed shapes, because at others the 
 ROW_GROUP = 16
 """PyTorch on a CPU gives a float32 row the same bits in all batches that are a multiple of so many images."""
 
+SAMPLED = 1000
+"""Images of a unit that are also computed in fp32, to see what another precision costs, besides those kept in it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Arithmetic:

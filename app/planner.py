@@ -20,7 +20,7 @@ from app.catalog import Catalog, Split
 from app.errors import RequestError
 from app.facts import Fact, FactStore, Question
 from app.intake import Examined, ExpertFile, RecomputeOrder, examine
-from app.numerics import Arithmetic, Numerics, row_source
+from app.numerics import SAMPLED, Arithmetic, Numerics, row_source
 from app.plans import Memory, Plan, PlannedUnit
 from app.questions import passport_question, pool_question, rate_question
 from app.row_store import RowStore
@@ -76,6 +76,12 @@ def make_plan(order: RecomputeOrder, site: Site) -> Plan:
         plan.arithmetic = {name: getattr(numerics, name) for name in ("engine", "engine_version", "model")}
         plan.arithmetic |= {"capability": numerics.capability, "precision": order.precision, "batch": batch}
     _warn_of_workers(plan, site)
+    if order.precision != "fp32":
+        plan.warn(
+            "compared-with-fp32",
+            f"To see what {order.precision} costs, verification also computes up to {SAMPLED:,} images of each unit in "
+            "fp32, unless such rows are kept; they are not in these figures.",
+        )
     if found.dataset is not None and found.experts and found.splits:
         try:
             _Sums(found, plan, numerics, order.reuse, site).add()

@@ -220,7 +220,13 @@ def test_the_manifest_names_the_engine(installation: Installation, known: relogi
     assert compute["precision"] == "fp32"
     assert compute["dtype"] == "float32"
     assert compute["engine_version"]
-    assert artifact["manifest"]["rows"]["key"] == _only(installation.rows).name
+    assert compute["batch"]["same_bits"] == {"torch": "any multiple of 16", "openvino": 8}[installation.engine]
+    rows = artifact["manifest"]["rows"]
+    assert rows["key"] == _only(installation.rows).name
+    assert rows["compared"] is False
+    [again] = installation.run(reuse=False, output_dir="again").artifacts()
+    assert again["manifest"]["rows"]["compared"] is True
+    assert again["manifest"]["compute"] == compute
 
 
 def test_another_precision_says_what_it_costs(installation: Installation, known: relogit.Job) -> None:

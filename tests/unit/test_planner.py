@@ -349,6 +349,6 @@ def test_workers_that_differ_are_told_of(world: World) -> None:
     """Which of them takes the job nobody knows; the plan is that of one that offers the precision."""
     other = replace(ARITHMETIC, model="Other", precisions=("fp32", "tf32"))
     plan = world.plan(arithmetics=(ARITHMETIC, other), precision="tf32")
-    assert [warning["code"] for warning in plan.warnings] == ["workers-differ"]
+    assert [warning["code"] for warning in plan.warnings] == ["workers-differ", "compared-with-fp32"]
     assert plan.arithmetic is not None
     assert plan.arithmetic["model"] == "Other"

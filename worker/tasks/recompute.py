@@ -15,6 +15,7 @@ from app.datasets import Dataset
 from app.errors import JobError
 from app.facts import Question
 from app.jobs import Artifact, Claim, Precision, Progress, Unit
+from app.numerics import SAMPLED
 from app.questions import passport_question, pool_question
 from worker.artifacts import Logits, drafted, publish, read_arrays
 from worker.context import Cancelled, Context, Stopped
@@ -29,8 +30,6 @@ from worker.verify.recomputed import check_kept_rows, check_precision
 from worker.verify.report import Truth, UnitReport, verify_unit
 
 PROGRESS_EVERY_S = 0.2
-SAMPLED = 1000
-"""Images that are computed exactly to see what another precision costs, besides those whose rows are kept."""
 
 
 class VerificationFailed(JobError):
