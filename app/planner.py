@@ -79,8 +79,8 @@ def make_plan(order: RecomputeOrder, site: Site) -> Plan:
     if order.precision != "fp32":
         plan.warn(
             "compared-with-fp32",
-            f"To see what {order.precision} costs, verification also computes up to {SAMPLED:,} images of each unit in "
-            "fp32, unless such rows are kept; they are not in these figures.",
+            f"To see what {order.precision} costs, verification computes up to {SAMPLED:,} images of each unit in "
+            "fp32 as well, unless such rows are kept; they are not in these figures.",
         )
     if found.dataset is not None and found.experts and found.splits:
         try:

@@ -123,9 +123,12 @@ class Supply:
         # Making the engine is not in the rate: it is paid once, and the next job finds it done.
         engine = self._engine(pool)
         started = time.monotonic()
-        for batch, logits in forward_rows(engine, pool.images, missing, self.expert.passport.classes):
-            rows.put(batch, logits)
-            yield batch
+        try:
+            for batch, logits in forward_rows(engine, pool.images, missing, self.expert.passport.classes):
+                rows.put(batch, logits)
+                yield batch
+        finally:
+            rows.flush()
         self._tell_rate(pool, missing.size, time.monotonic() - started)
 
     def take(self, pool: Pool, indices: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.bare import torch_loop
+from benchmarks.bare import bare_loop
 from benchmarks.installation import CLASSES, EXPERTS, RESNET32, SHARES, TINY, TRANSFORM, Installation, draw_splits
 from benchmarks.machine import Machine
 from benchmarks.macs import count_macs
@@ -156,7 +156,11 @@ def test_first_and_rest() -> None:
 def test_ways_agree(tmp_path: Path) -> None:
     """The old script's way and the bare loop give the product's own rows, so that their times can be compared."""
     installation = Installation.make(tmp_path, TINY, 70)  # a batch and a short one
-    old, bare, product = old_script(installation, loaders=0), torch_loop(installation), _product_rows(installation)
+    old, bare, product = (
+        old_script(installation, loaders=0),
+        bare_loop("torch", installation),
+        _product_rows(installation),
+    )
     assert sorted(np.concatenate([installation.split(split) for split in SHARES])) == list(range(70))
     assert np.ptp(product, axis=1).min() > 0.01  # a row in another's place would show,
     assert not np.allclose(product[0], product[1], atol=1e-2)  # and so would an expert

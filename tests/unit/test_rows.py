@@ -14,7 +14,7 @@ from app.kept_rows import KeptRows
 from app.row_store import RowStore
 from tests.computing import row_source_of
 from tests.fake_expert import CLASSES, numbered_logits
-from worker.rows import Rows
+from worker.rows import WRITTEN_TOGETHER, Rows
 
 SIZE = 50
 SOURCE = row_source_of(CLASSES)
@@ -28,6 +28,7 @@ def filled(rows: Rows, indices: np.ndarray) -> list[int]:
     """Compute what is missing; returns what that was."""
     missing = rows.missing(indices)
     rows.put(missing, numbered_logits(missing))
+    rows.flush()
     return [int(row) for row in missing]
 
 
@@ -62,6 +63,22 @@ def test_a_row_that_was_not_computed_is_never_made_up() -> None:
         rows.take(np.array([1, 2]))
 
 
+def test_rows_are_written_some_at_a_time(tmp_path: Path) -> None:
+    """A worker that is killed loses at most so many; the rest is on disk without being asked for."""
+    source, size = row_source_of(CLASSES), 3 * WRITTEN_TOGETHER
+    kept = RowStore(tmp_path).open(source, size, {})
+    rows = Rows(size, CLASSES, kept, reuse=True)
+    for start in range(0, size - 8, 8):
+        batch = np.arange(start, start + 8)
+        rows.put(batch, numbered_logits(batch))
+        assert start + 8 - kept.there() < WRITTEN_TOGETHER
+    assert kept.there() == 2 * WRITTEN_TOGETHER
+    rows.flush()
+    whole, logits = kept.read(np.arange(size - 8))
+    assert whole.all()
+    np.testing.assert_array_equal(logits, numbered_logits(np.arange(size - 8)))
+
+
 def test_a_later_claim_finds_the_rows(tmp_path: Path) -> None:
     """What one claim computed, the next one recalls, bit for bit, and computes only the rest."""
     filled(Rows(SIZE, CLASSES, opened(tmp_path), reuse=True), np.array([4, 8]))
@@ -79,6 +96,7 @@ def test_without_reuse_everything_is_computed_and_compared(tmp_path: Path) -> No
     fresh = numbered_logits(np.array([2, 4, 8]))
     fresh[2, 1] = np.nextafter(fresh[2, 1], np.float32(np.inf))
     rows.put(np.array([2, 4, 8]), fresh)
+    rows.flush()
     assert rows.differing(indices).tolist() == [0, 3]
     np.testing.assert_array_equal(rows.take(np.array([8]))[0], fresh[2])
     # Until that is told, the kept row stays: it is the evidence, should the worker die.
@@ -107,7 +125,9 @@ def test_a_full_disk_stops_the_keeping_not_the_recalling(tmp_path: Path) -> None
 def test_minus_zero_is_another_row_than_zero(tmp_path: Path) -> None:
     """Bits are compared, not values."""
     zero = np.zeros((1, CLASSES), np.float32)
-    Rows(SIZE, CLASSES, opened(tmp_path), reuse=True).put(np.array([3]), zero)
+    first = Rows(SIZE, CLASSES, opened(tmp_path), reuse=True)
+    first.put(np.array([3]), zero)
+    first.flush()
     rows = Rows(SIZE, CLASSES, opened(tmp_path), reuse=False)
     rows.put(np.array([3]), -zero)
     assert rows.differing(np.array([3])).tolist() == [0]
