@@ -136,8 +136,8 @@ def _report(measured: Measured, plan: Plan) -> Report:
     title = f"{len(EXPERTS)} ResNet-32 experts, {plan.images:,} images, medians of {plan.rounds} rounds"
     notes = (
         "A service's total is from before the POST until the client has seen the job succeeded, every row verified, "
-        "written and kept. Prepare is reading, loading, folding or exporting, and compiling. The warm loop is "
-        f"the loop without its first {FIRST_SHARE:.0%}, in which kernels and buffers are made, scaled up to all images.",
+        "written and kept. Prepare is reading, loading, folding or exporting, and compiling. The warm loop lacks the "
+        f"first {FIRST_SHARE:.0%} of the images, with which kernels and buffers are made, and is scaled up to all.",
         f"The floor is {macs / 1e6:.2f} million multiply-adds a forward pass at {peak.gflops:.0f} GFLOP/s "
         f"({peak.how}).",
         "× old, and the ratios below, are medians over rounds, each compared within itself. Off by is the largest "

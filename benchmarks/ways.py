@@ -13,13 +13,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from benchmarks.bare import openvino_loop, torch_loop
+from benchmarks.bare import bare_loop
 from benchmarks.installation import Installation
 from benchmarks.machine import REPOSITORY
 from benchmarks.old_script import old_script
@@ -50,8 +52,8 @@ BARE = {"torch": "torch: bare loop", "openvino": "openvino: bare loop"}
 
 WAYS = {
     OLD: Way(old_script, tuned=False),
-    BARE["torch"]: Way(torch_loop),
-    BARE["openvino"]: Way(openvino_loop, ("openvino",)),
+    BARE["torch"]: Way(partial(bare_loop, "torch")),
+    BARE["openvino"]: Way(partial(bare_loop, "openvino"), ("openvino",)),
     ONNX_RUNTIME: Way(onnx_runtime, ("onnx", "onnxruntime")),
 }
 
@@ -75,9 +77,12 @@ def run_way(name: str, installation: Installation) -> Outcome:
 def main() -> None:
     """What the new process does."""
     name, folder, result = sys.argv[1:]
-    if WAYS[name].tuned:
+    way = WAYS[name]
+    for module in way.needs:
+        import_module(module)
+    if way.tuned:
         prepare(torch.device("cpu"), workers=1)
-    outcome = WAYS[name].run(Installation(Path(folder)))
+    outcome = way.run(Installation(Path(folder)))
     figures = outcome.seconds | {"rest_share": outcome.rest_share}
     np.savez(result, logits=np.stack(outcome.logits), **figures)  # type: ignore[arg-type]
 

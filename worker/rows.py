@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from app.kept_rows import KeptRows
 
-
 WRITTEN_TOGETHER = 256
 """Rows. A worker that is killed loses no more of them; written batch by batch they would cost eight times as much."""
 
