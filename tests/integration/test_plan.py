@@ -143,7 +143,7 @@ def test_without_a_worker_the_plan_says_what_it_cannot_know(api: httpx.Client) -
     """It warns, refuses nothing, and answers at once; the questions wait for the first worker."""
     plan = api.post("/jobs/plan", json={"dataset": "tiny", "precision": "bf16"}).json()
     assert plan["ok"] is True
-    assert [warning["code"] for warning in plan["warnings"]] == ["no-worker"]
+    assert [warning["code"] for warning in plan["warnings"]] == ["no-worker", "compared-with-fp32"]
     assert "python -m worker" in plan["warnings"][0]["detail"]
     assert {unit["reused"] for unit in plan["units"]} == {None}
     assert plan["totals"]["total"] == 120

@@ -220,7 +220,7 @@ def test_the_manifest_names_the_engine(installation: Installation, known: relogi
     assert compute["precision"] == "fp32"
     assert compute["dtype"] == "float32"
     assert compute["engine_version"]
-    assert compute["batch"]["same_bits"] == {"torch": "any multiple of 16", "openvino": 8}[installation.engine]
+    assert compute["batch"]["same_bits_for"] == {"torch": "any multiple of 16", "openvino": 8}[installation.engine]
     rows = artifact["manifest"]["rows"]
     assert rows["key"] == _only(installation.rows).name
     assert rows["compared"] is False
