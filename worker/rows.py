@@ -58,22 +58,21 @@ class Rows:
         """Take computed rows [n, C] float32 at distinct, ascending places. `flush` sees to it that they are kept."""
         self._logits[rows] = logits
         self._there[rows] = True
-        new = np.ones(rows.size, np.bool_)
-        if not self._reuse:
-            whole, before = self._recall(rows)
-            same = (before.view(np.uint32) == np.ascontiguousarray(logits).view(np.uint32)).all(axis=1)
-            self._differing[rows] = whole & ~same
-            new = ~whole
-        self._unwritten.append(rows[new])
+        self._unwritten.append(rows)
         if sum(part.size for part in self._unwritten) >= WRITTEN_TOGETHER:
             self.flush()
 
     def flush(self) -> None:
-        """Write what has been computed since the last time."""
+        """Write what has been computed since the last time; without reuse, hold it against what was kept."""
         if not self._unwritten:
             return
         rows = np.unique(np.concatenate(self._unwritten))
         self._unwritten.clear()
+        if not self._reuse:
+            whole, before = self._recall(rows)
+            same = (before.view(np.uint32) == self._logits[rows].view(np.uint32)).all(axis=1)
+            self._differing[rows] = whole & ~same
+            rows = rows[~whole]
         if self._kept is not None and self._keeping:
             with self._stop_keeping_on_error():
                 self._kept.write(rows, self._logits[rows])

@@ -130,6 +130,7 @@ def test_minus_zero_is_another_row_than_zero(tmp_path: Path) -> None:
     first.flush()
     rows = Rows(SIZE, CLASSES, opened(tmp_path), reuse=False)
     rows.put(np.array([3]), -zero)
+    rows.flush()
     assert rows.differing(np.array([3])).tolist() == [0]
 
 

@@ -29,7 +29,9 @@ from worker.verify.checks import Check
 from worker.verify.recomputed import check_kept_rows, check_precision
 from worker.verify.report import Truth, UnitReport, verify_unit
 
-PROGRESS_EVERY_S = 0.2
+PROGRESS_EVERY_S, PROGRESS_AT_LEAST_EVERY_S = 0.2, 0.5
+"""Between two reports of a unit, at its beginning and when it takes long: each costs the API and its clients some
+milliseconds of the cores that compute."""
 
 
 class VerificationFailed(JobError):
@@ -176,7 +178,8 @@ class Recompute:
                 rate=computed / max(now - started, 1e-9) if computed else None,
                 notes=(*unit.notes, *supply.all_notes(pool)),
             )
-            if there < unit.total and now - reported >= PROGRESS_EVERY_S:
+            pause = min(max(PROGRESS_EVERY_S, (now - started) / 10), PROGRESS_AT_LEAST_EVERY_S)
+            if there < unit.total and now - reported >= pause:
                 reported = now
                 if not self._context.jobs.progress(self._claim, unit.split, progress):
                     raise Cancelled
