@@ -1,4 +1,4 @@
-"""What tests of computing share: a worker's context, and the arithmetic of a processor that does not exist."""
+"""What tests of computing share: a worker's context, and a source of rows."""
 
 from __future__ import annotations
 
@@ -14,21 +14,12 @@ from app.numerics import Arithmetic, RowSource
 from app.row_store import RowStore
 from app.settings import Settings
 from app.store import JobStore
+from tests.fakes import ARITHMETIC
 from worker.context import Context
 from worker.engines.choice import make_engine
 from worker.engines.engine import Engine, Setup
 from worker.pools import Pools
 from worker.residents import Build, Residents
-
-ARITHMETIC = Arithmetic(
-    device="cpu",
-    model="Test",
-    capability="none",
-    engine="torch",
-    engine_version="1",
-    revision="1",
-    precisions=("fp32", "bf16"),
-)
 
 
 def row_source_of(classes: int, arithmetic: Arithmetic = ARITHMETIC) -> RowSource:

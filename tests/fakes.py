@@ -17,7 +17,9 @@ import pytest
 
 from app.catalog import Catalog
 from app.errors import RelogitError
+from app.intake import RecomputeOrder
 from app.jobs import Artifact, Claim, Job, JobRequest, Progress, UnitPlan
+from app.numerics import Arithmetic
 from app.settings import Settings
 from app.store import JobStore
 
@@ -39,6 +41,33 @@ std = [0.25, 0.25, 0.25]
 train = "train"
 """
 """A data set of 3 classes, as `Home.make` lays it out."""
+
+
+ORDER = RecomputeOrder(
+    dataset="digits",
+    experts=None,
+    checkpoint_prefix="best_",
+    splits=("val", "test"),
+    experts_dir=None,
+    splits_dir=None,
+    output_dir="logits_fixed",
+    batch_size=128,
+    calibration="none",
+    precision="fp32",
+    reuse=True,
+)
+"""A request for `digits`, as it comes in."""
+
+ARITHMETIC = Arithmetic(
+    device="cpu",
+    model="Test",
+    capability="none",
+    engine="torch",
+    engine_version="1",
+    revision="1",
+    precisions=("fp32", "bf16"),
+)
+"""Of a processor that does not exist."""
 
 
 @dataclass(frozen=True)

@@ -12,28 +12,11 @@ from app.catalog import check_temperature
 from app.database import Database
 from app.errors import JobError, Refused
 from app.facts import FactStore
-from app.intake import RecomputeOrder, examine, plan
+from app.intake import examine, plan
 from app.jobs import JobRequest, UnitPlan
-from app.numerics import Arithmetic
 from app.questions import passport_question
 from app.schemas import RecomputeBody
-from tests.fakes import Home, refused
-
-ORDER = RecomputeOrder(
-    dataset="digits",
-    experts=None,
-    checkpoint_prefix="best_",
-    splits=("val", "test"),
-    experts_dir=None,
-    splits_dir=None,
-    output_dir="logits_fixed",
-    batch_size=128,
-    calibration="none",
-    precision="fp32",
-    reuse=True,
-)
-
-ARITHMETIC = Arithmetic("cpu", "Test", "AVX", "torch", "1", "r", ("fp32", "bf16"))
+from tests.fakes import ARITHMETIC, ORDER, Home, refused
 
 
 @pytest.fixture

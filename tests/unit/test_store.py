@@ -14,8 +14,20 @@ from app.errors import Conflict, NotFound, TransientError
 from app.jobs import Claim, Job, JobState, Progress, UnitPlan, UnitState
 from app.store import JobStore
 from app.transitions import ClaimLost
-from tests.computing import ARITHMETIC
-from tests.fakes import DONE, ERROR, PASSED, REPORT, artifact, finish, finish_all, job_request, refused, submit, take
+from tests.fakes import (
+    ARITHMETIC,
+    DONE,
+    ERROR,
+    PASSED,
+    REPORT,
+    artifact,
+    finish,
+    finish_all,
+    job_request,
+    refused,
+    submit,
+    take,
+)
 
 
 def states(job: Job) -> list[str]:
