@@ -11,7 +11,7 @@ from pathlib import Path
 
 from app.errors import FatalError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 BUSY_TIMEOUT_S = 30.0
 LONG_LOG, LONGEST_LOG = 1000, 16000
 """Pages of 4 KiB in the write-ahead log."""
@@ -20,6 +20,7 @@ SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
+    kind TEXT NOT NULL DEFAULT 'recompute',
     state TEXT NOT NULL,
     request TEXT NOT NULL,
     created_at REAL NOT NULL,
@@ -50,7 +51,8 @@ CREATE TABLE IF NOT EXISTS units (
     PRIMARY KEY (job, expert, split)
 ) STRICT;
 CREATE INDEX IF NOT EXISTS units_artifact ON units (artifact_sha256);
--- What workers claim: one row for each expert of a job, and one (expert '') for the job's verification.
+-- What workers claim: one row for each expert of a job, and one (expert '') for the job's verification, or for the
+-- check of a verification's files.
 CREATE TABLE IF NOT EXISTS tasks (
     job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
     task TEXT NOT NULL,
@@ -94,6 +96,7 @@ MIGRATIONS = {
         "UPDATE units SET computed = done",
         "ALTER TABLE workers ADD COLUMN arithmetic TEXT NOT NULL DEFAULT '{}'",
     ),
+    3: ("ALTER TABLE jobs ADD COLUMN kind TEXT NOT NULL DEFAULT 'recompute'",),
 }
 
 

@@ -13,10 +13,11 @@ from app.catalog import Catalog, Folder, Split, check_classes, check_temperature
 from app.datasets import Dataset
 from app.errors import Refused, RequestError
 from app.facts import FactStore
-from app.jobs import BatchSize, Calibration, JobRequest, Precision, UnitPlan
+from app.jobs import UnitPlan
 from app.names import check_name
 from app.numerics import Arithmetic
 from app.questions import passport_question
+from app.requests import BatchSize, Calibration, Precision, RecomputeRequest
 
 INTERNAL_NAME = ".relogit"
 
@@ -61,7 +62,7 @@ class Examined:
     """Those that are right, in the order given, each once."""
     splits: tuple[Split, ...] = ()
     """Those that are right, in the order given, each once."""
-    request: JobRequest | None = None
+    request: RecomputeRequest | None = None
     """With every default filled in; None where a folder, the prefix or the data set is wrong."""
 
 
@@ -84,7 +85,7 @@ class _Problems:
 
 def plan(
     order: RecomputeOrder, catalog: Catalog, facts: FactStore, arithmetics: Sequence[Arithmetic] = ()
-) -> tuple[JobRequest, list[UnitPlan]]:
+) -> tuple[RecomputeRequest, list[UnitPlan]]:
     """Check a request against what is on disk and what is known.
 
     Args:
@@ -140,7 +141,7 @@ def examine(
     for expert in experts:
         problems.guard("output_dir", partial(_check_writable, outputs / output_dir / expert.name))
 
-    request = JobRequest(
+    request = RecomputeRequest(
         dataset=order.dataset,
         experts=names,
         splits=order.splits,

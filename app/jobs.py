@@ -1,22 +1,24 @@
 """Jobs and units as values, their states, and the pure functions that move them.
 
-A job recomputes every pair of its experts and splits; such a pair is a unit. A worker claims one expert of a
-job with all its splits, so that rows shared between splits are computed once.
+A job does what its request asks for. One that recomputes does so for every pair of its experts and splits; such a
+pair is a unit. A worker claims one expert of a job with all its splits, so that rows shared between splits are
+computed once. A job that verifies files has no units: it is one task.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
+
+from app.requests import RecomputeRequest, Request
 
 MAX_DEATHS = 5
 """So many workers may die over the same unit before it counts as failed."""
 
-Calibration = Literal["none", "checkpoint"]
-BatchSize = int | Literal["auto"]
-Precision = Literal["fp32", "tf32", "bf16", "fp16"]
+
+Task = Literal["recompute", "verify", "check"]
 
 
 class JobState(StrEnum):
@@ -48,39 +50,6 @@ class UnitState(StrEnum):
     def ended(self) -> bool:
         """Whether nothing will happen to the unit any more."""
         return self in (UnitState.SUCCEEDED, UnitState.FAILED, UnitState.CANCELLED)
-
-
-@dataclass(frozen=True, slots=True)
-class JobRequest:
-    """What was asked for, with every default filled in, as it was accepted."""
-
-    dataset: str
-    experts: tuple[str, ...]
-    splits: tuple[str, ...]
-    checkpoint_prefix: str
-    experts_dir: str
-    """Below the checkpoint directory."""
-    splits_dir: str
-    """Below the data directory."""
-    output_dir: str
-    """Below the outputs directory."""
-    batch_size: BatchSize
-    calibration: Calibration
-    declaration: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """The data set as `datasets.toml` declared it then: an edit while a job runs must not split it in two."""
-    precision: Precision = "fp32"
-    """What the network computes in; `fp32` is exact."""
-    reuse: bool = True
-    """Whether rows that were kept are taken; False: everything is computed again and held against them."""
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> JobRequest:
-        """The request that `to_dict` wrote."""
-        return cls(**{**data, "experts": tuple(data["experts"]), "splits": tuple(data["splits"])})
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-able, as stored."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,18 +137,25 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One recompute job with its units, in the order asked for: experts, and within each the splits."""
+    """One job with its units, in the order asked for: experts, and within each the splits."""
 
     id: str
     state: JobState
-    request: JobRequest
+    request: Request
     units: tuple[Unit, ...]
     created_at: float
     started_at: float | None = None
     finished_at: float | None = None
     cancel_requested: bool = False
     verification: dict[str, Any] | None = None
-    """The job's own checks and its verdict, once all units have ended."""
+    """The job's own checks and its verdict, once all units have ended; for a verification also its `results`."""
+
+    @property
+    def recompute(self) -> RecomputeRequest:
+        """The request of a job that recomputes; only such a one has units."""
+        if not isinstance(self.request, RecomputeRequest):
+            raise TypeError(f"job {self.id} is a {self.request.kind}")
+        return self.request
 
     def unit(self, expert: str, split: str) -> Unit | None:
         """The unit of that pair, or None."""
@@ -188,15 +164,16 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A worker's right to do one task: an expert's units, or, once they all ended, the job's verification.
+    """A worker's right to do one task: an expert's units, or, once they all ended, the job's verification;
+    or to check the files that a verification is about.
 
     The token goes up with each claim of the task; whoever shows an older one can record nothing.
     """
 
     job: Job
-    task: Literal["recompute", "verify"]
+    task: Task
     expert: str
-    """Empty for `verify`."""
+    """Empty but for `recompute`."""
     worker: str
     token: int
 

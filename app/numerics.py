@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from app.errors import RequestError
-from app.jobs import BatchSize, Precision
+from app.requests import BatchSize, Precision
 
 SHAPES: Mapping[str, tuple[int, ...]] = {"openvino": (8,), "cpu": (16, 32, 64), "cuda": (16, 32, 64, 128, 256)}
 """Physical batches, in images, for OpenVINO and for PyTorch on either device; a short batch is filled up.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.errors import RequestError
-from app.jobs import JobRequest
+from app.requests import RecomputeRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Plan:
 
     problems: list[RequestError]
     warnings: list[dict[str, str]]
-    request: JobRequest | None
+    request: RecomputeRequest | None
     arithmetic: dict[str, Any] | None
     """How it would be computed; None where no living worker could."""
     units: list[PlannedUnit] = field(default_factory=list)

@@ -17,8 +17,9 @@ from pydantic import (
 )
 
 from app.intake import RecomputeOrder
-from app.jobs import Job, JobRequest, JobState, Precision, Unit
+from app.jobs import Job, JobState, Unit
 from app.plans import Plan
+from app.requests import Precision, Request
 from app.times import rfc3339
 
 MAX_BATCH_SIZE = 65536
@@ -130,7 +131,7 @@ class JobView(BaseModel):
     """A job."""
 
     id: str
-    kind: Literal["recompute"] = "recompute"
+    kind: str = Field(description="`recompute` or `verification`.")
     state: JobState
     verdict: Literal["passed", "failed"] | None
     error: dict[str, Any] | None = Field(description="What kept the job as a whole from being verified.")
@@ -147,6 +148,7 @@ class JobView(BaseModel):
         here = f"/jobs/{job.id}"
         return cls(
             id=job.id,
+            kind=job.request.kind,
             state=job.state,
             verdict=job.verification["verdict"] if job.verification else None,
             error=(job.verification or {}).get("error"),
@@ -210,5 +212,5 @@ class PlanView(BaseModel):
         )
 
 
-def _shown_request(request: JobRequest) -> dict[str, Any]:
+def _shown_request(request: Request) -> dict[str, Any]:
     return {name: value for name, value in request.to_dict().items() if name != "declaration"}

@@ -19,7 +19,7 @@ def file_checks(settings: Settings, job: Job, unit: Unit) -> list[dict[str, Any]
     """`stored-file` (error) and `shown-file` for a unit that is done; for one that failed, whether an older file
     lies where its own would be. Reads every file once.
     """
-    shown = settings.outputs_dir / job.request.output_dir / unit.expert / f"{unit.split}_logits.npz"
+    shown = settings.outputs_dir / job.recompute.output_dir / unit.expert / f"{unit.split}_logits.npz"
     if unit.artifact is None:
         if not unit.state.ended or not shown.exists():
             return []

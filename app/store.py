@@ -7,27 +7,28 @@ claim; a claim that was taken from it (it was thought dead) raises `ClaimLost` a
 from __future__ import annotations
 
 import json
-import sqlite3
 import time
-import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from app.database import Database
 from app.errors import Conflict, TransientError
-from app.jobs import Artifact, Claim, Job, JobRequest, JobState, Progress, UnitPlan, final_state
+from app.jobs import Artifact, Claim, Job, JobState, Progress, Task, UnitPlan, final_state
 from app.numerics import Arithmetic
+from app.requests import Request
 from app.transitions import (
     bury_task,
     check_claim,
     end_job,
     end_task,
     forgive_deaths,
+    insert_job,
     read_job,
     requeue,
     set_unit,
     settle,
+    to_be_cancelled,
 )
 
 
@@ -39,24 +40,10 @@ class JobStore:
 
     # --- the API's side ---------------------------------------------------------------------------
 
-    def submit(self, request: JobRequest, units: Sequence[UnitPlan]) -> Job:
-        """Record a job whose request was checked; its units are computed in the order given."""
-        job_id = uuid.uuid4().hex
+    def submit(self, request: Request, units: Sequence[UnitPlan] = ()) -> Job:
+        """Record a job whose request was checked; its units, if it has any, are computed in the order given."""
         with self._database.transaction() as db:
-            db.execute(
-                "INSERT INTO jobs (id, state, request, created_at) VALUES (?, 'queued', ?, ?)",
-                (job_id, json.dumps(request.to_dict()), time.time()),
-            )
-            db.executemany(
-                "INSERT INTO units (job, position, expert, split, total, split_sha256) VALUES (?,?,?,?,?,?)",
-                [(job_id, i, u.expert, u.split, u.total, u.split_sha256) for i, u in enumerate(units)],
-            )
-            tasks = [(job_id, "recompute", e, i, "queued") for i, e in enumerate(request.experts)]
-            db.executemany(
-                "INSERT INTO tasks (job, task, expert, position, state) VALUES (?,?,?,?,?)",
-                [*tasks, (job_id, "verify", "", len(tasks), "waiting")],
-            )
-            return read_job(db, job_id)
+            return insert_job(db, request, units)
 
     def get(self, job_id: str) -> Job:
         """The job as it stands.
@@ -67,12 +54,13 @@ class JobStore:
         with self._database.snapshot() as db:
             return read_job(db, job_id)
 
-    def jobs(self, *, states: Iterable[JobState] = (), limit: int = 100) -> list[Job]:
-        """The newest jobs first, of the given states, or of all."""
-        wanted = [str(state) for state in states]
-        where = f"WHERE state IN ({','.join('?' * len(wanted))})" if wanted else ""
+    def jobs(self, *, states: Iterable[JobState] = (), kind: str | None = None, limit: int = 100) -> list[Job]:
+        """The newest jobs first, of the given states, or of all; of one kind, or of any."""
+        wanted = json.dumps([str(state) for state in states])
+        where = "(? = '[]' OR state IN (SELECT value FROM json_each(?))) AND kind = coalesce(?, kind)"
         with self._database.snapshot() as db:
-            rows = db.execute(f"SELECT id FROM jobs {where} ORDER BY seq DESC LIMIT ?", (*wanted, limit))
+            found = f"SELECT id FROM jobs WHERE {where} ORDER BY seq DESC LIMIT ?"
+            rows = db.execute(found, (wanted, wanted, kind, limit))
             return [read_job(db, row["id"]) for row in rows.fetchall()]
 
     def cancel(self, job_id: str) -> Job:
@@ -128,13 +116,24 @@ class JobStore:
         )
         return frozenset(row[0] for row in rows)
 
+    def uploads(self) -> frozenset[str]:
+        """Ids of every upload that a job refers to."""
+        asked = "SELECT json_extract(request, '$.upload') FROM jobs WHERE kind = 'verification'"
+        return frozenset(row[0] for row in self._database.connection.execute(asked) if row[0] is not None)
+
     # --- the worker's side ------------------------------------------------------------------------
 
-    def claim(self, worker: str, precisions: Sequence[str] = ("fp32",)) -> Claim | None:
+    def claim(
+        self,
+        worker: str,
+        precisions: Sequence[str] = ("fp32",),
+        tasks: Sequence[Task] = ("recompute", "verify", "check"),
+    ) -> Claim | None:
         """Take the next task: the oldest job's first. None when there is nothing to do.
 
         Args:
             worker: its name.
+            tasks: kinds of task to take.
             precisions: what it can compute in. A task of another one it leaves to a worker on record that can;
                 where there is none, it takes it, and fails it with the reason.
         """
@@ -143,13 +142,14 @@ class JobStore:
             row = db.execute(
                 "UPDATE tasks SET state = 'claimed', worker = ?, token = token + 1 WHERE rowid = ("
                 "  SELECT tasks.rowid FROM tasks JOIN jobs ON jobs.id = tasks.job"
-                "  WHERE tasks.state = 'queued' AND (tasks.task = 'verify'"
+                "  WHERE tasks.state = 'queued' AND tasks.task IN (SELECT value FROM json_each(?))"
+                "  AND (tasks.task != 'recompute'"
                 f"    OR {precision} IN (SELECT value FROM json_each(?))"
                 "    OR NOT EXISTS (SELECT 1 FROM workers, json_each(workers.arithmetic, '$.precisions') AS offered"
                 f"      WHERE offered.value = {precision}))"
                 "  ORDER BY jobs.seq, tasks.position LIMIT 1)"
                 " RETURNING job, task, expert, token",
-                (worker, json.dumps(list(precisions))),
+                (worker, json.dumps(list(tasks)), json.dumps(list(precisions))),
             ).fetchone()
             if row is None:
                 return None
@@ -167,7 +167,7 @@ class JobStore:
             check_claim(db, claim)
             fresh = {"done": 0, "reused": 0, "computed": 0, "rate": None}
             set_unit(db, claim, split, state="running", started_at=time.time(), **fresh)
-            return not _to_be_cancelled(db, claim)
+            return not to_be_cancelled(db, claim)
 
     def progress(self, claim: Claim, split: str, progress: Progress) -> bool:
         """Record how far a unit is, and learn whether to go on.
@@ -178,7 +178,17 @@ class JobStore:
         with self._database.transaction() as db:
             check_claim(db, claim)
             set_unit(db, claim, split, rate=progress.rate, **_counts(progress))
-            return not _to_be_cancelled(db, claim)
+            return not to_be_cancelled(db, claim)
+
+    def go_on(self, claim: Claim) -> bool:
+        """Whether the claim is this worker's and its job is not to be cancelled.
+
+        Raises:
+            ClaimLost: the claim was taken away.
+        """
+        with self._database.snapshot() as db:
+            check_claim(db, claim)
+            return not to_be_cancelled(db, claim)
 
     def hold(self, claim: Claim) -> None:
         """Make sure the claim is still this worker's, before it shows anything to the world."""
@@ -247,12 +257,16 @@ class JobStore:
             settle(db, claim.job.id)
 
     def finish_job(self, claim: Claim, verification: dict[str, Any]) -> None:
-        """Record the job's own checks and, from them and its units, its final state."""
+        """Record the job's own checks and, from them and its units, its final state.
+
+        A verification that was carried out has succeeded, whatever its verdict: it is no result that might count.
+        """
         with self._database.transaction() as db:
             check_claim(db, claim)
             end_task(db, claim)
             job = read_job(db, claim.job.id)
-            verified = verification["verdict"] == "passed"
+            carried_out = claim.task == "check" and "error" not in verification
+            verified = carried_out or verification["verdict"] == "passed"
             state = final_state(job.units, cancel_requested=job.cancel_requested, verified=verified)
             db.execute("UPDATE jobs SET verification = ? WHERE id = ?", (json.dumps(verification), job.id))
             end_job(db, job.id, state)
@@ -304,11 +318,6 @@ class JobStore:
             db.execute("UPDATE facts SET worker = NULL WHERE worker = ?", (worker,))
             db.execute("DELETE FROM workers WHERE id = ?", (worker,))
             return [task["job"] for task in tasks]
-
-
-def _to_be_cancelled(db: sqlite3.Connection, claim: Claim) -> bool:
-    row = db.execute("SELECT cancel_requested FROM jobs WHERE id = ?", (claim.job.id,)).fetchone()
-    return bool(row["cancel_requested"])
 
 
 def _counts(progress: Progress) -> dict[str, Any]:

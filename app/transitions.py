@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
+import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from app.errors import JobError, NotFound
-from app.jobs import MAX_DEATHS, Artifact, Claim, Job, JobRequest, JobState, Unit, UnitState, final_state
+from app.jobs import MAX_DEATHS, Artifact, Claim, Job, JobState, Task, Unit, UnitPlan, UnitState, final_state
+from app.requests import REQUESTS, Request, VerificationRequest
 
 OPEN_UNIT = "state IN ('queued', 'running')"
 
@@ -20,6 +23,34 @@ class ClaimLost(JobError):
         super().__init__("claim-lost", f"Job {claim.job.id} is no longer this worker's ({claim.worker}).")
 
 
+def insert_job(db: sqlite3.Connection, request: Request, units: Sequence[UnitPlan]) -> Job:
+    """A new job with its units and tasks."""
+    job_id = uuid.uuid4().hex
+    db.execute(
+        "INSERT INTO jobs (id, kind, state, request, created_at) VALUES (?, ?, 'queued', ?, ?)",
+        (job_id, request.kind, json.dumps(request.to_dict()), time.time()),
+    )
+    db.executemany(
+        "INSERT INTO units (job, position, expert, split, total, split_sha256) VALUES (?,?,?,?,?,?)",
+        [(job_id, i, u.expert, u.split, u.total, u.split_sha256) for i, u in enumerate(units)],
+    )
+    db.executemany(
+        "INSERT INTO tasks (job, task, expert, position, state) VALUES (?,?,?,?,?)",
+        [(job_id, *task) for task in _tasks(request)],
+    )
+    return read_job(db, job_id)
+
+
+def _tasks(request: Request) -> list[tuple[Task, str, int, str]]:
+    """Task, expert, position and state of each task of a new job."""
+    if isinstance(request, VerificationRequest):
+        return [("check", "", 0, "queued")]
+    experts: list[tuple[Task, str, int, str]] = [
+        ("recompute", expert, i, "queued") for i, expert in enumerate(request.experts)
+    ]
+    return [*experts, ("verify", "", len(experts), "waiting")]
+
+
 def check_claim(db: sqlite3.Connection, claim: Claim) -> None:
     """Raise `ClaimLost` unless the claim is still its worker's."""
     row = db.execute(
@@ -28,6 +59,12 @@ def check_claim(db: sqlite3.Connection, claim: Claim) -> None:
     ).fetchone()
     if row is None:
         raise ClaimLost(claim)
+
+
+def to_be_cancelled(db: sqlite3.Connection, claim: Claim) -> bool:
+    """Whether the claim's job is to be cancelled."""
+    row = db.execute("SELECT cancel_requested FROM jobs WHERE id = ?", (claim.job.id,)).fetchone()
+    return bool(row["cancel_requested"])
 
 
 def set_unit(db: sqlite3.Connection, claim: Claim, split: str, **fields: Any) -> None:
@@ -82,7 +119,7 @@ def bury_task(db: sqlite3.Connection, task: sqlite3.Row) -> None:
             "cause is memory: try a smaller batch_size."
         )
         error = json.dumps({"code": "worker-died", "message": message, "details": {"deaths": deaths}})
-        if task["task"] == "verify":
+        if task["task"] != "recompute":
             verification = {"verdict": "failed", "checks": [], "error": json.loads(error)}
             db.execute("UPDATE jobs SET verification = ? WHERE id = ?", (json.dumps(verification), task["job"]))
             db.execute("UPDATE tasks SET state = 'ended' WHERE job = ? AND task = ? AND expert = ?", where)
@@ -145,7 +182,7 @@ def read_job(db: sqlite3.Connection, job_id: str) -> Job:
     return Job(
         id=row["id"],
         state=JobState(row["state"]),
-        request=JobRequest.from_dict(json.loads(row["request"])),
+        request=REQUESTS[row["kind"]].from_dict(json.loads(row["request"])),
         units=tuple(read_unit(unit) for unit in units),
         created_at=row["created_at"],
         started_at=row["started_at"],

@@ -18,8 +18,9 @@ import pytest
 from app.catalog import Catalog
 from app.errors import RelogitError
 from app.intake import RecomputeOrder
-from app.jobs import Artifact, Claim, Job, JobRequest, Progress, UnitPlan
+from app.jobs import Artifact, Claim, Job, Progress, UnitPlan
 from app.numerics import Arithmetic
+from app.requests import RecomputeRequest
 from app.settings import Settings
 from app.store import JobStore
 
@@ -133,9 +134,9 @@ def refused(code: str, *fragments: str) -> Iterator[None]:
     assert not missing, f"{missing} not in {caught.value.message!r}"
 
 
-def job_request(experts: Sequence[str] = ("ce", "bal"), splits: Sequence[str] = ("val", "test")) -> JobRequest:
+def job_request(experts: Sequence[str] = ("ce", "bal"), splits: Sequence[str] = ("val", "test")) -> RecomputeRequest:
     """A request as intake would have accepted it."""
-    return JobRequest(
+    return RecomputeRequest(
         dataset="digits",
         experts=tuple(experts),
         splits=tuple(splits),

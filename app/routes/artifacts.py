@@ -83,7 +83,7 @@ def _done(job: Job) -> list[tuple[Unit, Artifact]]:
 
 
 def _path(job: Job, unit: Unit) -> str:
-    return f"{job.request.output_dir}/{unit.expert}/{unit.split}_logits.npz"
+    return f"{job.recompute.output_dir}/{unit.expert}/{unit.split}_logits.npz"
 
 
 def _entry(job: Job, unit: Unit, artifact: Artifact) -> dict[str, Any]:

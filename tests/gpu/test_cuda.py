@@ -7,8 +7,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from app.jobs import Precision
 from app.numerics import SHAPES
+from app.requests import Precision
 from tests.fake_expert import RAW
 from worker.device import choose_device, prepare
 from worker.engines.choice import make_engine, precisions

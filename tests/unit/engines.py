@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from app.datasets import Transform
-from app.jobs import Precision
+from app.requests import Precision
 from worker.engines.choice import EngineName, make_engine
 from worker.engines.engine import Engine, Setup
 from worker.engines.pixels import normalise

@@ -43,9 +43,10 @@ def _make_store_of_schema_2(path: Path) -> None:
     """What relogit 0.1 left: a job with one unit that is done and one that is not, and a worker."""
     columns_of_3 = ("    reused INTEGER NOT NULL DEFAULT 0,\n", "    computed INTEGER NOT NULL DEFAULT 0,\n")
     schema = SCHEMA.replace(",\n    arithmetic TEXT NOT NULL DEFAULT '{}'", "")
-    for column in columns_of_3:
+    for column in (*columns_of_3, "    kind TEXT NOT NULL DEFAULT 'recompute',\n"):
         schema = schema.replace(column, "")
-    old = {name: value for name, value in job_request().to_dict().items() if name not in ("precision", "reuse")}
+    newer = ("precision", "reuse", "standards")
+    old = {name: value for name, value in job_request().to_dict().items() if name not in newer}
     connection = sqlite3.connect(path, isolation_level=None)
     connection.executescript(schema)
     connection.execute("PRAGMA user_version = 2")
@@ -70,7 +71,7 @@ def test_a_store_of_the_last_relogit_is_taken_over(tmp_path: Path) -> None:
         assert database.connection.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION
         job = JobStore(database).get("j")
         assert [(u.split, u.done, u.reused, u.computed) for u in job.units] == [("val", 8, 0, 8), ("test", 0, 0, 0)]
-        assert (job.request.precision, job.request.reuse) == ("fp32", True)
+        assert (job.recompute.precision, job.recompute.reuse) == ("fp32", True)
         assert [(w["id"], w["arithmetic"]) for w in JobStore(database).workers()] == [("w", "{}")]
         database.close()
 

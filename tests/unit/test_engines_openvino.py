@@ -11,7 +11,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from app.errors import JobError
-from app.jobs import Precision
+from app.requests import Precision
 from tests.unit.engines import SMALL, engine, lived_in, logits_of, random_images
 from worker.engines.engine import NoMemory
 from worker.engines.folding import fold

@@ -13,7 +13,7 @@ import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from app.jobs import Precision
+from app.requests import Precision
 from tests.unit.engines import SMALL, cut, engine, exact_logits, lived_in, logits_of, random_images
 from worker.engines.choice import precisions
 from worker.engines.engine import NoMemory, telling_of_memory

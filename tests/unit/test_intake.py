@@ -13,8 +13,9 @@ from app.database import Database
 from app.errors import JobError, Refused
 from app.facts import FactStore
 from app.intake import examine, plan
-from app.jobs import JobRequest, UnitPlan
+from app.jobs import UnitPlan
 from app.questions import passport_question
+from app.requests import RecomputeRequest
 from app.schemas import RecomputeBody
 from tests.fakes import ARITHMETIC, ORDER, Home, refused
 
@@ -24,7 +25,7 @@ def facts(database: Database) -> FactStore:
     return FactStore(database)
 
 
-def planned(home: Home, facts: FactStore, **changes: Any) -> tuple[JobRequest, list[UnitPlan]]:
+def planned(home: Home, facts: FactStore, **changes: Any) -> tuple[RecomputeRequest, list[UnitPlan]]:
     return plan(replace(ORDER, **changes), home.catalog(), facts, [ARITHMETIC])
 
 

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.database import Database
-from app.jobs import Claim, Job, JobRequest, JobState, Progress, Unit, UnitState, final_state
+from app.jobs import Claim, Job, JobState, Progress, Unit, UnitState, final_state
+from app.requests import RecomputeRequest
 from app.store import JobStore
 from app.transitions import ClaimLost
 from tests.fakes import DONE, ERROR, PASSED, REPORT, artifact, finish_all, job_request, submit
@@ -25,7 +26,7 @@ def unit(state: UnitState, **more: float) -> Unit:
 def test_a_request_survives_json() -> None:
     """As it is stored, so it comes back, tuples included."""
     request = job_request(["a", "b"], ["x"])
-    assert JobRequest.from_dict(json.loads(json.dumps(request.to_dict()))) == request
+    assert RecomputeRequest.from_dict(json.loads(json.dumps(request.to_dict()))) == request
 
 
 @pytest.mark.parametrize("enum", [JobState, UnitState])

@@ -11,8 +11,8 @@ from typing import Any, Literal
 import pytest
 
 from app.errors import RequestError
-from app.jobs import BatchSize
 from app.numerics import Arithmetic, Numerics, RowSource, row_source
+from app.requests import BatchSize
 
 ARITHMETIC = Arithmetic(
     device="cpu",

@@ -12,8 +12,8 @@ from torch import nn
 
 from app.database import Database
 from app.errors import JobError, RequestError
-from app.jobs import Precision
 from app.questions import rate_question
+from app.requests import Precision
 from app.settings import Settings
 from tests.computing import worker_context
 from tests.fake_expert import CLASSES, RAW, PixelEngine, numbered_images, numbered_logits

@@ -1,0 +1,131 @@
+"""What a job may be asked to do: requests with every default filled in, as they were accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar, Literal
+
+Calibration = Literal["none", "checkpoint"]
+BatchSize = int | Literal["auto"]
+Precision = Literal["fp32", "tf32", "bf16", "fp16"]
+
+HEAD_THRESHOLD = 20
+"""Train samples; a class with more is head, any other is tail."""
+
+ACCURACIES = (
+    "accuracy",
+    "top5_accuracy",
+    "balanced_accuracy",
+    "reweighted_accuracy",
+    "legacy_balanced_accuracy",
+    "head_accuracy",
+    "tail_accuracy",
+    "many_accuracy",
+    "medium_accuracy",
+    "few_accuracy",
+    "worst_group_accuracy",
+)
+"""Figures that a floor may be set for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standards:
+    """What results are judged by where that is a matter of choice."""
+
+    head_threshold: int = HEAD_THRESHOLD
+    """Train samples, at least 0: a class with more is head, any other is tail."""
+    floors: Mapping[str, float] = field(default_factory=dict)
+    """Names of ACCURACIES, each with the fraction below which a result gives a warning."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecomputeRequest:
+    """Recompute the logits of experts for splits."""
+
+    kind: ClassVar[str] = "recompute"
+
+    dataset: str
+    experts: tuple[str, ...]
+    splits: tuple[str, ...]
+    checkpoint_prefix: str
+    experts_dir: str
+    """Below the checkpoint directory."""
+    splits_dir: str
+    """Below the data directory."""
+    output_dir: str
+    """Below the outputs directory."""
+    batch_size: BatchSize
+    calibration: Calibration
+    declaration: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """The data set as `datasets.toml` declared it then: an edit while a job runs must not split it in two."""
+    precision: Precision = "fp32"
+    """What the network computes in; `fp32` is exact."""
+    reuse: bool = True
+    """Whether rows that were kept are taken; False: everything is computed again and held against them."""
+    standards: Standards = Standards()
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> RecomputeRequest:
+        """The request that `to_dict` wrote."""
+        standards = Standards(**data.get("standards", {}))
+        lists = {name: tuple(data[name]) for name in ("experts", "splits")}
+        return cls(**{**data, **lists, "standards": standards})
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able, as stored."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class LogitFile:
+    """A file that claims to hold the logits of an expert for a split."""
+
+    name: str
+    """Below the folder that is verified, with `/` between folders."""
+    expert: str
+    split: str
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationRequest:
+    """Verify files of logits, whoever made them."""
+
+    kind: ClassVar[str] = "verification"
+
+    dataset: str
+    splits_dir: str
+    """Below the data directory."""
+    path: str | None
+    """The folder below the outputs directory; None for an upload."""
+    upload: str | None
+    """Id of the upload; None for files in the outputs directory."""
+    files: tuple[LogitFile, ...]
+    """What is there, sorted by expert and split; two of them may claim the same unit."""
+    others: tuple[str, ...]
+    """Files that look like arrays, but whose names say of no expert and split."""
+    declaration: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """The data set as `datasets.toml` declared it then."""
+    standards: Standards = Standards()
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> VerificationRequest:
+        """The request that `to_dict` wrote."""
+        read = {
+            "files": tuple(LogitFile(**file) for file in data["files"]),
+            "others": tuple(data["others"]),
+            "standards": Standards(**data["standards"]),
+        }
+        return cls(**{**data, **read})
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able, as stored."""
+        return asdict(self)
+
+
+Request = RecomputeRequest | VerificationRequest
+
+REQUESTS: dict[str, type[RecomputeRequest] | type[VerificationRequest]] = {
+    kind.kind: kind for kind in (RecomputeRequest, VerificationRequest)
+}
+"""By the kind of job."""
