@@ -22,6 +22,8 @@ from app.names import check_folder, check_name
 
 FILE_NAME = "datasets.toml"
 DEFAULT_BASE = "test"
+DEFAULT_DATASET = "cifar100_lt_if100"
+"""For requests that name none."""
 
 
 def _folder(value: str) -> str:

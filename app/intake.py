@@ -17,7 +17,7 @@ from app.jobs import UnitPlan
 from app.names import check_name
 from app.numerics import Arithmetic
 from app.questions import passport_question
-from app.requests import BatchSize, Calibration, Precision, RecomputeRequest
+from app.requests import BatchSize, Calibration, Precision, RecomputeRequest, Standards
 
 INTERNAL_NAME = ".relogit"
 
@@ -39,6 +39,7 @@ class RecomputeOrder:
     calibration: Calibration
     precision: Precision
     reuse: bool
+    standards: Standards
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class Examined:
     """With every default filled in; None where a folder, the prefix or the data set is wrong."""
 
 
-class _Problems:
+class Problems:
     """Collects what is wrong, so that one answer names all of it."""
 
     def __init__(self) -> None:
@@ -113,7 +114,7 @@ def examine(
     order: RecomputeOrder, catalog: Catalog, facts: FactStore, arithmetics: Sequence[Arithmetic] = ()
 ) -> Examined:
     """As `plan`, but what is wrong hides nothing of what is right."""
-    problems = _Problems()
+    problems = Problems()
     outputs = catalog.settings.outputs_dir
     output_dir = problems.guard("output_dir", lambda: _output_dir(outputs, order.output_dir))
     problems.guard("precision", lambda: _check_precision(order.precision, arithmetics))
@@ -154,6 +155,7 @@ def examine(
         declaration=dataset.model_dump(mode="json"),
         precision=order.precision,
         reuse=order.reuse,
+        standards=order.standards,
     )
     return Examined(problems.found, dataset, tuple(experts), tuple(splits), request)
 
@@ -181,7 +183,7 @@ def _check_writable(path: Path) -> None:
 
 
 def _experts(
-    order: RecomputeOrder, dataset: Dataset, folder: Folder, catalog: Catalog, facts: FactStore, problems: _Problems
+    order: RecomputeOrder, dataset: Dataset, folder: Folder, catalog: Catalog, facts: FactStore, problems: Problems
 ) -> tuple[tuple[str, ...], list[ExpertFile]]:
     prefix = order.checkpoint_prefix
     there = catalog.experts(folder, prefix)
@@ -218,7 +220,7 @@ def _experts(
 
 
 def _splits(
-    order: RecomputeOrder, dataset: Dataset, folder: Folder, catalog: Catalog, problems: _Problems
+    order: RecomputeOrder, dataset: Dataset, folder: Folder, catalog: Catalog, problems: Problems
 ) -> list[Split]:
     _distinct("splits", order.splits, problems)
     found: dict[str, Split] = {}
@@ -229,7 +231,7 @@ def _splits(
     return list(found.values())
 
 
-def _distinct(where: str, names: Sequence[str], problems: _Problems) -> None:
+def _distinct(where: str, names: Sequence[str], problems: Problems) -> None:
     if not names:
         problems.found.append(
             RequestError("empty-list", f"{where} is empty; name at least one.", pointer=f"#/{where}")

@@ -13,7 +13,7 @@ Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 HEAD_THRESHOLD = 20
 """Train samples; a class with more is head, any other is tail."""
 
-ACCURACIES = (
+AccuracyName = Literal[
     "accuracy",
     "top5_accuracy",
     "balanced_accuracy",
@@ -25,7 +25,7 @@ ACCURACIES = (
     "medium_accuracy",
     "few_accuracy",
     "worst_group_accuracy",
-)
+]
 """Figures that a floor may be set for."""
 
 
@@ -35,8 +35,8 @@ class Standards:
 
     head_threshold: int = HEAD_THRESHOLD
     """Train samples, at least 0: a class with more is head, any other is tail."""
-    floors: Mapping[str, float] = field(default_factory=dict)
-    """Names of ACCURACIES, each with the fraction below which a result gives a warning."""
+    floors: Mapping[AccuracyName, float] = field(default_factory=dict)
+    """Each with the fraction below which a result gives a warning."""
 
 
 @dataclass(frozen=True, slots=True)

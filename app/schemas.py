@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -16,11 +16,13 @@ from pydantic import (
     model_validator,
 )
 
+from app.datasets import DEFAULT_DATASET
 from app.intake import RecomputeOrder
 from app.jobs import Job, JobState, Unit
 from app.plans import Plan
-from app.requests import Precision, Request
+from app.requests import HEAD_THRESHOLD, AccuracyName, Precision, Request, Standards
 from app.times import rfc3339
+from app.verification_intake import VerificationOrder
 
 MAX_BATCH_SIZE = 65536
 
@@ -40,10 +42,25 @@ def _check_batch_size(value: object) -> object:
     raise ValueError(f"a whole number from 1 to {MAX_BATCH_SIZE}, or 'auto', is expected")
 
 
-class RecomputeBody(BaseModel):
-    """What `POST /jobs` takes. Every field may be left out."""
+class StandardsBody(BaseModel):
+    """What results are judged by, where that is a matter of choice."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    head_threshold: Annotated[int, Strict(), Field(ge=0)] = Field(
+        HEAD_THRESHOLD, description="Train samples: a class with more is head, any other is tail."
+    )
+    floors: dict[AccuracyName, Annotated[float, Strict(), Field(ge=0, le=1)]] = Field(
+        {}, description="Accuracy, by its name, below which a result gives a warning, as a fraction."
+    )
+
+    def standards(self) -> Standards:
+        """The same as a value of the core."""
+        return Standards(self.head_threshold, dict(self.floors))
+
+
+class RecomputeBody(StandardsBody):
+    """What `POST /jobs` takes. Every field may be left out."""
 
     experts: Names | None = Field(None, description="Expert names; all that exist under the prefix, if left out.")
     checkpoint_prefix: str = Field(
@@ -56,7 +73,7 @@ class RecomputeBody(BaseModel):
         128, description="Images a forward pass at most, or `auto`: what suits the device."
     )
     output_dir: str = Field("logits_fixed", description="A folder name below the outputs directory.")
-    dataset: str = Field("cifar100_lt_if100", description="A data set of `datasets.toml`.")
+    dataset: str = Field(DEFAULT_DATASET, description="A data set of `datasets.toml`.")
     splits_dir: str | None = Field(None, description="Below the data directory; the data set's own, if left out.")
     experts_dir: str | None = Field(None, description="Below the checkpoint directory; the data set's own.")
     calibration: Literal["none", "checkpoint"] = Field(
@@ -78,7 +95,30 @@ class RecomputeBody(BaseModel):
 
     def order(self) -> RecomputeOrder:
         """The same as a value of the core."""
-        return RecomputeOrder(**{name: getattr(self, name) for name in RecomputeOrder.__slots__})
+        fields = {name: getattr(self, name) for name in RecomputeOrder.__slots__ if name != "standards"}
+        return RecomputeOrder(**fields, standards=self.standards())
+
+
+class VerificationBody(StandardsBody):
+    """What `POST /verifications` takes: `path` or `upload`, and how to judge what is there."""
+
+    path: str | None = Field(None, description="A folder or a file below the server's outputs directory.")
+    upload: str | None = Field(None, description="Id of an upload, instead of `path`.")
+    dataset: str = Field(DEFAULT_DATASET, description="A data set of `datasets.toml`.")
+    splits_dir: str | None = Field(None, description="Below the data directory; the data set's own, if left out.")
+    expert: str | None = Field(None, description="Of a single file; the name of its folder, if left out.")
+    split: str | None = Field(None, description="Of a single file; what stands before `_logits`, if left out.")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.path is None) == (self.upload is None):
+            raise ValueError("give path (in the server's outputs directory) or upload (an id), one of them")
+        return self
+
+    def order(self) -> VerificationOrder:
+        """The same as a value of the core."""
+        fields = {name: getattr(self, name) for name in VerificationOrder.__slots__ if name != "standards"}
+        return VerificationOrder(**fields, standards=self.standards())
 
 
 class ProblemItem(BaseModel):

@@ -14,6 +14,7 @@ from app.facts import FactStore
 from app.row_store import RowStore
 from app.settings import Settings
 from app.store import JobStore
+from app.uploads import Uploads
 from app.watcher import Watcher
 
 
@@ -27,6 +28,7 @@ class Services:
     facts: FactStore
     catalog: Catalog
     rows: RowStore
+    uploads: Uploads
     watcher: Watcher
 
     @classmethod
@@ -40,6 +42,7 @@ class Services:
             facts=FactStore(database),
             catalog=Catalog(settings),
             rows=RowStore(settings.rows_dir),
+            uploads=Uploads(settings.uploads_dir),
             watcher=Watcher(database),
         )
 

@@ -68,6 +68,11 @@ class Settings(BaseSettings):
         return self.internal_dir / "rows"
 
     @property
+    def uploads_dir(self) -> Path:
+        """Files that clients sent to be verified."""
+        return self.internal_dir / "uploads"
+
+    @property
     def locks_dir(self) -> Path:
         """One locked file for each living worker."""
         return self.internal_dir / "workers"

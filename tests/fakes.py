@@ -20,7 +20,7 @@ from app.errors import RelogitError
 from app.intake import RecomputeOrder
 from app.jobs import Artifact, Claim, Job, Progress, UnitPlan
 from app.numerics import Arithmetic
-from app.requests import RecomputeRequest
+from app.requests import RecomputeRequest, Standards
 from app.settings import Settings
 from app.store import JobStore
 
@@ -56,6 +56,7 @@ ORDER = RecomputeOrder(
     calibration="none",
     precision="fp32",
     reuse=True,
+    standards=Standards(),
 )
 """A request for `digits`, as it comes in."""
 

@@ -12,6 +12,8 @@ import signal
 import sys
 import threading
 import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from types import FrameType
 
@@ -30,7 +32,7 @@ from worker.context import Context
 from worker.device import choose_device, device_count, device_name, prepare
 from worker.engines.choice import choose_engine, make_engine
 from worker.inspector import Inspector
-from worker.loop import work
+from worker.loop import COMPUTING, LOOKING, work
 from worker.pools import Pools
 from worker.residents import Residents
 
@@ -89,12 +91,36 @@ def _run(settings: Settings, index: int, stop: threading.Event) -> None:
         log.info("worker %s computes on %s with %s %s", worker, here, engine, offered.engine_version)
         inspector.start()
         try:
-            work(context, database, worker)
+            with _beside(stop, partial(work, context, database, worker, LOOKING)):
+                work(context, database, worker, COMPUTING)
         finally:
             inspector.stop()
         jobs.bury(worker)
         worker_lock(settings.locks_dir, worker).unlink(missing_ok=True)
     database.close()
+
+
+@contextmanager
+def _beside(stop: threading.Event, run: Callable[[], None]) -> Iterator[None]:
+    """Run in a thread of its own for as long as the block; if it fails, the block is told to stop, and it raises."""
+    failures: list[BaseException] = []
+
+    def guarded() -> None:
+        try:
+            run()
+        except BaseException as error:  # noqa: BLE001 — raised again below, in the thread that ends the process
+            failures.append(error)
+            stop.set()
+
+    thread = threading.Thread(target=guarded, name="looking")
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+    if failures:
+        raise failures[0]
 
 
 def _shareable(settings: Settings) -> int:

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import shutil
+import struct
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
@@ -21,10 +22,14 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from app.errors import JobError, TransientError
 from app.objects import object_path
+
+LOCAL_HEADER = struct.Struct("<26xHH")
+"""Of a zip's member, up to the lengths of its name and extra field (APPNOTE.TXT 4.3.7)."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,32 @@ def read_arrays(path: Path, sha256: str) -> dict[str, NDArray[Any]]:
                 return {name: arrays[name] for name in arrays.files}
         except (zipfile.BadZipFile, ValueError, EOFError) as error:
             raise JobError("artifact-damaged", f"{path} cannot be read back: {error}.") from error
+
+
+def read_rows(path: Path, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """[n, C] logits of some rows of an artifact, without reading the others. Its digest is not looked at.
+
+    Raises:
+        JobError: `artifact-damaged`.
+    """
+    try:
+        with path.open("rb") as stream, zipfile.ZipFile(stream) as archive:
+            member = archive.getinfo("logits.npy")
+            stream.seek(member.header_offset)
+            name, extra = LOCAL_HEADER.unpack(stream.read(LOCAL_HEADER.size))
+            stream.seek(name + extra, os.SEEK_CUR)
+            npy.read_magic(stream)
+            (_, classes), _, dtype = npy.read_array_header_1_0(stream)
+            start, width = stream.tell(), classes * dtype.itemsize
+            read = [os.pread(stream.fileno(), width, start + int(row) * width) for row in rows]
+        return np.frombuffer(b"".join(read), dtype).reshape(len(rows), classes)
+    except (zipfile.BadZipFile, KeyError, ValueError, struct.error) as error:
+        raise JobError("artifact-damaged", f"{path} cannot be read: {error}.") from error
+
+
+def targets_sha256(targets: NDArray[Any]) -> str:
+    """Of integer targets [N], in hex: equal between experts of one split."""
+    return hashlib.sha256(targets.astype("<i8").tobytes()).hexdigest()
 
 
 def publish(draft: Draft, objects_dir: Path, target: Path, manifest: dict[str, Any], lock: Path) -> Path:

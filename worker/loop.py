@@ -6,15 +6,18 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from app.database import Database
 from app.errors import FatalError, RelogitError, TransientError
-from app.jobs import Claim, UnitState
+from app.jobs import Claim, Task, UnitState
 from app.liveness import bury_the_dead
 from app.transitions import ClaimLost
 from worker.context import Cancelled, Context, Stopped
+from worker.tasks.check import check_files
 from worker.tasks.recompute import Recompute, VerificationFailed
 from worker.tasks.verify import verify
 
@@ -29,8 +32,14 @@ RETRY_AFTER_S = 0.5
 AFTER_STORE_ERROR_S = 1.0
 
 
-def work(context: Context, database: Database, worker: str) -> None:
-    """Do what there is to do until the context says to stop.
+COMPUTING: tuple[Task, ...] = ("recompute", "verify")
+"""What the main thread does, one task after the other."""
+LOOKING: tuple[Task, ...] = ("check",)
+"""What a thread of its own does beside it: whoever wants files verified need not wait for hours of computing."""
+
+
+def work(context: Context, database: Database, worker: str, tasks: tuple[Task, ...]) -> None:
+    """Do what there is to do of those tasks until the context says to stop.
 
     Raises:
         FatalError: the process cannot go on; its claim is freed by its death.
@@ -47,7 +56,7 @@ def work(context: Context, database: Database, worker: str) -> None:
             if version == seen:
                 time.sleep(IDLE_S)
                 continue
-            claim = context.jobs.claim(worker, context.arithmetic.precisions)
+            claim = context.jobs.claim(worker, context.arithmetic.precisions, tasks)
         except sqlite3.OperationalError as error:  # nothing is held here; it will pass
             log.warning("the job store cannot be used: %s", error)
             time.sleep(AFTER_STORE_ERROR_S)
@@ -67,11 +76,11 @@ def _do(claim: Claim, context: Context) -> None:
     log.info("job %s: %s %s", claim.job.id, claim.task, claim.expert)
     try:
         try:
-            if claim.task == "verify":
-                verify(claim, context)
-            else:
+            if claim.task == "recompute":
                 _recompute(claim, context)
                 context.jobs.end_task(claim)
+            else:
+                _conclude(claim, context)
         except Stopped:
             log.info("job %s: %s is handed back, this worker stops", claim.job.id, claim.expert)
             context.jobs.hand_back(claim)
@@ -79,6 +88,14 @@ def _do(claim: Claim, context: Context) -> None:
             context.jobs.end_task(claim)
     except ClaimLost as lost:
         log.warning("%s", lost)
+
+
+def _conclude(claim: Claim, context: Context) -> None:
+    """Verify a job, or files; what goes wrong is recorded in place of the verdict."""
+    task = verify if claim.task == "verify" else check_files
+    failure = _attempt(claim, claim.task, lambda: task(claim, context), context)
+    if failure is not None:
+        context.jobs.finish_job(claim, {"verdict": "failed", "checks": [], "error": failure.error})
 
 
 def _recompute(claim: Claim, context: Context) -> None:
@@ -97,11 +114,25 @@ def _recompute(claim: Claim, context: Context) -> None:
 
 def _guarded(claim: Claim, context: Context, splits: list[str], run: Callable[[], object]) -> None:
     """Run; what goes wrong is recorded on those units, and the others stand."""
+    failure = _attempt(claim, f"{claim.expert} {splits}", run, context)
+    if failure is not None:
+        for split in splits:
+            context.jobs.fail_unit(claim, split, failure.error, failure.report)
+
+
+@dataclass(frozen=True)
+class _Failure:
+    error: dict[str, Any]
+    report: dict[str, Any] | None = None
+
+
+def _attempt(claim: Claim, what: str, run: Callable[[], object], context: Context) -> _Failure | None:
+    """Run, again if that may help; what went wrong in the end, as it is stored."""
     for attempt in range(1, MAX_TRIES + 1):
         report = None
         try:
             run()
-            return
+            return None
         except (FatalError, ClaimLost):
             raise
         except (TransientError, sqlite3.OperationalError) as error:
@@ -117,7 +148,7 @@ def _guarded(claim: Claim, context: Context, splits: list[str], run: Callable[[]
         except RelogitError as error:
             stored = error.to_dict()
         except (torch.OutOfMemoryError, MemoryError) as error:
-            message = f"The expert does not fit into the memory of {context.device}, let alone an image: {error}"
+            message = f"The memory of {context.device} does not suffice, even for one image: {error}"
             stored = {"code": "out-of-memory", "message": message, "details": {}}
         except torch.AcceleratorError as error:
             # After such an error every further call to the device fails: only a new process helps.
@@ -127,10 +158,9 @@ def _guarded(claim: Claim, context: Context, splits: list[str], run: Callable[[]
             message = f"The disk refused{where}: {error.strerror}. Mend that and submit the job again."
             stored = {"code": "disk-error", "message": message, "details": {"errno": error.errno}}
         except Exception as error:
-            log.exception("job %s: unexpected error in %s %s", claim.job.id, claim.expert, splits)
+            log.exception("job %s: unexpected error in %s", claim.job.id, what)
             message = f"relogit met an error of its own: {type(error).__name__}: {error}"
             stored = {"code": "internal-error", "message": message, "details": {}}
-        log.warning("job %s: %s %s failed: %s", claim.job.id, claim.expert, splits, stored["message"])
-        for split in splits:
-            context.jobs.fail_unit(claim, split, stored, report)
-        return
+        log.warning("job %s: %s failed: %s", claim.job.id, what, stored["message"])
+        return _Failure(stored, report)
+    return None

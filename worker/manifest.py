@@ -45,7 +45,7 @@ class Origin:
 
 def manifest(origin: Origin, draft: Draft, shape: tuple[int, ...]) -> dict[str, Any]:
     """JSON-able. Everything but `job`, `rows` and `times` is the same whenever the same is computed again."""
-    request = origin.claim.job.request
+    request = origin.claim.job.recompute
     finished_at = time.time()
     divisor = origin.passport.temperature if request.calibration == "checkpoint" else None
     return {

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from app.datasets import Transform
 from app.errors import JobError
-from app.jobs import BatchSize, Precision
 from app.numerics import Numerics, RowSource, row_source
 from app.questions import rate_question
+from app.requests import BatchSize, Precision
 from worker.context import Context
 from worker.engines.engine import Engine, NoMemory, Setup
 from worker.experts import Assumptions, Passport

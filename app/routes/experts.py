@@ -8,7 +8,7 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query
 
 from app.catalog import check_classes
-from app.datasets import Dataset
+from app.datasets import DEFAULT_DATASET, Dataset
 from app.errors import NotFound, RequestError
 from app.facts import Fact, Question
 from app.names import check_name
@@ -25,7 +25,7 @@ FolderName = Annotated[str | None, Query(description="Below the checkpoint direc
 
 @router.get("")
 async def list_experts(
-    used: Used, dataset: DatasetName = "cifar100_lt_if100", prefix: Prefix = "best_", experts_dir: FolderName = None
+    used: Used, dataset: DatasetName = DEFAULT_DATASET, prefix: Prefix = "best_", experts_dir: FolderName = None
 ) -> dict[str, Any]:
     """Every expert under a prefix with its passport, or with what is wrong with its file.
 
@@ -38,7 +38,7 @@ async def list_experts(
 async def get_expert(
     name: str,
     used: Used,
-    dataset: DatasetName = "cifar100_lt_if100",
+    dataset: DatasetName = DEFAULT_DATASET,
     prefix: Prefix = "best_",
     experts_dir: FolderName = None,
 ) -> dict[str, Any]:

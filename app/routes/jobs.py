@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import contextlib
+from typing import Annotated, Any, Literal
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Path, Query, Response
 
+from app.errors import NotFound
 from app.facts import Question
 from app.intake import plan
 from app.jobs import Job, JobState, Unit
@@ -14,12 +16,16 @@ from app.liveness import arithmetics
 from app.numerics import Arithmetic
 from app.objects import object_path
 from app.planner import Site, make_plan, questions_of
+from app.requests import VerificationRequest
 from app.routes.asking import answers
 from app.schemas import JobList, JobView, PlanView, RecomputeBody
-from app.services import Used
+from app.services import Services, Used
 from app.shown import file_checks
 
 MAX_WAIT_S = 60.0
+
+JobId = Annotated[str, Path(description="As the answer to its submission says.")]
+Wait = Annotated[float, Query(ge=0, description="Seconds to hold the answer until something changes.")]
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
@@ -55,47 +61,57 @@ async def plan_job(body: RecomputeBody, used: Used) -> PlanView:
 def list_jobs(
     used: Used,
     state: Annotated[list[JobState], Query()] = [],  # noqa: B006 — FastAPI copies it
+    kind: Annotated[Literal["recompute", "verification"] | None, Query()] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> JobList:
     """The newest jobs first."""
-    return JobList(jobs=[JobView.of(job) for job in used.jobs.jobs(states=state, limit=limit)])
+    return JobList(jobs=[JobView.of(job) for job in used.jobs.jobs(states=state, kind=kind, limit=limit)])
 
 
 @router.get("/{job_id}")
-async def get_job(job_id: str, used: Used, wait: Annotated[float, Query(ge=0)] = 0.0) -> JobView:
+async def get_job(job_id: JobId, used: Used, wait: Wait = 0.0) -> JobView:
     """One job; with `?wait=SECONDS` (60 at most), held until it changes or ends."""
+    return JobView.of(await settled(used, job_id, wait))
+
+
+async def settled(used: Services, job_id: str, wait_s: float) -> Job:
+    """The job now, or as soon as it has changed or ended, but at most so long from now."""
 
     async def look() -> Job:
         return await run_sync(used.jobs.get, job_id)
 
     first = await look()
-    if wait == 0 or first.state.ended:
-        return JobView.of(first)
-    job = await used.watcher.until(look, lambda now: now != first, min(wait, MAX_WAIT_S))
-    return JobView.of(job)
+    if wait_s == 0 or first.state.ended:
+        return first
+    return await used.watcher.until(look, lambda now: now != first, min(wait_s, MAX_WAIT_S))
 
 
 @router.post("/{job_id}/cancel", status_code=202)
-def cancel(job_id: str, used: Used) -> JobView:
+def cancel(job_id: JobId, used: Used) -> JobView:
     """Stop a job: what is queued at once, what is running at the next batch. What is done is kept."""
     return JobView.of(used.jobs.cancel(job_id))
 
 
 @router.delete("/{job_id}", status_code=204)
-def delete(job_id: str, used: Used) -> None:
-    """Forget an ended job and its own immutable files; those under `outputs/<output_dir>` stay."""
+def delete(job_id: JobId, used: Used) -> None:
+    """Forget an ended job and its own files, immutable or uploaded; those under `outputs/<output_dir>` stay."""
 
     def forget(digest: str) -> None:
         object_path(used.settings.objects_dir, digest).unlink(missing_ok=True)
 
+    job = used.jobs.get(job_id)
     used.jobs.delete(job_id, forget)
+    upload = job.request.upload if isinstance(job.request, VerificationRequest) else None
+    if upload is not None and upload not in used.jobs.uploads():
+        with contextlib.suppress(NotFound):
+            used.uploads.remove(upload)
 
 
 @router.get("/{job_id}/verification")
-def verification(job_id: str, used: Used) -> dict[str, Any]:
+def verification(job_id: JobId, used: Used) -> dict[str, Any]:
     """What was checked, for each unit and for the job as a whole, and whether the files are still as written."""
     job = used.jobs.get(job_id)
-    results = [_result(used, job, unit) for unit in job.units]
+    results = (job.verification or {}).get("results") or [_result(used, job, unit) for unit in job.units]
     whole = job.verification or {"verdict": "skipped" if job.state.ended else "pending", "checks": []}
     spoilt = whole["verdict"] == "passed" and any(result["verdict"] == "failed" for result in results)
     return {"job": job.id, **whole, "verdict": "failed" if spoilt else whole["verdict"], "results": results}

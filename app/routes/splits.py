@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query
 
+from app.datasets import DEFAULT_DATASET
 from app.errors import RequestError
 from app.facts import Question
 from app.questions import split_question
@@ -26,7 +27,7 @@ def list_datasets(used: Used) -> dict[str, Any]:
 @router.get("/splits")
 async def list_splits(
     used: Used,
-    dataset: Annotated[str, Query(description="A data set of `datasets.toml`.")] = "cifar100_lt_if100",
+    dataset: Annotated[str, Query(description="A data set of `datasets.toml`.")] = DEFAULT_DATASET,
     splits_dir: Annotated[str | None, Query(description="Below the data directory; the data set's own.")] = None,
 ) -> dict[str, Any]:
     """Every index list of a folder: where it points, its size, its class counts, or what is wrong with it."""

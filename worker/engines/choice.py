@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from app.errors import FatalError
-from app.jobs import Precision
+from app.requests import Precision
 from worker.engines.engine import Engine, Setup
 from worker.engines.openvino_engine import OpenvinoEngine, capabilities
 from worker.engines.torch_engine import TorchEngine

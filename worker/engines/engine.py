@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from app.datasets import Transform
-from app.jobs import Precision
+from app.requests import Precision
 from worker.device import NO_MEMORY
 
 SAID_OF_MEMORY = (*NO_MEMORY, "bad_alloc", "Failed to allocate")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from app.errors import JobError
-from app.jobs import Precision
+from app.requests import Precision
 from worker.engines.engine import Setup, telling_of_memory, whole_batch
 from worker.engines.folding import fold
 from worker.engines.openvino_model import build_model

@@ -21,7 +21,7 @@ import torch.nn.functional as F  # noqa: N812 - the name that every PyTorch read
 from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 
-from app.jobs import Precision
+from app.requests import Precision
 from worker.engines.engine import Setup, telling_of_memory, whole_batch
 from worker.engines.folding import fold
 from worker.engines.pixels import normalise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,11 @@ from app.catalog import Split, check_classes, check_temperature
 from app.datasets import Dataset
 from app.errors import JobError
 from app.facts import Question
-from app.jobs import Artifact, Claim, Precision, Progress, Unit
+from app.jobs import Artifact, Claim, Progress, Unit
 from app.numerics import SAMPLED
 from app.questions import passport_question, pool_question
-from worker.artifacts import Logits, drafted, publish, read_arrays
+from app.requests import Precision
+from worker.artifacts import Logits, drafted, publish, read_arrays, targets_sha256
 from worker.context import Cancelled, Context, Stopped
 from worker.experts import Assumptions
 from worker.inspector import pool_answer
@@ -25,9 +25,10 @@ from worker.long_tail import read_long_tail
 from worker.manifest import Origin, manifest
 from worker.pools import Pool
 from worker.supply import ExpertFile, Supply
-from worker.verify.checks import Check
+from worker.verify.check import Check
 from worker.verify.recomputed import check_kept_rows, check_precision
-from worker.verify.report import Truth, UnitReport, verify_unit
+from worker.verify.report import UnitReport, verify_unit
+from worker.verify.truth import Truth
 
 PROGRESS_EVERY_S, PROGRESS_AT_LEAST_EVERY_S = 0.2, 0.5
 """Between two reports of a unit, at its beginning and when it takes long: each costs the API and its clients some
@@ -58,7 +59,7 @@ class Recompute:
     def __init__(self, claim: Claim, context: Context) -> None:
         self._claim = claim
         self._context = context
-        request, catalog = claim.job.request, context.catalog
+        request, catalog = claim.job.recompute, context.catalog
         self._dataset = Dataset.model_validate(request.declaration)
         self._splits_folder = catalog.splits_folder(self._dataset, request.splits_dir)
         experts_folder = catalog.experts_at(request.experts_dir)
@@ -126,13 +127,13 @@ class Recompute:
             described = manifest(origin, draft, content.logits.shape)
             # Only who still holds the claim may show a file; a worker that was thought dead may wake up here.
             context.jobs.hold(claim)
-            folder = context.settings.outputs_dir / claim.job.request.output_dir / claim.expert
+            folder = context.settings.outputs_dir / claim.job.recompute.output_dir / claim.expert
             lock = context.settings.internal_dir / "publish.lock"
             path = publish(draft, context.settings.objects_dir, folder / f"{unit.split}_logits.npz", described, lock)
         artifact = Artifact(
             sha256=draft.sha256,
             size=draft.size,
-            targets_sha256=hashlib.sha256(arrays["targets"].astype("<i8").tobytes()).hexdigest(),
+            targets_sha256=targets_sha256(arrays["targets"]),
             checkpoint_sha256=self._passport.sha256,
             data_sha256=pool.sha256,
             base=pool.base,
@@ -141,14 +142,8 @@ class Recompute:
         context.jobs.finish_unit(claim, unit.split, artifact, report.to_dict(), progress, is_there=path.exists)
 
     def _truth(self, split: Split, pool: Pool) -> Truth:
-        return Truth(
-            labels=pool.labels[split.indices],
-            classes=pool.classes,
-            train_counts=self._long_tail.counts,
-            weights=self._long_tail.weights,
-            counts_reason=self._long_tail.counts_reason,
-            weights_reason=self._long_tail.weights_reason,
-        )
+        standards = self._claim.job.recompute.standards
+        return Truth.of(split, pool.labels, pool.classes, self._long_tail, standards)
 
     def _pool(self, base: str) -> Pool:
         # Taken once: rows, targets and manifest of all splits come from the same images.
@@ -187,7 +182,7 @@ class Recompute:
         return (logits if self._divisor is None else logits / self._divisor), progress
 
     def _more_checks(self, split: Split, pool: Pool, progress: Progress) -> list[Check]:
-        request = self._claim.job.request
+        request = self._claim.job.recompute
         more = []
         if not request.reuse:
             more.append(check_kept_rows(self._supply.differing(pool, split.indices), split.indices))

@@ -1,34 +1,70 @@
-"""The job's own verification, once all its units have ended: what no unit can see alone."""
+"""A recompute job's own verification, once all its units have ended: what no unit can see alone."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
-from app.jobs import Claim, Unit, UnitState
+import numpy as np
+from numpy.typing import NDArray
+
+from app.datasets import Dataset
+from app.errors import RequestError
+from app.jobs import Artifact, Claim, Job, Unit, UnitState
+from app.objects import object_path
+from worker.artifacts import read_rows
 from worker.context import Context
 from worker.verify.between import check_data_between_units, check_targets_between_experts
-from worker.verify.checks import Check
+from worker.verify.check import Check, skipped
+from worker.verify.likeness import check_duplicates, sample_rows
+from worker.verify.lists import check_overlap
 
 
 def verify(claim: Claim, context: Context) -> None:
     """Check the units against each other and record the job's verdict."""
-    units = claim.job.units
-    checks = compare(units)
-    sound = all(check.verdict != "failed" for check in checks)
-    complete = all(unit.state is UnitState.SUCCEEDED for unit in units)
+    job = claim.job
+    done = [(unit, unit.artifact) for unit in job.units if unit.artifact is not None]
+    checks = [*compare(done), *_likeness(done, context), *_overlaps(job, done, context)]
+    sound = not any(check.fatal for check in checks)
+    complete = all(unit.state is UnitState.SUCCEEDED for unit in job.units)
     verdict = "passed" if sound and complete else "failed"
     context.jobs.finish_job(claim, {"verdict": verdict, "checks": [check.to_dict() for check in checks]})
 
 
-def compare(units: Iterable[Unit]) -> list[Check]:
+Done = Sequence[tuple[Unit, Artifact]]
+
+
+def compare(done: Done) -> list[Check]:
     """One check for each split (equal targets) and for each base (equal data), over the units that are done."""
     targets: dict[str, dict[str, str]] = {}
     data: dict[str, dict[str, str]] = {}
-    for unit in units:
-        if unit.artifact is not None:
-            targets.setdefault(unit.split, {})[unit.expert] = unit.artifact.targets_sha256
-            data.setdefault(unit.artifact.base, {})[f"{unit.expert}/{unit.split}"] = unit.artifact.data_sha256
+    for unit, artifact in done:
+        targets.setdefault(unit.split, {})[unit.expert] = artifact.targets_sha256
+        data.setdefault(artifact.base, {})[f"{unit.expert}/{unit.split}"] = artifact.data_sha256
     return [
         *(check_targets_between_experts(split, digests) for split, digests in targets.items()),
         *(check_data_between_units(base, digests) for base, digests in data.items()),
     ]
+
+
+def _likeness(done: Done, context: Context) -> list[Check]:
+    samples: dict[str, dict[str, NDArray[np.float32]]] = {}
+    for unit, artifact in done:
+        path = object_path(context.settings.objects_dir, artifact.sha256)
+        samples.setdefault(unit.split, {})[unit.expert] = read_rows(path, sample_rows(unit.total))
+    return [check_duplicates(split, rows) for split, rows in samples.items()]
+
+
+def _overlaps(job: Job, done: Done, context: Context) -> list[Check]:
+    """Between the index lists that were computed; one that was changed since is compared no more."""
+    request = job.recompute
+    dataset = Dataset.model_validate(request.declaration)
+    lists: dict[str, dict[str, NDArray[np.int64]]] = {}
+    try:
+        folder = context.catalog.splits_folder(dataset, request.splits_dir)
+        for unit, artifact in done:
+            split = context.catalog.read_split(dataset, folder, unit.split)
+            if split.sha256 == unit.split_sha256:
+                lists.setdefault(artifact.base, {})[unit.split] = split.indices
+    except RequestError as error:
+        return [skipped("overlap", "warning", f"An index list cannot be read any more. {error.message}")]
+    return [check for base, found in lists.items() for check in check_overlap(base, found)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.verify.checks import MAX_EVIDENCE, Check, error_check, skipped
+from worker.verify.check import MAX_EVIDENCE, Check, error_check, skipped
 
 
 def check_kept_rows(differing: NDArray[np.int64], indices: NDArray[np.int64]) -> Check:

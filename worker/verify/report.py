@@ -1,4 +1,4 @@
-"""What an artifact is held against, and the verdict on it.
+"""What a file of logits is held against, and the verdict on it.
 
 The order of the checks is the order of the report. A check whose ground is missing, because an earlier one
 failed, is skipped and names that one; everything that can still be said is said.
@@ -13,55 +13,26 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.verify import checks, metrics
-from worker.verify.checks import Check
-
-FIGURES = ("accuracy", "balanced_accuracy", "reweighted_accuracy", "head_accuracy", "tail_accuracy")
-
-
-@dataclass(frozen=True, eq=False)
-class Truth:
-    """What the artifact of one (expert, split) is held against.
-
-    Attributes:
-        labels: [N] int64, the data set's labels at the split's indices, in the split's order.
-        classes: C ≥ 1.
-        train_counts: [C] int64 samples of each class in the train split, or None.
-        weights: [C] float64 class weights, or None.
-        counts_reason: one sentence, why `train_counts` is None; None exactly when it is not.
-        weights_reason: the same for `weights`.
-
-    Raises:
-        ValueError: labels of another rank or no integers, no class, or a None without its reason.
-    """
-
-    labels: NDArray[np.int64]
-    classes: int
-    train_counts: NDArray[np.int64] | None
-    weights: NDArray[np.float64] | None
-    counts_reason: str | None
-    weights_reason: str | None
-
-    def __post_init__(self) -> None:
-        if self.labels.ndim != 1 or self.labels.dtype != np.int64:
-            raise ValueError(f"labels must be int64 [N], not {self.labels.dtype} {list(self.labels.shape)}")
-        if self.classes < 1:
-            raise ValueError(f"classes must be at least 1, not {self.classes}")
-        if (self.train_counts is None) != bool(self.counts_reason):
-            raise ValueError("give train_counts, or counts_reason that says why there are none; not both")
-        if (self.weights is None) != bool(self.weights_reason):
-            raise ValueError("give weights, or weights_reason that says why there are none; not both")
+from worker.verify import form
+from worker.verify.chance import check_accuracy
+from worker.verify.check import Check, Level, skipped
+from worker.verify.figures import figures, no_figures
+from worker.verify.form import ARTIFACT, Form
+from worker.verify.likeness import check_constant
+from worker.verify.lists import check_class_weights, check_missing_classes, check_repeats
+from worker.verify.metrics.rows import RowScores, score_rows
+from worker.verify.standards import check_floors, check_train_counts
+from worker.verify.truth import Truth
 
 
 @dataclass(frozen=True)
 class UnitReport:
-    """The verdict on one artifact.
+    """The verdict on one file.
 
     Attributes:
         verdict: `failed` exactly when a check of level `error` failed.
         checks: every check, in a fixed order, done or skipped.
-        metrics: `samples` (N), `classes` (C), the FIGURES as fractions or None, and `reasons`: why, for each
-            figure that is None.
+        metrics: `samples` (N), `classes` (C), the FIGURES, and `reasons`: why, for each of them that is None.
     """
 
     verdict: Literal["passed", "failed"]
@@ -77,108 +48,102 @@ class UnitReport:
         }
 
 
-def verify_unit(arrays: Mapping[str, NDArray[Any]], truth: Truth, more: Sequence[Check] = ()) -> UnitReport:
-    """Hold one artifact against the truth. Bad data fail a check; they raise nothing.
+def verify_unit(
+    arrays: Mapping[str, NDArray[Any]], truth: Truth, more: Sequence[Check] = (), kind: Form = ARTIFACT
+) -> UnitReport:
+    """Hold one file against the truth. Bad data fail a check; they raise nothing.
 
     The figures are computed only when it is certain which sample each row belongs to and what was predicted
     for it; otherwise they are None, with the reason.
 
     Args:
-        arrays: `logits` (N, C) float32, `targets` (N,) int64 and `predictions` (N,) int64, as read back from
-            the file, with whatever names, shapes and dtypes the file really has.
+        arrays: as read from the file, with whatever names, shapes and dtypes it really has.
         truth: what they are held against.
         more: outcomes of checks of how the rows came about; they are part of the verdict.
-
-    Returns:
-        The report; its checks are `arrays`, `shapes`, `dtypes`, `finite`, `predictions`, `targets`,
-        `accuracy`, `reweighted-accuracy` and `head-tail-accuracy`.
+        kind: what such a file should hold.
     """
-    ground, broken = _check_ground(arrays, truth)
-    if broken:
-        reason = _because_of(broken[0])
-        figures: tuple[Check, ...] = (
-            checks.skipped("accuracy", "warning", reason),
-            checks.skipped("reweighted-accuracy", "warning", reason),
-            checks.skipped("head-tail-accuracy", "warning", reason),
-        )
-        values: dict[str, Any] = dict.fromkeys(FIGURES)
-        values["reasons"] = dict.fromkeys(FIGURES, reason)
+    ground, blocker = _check_ground(arrays, truth, kind)
+    lists = [check_repeats(truth.indices, truth.base), check_missing_classes(truth.labels, truth.classes)]
+    lists += _check_train(truth)
+    if blocker:
+        reason = _because_of(blocker)
+        of_figures = [skipped("accuracy", "error", reason), skipped("constant", "warning", reason)]
+        values = no_figures(reason)
     else:
-        figures, values = _figures(arrays["predictions"], truth)
-    done = (*ground, *more, *figures)
-    failed = any(check.level == "error" and check.verdict == "failed" for check in done)
+        scores = scores_of(arrays, truth)
+        values = figures(scores, truth)
+        of_figures = [
+            check_accuracy(scores.predictions, scores.labels, scores.confidence, truth.classes),
+            check_constant(arrays["logits"], scores.predictions, scores.labels),
+        ]
+    floors = check_floors(truth.standards.floors, values)
+    done = (*ground, *more, *of_figures, *lists, *floors)
     size = {"samples": len(truth.labels), "classes": truth.classes}
-    return UnitReport("failed" if failed else "passed", done, size | values)
+    return UnitReport("failed" if any(check.fatal for check in done) else "passed", done, size | values)
 
 
-def _check_ground(arrays: Mapping[str, NDArray[Any]], truth: Truth) -> tuple[list[Check], list[str]]:
-    """The checks of the arrays themselves, and the ids of those that leave later ones without ground."""
+def scores_of(arrays: Mapping[str, NDArray[Any]], truth: Truth) -> RowScores:
+    """What each row contributes to the figures, for arrays that passed the checks of their form."""
+    logits = arrays["logits"]
+    predictions = arrays.get("predictions")
+    if predictions is None:
+        predictions = logits.argmax(axis=1)
+    return score_rows(logits, np.asarray(predictions, np.int64), truth.labels)
+
+
+def _check_ground(arrays: Mapping[str, NDArray[Any]], truth: Truth, kind: Form) -> tuple[list[Check], str | None]:
+    """The checks of the arrays themselves, and the id of the first that leaves the figures without ground."""
     done: list[Check] = []
     broken: list[str] = []
 
     def attempt(check_id: str, needs: tuple[str, ...], run: Callable[[], Check]) -> None:
         blocker = next((name for name in broken if name in needs), None)  # the earliest is the cause
-        check = checks.skipped(check_id, "error", _because_of(blocker)) if blocker else run()
+        check = skipped(check_id, "error", _because_of(blocker)) if blocker else run()
         if blocker or not _leaves_ground(check, arrays):
             broken.append(check_id)
         done.append(check)
 
-    form = ("arrays", "shapes", "dtypes")
-    attempt("arrays", (), lambda: checks.check_arrays(arrays))
-    attempt("shapes", ("arrays",), lambda: checks.check_shapes(arrays, len(truth.labels), truth.classes))
-    attempt("dtypes", ("arrays",), lambda: checks.check_dtypes(arrays))
-    attempt("finite", form, lambda: checks.check_finite(arrays["logits"]))
-    attempt(
-        "predictions",
-        (*form, "finite"),
-        lambda: checks.check_predictions(arrays["logits"], arrays["predictions"]),
-    )
-    attempt("targets", form, lambda: checks.check_targets(arrays["targets"], truth.labels, truth.classes))
-    return done, broken
+    known = ("arrays", "shapes", "dtypes")
+    attempt("arrays", (), lambda: form.check_arrays(arrays, kind))
+    attempt("shapes", ("arrays",), lambda: form.check_shapes(arrays, len(truth.labels), truth.classes))
+    attempt("dtypes", ("arrays",), lambda: form.check_dtypes(arrays, kind))
+    attempt("finite", known, lambda: form.check_finite(arrays["logits"]))
+    if "predictions" in arrays:
+        attempt(
+            "predictions",
+            (*known, "finite"),
+            lambda: form.check_predictions(arrays["logits"], arrays["predictions"]),
+        )
+    else:
+        done.append(skipped("predictions", "error", "The file has no predictions; the largest logits are taken."))
+    attempt("targets", known, lambda: form.check_targets(arrays.get("targets"), truth.labels, truth.classes))
+    return done, broken[0] if broken else None
+
+
+def _check_train(truth: Truth) -> list[Check]:
+    """Whether the train split's counts and weights can be used; unusable ones cost figures, no verdict."""
+    level: Level = "warning"
+    if truth.train_counts is None:
+        counts = skipped("train-counts", level, str(truth.counts_reason))
+    else:
+        counts = check_train_counts(truth.train_counts, truth.classes)
+    if truth.weights is None:
+        return [counts, skipped("class-weights", level, str(truth.weights_reason))]
+    fit = truth.train_counts if counts.verdict == "passed" else None
+    return [counts, check_class_weights(truth.weights, fit)]
 
 
 def _leaves_ground(check: Check, arrays: Mapping[str, NDArray[Any]]) -> bool:
     """Whether later checks can run after this one: not only when it passed.
 
-    One array too many, or float64 where float32 is right, fails the artifact, but the rest can still be said.
+    One array too many or too few, or float64 where float32 is right, fails the file, but the rest can still be said.
     """
     if check.id == "arrays":
-        return arrays.keys() >= checks.DTYPES.keys()
+        return "logits" in arrays
     if check.id == "dtypes":
-        return arrays["logits"].dtype.kind == "f" and all(
-            arrays[name].dtype.kind in "iu" for name in ("targets", "predictions")
-        )
+        kinds = {"logits": "f", "targets": "iu", "predictions": "iu"}
+        return all(arrays[name].dtype.kind in kinds[name] for name in kinds if name in arrays)
     return check.verdict == "passed"
-
-
-def _figures(predictions: NDArray[np.int64], truth: Truth) -> tuple[tuple[Check, ...], dict[str, Any]]:
-    """The checks of the figures, and the figures with their reasons. All ground checks must have held."""
-    labels, classes = truth.labels, truth.classes
-    accuracies = metrics.class_accuracies(predictions, labels, classes)
-    plain = metrics.accuracy(predictions, labels)
-    if truth.weights is None:
-        reweighted = checks.skipped("reweighted-accuracy", "warning", str(truth.weights_reason))
-    else:
-        reweighted = checks.check_reweighted_accuracy(accuracies, truth.weights)
-    if truth.train_counts is None:
-        head_tail = checks.skipped("head-tail-accuracy", "warning", str(truth.counts_reason))
-    else:
-        head_tail = checks.check_head_tail_accuracy(predictions, labels, truth.train_counts, classes)
-
-    values: dict[str, Any] = dict.fromkeys(FIGURES)
-    values["accuracy"] = plain
-    values["balanced_accuracy"] = metrics.balanced_accuracy(accuracies)
-    if reweighted.verdict == "passed":
-        values["reweighted_accuracy"] = reweighted.measured
-    if head_tail.verdict == "passed":
-        values |= head_tail.measured
-    # Of these two, a check without its figure says why; a passed one has a None only for a group without rows.
-    why = {"reweighted_accuracy": reweighted.message}
-    for name in ("head_accuracy", "tail_accuracy"):
-        passed = head_tail.verdict == "passed"
-        why[name] = f"The split has no row of a {name[:4]} class." if passed else head_tail.message
-    values["reasons"] = {name: reason for name, reason in why.items() if values[name] is None}
-    return (checks.check_accuracy(plain, len(labels), classes), reweighted, head_tail), values
 
 
 def _because_of(check_id: str) -> str:

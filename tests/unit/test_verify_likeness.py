@@ -1,0 +1,170 @@
+"""Constant outputs of an expert, and experts that are copies of each other."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from worker.verify.likeness import OTHER_ROWS, check_constant, check_duplicates, likeness, sample_rows
+
+Logits = NDArray[np.floating[Any]]
+
+
+def _logits(seed: int, rows: int = 200, classes: int = 10) -> NDArray[np.float32]:
+    return np.random.default_rng(seed).normal(0, 3, (rows, classes)).astype(np.float32)
+
+
+def _constant(logits: Logits, labels: NDArray[np.int64]) -> tuple[str, str]:
+    check = check_constant(logits, logits.argmax(axis=1), labels)
+    json.dumps(check.to_dict(), allow_nan=False)
+    assert (check.id, check.level) == ("constant", "warning")
+    return check.verdict, check.message
+
+
+LABELS = np.arange(200) % 10
+
+
+def test_outputs_that_differ_pass() -> None:
+    """An expert whose logits and predictions differ between rows passes."""
+    assert _constant(_logits(1), LABELS)[0] == "passed"
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_the_same_logits_for_all_rows_fail(dtype: type[np.floating[Any]]) -> None:
+    """One row for all samples, but for the last bits of its dtype, is a constant output."""
+    first = _logits(2, rows=1).astype(dtype)
+    logits = np.repeat(first, 200, axis=0)
+    logits[1::2] = np.nextafter(logits[1::2], dtype(100))
+    verdict, message = _constant(logits, LABELS)
+    assert verdict == "failed"
+    assert "same logits" in message
+
+
+def test_a_late_row_that_differs_shows() -> None:
+    """Rows are compared to the last, beyond those that are looked at first."""
+    logits = np.repeat(_logits(3, rows=1), 9000, axis=0)
+    logits[-1] += 1
+    _, message = _constant(logits, np.arange(9000) % 10)
+    assert "same logits" not in message
+
+
+def test_small_differences_beside_a_mask_are_no_constant() -> None:
+    """A class masked with −1e9 does not drown the differences of the others."""
+    logits = _logits(4)
+    logits[:, 3] = -1e9
+    assert _constant(logits, LABELS)[0] == "passed"
+
+
+def test_one_prediction_for_many_other_rows_fails() -> None:
+    """One class for all rows fails from OTHER_ROWS rows that are not of the commonest class."""
+    logits = _logits(5)
+    logits[:, 7] = 50
+    labels = np.where(np.arange(200) < OTHER_ROWS, 1, 0)
+    verdict, message = _constant(logits, labels)
+    assert verdict == "failed"
+    assert "class 7" in message
+    labels[0] = 0
+    verdict, message = _constant(logits, labels)
+    assert verdict == "passed"
+    assert "too few" in message
+
+
+@pytest.mark.parametrize(
+    ("logits", "labels"),
+    [
+        (np.ones((200, 1)), LABELS),
+        (np.ones((200, 10)), np.full(200, 4)),
+        (np.ones((1, 10)), np.array([2])),
+        (np.ones((0, 10)), np.zeros(0, dtype=np.int64)),
+    ],
+)
+def test_where_constant_may_be_right_it_is_skipped(logits: Logits, labels: NDArray[np.int64]) -> None:
+    """One class, labels of one class, one row or none: nothing can be said."""
+    assert _constant(logits, labels)[0] == "skipped"
+
+
+@pytest.mark.parametrize("rows", [0, 1, 5, 511, 512, 513, 1446, 50_000])
+def test_the_sample_is_spread_over_the_split(rows: int) -> None:
+    """At most 512 distinct places, ascending, from the first on, at even distances."""
+    places = sample_rows(rows)
+    assert places.dtype == np.int64
+    assert places.size == min(rows, 512)
+    if rows:
+        steps = np.diff(places, append=rows)
+        assert places[0] == 0
+        assert steps.min() >= 1
+        assert steps.max() <= -(-rows // 512)
+
+
+def test_likeness_is_the_cosine_of_centred_rows() -> None:
+    """By hand: rows (1, −1) and (2, −2) against (1, −1) and (0, 0): 2/sqrt(10·2)."""
+    one, other = np.array([[2.0, 0.0], [5.0, 1.0]]), np.array([[8.0, 6.0], [3.0, 3.0]])
+    assert likeness(one, other) == pytest.approx(2 / np.sqrt(10 * 2))
+    assert likeness(one, -other) == pytest.approx(-2 / np.sqrt(10 * 2))
+    assert likeness(one, np.ones((2, 2))) == 0
+    assert likeness(one * 1e200, other * 1e200) == pytest.approx(2 / np.sqrt(10 * 2))
+
+
+@pytest.mark.parametrize(
+    "copy",
+    [
+        _logits(6),
+        _logits(6).astype(np.float16),
+        (_logits(6) / np.float32(1.7)).astype(np.float16),
+        _logits(6) + np.arange(200, dtype=np.float32)[:, None],
+    ],
+    ids=["same", "float16", "temperature", "shift"],
+)
+def test_a_copy_is_found_under_rounding_temperature_and_shift(copy: Logits) -> None:
+    """The same logits, rounded, divided or shifted by row, are a copy; the others' pairs are not."""
+    check = check_duplicates("val", {"a": _logits(6), "b": _logits(7), "c": copy})
+    assert (check.id, check.level, check.verdict) == ("duplicate-outputs", "warning", "failed")
+    assert [item["experts"] for item in check.evidence] == [["a", "c"]]
+    assert check.evidence[0]["likeness"] == pytest.approx(1, abs=1e-4)
+    assert check.evidence[0]["agreement"] > 0.98
+    assert check.measured["compared_pairs"] == 3
+    json.dumps(check.to_dict(), allow_nan=False)
+
+
+def test_experts_much_alike_pass() -> None:
+    """A likeness of 0.999 is no copy, nor is a logit adjustment, nor two experts with the same masked class."""
+    a, b = _logits(8), _logits(9)
+    alike = check_duplicates("val", {"a": a, "b": a + b / 25})
+    assert alike.verdict == "passed"
+    assert 0.999 < alike.measured["highest_likeness"] < 0.9999
+    assert np.mean(a.argmax(axis=1) == (a + b / 25).argmax(axis=1)) > 0.9
+    assert check_duplicates("val", {"a": a, "b": a + np.arange(10, dtype=np.float32)}).verdict == "passed"
+    a[:, 3] = b[:, 3] = -1e9
+    masked = check_duplicates("val", {"a": a, "b": b})
+    assert (masked.verdict, masked.measured["highest_likeness"]) == ("passed", pytest.approx(1))
+
+
+def test_other_shapes_are_said_and_the_rest_is_compared() -> None:
+    """Experts of other shapes cannot be compared; that is said, and nothing raises."""
+    check = check_duplicates("val", {"a": _logits(1), "b": _logits(1), "c": _logits(1, classes=7)})
+    assert (check.verdict, check.measured["compared_pairs"]) == ("failed", 1)
+    assert "c [200, 7]" in check.message
+    assert check_duplicates("val", {"a": _logits(1), "c": _logits(1, rows=7)}).verdict == "skipped"
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [
+        {},
+        {"a": _logits(1)},
+        {"a": _logits(1, rows=9), "b": _logits(1, rows=9)},
+        {"a": _logits(1, rows=0), "b": _logits(1, rows=0)},
+        {"a": _logits(1, classes=1), "b": _logits(1, classes=1)},
+        {"a": _logits(1), "b": np.full((200, 10), np.nan)},
+        {"a": np.ones(200), "b": np.ones(200)},
+    ],
+)
+def test_what_cannot_be_compared_is_skipped(samples: dict[str, Logits]) -> None:
+    """No second expert, too few rows, one class, another rank or logits that are no numbers: skipped, not raised."""
+    check = check_duplicates("val", samples)
+    assert check.verdict == "skipped"
+    assert "'val'" in check.message

@@ -1,0 +1,113 @@
+"""Reads files of logits that anybody may have made: nothing in them is run, and no more is held than is asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import torch
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from app.errors import JobError
+from worker.verify.form import ARTIFACT, BARE, Form
+
+ROOM = 4
+"""An array of so many times the bytes that are right is not read: its shape alone shows that it is wrong."""
+
+
+@dataclass(frozen=True, eq=False)
+class StoredLogits:
+    """A file as it lies there."""
+
+    arrays: dict[str, NDArray[Any]]
+    """By name; of one that is far too large, only shape and dtype are to be relied on."""
+    form: Form
+    sha256: str
+    """Of the file's bytes."""
+    size: int
+    """Bytes."""
+
+
+def read_stored(path: Path, samples: int, classes: int) -> StoredLogits:
+    """Read an .npz, or a .pt with one tensor.
+
+    Args:
+        path: of the file.
+        samples: rows that it should have.
+        classes: classes that it should have.
+
+    Raises:
+        JobError: `logits-missing` or `logits-unreadable`, which says why and what would have been right.
+    """
+    largest = ROOM * 8 * max(samples * classes, 1) + 2**20
+    with _errors(path), path.open("rb") as stream:
+        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+        size = stream.tell()
+        stream.seek(0)
+        if path.suffix == ".pt":
+            return StoredLogits({"logits": _tensor(stream)}, BARE, sha256, size)
+        return StoredLogits(_arrays(stream, largest), ARTIFACT, sha256, size)
+
+
+def _arrays(stream: IO[bytes], largest: int) -> dict[str, NDArray[Any]]:
+    arrays = {}
+    with zipfile.ZipFile(stream) as archive:
+        for member in archive.namelist():
+            with archive.open(member) as file:
+                shape, dtype = _header(file)
+            name = member.removesuffix(".npy")
+            if dtype.hasobject:
+                raise ValueError(f"{name} holds Python objects (a pickle), which are not read; numbers are expected")
+            if np.prod(shape, dtype=object) * dtype.itemsize > largest:
+                arrays[name] = np.broadcast_to(np.zeros((), dtype), shape)
+                continue
+            with archive.open(member) as file:
+                arrays[name] = npy.read_array(file, allow_pickle=False)
+    return arrays
+
+
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    version = npy.read_magic(file)
+    read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
+    if read is None:  # 3.0 is for field names beyond Latin-1, which no plain array has
+        raise ValueError(f"its .npy format {version} is not that of a plain array")
+    shape, _, dtype = read(file)
+    return shape, dtype
+
+
+def _tensor(stream: IO[bytes]) -> NDArray[Any]:
+    loaded = torch.load(stream, map_location="cpu", weights_only=True)
+    if not isinstance(loaded, torch.Tensor):
+        raise ValueError(f"it holds a {type(loaded).__name__}; one tensor (N, C) of logits is expected")
+    tensor = loaded.detach()
+    if tensor.layout is not torch.strided or tensor.is_quantized:
+        raise ValueError("its tensor is sparse or quantized; a plain one is expected")
+    if tensor.dtype == torch.bfloat16:  # which numpy has not; the wider type shows that it is another one
+        tensor = tensor.to(torch.float64)
+    return tensor.resolve_conj().resolve_neg().numpy()
+
+
+@contextmanager
+def _errors(path: Path) -> Iterator[None]:
+    """Whatever Python, numpy and torch say of a file that is not what it should be, as one error."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise JobError("logits-missing", f"{path.name} is not there any more.") from None
+    except pickle.UnpicklingError as error:
+        why = str(error).splitlines()[0] if str(error) else "no tensor"
+        raise JobError("logits-unreadable", f"{path.name} cannot be read: {why}") from error
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+        raise JobError("logits-unreadable", f"{path.name} is no whole .npz: {error}.") from error
+    except (OSError, ValueError, EOFError, KeyError, RuntimeError, TypeError, AttributeError, OverflowError) as error:
+        why = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+        raise JobError("logits-unreadable", f"{path.name} cannot be read: {why}.") from error

@@ -1,0 +1,166 @@
+"""Verify files of logits that are there already, whoever made them: no expert is loaded, nothing is computed anew."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.catalog import Split
+from app.datasets import Dataset
+from app.errors import JobError, RequestError
+from app.jobs import Claim
+from app.logit_files import MANIFEST_SUFFIX
+from app.names import check_folder, check_name
+from app.requests import LogitFile, VerificationRequest
+from app.uploads import Uploads
+from worker.artifacts import targets_sha256
+from worker.context import Cancelled, Context, Stopped
+from worker.logit_reader import StoredLogits, read_stored
+from worker.long_tail import read_long_tail
+from worker.verify.between import check_targets_between_experts
+from worker.verify.check import MAX_EVIDENCE, Check, error_check, warning_check
+from worker.verify.figures import no_figures
+from worker.verify.likeness import check_duplicates, sample_rows
+from worker.verify.lists import check_overlap
+from worker.verify.report import UnitReport, verify_unit
+from worker.verify.stale import Now, check_manifest, checkpoint_of, read_manifest, unreadable_manifest
+from worker.verify.truth import Truth
+
+
+def check_files(claim: Claim, context: Context) -> None:
+    """Check every file of a verification and record what was found.
+
+    Raises:
+        RelogitError: the verification cannot be carried out at all.
+        Stopped, Cancelled: between two files.
+    """
+    request = claim.job.request
+    assert isinstance(request, VerificationRequest)
+    checks = FileChecks(request, context)
+    results = []
+    for unit, files in groupby(request.files, key=lambda file: (file.expert, file.split)):
+        if context.stopping():
+            raise Stopped
+        if not context.jobs.go_on(claim):
+            raise Cancelled
+        results.append(checks.result(*unit, list(files)))
+    whole = checks.whole()
+    failed = any(check.fatal for check in whole) or any(result["verdict"] == "failed" for result in results)
+    found = {"verdict": "failed" if failed else "passed", "checks": [check.to_dict() for check in whole]}
+    context.jobs.finish_job(claim, found | {"results": results})
+
+
+class FileChecks:
+    """One verification's work. Made once for it, asked for one (expert, split) after the other, then for the whole.
+
+    Raises:
+        RelogitError: on construction, files or splits are gone since the request was accepted.
+    """
+
+    def __init__(self, request: VerificationRequest, context: Context) -> None:
+        self._request, self._context = request, context
+        catalog = context.catalog
+        self._dataset = Dataset.model_validate(request.declaration)
+        self._root = Uploads(context.settings.uploads_dir).root_of(request, context.settings.outputs_dir)
+        self._folder = catalog.splits_folder(self._dataset, request.splits_dir)
+        self._long_tail = read_long_tail(catalog, context.pools, self._dataset, self._folder)
+        self._labels: dict[str, NDArray[np.int64]] = {}
+        self._digests: dict[Path, str | None] = {}
+        self._lists: dict[str, dict[str, NDArray[np.int64]]] = {}
+        """Base → split → indices, of the splits that were checked."""
+        self._targets: dict[str, dict[str, str]] = {}
+        """Split → expert → sha256 of the targets."""
+        self._samples: dict[str, dict[str, NDArray[Any]]] = {}
+        """Split → expert → some rows, for what is compared between experts."""
+
+    def result(self, expert: str, split_name: str, files: Sequence[LogitFile]) -> dict[str, Any]:
+        """What was found in the file of a unit. Whatever is wrong with it is a failed check of it alone."""
+        found: dict[str, Any] = {"expert": expert, "split": split_name, "error": None, "file": None}
+        names = [file.name for file in files]
+        if len(names) > 1:
+            message = (
+                f"{len(names)} files claim to be ({expert}, {split_name}): {', '.join(names)}. Keep one of them."
+            )
+            return found | _refused(error_check("one-file", False, len(names), 1, message, names[:MAX_EVIDENCE]))
+        path = self._root / names[0]
+        try:
+            split, truth = self._truth(split_name)
+        except RequestError as error:
+            return found | _refused(error_check("split", False, error.code, "a split of the data set", error.message))
+        found |= {"base": split.base, "split_sha256": split.sha256}
+        try:
+            stored = read_stored(path, len(truth.labels), truth.classes)
+        except JobError as error:
+            right = "an .npz with logits, targets and predictions, or a .pt with one tensor"
+            return found | _refused(error_check("readable", False, error.code, right, error.message))
+        found["file"] = {"name": names[0], "sha256": stored.sha256, "bytes": stored.size}
+        report = verify_unit(stored.arrays, truth, self._check_manifest(path, files[0], stored, split), stored.form)
+        self._remember(files[0], split, stored.arrays, report)
+        return found | report.to_dict()
+
+    def whole(self) -> list[Check]:
+        """What no file can show alone."""
+        others = list(self._request.others)
+        unnamed = f"{len(others)} files are not named <expert>/<split>_logits, so they were not looked at."
+        message = unnamed if others else "All files with arrays are named <expert>/<split>_logits."
+        names = warning_check("names", not others, len(others), 0, message, others[:MAX_EVIDENCE])
+        return [
+            names,
+            *(check_targets_between_experts(split, digests) for split, digests in self._targets.items()),
+            *(check_duplicates(split, samples) for split, samples in self._samples.items()),
+            *(check for base, lists in self._lists.items() for check in check_overlap(base, lists)),
+        ]
+
+    def _truth(self, name: str) -> tuple[Split, Truth]:
+        catalog = self._context.catalog
+        split = catalog.read_split(self._dataset, self._folder, name)
+        if split.base not in self._labels:
+            self._labels[split.base] = self._context.pools.labels(self._dataset, split.base)
+        self._lists.setdefault(split.base, {})[name] = split.indices
+        classes = catalog.bases.classes(self._dataset)
+        return split, Truth.of(split, self._labels[split.base], classes, self._long_tail, self._request.standards)
+
+    def _check_manifest(self, path: Path, file: LogitFile, stored: StoredLogits, split: Split) -> list[Check]:
+        try:
+            manifest = read_manifest(path.with_suffix(MANIFEST_SUFFIX))
+        except ValueError as error:
+            return unreadable_manifest(str(error))
+        named = None if manifest is None else checkpoint_of(manifest)
+        checkpoint = None
+        if named is not None:
+            with contextlib.suppress(RequestError):  # a name that leads out of the folder is no checkpoint's
+                folder, name = check_folder("folder", named[0]), check_name("checkpoint", named[1])
+                checkpoint = self._digest(self._context.settings.checkpoints_dir / folder / name)
+        return check_manifest(manifest, Now(file.expert, file.split, stored.sha256, split.sha256, checkpoint))
+
+    def _digest(self, path: Path) -> str | None:
+        if path not in self._digests:
+            try:
+                with path.open("rb") as stream:
+                    self._digests[path] = hashlib.file_digest(stream, "sha256").hexdigest()
+            except OSError:
+                self._digests[path] = None
+        return self._digests[path]
+
+    def _remember(
+        self, file: LogitFile, split: Split, arrays: Mapping[str, NDArray[Any]], report: UnitReport
+    ) -> None:
+        sound = {check.id for check in report.checks if check.verdict == "passed"}
+        if {"shapes", "finite"} <= sound:
+            rows = sample_rows(split.indices.size)
+            self._samples.setdefault(split.name, {})[file.expert] = arrays["logits"][rows]
+        if "shapes" in sound and "targets" in arrays and arrays["targets"].dtype.kind in "iu":
+            digest = targets_sha256(arrays["targets"])
+            self._targets.setdefault(split.name, {})[file.expert] = digest
+
+
+def _refused(check: Check) -> dict[str, Any]:
+    """The report on a file of which nothing more can be said."""
+    return UnitReport("failed", (check,), no_figures(f"Not done, because of the check {check.id!r}.")).to_dict()

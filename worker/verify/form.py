@@ -1,0 +1,153 @@
+"""Checks of a file of logits by itself, and of its targets: form, dtypes, finite values, predictions, labels.
+
+A check never raises on bad data; it fails. Each function states what must already hold for it to run;
+`worker.verify.report` decides which can run, and reports the others as skipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.verify.check import Check, error_check, finite_or_name, first_rows
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a kind of file holds: the dtypes that each of its arrays may have, by name, in the file's order."""
+
+    dtypes: Mapping[str, tuple[str, ...]]
+
+
+ARTIFACT = Form({"logits": ("float32",), "targets": ("int64",), "predictions": ("int64",)})
+"""An .npz of relogit's, or of the scripts that it replaces."""
+BARE = Form({"logits": ("float16", "float32")})
+"""A tensor alone: targets are the split's labels, predictions the largest logits."""
+
+
+def check_arrays(arrays: Mapping[str, NDArray[Any]], form: Form = ARTIFACT) -> Check:
+    """The file holds exactly the arrays of its form."""
+    found, expected = sorted(arrays), sorted(form.dtypes)
+    missing = [name for name in expected if name not in arrays]
+    extra = [name for name in found if name not in form.dtypes]
+    if missing or extra:
+        message = (
+            f"The file must hold exactly {_listed(expected)}; "
+            f"missing: {_listed(missing)}; too many: {_listed(extra)}."
+        )
+    else:
+        message = f"The file holds exactly {_listed(expected)}."
+    return error_check("arrays", not (missing or extra), found, expected, message)
+
+
+def check_shapes(arrays: Mapping[str, NDArray[Any]], samples: int, classes: int) -> Check:
+    """Logits are (N, C), targets and predictions (N,), and there is at least one row.
+
+    Needs the logits. `samples` is the number of rows that the split asks for, N; `classes` is C.
+    """
+    right = {"logits": [samples, classes], "targets": [samples], "predictions": [samples]}
+    expected = {name: shape for name, shape in right.items() if name in arrays}
+    measured = {name: list(arrays[name].shape) for name in expected}
+    wrong = [
+        f"{name} has shape {measured[name]} where {expected[name]} is right"
+        for name in expected
+        if measured[name] != expected[name]
+    ]
+    if samples == 0:  # every later check would pass on nothing
+        message = "The split has no samples, so nothing can be verified; it needs at least one."
+    elif wrong:
+        message = f"For {samples} samples of the split and {classes} classes, {'; '.join(wrong)}."
+    else:
+        message = f"All arrays have the shapes of {samples} samples and {classes} classes."
+    return error_check("shapes", samples > 0 and not wrong, measured, expected, message)
+
+
+def check_dtypes(arrays: Mapping[str, NDArray[Any]], form: Form = ARTIFACT) -> Check:
+    """Each array of the form that is there has one of its dtypes."""
+    measured = {name: str(arrays[name].dtype) for name in form.dtypes if name in arrays}
+    expected = {name: " or ".join(form.dtypes[name]) for name in measured}
+    wrong = [
+        f"{name} is {measured[name]} where {expected[name]} is right"
+        for name in measured
+        if measured[name] not in form.dtypes[name]
+    ]
+    message = f"{'; '.join(wrong)}." if wrong else "All arrays have the dtypes of such a file."
+    return error_check("dtypes", not wrong, measured, expected, message)
+
+
+def check_finite(logits: NDArray[np.floating[Any]]) -> Check:
+    """No logit is NaN or infinite. Needs [N, C] of any float dtype."""
+    bad = ~np.isfinite(logits)  # [N, C]
+    rows = bad.any(axis=1)  # [N]
+    count = int(rows.sum())
+    message = (
+        f"{count} of {len(logits)} rows hold NaN or infinity; every logit must be finite."
+        if count
+        else "Every logit is finite."
+    )
+    evidence = []
+    for row in first_rows(rows):
+        column = int(bad[row].argmax())
+        evidence.append({"row": row, "class": column, "value": finite_or_name(logits[row, column])})
+    return error_check("finite", not count, {"rows": count}, {"rows": 0}, message, evidence)
+
+
+def check_predictions(logits: NDArray[np.floating[Any]], predictions: NDArray[np.integer[Any]]) -> Check:
+    """Each prediction is the argmax of its row; where several classes tie, the first of them.
+
+    Needs finite logits [N, C] and integer predictions [N].
+    """
+    expected = logits.argmax(axis=1)  # [N]; numpy takes the first maximum
+    tied = (logits == logits.max(axis=1, keepdims=True)).sum(axis=1) > 1  # [N]
+    wrong = predictions != expected
+    count = int(wrong.sum())
+    message = (
+        f"{count} of {len(logits)} predictions are not the class of the row's first largest logit."
+        if count
+        else "Every prediction is the class of the row's first largest logit."
+    )
+    evidence = [
+        {"row": row, "found": int(predictions[row]), "expected": int(expected[row]), "tied": bool(tied[row])}
+        for row in first_rows(wrong)
+    ]
+    measured = {"differing_rows": count, "tied_rows": int(tied.sum())}
+    return error_check("predictions", not count, measured, {"differing_rows": 0}, message, evidence)
+
+
+def check_targets(targets: NDArray[np.integer[Any]] | None, labels: NDArray[np.int64], classes: int) -> Check:
+    """Each target is the data set's label at the split's index, and that label is a class, 0…classes−1.
+
+    Needs integer targets [N], or None where the file has none, and labels [N], in the split's order.
+    """
+    stray = (labels < 0) | (labels >= classes)  # [N]
+    differing = np.zeros_like(stray) if targets is None else targets != labels  # [N]
+    wrong = stray | differing
+    measured = {"differing_rows": int(differing.sum()), "labels_out_of_range": int(stray.sum())}
+    if stray.any():
+        message = (
+            f"{measured['labels_out_of_range']} labels of the data set are not among the classes "
+            f"0 to {classes - 1}, so the class count does not fit the labels."
+        )
+    elif differing.any():
+        message = (
+            f"{measured['differing_rows']} of {len(labels)} targets are not the data set's labels "
+            "at the split's indices."
+        )
+    elif targets is None:
+        message = "The file has no targets; those of the data set at the split's indices are taken."
+    else:
+        message = "Every target is the data set's label at the split's index."
+    evidence = [
+        {"row": row, "found": None if targets is None else int(targets[row]), "expected": int(labels[row])}
+        for row in first_rows(wrong)
+    ]
+    expected = {"differing_rows": 0, "labels_out_of_range": 0}
+    return error_check("targets", not wrong.any(), measured, expected, message, evidence)
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names) if names else "none"

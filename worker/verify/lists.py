@@ -1,0 +1,147 @@
+"""Checks of the index lists and of what comes with them: repeats, overlaps, missing classes, class weights.
+
+All are warnings: logits are right or wrong for whatever list they follow, but figures over such a list mislead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.verify.check import MAX_EVIDENCE, Check, finite_or_name, first_rows, skipped, warning_check
+
+WEIGHT_TOLERANCE = 1e-6  # of the sum, and relative of each weight; float32 rounds to 6e-8
+
+
+def check_repeats(indices: NDArray[np.int64], base: str) -> Check:
+    """No sample is in the list twice.
+
+    Args:
+        indices: [N] into the base.
+        base: its name.
+    """
+    distinct, first, inverse, times = np.unique(indices, return_index=True, return_inverse=True, return_counts=True)
+    repeated = int(indices.size - distinct.size)
+    offending = np.flatnonzero(times > 1)
+    offending = offending[np.argsort(first[offending])][:MAX_EVIDENCE]  # in the list's order
+    evidence = [
+        {
+            "index": int(distinct[place]),
+            "times": int(times[place]),
+            "rows": np.flatnonzero(inverse == place)[:2].tolist(),
+        }
+        for place in offending
+    ]
+    message = (
+        f"{repeated} of {indices.size} rows repeat a sample of {base!r} that an earlier row has; "
+        "such samples count several times in every figure."
+        if repeated
+        else f"Every row is another sample of {base!r}."
+    )
+    measured = {"repeated_rows": repeated, "distinct": int(distinct.size)}
+    return warning_check("repeats", not repeated, measured, {"repeated_rows": 0}, message, evidence)
+
+
+def check_missing_classes(labels: NDArray[np.int64], classes: int) -> Check:
+    """Every class 0…classes−1 has at least one row.
+
+    Args:
+        labels: [N]; those outside the range are no class.
+        classes: C ≥ 1.
+    """
+    missing = np.setdiff1d(np.arange(classes), labels)
+    message = (
+        f"{missing.size} of {classes} classes have no row, so they are in no figure."
+        if missing.size
+        else f"Each of the {classes} classes has at least one row."
+    )
+    measured = {"missing": int(missing.size)}
+    evidence = missing[:MAX_EVIDENCE].tolist()
+    return warning_check("missing-classes", not missing.size, measured, {"missing": 0}, message, evidence)
+
+
+def check_overlap(base: str, lists: Mapping[str, NDArray[np.int64]]) -> list[Check]:
+    """No sample is in two lists over the same base: one check for each pair.
+
+    Args:
+        base: its name.
+        lists: the indices [N] of each split that points into this base, by name.
+
+    Returns:
+        A check for each pair in the order given, or one that is skipped where there is no pair.
+    """
+    if len(lists) < 2:
+        reason = f"Two splits over the base {base!r} are needed to compare; here there is {len(lists)}."
+        return [skipped("overlap", "warning", reason)]
+    return [_overlap_of_two(base, one, other, lists) for one, other in combinations(lists, 2)]
+
+
+def check_class_weights(weights: NDArray[Any], train_counts: NDArray[np.int64] | None) -> Check:
+    """The class weights are finite, not negative, of sum 1, and the train counts' shares w_c = n_c / Σ n.
+
+    Source of the shares: the weights under which Σ_c w_c·a_c is the accuracy on data spread like the train split.
+
+    Args:
+        weights: one for each class; any shape and dtype, of which [C] numbers are right.
+        train_counts: [C] samples of each class in the train split, or None. Unusable ones count as None.
+    """
+    check_id = "class-weights"
+    counts = train_counts if train_counts is not None and _usable(train_counts) else None
+    right = "finite weights, none negative, of sum 1" + (", n_c / Σ n" if counts is not None else "")
+    entries = weights.shape if counts is None else counts.shape
+    if weights.ndim != 1 or not weights.size or weights.shape != entries or weights.dtype.kind not in "fiu":
+        found = f"an array of shape {list(weights.shape)} and dtype {weights.dtype}"
+        wanted = "one number a class" if counts is None else f"{counts.size} numbers, one a class,"
+        return warning_check(
+            check_id, False, found, right, f"The class weights are {found} where {wanted} would be right."
+        )
+
+    with np.errstate(all="ignore"):  # an infinity, or a sum beyond float64, is found and named below
+        values = weights.astype(np.float64)
+        total = float(values.sum())
+        shares = None if counts is None else counts / counts.sum()
+        stray = ~np.isfinite(values) | (values < 0)  # [C]
+        unlike = np.zeros_like(stray) if shares is None else ~(np.abs(values - shares) <= WEIGHT_TOLERANCE * shares)
+    sums = abs(total - 1) <= WEIGHT_TOLERANCE
+    problems = []
+    if stray.any():
+        problems.append(f"{int(stray.sum())} are negative or not finite")
+    if not sums:
+        problems.append(f"their sum is {total:.6g} where 1 would be right")
+    if unlike.any():
+        problems.append(f"{int(unlike.sum())} of {values.size} are not the class's share of the train split")
+    evidence = [
+        {
+            "class": c,
+            "weight": finite_or_name(values[c]),
+            "expected": None if shares is None else float(shares[c]),
+        }
+        for c in first_rows(stray | unlike)
+    ]
+    held = "" if shares is not None else "; they were not held against the train split, whose counts are not at hand"
+    said = "; ".join(problems) if problems else "their sum is 1" + (" and they fit the train counts" * (not held))
+    message = f"Of the class weights: {said}{held}."
+    return warning_check(check_id, not problems, {"sum": finite_or_name(total)}, right, message, evidence)
+
+
+def _overlap_of_two(base: str, one: str, other: str, lists: Mapping[str, NDArray[np.int64]]) -> Check:
+    mine, rows = np.unique(lists[one], return_index=True)
+    shared, places, _ = np.intersect1d(mine, np.unique(lists[other]), assume_unique=True, return_indices=True)
+    order = np.argsort(rows[places])[:MAX_EVIDENCE]  # as the first list has them
+    evidence = [{"index": int(shared[place])} for place in order]
+    message = (
+        f"{shared.size} samples of {base!r} are in {one!r} and in {other!r}; what was chosen on one of them is not "
+        "tested on the other."
+        if shared.size
+        else f"No sample of {base!r} is both in {one!r} and in {other!r}."
+    )
+    measured = {"base": base, "splits": [one, other], "shared": int(shared.size)}
+    return warning_check("overlap", not shared.size, measured, {"shared": 0}, message, evidence)
+
+
+def _usable(counts: NDArray[np.int64]) -> bool:
+    return counts.ndim == 1 and counts.dtype.kind in "iu" and bool((counts >= 0).all()) and bool(counts.any())

@@ -1,0 +1,110 @@
+"""How often the predictions are right, as fractions of 1.
+
+a_c is the accuracy on the rows of class c, its recall; a class is *present* when at least one row is of it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def accuracy(predictions: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
+    """Top-1 accuracy: rows whose prediction is the label / N.
+
+    Args:
+        predictions: [N] class of each row, N ≥ 1.
+        labels: [N] true class of each row.
+
+    Returns:
+        A fraction, 0…1. Source: the empirical 0-1 accuracy, as `sklearn.metrics.accuracy_score`.
+    """
+    return float(np.mean(predictions == labels, dtype=np.float64))
+
+
+def top_k_accuracy(rank: NDArray[np.int64], k: int) -> float:
+    """Rows whose label is among the k classes of the largest logits / N: the share with rank < k.
+
+    Of equal logits the lower class comes first, so k = 1 is the accuracy of the first argmax. From C ≤ k on it
+    is always 1 and says nothing; whoever knows C shows None then.
+
+    Args:
+        rank: [N] from `score_rows`, N ≥ 1.
+        k: at least 1.
+
+    Returns:
+        A fraction, 0…1. Source: Russakovsky et al., "ImageNet large scale visual recognition challenge", IJCV
+        2015, section 4.1 (there as an error, k = 5).
+    """
+    return float(np.mean(rank < k, dtype=np.float64))
+
+
+def class_recalls(predictions: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
+    """Accuracy on each class: a_c = correct_c / total_c.
+
+    Args:
+        predictions: [N] class of each row.
+        labels: [N] true class of each row, 0…classes−1.
+        classes: C.
+
+    Returns:
+        [C] float64 fractions, NaN for a class without rows. Source: recall for each class, as
+        `sklearn.metrics.recall_score(average=None)`.
+    """
+    totals = np.bincount(labels, minlength=classes)  # [C]
+    correct = np.bincount(labels[predictions == labels], minlength=classes)  # [C]
+    result = np.full(classes, np.nan)
+    np.divide(correct, totals, out=result, where=totals > 0)
+    return result
+
+
+def balanced_accuracy(recalls: NDArray[np.float64]) -> float:
+    """Mean of a_c over the classes present; a class that is never right counts with its 0.
+
+    Args:
+        recalls: [C] from `class_recalls`, at least one of them not NaN.
+
+    Returns:
+        A fraction, 0…1. Source: Brodersen et al., "The balanced accuracy and its posterior distribution",
+        ICPR 2010, for C classes, as `sklearn.metrics.balanced_accuracy_score`.
+    """
+    return float(np.nanmean(recalls))
+
+
+def legacy_balanced_accuracy(recalls: NDArray[np.float64]) -> float:
+    """Mean of a_c over the classes with a_c > 0; 0 when there is none.
+
+    The balanced accuracy of the scripts that relogit replaces, kept to compare with their figures. It flatters
+    weak experts: a class that is never right is left out rather than counted as 0, so to lose one's last hit in
+    a class can raise the figure. It is never below `balanced_accuracy`; report that one.
+
+    Args:
+        recalls: [C] from `class_recalls`.
+
+    Returns:
+        A fraction, 0…1. Source: the old scripts; in no paper.
+    """
+    hit = recalls[recalls > 0]  # a comparison with NaN is False
+    return float(hit.mean()) if hit.size else 0.0
+
+
+def reweighted_accuracy(recalls: NDArray[np.float64], weights: NDArray[np.float64]) -> float | None:
+    """Σ_c w_c·a_c / Σ_c w_c, both sums over the classes present.
+
+    A class without rows has no a_c: it is left out and the weights of the others are scaled up to sum 1. With
+    every class present and weights of sum 1 this is the plain Σ_c w_c·a_c.
+
+    Args:
+        recalls: [C] from `class_recalls`, at least one of them not NaN.
+        weights: [C] finite, not negative; any positive sum.
+
+    Returns:
+        A fraction, 0…1, or None when the classes present have no weight at all. Source: total probability,
+        P(right) = Σ_c P(c)·P(right | c), for a population with the class shares w_c.
+    """
+    present = ~np.isnan(recalls)
+    largest = weights[present].max()
+    if largest == 0:
+        return None
+    # Scaled by the largest first, so that the sum of huge weights cannot overflow.
+    return float(np.average(recalls[present], weights=weights[present] / largest))

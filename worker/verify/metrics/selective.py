@@ -1,0 +1,218 @@
+"""How good the predictions are when the least confident are rejected: risk-coverage curves and their areas.
+
+Rows are accepted in order of falling confidence, the largest softmax probability. Coverage k/N means that k of N
+rows are accepted; the selective risk is the share of wrong rows among them. Rows of equal confidence (as float64)
+are accepted in random order, and every figure is the expectation over these orders, so the order of rows never
+matters. All risks and areas are fractions, 0…1, and smaller is better.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.verify.metrics.ties import TieGroups, tie_groups
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """A risk-coverage curve.
+
+    Attributes:
+        coverage: [N] float64, 1/N…1, rising.
+        risk: [N] float64, 0…1, the risk at that coverage.
+    """
+
+    coverage: NDArray[np.float64]
+    risk: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Areas:
+    """The areas under the curves of B samples, [B] float64 each: see `aurc`, `e_aurc` and `augrc`."""
+
+    aurc: NDArray[np.float64]
+    e_aurc: NDArray[np.float64]
+    augrc: NDArray[np.float64]
+
+
+def risk_coverage(confidence: NDArray[np.float64], correct: NDArray[np.bool_]) -> Curve:
+    """The selective risk at each coverage: r(k/N) = wrong among the k most confident rows / k.
+
+    Args:
+        confidence: [N] largest softmax probability, N ≥ 1.
+        correct: [N] whether the row is right.
+
+    Returns:
+        The curve, at the coverages 1/N…1; its last risk is 1 − accuracy. Source: El-Yaniv & Wiener, "On the
+        foundations of noise-free selective classification", JMLR 2010.
+    """
+    accepted = _accepted(confidence, (~correct)[None].astype(np.float64))[0]  # [N] expected errors
+    return _curve(accepted / np.arange(1, len(confidence) + 1))
+
+
+def aurc(confidence: NDArray[np.float64], correct: NDArray[np.bool_]) -> float:
+    """Area under the risk-coverage curve: AURC = (1/N)·Σ_k r(k/N), the mean risk over the coverages 1/N…1.
+
+    Args:
+        confidence: [N] largest softmax probability, N ≥ 1.
+        correct: [N] whether the row is right.
+
+    Returns:
+        A fraction, 0…1. Source: Geifman & El-Yaniv, "Selective classification for deep neural networks", NeurIPS
+        2017, and Geifman et al., "Bias-reduced uncertainty estimation for deep neural classifiers", ICLR 2019.
+    """
+    return float(areas(tie_groups(confidence, correct)).aurc[0])
+
+
+def e_aurc(confidence: NDArray[np.float64], correct: NDArray[np.bool_]) -> float:
+    """Excess AURC: AURC − AURC*, where AURC* is that of the best order of the same rows, all m wrong ones last.
+
+    AURC* = (1/N)·Σ_{k>N−m} (k − (N−m))/k, exactly; not its limit e + (1−e)·ln(1−e) for the error rate e.
+
+    Args:
+        confidence: [N] largest softmax probability, N ≥ 1.
+        correct: [N] whether the row is right.
+
+    Returns:
+        A fraction, 0…1; 0 when every right row is more confident than every wrong one. Source: Geifman et al.,
+        ICLR 2019.
+    """
+    return float(areas(tie_groups(confidence, correct)).e_aurc[0])
+
+
+def augrc(confidence: NDArray[np.float64], correct: NDArray[np.bool_]) -> float:
+    """Area under the generalised risk-coverage curve, whose risk is wrong among the k most confident rows / N.
+
+    That risk is (k/N)·r(k/N): the share of all rows that are accepted and wrong. The area is exact, under straight
+    lines between the coverages 0, 1/N, …, 1 (at coverage 0 the risk is 0). It equals
+    (1 − AUROC)·acc·(1 − acc) + (1 − acc)²/2, AUROC being that of confidence for right against wrong.
+
+    Args:
+        confidence: [N] largest softmax probability, N ≥ 1.
+        correct: [N] whether the row is right.
+
+    Returns:
+        A fraction, 0…1/2. Source: Traub et al., "Overcoming common flaws in the evaluation of selective
+        classification systems", NeurIPS 2024.
+    """
+    return float(areas(tie_groups(confidence, correct)).augrc[0])
+
+
+def areas(ties: TieGroups) -> Areas:
+    """The areas of each sample; every sample has the same N.
+
+    A group of n rows, e of them wrong, that comes after s rows, f of them wrong, has the expected errors
+    f + j·e/n after its j-th row, so it adds Σ_j (f + j·e/n)/(s + j) = (f − s·e/n)·(H(s+n) − H(s)) + e to Σ_k r(k/N),
+    where H(i) = 1 + 1/2 + … + 1/i.
+    """
+    rows, errors = ties.rows, ties.errors  # [B, G]
+    before = rows.cumsum(axis=1)
+    total = int(before[0, -1])
+    np.subtract(total, before, out=before)  # s: the more confident rows stand behind in rising order
+    wrong = errors.cumsum(axis=1)
+    all_wrong = wrong[:, -1].copy()  # [B]
+    np.subtract(all_wrong[:, None], wrong, out=wrong)  # f
+    harmonic = np.concatenate(([0.0], np.cumsum(1 / np.arange(1, total + 1))))  # [N+1], H
+    at = harmonic[before.astype(np.int64)]  # [B, G], H(s)
+    spread = -np.diff(at, axis=1, prepend=harmonic[total])  # H(s+n) − H(s): s+n is the s of the group before
+    share = np.divide(errors, rows, out=np.zeros_like(rows), where=rows > 0)  # e/n; an empty group spreads nothing
+    risks = np.einsum("bg,bg->b", wrong - before * share, spread) + all_wrong
+    generalised = np.einsum("bg,bg->b", rows, wrong + errors / 2)
+
+    right = total - all_wrong
+    best = all_wrong - right * (harmonic[total] - harmonic[right.astype(np.int64)])  # [B]
+    excess = np.maximum(risks - best, 0.0)  # never below 0 but for rounding
+    return Areas(risks / total, excess / total, generalised / total**2)
+
+
+def balanced_risk_coverage(
+    confidence: NDArray[np.float64], correct: NDArray[np.bool_], group: NDArray[np.int64], groups: int
+) -> Curve:
+    """At each coverage the mean over the groups of P(wrong | accepted, row of the group): the balanced error.
+
+    A group of which no row is accepted yet has no such error: it is left out of the mean at that coverage, rather
+    than counted as 0, which would flatter, or as 1. Where rows of equal confidence leave open which of them is
+    accepted, a group's error is its expected wrong among its expected accepted rows.
+
+    Args:
+        confidence: [N] largest softmax probability, N ≥ 1.
+        correct: [N] whether the row is right.
+        group: [N] group of each row, 0…groups−1; a class each, or head and tail.
+        groups: K ≥ 1.
+
+    Returns:
+        The curve, at the coverages 1/N…1. Source: Narasimhan, Menon, Jitkrittum, Gupta & Kumar, "Learning to
+        reject meets long-tail learning", ICLR 2024.
+    """
+    return _curve(_group_errors(confidence, correct, group, groups)[0])
+
+
+def worst_group_risk_coverage(
+    confidence: NDArray[np.float64], correct: NDArray[np.bool_], group: NDArray[np.int64], groups: int
+) -> Curve:
+    """At each coverage the largest of the groups' errors among accepted rows: the worst-group error.
+
+    Arguments, rules and source are those of `balanced_risk_coverage`, with the maximum for the mean.
+    """
+    return _curve(_group_errors(confidence, correct, group, groups)[1])
+
+
+def area(curve: Curve) -> float:
+    """The mean risk over the curve's coverages 1/N…1, as `aurc`; a fraction, 0…1. Of whole curves, not thinned."""
+    return float(curve.risk.mean())
+
+
+def thinned(curve: Curve, points: int = 200) -> Curve:
+    """At most so many points of the curve, at even steps of coverage, its ends among them.
+
+    Args:
+        curve: any.
+        points: at least 2.
+
+    Returns:
+        A curve of min(points, N) points, to draw or to send.
+    """
+    size = len(curve.coverage)
+    if size <= points:
+        return curve
+    chosen = np.round(np.linspace(0, size - 1, points)).astype(np.int64)
+    return Curve(curve.coverage[chosen], curve.risk[chosen])
+
+
+def _curve(risk: NDArray[np.float64]) -> Curve:
+    return Curve(np.arange(1, len(risk) + 1) / len(risk), risk)
+
+
+def _accepted(confidence: NDArray[np.float64], marks: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[K, N]: for each line of marks [K, N], the expected sum of it over the 1…N most confident rows."""
+    order = (-confidence).argsort()
+    ordered = confidence[order]
+    last = np.flatnonzero(np.concatenate((ordered[1:] != ordered[:-1], [True])))  # of each group of equals
+    ends = np.concatenate(([0], last + 1))  # rows accepted
+    sums = np.cumsum(marks[:, order], axis=1)[:, last]
+    every = np.arange(1, len(confidence) + 1)
+    return np.stack([np.interp(every, ends, np.concatenate(([0.0], line))) for line in sums])
+
+
+def _group_errors(
+    confidence: NDArray[np.float64], correct: NDArray[np.bool_], group: NDArray[np.int64], groups: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """[N] mean and [N] largest error among the accepted rows of the groups that have any.
+
+    One group at a time, so that many groups (classes) need no [K, N].
+    """
+    rows = len(confidence)
+    total, taking_part, worst = np.zeros(rows), np.zeros(rows), np.zeros(rows)
+    for number in range(groups):
+        member = group == number  # [N]
+        if not member.any():
+            continue
+        accepted, wrong = _accepted(confidence, np.stack([member, member & ~correct]).astype(np.float64))
+        error = np.divide(wrong, accepted, out=np.zeros(rows), where=accepted > 0)
+        total += error
+        taking_part += accepted > 0
+        np.maximum(worst, error, out=worst)
+    return total / taking_part, worst

@@ -1,0 +1,102 @@
+"""Checks of a manifest: is the file still the one it describes, and its checkpoint and split as they were then?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from worker.verify.check import Check, error_check, skipped, warning_check
+
+IDS = ("manifest-file", "manifest-split", "manifest-checkpoint")
+
+
+@dataclass(frozen=True)
+class Now:
+    """What a manifest is held against."""
+
+    expert: str
+    split: str
+    file_sha256: str
+    split_sha256: str | None
+    """None where the split cannot be read."""
+    checkpoint_sha256: str | None
+    """None where there is no such checkpoint any more; none is needed to verify logits."""
+
+
+def read_manifest(path: Path) -> Mapping[str, Any] | None:
+    """The manifest at that path, None where there is none.
+
+    Raises:
+        ValueError: it is no JSON object, or cannot be read.
+    """
+    try:
+        manifest = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path.name} cannot be read: {error}.") from error
+    if not isinstance(manifest, dict):
+        raise ValueError(f"{path.name} is no JSON object.")
+    return manifest
+
+
+def checkpoint_of(manifest: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Folder (below the checkpoint directory) and name of the checkpoint that it names; None if it names none."""
+    folder, file = _entry(manifest, "checkpoint", "folder"), _entry(manifest, "checkpoint", "file")
+    return (folder, file) if folder is not None and file is not None else None
+
+
+def check_manifest(manifest: Mapping[str, Any] | None, now: Now) -> list[Check]:
+    """Four checks, or one that is skipped where there is no manifest."""
+    if manifest is None:
+        reason = "There is no manifest beside the file: which checkpoint and split it comes from is not on record."
+        return [skipped("manifest", "error", reason)]
+    return [
+        _check_name(manifest, now),
+        _compare(IDS[0], _entry(manifest, "file", "sha256"), now.file_sha256, "the file"),
+        _compare(IDS[1], _entry(manifest, "split", "sha256"), now.split_sha256, f"the index list of {now.split!r}"),
+        _compare(IDS[2], _entry(manifest, "checkpoint", "sha256"), now.checkpoint_sha256, "the checkpoint"),
+    ]
+
+
+def unreadable_manifest(reason: str) -> list[Check]:
+    """What is said where there is one that cannot be read."""
+    return [error_check("manifest", False, "unreadable", "a JSON object", reason)]
+
+
+def _check_name(manifest: Mapping[str, Any], now: Now) -> Check:
+    split = _entry(manifest, "split", "name")
+    expert = manifest.get("expert")
+    good = (expert, split) == (now.expert, now.split)
+    measured = {"expert": now.expert, "split": now.split}
+    message = (
+        "The file lies under the names that its manifest gives."
+        if good
+        else f"The file lies as ({now.expert}, {now.split}), but was written as ({expert}, {split})."
+    )
+    expected = {"expert": str(expert), "split": str(split)}
+    return warning_check("manifest-name", good, measured, expected, message)
+
+
+def _compare(check_id: str, written: str | None, found: str | None, what: str) -> Check:
+    if written is None:
+        return error_check(check_id, False, None, "a sha256", f"The manifest does not say which {what[4:]} it was.")
+    if found is None:
+        return skipped(check_id, "error", f"{what[0].upper()}{what[1:]} is not to be had, so it was not compared.")
+    good = written == found
+    message = (
+        f"{what[0].upper()}{what[1:]} is still what the manifest says."
+        if good
+        else f"{what[0].upper()}{what[1:]} is not the one that the manifest names: these results are stale. "
+        "Recompute them."
+    )
+    return error_check(check_id, good, {"sha256": found}, {"sha256": written}, message)
+
+
+def _entry(manifest: Mapping[str, Any], part: str, name: str) -> str | None:
+    inner = manifest.get(part)
+    value = inner.get(name) if isinstance(inner, dict) else None
+    return value if isinstance(value, str) else None
