@@ -92,6 +92,11 @@ class Bases:
         """The folder that holds the data set's bases."""
         return self._data_dir / dataset.root
 
+    def names(self, dataset: Dataset) -> tuple[str, ...]:
+        """Every base that the data set may have: those that are declared, and those of its kind."""
+        layout = CIFAR.get(dataset.kind)
+        return tuple(sorted({*dataset.base_names(), *(layout.files if layout else ())}))
+
     def files(self, dataset: Dataset, base: str) -> tuple[Path, ...]:
         """The base's files, or its class folders for `imagefolder`.
 

@@ -22,6 +22,10 @@ from app.settings import Settings
 
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".th", ".safetensors")
 SPLIT_SUFFIX = "_indices.json"
+COUNTS_FILE = "train_class_counts.json"
+WEIGHTS_FILE = "class_weights.json"
+TRAIN_SPLIT = "train"
+"""What a folder of splits may say of its long-tailed train part."""
 SPLITS_KEPT_BYTES = 32 * 2**20
 """Of index files; parsed they take a little more."""
 JSON_NAMES = {dict: "object", str: "string", int: "number", float: "number", bool: "boolean", type(None): "null"}

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from app.bases import FileId, file_id
+from app.catalog import COUNTS_FILE, TRAIN_SPLIT, WEIGHTS_FILE, Catalog, Folder, Split
 from app.datasets import Dataset
+from app.errors import RequestError
 from app.facts import Question
 from app.numerics import Numerics
-from app.revisions import RECOGNITION, code_digest
+from app.revisions import JUDGING, RECOGNITION, code_digest
 
 
 def passport_question(path: Path, dataset: Dataset, expert: str) -> Question:
@@ -71,3 +73,62 @@ def rate_question(network: Mapping[str, Any], image: Sequence[int], numerics: Nu
         numerics: of the computation.
     """
     return Question("rate", {"network": dict(network), "image": list(image), "numerics": asdict(numerics)})
+
+
+AnalysisPart = Literal["statistics", "causes"]
+
+
+@dataclass(frozen=True, slots=True)
+class AnalysisSubject:
+    """A file of logits, and what it is of."""
+
+    path: Path
+    sha256: str
+    """Of the file as it was verified."""
+    dataset: Dataset
+    folder: Folder
+    """Of the splits."""
+    split: Split
+    head_threshold: int
+
+
+def analysis_question(part: AnalysisPart, subject: AnalysisSubject, catalog: Catalog) -> Question:
+    """Statistics: intervals and curves of a file's figures. Causes: why its accuracy is no better than chance.
+
+    Raises:
+        RequestError: the base is not there.
+    """
+    dataset, folder, base = subject.dataset, subject.folder, subject.split.base
+    about = {
+        "path": str(subject.path),
+        "sha256": subject.sha256,
+        "dataset": dataset.model_dump(mode="json"),
+        "splits_dir": folder.name,
+        "split": subject.split.name,
+        "split_sha256": subject.split.sha256,
+        "base": catalog.bases.identity(dataset, base),
+        "code": code_digest(JUDGING),
+    }
+    train = (folder.path / COUNTS_FILE, folder.path / WEIGHTS_FILE, catalog.split_path(folder, TRAIN_SPLIT))
+    if part == "statistics":
+        about |= {"head_threshold": subject.head_threshold, "train": [_identity(path) for path in train]}
+        about["train_base"] = _base_identity(catalog, dataset, dataset.base_of(TRAIN_SPLIT))
+    else:
+        about["bases"] = {name: _base_identity(catalog, dataset, name) for name in catalog.bases.names(dataset)}
+        lists = catalog.split_names(folder)
+        about["lists"] = [_identity(catalog.split_path(folder, name)) for name in lists]
+    return Question(part, about)
+
+
+def _identity(path: Path) -> FileId | None:
+    try:
+        return file_id(path)
+    except OSError:
+        return None
+
+
+def _base_identity(catalog: Catalog, dataset: Dataset, base: str) -> tuple[FileId, ...] | None:
+    try:
+        return catalog.bases.identity(dataset, base)
+    except RequestError:
+        return None

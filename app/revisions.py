@@ -22,6 +22,9 @@ RECOGNITION = (
 )
 """What decides which network and which tensors a checkpoint file holds."""
 
+JUDGING = ("analysis.py", "logit_reader.py", "long_tail.py", "verify/*.py", "verify/metrics/*.py")
+"""What decides figures, their intervals and curves, and which causes are found."""
+
 WORKER = Path(__file__).parents[1] / "worker"
 
 
@@ -30,5 +33,5 @@ def code_digest(patterns: tuple[str, ...], *more: str, folder: Path = WORKER) ->
     """16 hex digits over the files of those patterns, their names, and whatever else is given."""
     digest = hashlib.sha256("\0".join(more).encode())
     for path in sorted(path for pattern in patterns for path in folder.glob(pattern)):
-        digest.update(b"\0" + path.name.encode() + b"\0" + path.read_bytes())
+        digest.update(b"\0" + path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Answers the API's questions about files, beside the computing: passports, label counts, pixels."""
+"""Answers the API's questions about files, beside the computing: passports, label counts, pixels, statistics."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from app.database import Database
 from app.datasets import Dataset
 from app.errors import JobError, RelogitError, RequestError, TransientError
 from app.facts import FactStore, Question
+from worker.analysis import Analyst
 from worker.experts import Assumptions, load_expert
 from worker.pools import Pool, Pools
 
@@ -35,6 +36,7 @@ class Inspector:
         self._facts = facts
         self._catalog = catalog
         self._pools = pools
+        self._analyst = Analyst(catalog, pools)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="inspector", daemon=True)
 
@@ -69,7 +71,7 @@ class Inspector:
 
     def _answer(self, question: Question) -> None:
         try:
-            answer = {"passport": self._passport, "split": self._split, "pool": self._pool}[question.kind](question)
+            answer = self._find_out(question)
         except (RequestError, JobError) as error:
             self._facts.record(question, error)  # true of the file for as long as it stays as it is
         except (RelogitError, OSError) as error:
@@ -80,6 +82,13 @@ class Inspector:
             self._facts.forget(question)
         else:
             self._facts.record(question, answer)
+
+    def _find_out(self, question: Question) -> dict[str, Any]:
+        if question.kind == "statistics":
+            return self._analyst.statistics(question.about)
+        if question.kind == "causes":
+            return self._analyst.causes(question.about)
+        return {"passport": self._passport, "split": self._split, "pool": self._pool}[question.kind](question)
 
     def _passport(self, question: Question) -> dict[str, Any]:
         about = question.about

@@ -10,14 +10,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from app.catalog import Catalog, Folder
+from app.catalog import COUNTS_FILE, TRAIN_SPLIT, WEIGHTS_FILE, Catalog, Folder
 from app.datasets import Dataset
 from app.errors import RequestError
 from worker.pools import Pools
 
-COUNTS_FILE = "train_class_counts.json"
-WEIGHTS_FILE = "class_weights.json"
-TRAIN_SPLIT = "train"
 MAX_COUNT = 2**53
 
 

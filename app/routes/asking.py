@@ -14,7 +14,7 @@ PATIENCE_S = 10.0
 """A page that waits longer than this seems broken; what is not known by then is said to be unread."""
 
 
-async def answers(used: Services, questions: Sequence[Question]) -> list[Fact]:
+async def answers(used: Services, questions: Sequence[Question], patience_s: float = PATIENCE_S) -> list[Fact]:
     """A fact for each question, in their order; open ones where no worker has answered in time."""
 
     async def look() -> list[Fact]:
@@ -29,4 +29,4 @@ async def answers(used: Services, questions: Sequence[Question]) -> list[Fact]:
     await run_sync(used.facts.ask, [fact.question for fact in facts if not fact.known])
     # Without a worker nobody will answer; the questions stay for the first one that starts.
     alive = await run_sync(living, used.jobs, used.settings.locks_dir)
-    return await used.watcher.until(look, all_known, PATIENCE_S if alive else 0.0)
+    return await used.watcher.until(look, all_known, patience_s if alive else 0.0)

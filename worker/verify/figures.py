@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-from worker.verify.metrics import point
+import numpy as np
+
+from worker.verify.metrics import calibration, point, selective
+from worker.verify.metrics.bootstrap import intervals
 from worker.verify.metrics.rows import RowScores
 from worker.verify.truth import Truth
 
 FIGURES = (*point.FIGURES, "class_recalls")
 """In the order of the report; docs/metrics.md defines them."""
+
+RESAMPLES, LEVEL, SEED = 1000, 0.95, 0
+"""Of the bootstrap: the same for everybody, so that equal files have equal intervals."""
 
 
 def figures(scores: RowScores, truth: Truth) -> dict[str, Any]:
@@ -23,6 +30,61 @@ def figures(scores: RowScores, truth: Truth) -> dict[str, Any]:
 def no_figures(reason: str) -> dict[str, Any]:
     """The FIGURES where there is no ground for any."""
     return {**dict.fromkeys(FIGURES), "reasons": dict.fromkeys(FIGURES, reason)}
+
+
+def interval_figures(scores: RowScores, truth: Truth) -> dict[str, Any]:
+    """Bootstrap intervals of the headline figures, and how they were made."""
+    found = intervals(
+        scores, truth.classes, truth.groups, truth.usable_weights, resamples=RESAMPLES, level=LEVEL, seed=SEED
+    )
+    made = {
+        "level": LEVEL,
+        "resamples": RESAMPLES,
+        "seed": SEED,
+        "method": "percentile bootstrap, stratified by class",
+    }
+    return made | {"figures": {name: None if ends is None else list(ends) for name, ends in found.items()}}
+
+
+def curves(scores: RowScores, truth: Truth) -> dict[str, Any]:
+    """Risk-coverage curves with their areas, thinned to be drawn, and the bins of the reliability diagram.
+
+    The balanced and the worst-group curve are over head and tail, and None without train counts.
+    """
+    plain = selective.risk_coverage(scores.confidence, scores.correct)
+    drawn: dict[str, selective.Curve | None] = {"risk_coverage": plain}
+    if truth.groups is None:
+        drawn |= {"balanced_risk_coverage": None, "worst_group_risk_coverage": None}
+    else:
+        group = truth.groups["tail"].astype(np.int64)[scores.labels]  # [N] 0 head, 1 tail
+        of = (scores.confidence, scores.correct, group, 2)
+        drawn["balanced_risk_coverage"] = selective.balanced_risk_coverage(*of)
+        drawn["worst_group_risk_coverage"] = selective.worst_group_risk_coverage(*of)
+    bins = calibration.reliability_bins(scores.confidence, scores.correct)
+    return {
+        "curves": {name: None if curve is None else _points(curve) for name, curve in drawn.items()},
+        "areas": {name: None if curve is None else selective.area(curve) for name, curve in drawn.items()},
+        "reliability": [
+            {"from": low, "to": high, "rows": rows, "confidence": _or_none(mean), "accuracy": _or_none(right)}
+            for low, high, rows, mean, right in zip(
+                bins.edges[:-1].tolist(),
+                bins.edges[1:].tolist(),
+                bins.count.tolist(),
+                bins.confidence.tolist(),
+                bins.accuracy.tolist(),
+                strict=True,
+            )
+        ],
+    }
+
+
+def _points(curve: selective.Curve) -> dict[str, list[float]]:
+    thin = selective.thinned(curve)
+    return {"coverage": thin.coverage.tolist(), "risk": thin.risk.tolist()}
+
+
+def _or_none(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def _reason(name: str, truth: Truth) -> str:

@@ -1,0 +1,126 @@
+"""What is computed of results when first asked for, and kept: intervals and curves, and causes of a failure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Query
+
+from app.datasets import Dataset
+from app.errors import RelogitError, RequestError
+from app.facts import Fact, Question
+from app.jobs import Job
+from app.objects import object_path
+from app.questions import AnalysisPart, AnalysisSubject, analysis_question
+from app.requests import RecomputeRequest
+from app.routes.asking import answers
+from app.routes.jobs import MAX_WAIT_S, JobId
+from app.services import Services, Used
+
+CAUSED = ("accuracy", "targets")
+"""Checks whose failure has causes that can be looked for."""
+
+router = APIRouter(prefix="/jobs/{job_id}", tags=["verifications"])
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """A result of a job, wherever it is recorded."""
+
+    expert: str
+    split: str
+    path: Path
+    sha256: str
+    split_sha256: str
+    checks: list[dict[str, Any]]
+    metrics: dict[str, Any]
+
+    def has(self, part: AnalysisPart) -> bool:
+        """Whether there is anything to analyse."""
+        if part == "statistics":
+            return self.metrics.get("accuracy") is not None
+        return any(check["id"] in CAUSED and check["verdict"] == "failed" for check in self.checks)
+
+
+@router.get("/analysis")
+async def analysis(
+    job_id: JobId,
+    used: Used,
+    part: Annotated[AnalysisPart, Query(description="Intervals and curves, or causes of a failure.")] = "statistics",
+    wait: Annotated[float, Query(ge=0, description="Seconds to wait for what is not known yet, 60 at most.")] = 10.0,
+) -> dict[str, Any]:
+    """A worker works it out when it is first asked for, file by file; `complete` says whether all is there.
+
+    The `state` of each result is `ready`, `pending`, `failed` (with `error`), or `none`: nothing to analyse.
+    """
+
+    def look_around() -> tuple[list[dict[str, Any]], list[Question | None]]:
+        entries: list[dict[str, Any]] = []
+        questions: list[Question | None] = []
+        job = used.jobs.get(job_id)
+        for result in _results(used, job):
+            entry = {"expert": result.expert, "split": result.split, "state": "none", "analysis": None, "error": None}
+            question = None
+            if result.has(part):
+                try:
+                    question = _question(used, job, result, part)
+                except RelogitError as error:
+                    entry |= {"state": "failed", "error": error.to_dict()}
+            entries.append(entry)
+            questions.append(question)
+        return entries, questions
+
+    entries, questions = await run_sync(look_around)
+    asked = [question for question in questions if question is not None]
+    facts = iter(await answers(used, asked, min(wait, MAX_WAIT_S)))
+    for entry, question in zip(entries, questions, strict=True):
+        if question is not None:
+            entry |= _shown(next(facts))
+    complete = all(entry["state"] != "pending" for entry in entries)
+    return {"job": job_id, "part": part, "complete": complete, "results": entries}
+
+
+def _shown(fact: Fact) -> dict[str, Any]:
+    if fact.error is not None:
+        return {"state": "failed", "error": fact.error}
+    return {"state": "pending" if fact.answer is None else "ready", "analysis": fact.answer}
+
+
+def _results(used: Services, job: Job) -> Iterator[_Result]:
+    if isinstance(job.request, RecomputeRequest):
+        for unit in job.units:
+            if unit.artifact is not None and unit.report is not None:
+                path = object_path(used.settings.objects_dir, unit.artifact.sha256)
+                found = (unit.report["checks"], unit.report["metrics"])
+                yield _Result(unit.expert, unit.split, path, unit.artifact.sha256, unit.split_sha256, *found)
+        return
+    root = used.uploads.root_of(job.request, used.settings.outputs_dir)
+    for result in (job.verification or {}).get("results", []):
+        if result["file"] is not None:
+            file, named = result["file"], (result["expert"], result["split"])
+            found = (result["checks"], result["metrics"])
+            yield _Result(*named, root / file["name"], file["sha256"], result["split_sha256"], *found)
+
+
+def _question(used: Services, job: Job, result: _Result, part: AnalysisPart) -> Question:
+    """The question to a worker; a `RequestError` where file or split are not what was verified."""
+    dataset = Dataset.model_validate(job.request.declaration)
+    folder = used.catalog.splits_folder(dataset, job.request.splits_dir)
+    split = used.catalog.read_split(dataset, folder, result.split)
+    if split.sha256 != result.split_sha256:
+        raise RequestError("split-changed", f"The index list {split.name!r} was changed since. Verify again.")
+    try:
+        with result.path.open("rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise RequestError("file-gone", f"{result.path.name} cannot be read: {error.strerror}.") from error
+    if found != result.sha256:
+        raise RequestError("file-changed", f"{result.path.name} was changed since it was verified. Verify again.")
+    threshold = job.request.standards.head_threshold
+    subject = AnalysisSubject(result.path, found, dataset, folder, split, threshold)
+    return analysis_question(part, subject, used.catalog)
