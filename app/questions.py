@@ -99,7 +99,7 @@ def analysis_question(part: AnalysisPart, subject: AnalysisSubject, catalog: Cat
         RequestError: the base is not there.
     """
     dataset, folder, base = subject.dataset, subject.folder, subject.split.base
-    about = {
+    about: dict[str, Any] = {
         "path": str(subject.path),
         "sha256": subject.sha256,
         "dataset": dataset.model_dump(mode="json"),

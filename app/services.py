@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -30,6 +32,8 @@ class Services:
     rows: RowStore
     uploads: Uploads
     watcher: Watcher
+    instance: str
+    """What tells this installation's outputs directory from a copy of it; see `GET /healthz`."""
 
     @classmethod
     def build(cls, settings: Settings) -> Services:
@@ -44,7 +48,15 @@ class Services:
             rows=RowStore(settings.rows_dir),
             uploads=Uploads(settings.uploads_dir),
             watcher=Watcher(database),
+            instance=_instance(settings.internal_dir / "instance"),
         )
+
+
+def _instance(path: Path) -> str:
+    """The token that marks the outputs directory, made anew by each service, and the inode of its file."""
+    token = uuid.uuid4().hex
+    path.write_text(token)
+    return f"{token}:{path.stat().st_ino}"
 
 
 # async, though nothing waits here: a plain function would be run in a thread, for each request.

@@ -57,7 +57,7 @@ class Analyst:
                 raise JobError("no-ground", "The file's targets are not the split's rows, or no classes.")
         else:
             values, said = _scores(arrays, truth).predictions, ""
-        others, untried = self._candidates(about, truth)
+        others, untried = self._candidates(about)
         own = Candidate(truth.base, about["split"], truth.indices, truth.labels)
         found = search(values, truth.classes, own, others, untried).to_dict()
         return found | {"message": said + found["message"]}
@@ -80,13 +80,11 @@ class Analyst:
         folder = self._catalog.splits_folder(dataset, about["splits_dir"])
         split = self._catalog.read_split(dataset, folder, about["split"])
         if split.sha256 != about["split_sha256"]:
-            raise TransientError(
-                "split-changed", f"The index list {split.name!r} was changed after the verification."
-            )
+            raise TransientError("split-changed", f"The list {split.name!r} was changed after the verification.")
         return dataset, folder, split
 
-    def _candidates(self, about: Mapping[str, Any], truth: Truth) -> tuple[list[Candidate], list[tuple[str, str]]]:
-        """The same indices into every other base, and every other list of the same length; and what is not to be had."""
+    def _candidates(self, about: Mapping[str, Any]) -> tuple[list[Candidate], list[tuple[str, str]]]:
+        """The same indices into other bases, and other lists of the same length; and what is not to be had."""
         dataset, folder, own = self._split(about)
         found: list[Candidate] = []
         untried: list[tuple[str, str]] = []
@@ -112,7 +110,7 @@ class Analyst:
                     found.append(Candidate(split.base, name, split.indices, labels[split.indices]))
             except RequestError as error:
                 untried.append((name, error.message.rstrip(".")))
-        return found, untried
+        return found, list(dict.fromkeys(untried))  # a base that is not there is so for each list that points into it
 
 
 def _scores(arrays: Mapping[str, NDArray[Any]], truth: Truth) -> RowScores:

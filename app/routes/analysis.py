@@ -64,7 +64,8 @@ async def analysis(
         questions: list[Question | None] = []
         job = used.jobs.get(job_id)
         for result in _results(used, job):
-            entry = {"expert": result.expert, "split": result.split, "state": "none", "analysis": None, "error": None}
+            entry: dict[str, Any] = {"expert": result.expert, "split": result.split}
+            entry |= {"state": "none", "analysis": None, "error": None}
             question = None
             if result.has(part):
                 try:

@@ -15,9 +15,13 @@ router = APIRouter(tags=["system"])
 
 
 @router.get("/healthz")
-def healthz() -> dict[str, str]:
-    """The API answers. Says nothing about workers: a load balancer asks this, a job's sender asks /readyz."""
-    return {"status": "ok"}
+def healthz(used: Used) -> dict[str, str]:
+    """The API answers. Says nothing about workers: a load balancer asks this, a job's sender asks /readyz.
+
+    `instance` is `<token>:<inode>` of the file `.relogit/instance` in the outputs directory: who sees that file
+    above a folder, with that token and inode, looks at the server's own outputs, not at a copy.
+    """
+    return {"status": "ok", "instance": used.instance}
 
 
 @router.get("/readyz")
