@@ -43,7 +43,10 @@ def find_logit_files(root: Path, name: str) -> Found:
     files, others = [], []
     for path in sorted(_walk(root)):
         shown = path.as_posix()
-        if path.suffix in SUFFIXES and path.stem.endswith(MARK) and path.stem != MARK:
+        if not _utf8(shown):  # JSON could not carry it
+            if path.suffix in ARRAY_SUFFIXES:
+                others.append(shown.encode(errors="replace").decode())
+        elif path.suffix in SUFFIXES and path.stem.endswith(MARK) and path.stem != MARK:
             expert = path.parent.name or name
             files.append(LogitFile(shown, expert, path.stem.removesuffix(MARK)))
         elif path.suffix in ARRAY_SUFFIXES:
@@ -82,14 +85,21 @@ def one_logit_file(path: PurePath, expert: str | None, split: str | None) -> Log
 
 
 def _walk(root: Path) -> Iterator[PurePath]:
-    """Files below a folder, relative to it. Links are followed, and none of them twice."""
-    seen = set()
+    """Files below a folder, relative to it. Links are followed, but for those that lead back up."""
     for folder, names, files in os.walk(root, followlinks=True):
         here = Path(folder)
-        stat, relative = here.stat(), here.relative_to(root)
-        if (stat.st_dev, stat.st_ino) in seen or len(relative.parts) > DEEPEST:
+        relative = here.relative_to(root)
+        depth = len(relative.parts)
+        if depth > DEEPEST or any(here.samefile(above) for above in here.parents[:depth]):
             names.clear()
             continue
-        seen.add((stat.st_dev, stat.st_ino))
         names[:] = [name for name in names if not name.startswith(".")]
         yield from (PurePath(relative, name) for name in files if not name.startswith("."))
+
+
+def _utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

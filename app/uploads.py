@@ -62,8 +62,12 @@ class Uploads:
     def files(self, upload: str) -> dict[str, int]:
         """What it holds: bytes by name, sorted."""
         root = self.folder(upload)
-        there = (path for path in sorted(root.rglob("*")) if path.is_file() and not path.name.startswith("."))
-        return {path.relative_to(root).as_posix(): path.stat().st_size for path in there}
+        found = {}
+        for path in sorted(root.rglob("*")):
+            with contextlib.suppress(FileNotFoundError):  # received whole just now, or removed
+                if path.is_file() and not path.name.startswith("."):
+                    found[path.relative_to(root).as_posix()] = path.stat().st_size
+        return found
 
     @contextmanager
     def receiving(self, upload: str, name: str) -> Iterator[IO[bytes]]:
@@ -71,20 +75,27 @@ class Uploads:
 
         Raises:
             NotFound: `upload-not-found`.
-            RequestError: `invalid-name`, or `unsupported-file` for what is neither logits nor a manifest.
+            RequestError: `invalid-name`, `unsupported-file` for what is neither logits nor a manifest, or
+                `name-taken` where a folder has a file's name.
         """
         path = self.folder(upload) / check_folder("file", name)
         if path.suffix not in TAKEN_SUFFIXES:
             raise RequestError("unsupported-file", f"{name!r} is none of {', '.join(TAKEN_SUFFIXES)}.")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(prefix=".", suffix=".part", dir=path.parent, delete=False) as stream:
-            try:
-                yield stream
-                stream.flush()
-                Path(stream.name).replace(path)
-            except BaseException:
-                Path(stream.name).unlink(missing_ok=True)
-                raise
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(prefix=".", suffix=".part", dir=path.parent, delete=False) as stream:
+                try:
+                    yield stream
+                    stream.flush()
+                    Path(stream.name).replace(path)
+                except BaseException:
+                    Path(stream.name).unlink(missing_ok=True)
+                    raise
+        except (FileExistsError, NotADirectoryError, IsADirectoryError):
+            raise RequestError("name-taken", f"{name!r} cannot be both a file and a folder of the upload.") from None
+        except FileNotFoundError:
+            self.folder(upload)  # removed meanwhile
+            raise
 
     def remove(self, upload: str) -> None:
         """Forget it and its files."""

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import lzma
 import pickle
+import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -22,6 +26,19 @@ from worker.verify.form import ARTIFACT, BARE, Form
 
 ROOM = 4
 """An array of so many times the bytes that are right is not read: its shape alone shows that it is wrong."""
+HEADER_ROOM = 2**16
+"""Bytes. Headers of plain arrays have some hundred; one may claim to have 4 GiB."""
+DAMAGED = (
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    tokenize.TokenError,
+    struct.error,
+    AssertionError,
+    LookupError,
+)
+"""What Python, numpy and torch raise over bytes that no program of theirs wrote; their words help nobody."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +46,7 @@ class StoredLogits:
     """A file as it lies there."""
 
     arrays: dict[str, NDArray[Any]]
-    """By name; of one that is far too large, only shape and dtype are to be relied on."""
+    """By name; of one that is far too large, or of another name, only shape and dtype are to be relied on."""
     form: Form
     sha256: str
     """Of the file's bytes."""
@@ -54,12 +71,12 @@ def read_stored(path: Path, samples: int, classes: int) -> StoredLogits:
         size = stream.tell()
         stream.seek(0)
         if path.suffix == ".pt":
-            return StoredLogits({"logits": _tensor(stream)}, BARE, sha256, size)
+            return StoredLogits({"logits": _tensor(stream, largest)}, BARE, sha256, size)
         return StoredLogits(_arrays(stream, largest), ARTIFACT, sha256, size)
 
 
 def _arrays(stream: IO[bytes], largest: int) -> dict[str, NDArray[Any]]:
-    arrays = {}
+    arrays: dict[str, NDArray[Any]] = {}
     with zipfile.ZipFile(stream) as archive:
         for member in archive.namelist():
             with archive.open(member) as file:
@@ -67,7 +84,9 @@ def _arrays(stream: IO[bytes], largest: int) -> dict[str, NDArray[Any]]:
             name = member.removesuffix(".npy")
             if dtype.hasobject:
                 raise ValueError(f"{name} holds Python objects (a pickle), which are not read; numbers are expected")
-            if np.prod(shape, dtype=object) * dtype.itemsize > largest:
+            if name in arrays:
+                raise ValueError(f"it holds {name} twice")
+            if name not in ARTIFACT.dtypes or np.prod(shape, dtype=object) * dtype.itemsize > largest:
                 arrays[name] = np.broadcast_to(np.zeros((), dtype), shape)
                 continue
             with archive.open(member) as file:
@@ -76,24 +95,28 @@ def _arrays(stream: IO[bytes], largest: int) -> dict[str, NDArray[Any]]:
 
 
 def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    version = npy.read_magic(file)
+    beginning = io.BytesIO(file.read(HEADER_ROOM))
+    version = npy.read_magic(beginning)
     read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
     if read is None:  # 3.0 is for field names beyond Latin-1, which no plain array has
         raise ValueError(f"its .npy format {version} is not that of a plain array")
-    shape, _, dtype = read(file)
+    shape, _, dtype = read(beginning)
     return shape, dtype
 
 
-def _tensor(stream: IO[bytes]) -> NDArray[Any]:
+def _tensor(stream: IO[bytes], largest: int) -> NDArray[Any]:
     loaded = torch.load(stream, map_location="cpu", weights_only=True)
     if not isinstance(loaded, torch.Tensor):
         raise ValueError(f"it holds a {type(loaded).__name__}; one tensor (N, C) of logits is expected")
     tensor = loaded.detach()
     if tensor.layout is not torch.strided or tensor.is_quantized:
         raise ValueError("its tensor is sparse or quantized; a plain one is expected")
+    shape = tuple(tensor.shape)
+    if tensor.numel() * 8 > largest:  # one number in the file can be repeated to any size
+        tensor = torch.zeros((), dtype=tensor.dtype)
     if tensor.dtype == torch.bfloat16:  # which numpy has not; the wider type shows that it is another one
         tensor = tensor.to(torch.float64)
-    return tensor.resolve_conj().resolve_neg().numpy()
+    return np.broadcast_to(tensor.resolve_conj().resolve_neg().numpy(), shape)
 
 
 @contextmanager
@@ -103,11 +126,9 @@ def _errors(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise JobError("logits-missing", f"{path.name} is not there any more.") from None
-    except pickle.UnpicklingError as error:
-        why = str(error).splitlines()[0] if str(error) else "no tensor"
-        raise JobError("logits-unreadable", f"{path.name} cannot be read: {why}") from error
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-        raise JobError("logits-unreadable", f"{path.name} is no whole .npz: {error}.") from error
-    except (OSError, ValueError, EOFError, KeyError, RuntimeError, TypeError, AttributeError, OverflowError) as error:
+    except DAMAGED as error:
+        right = "an .npz of plain arrays" if path.suffix == ".npz" else "a .pt of one plain tensor"
+        raise JobError("logits-unreadable", f"{path.name} is damaged, or is not {right}.") from error
+    except (OSError, ValueError, EOFError, RuntimeError, TypeError, AttributeError, OverflowError) as error:
         why = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
         raise JobError("logits-unreadable", f"{path.name} cannot be read: {why}.") from error

@@ -14,7 +14,7 @@ import pytest
 
 from app.errors import JobError, TransientError
 from app.objects import object_path
-from worker.artifacts import Logits, drafted, publish, read_arrays
+from worker.artifacts import Logits, drafted, publish, read_arrays, read_rows
 
 CONTENT = Logits(
     np.array([[0.5, 2.0, 2.0], [1.0, -1.0, 0.0]], np.float32),
@@ -122,3 +122,30 @@ def test_a_manifest_that_cannot_be_written_leaves_the_old_pair(tmp_path: Path) -
         published(tmp_path, other, {"job": object()})
     assert shown.read_bytes() == before
     assert len(files(tmp_path)) == 3
+
+
+@pytest.mark.parametrize("rows", [[], [0], [999], [3, 500, 501], [7, 7, 0], list(range(1000))])
+def test_some_rows_are_read_without_the_others(tmp_path: Path, rows: list[int]) -> None:
+    """In the order asked for, bit by bit what the whole array holds there."""
+    logits = np.random.default_rng(0).random((1000, 7), dtype=np.float32)
+    with drafted(tmp_path, Logits(logits, np.zeros(1000, np.int64))) as draft:
+        read = read_rows(draft.path, np.array(rows, np.int64))
+    assert (str(read.dtype), read.shape) == ("float32", (len(rows), 7))
+    assert read.tobytes() == logits[rows].tobytes()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no zip", {"targets": np.arange(3)}, {"logits": np.arange(3.0)}],
+    ids=["empty", "text", "no logits", "another rank"],
+)
+def test_rows_of_what_is_no_artifact_are_refused(tmp_path: Path, content: Any) -> None:
+    """A damaged file is named."""
+    path = tmp_path / "x.npz"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        np.savez(path, **content)
+    with pytest.raises(JobError, match=r"x\.npz") as caught:
+        read_rows(path, np.array([0, 2]))
+    assert caught.value.code == "artifact-damaged"

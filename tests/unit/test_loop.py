@@ -12,11 +12,12 @@ import torch
 
 from app.database import Database
 from app.errors import FatalError, JobError, TransientError
-from app.jobs import Claim, UnitState
+from app.jobs import Claim, JobState, UnitState
 from app.settings import Settings
 from app.store import JobStore
 from tests.computing import worker_context
-from tests.fakes import submit, take
+from tests.fakes import Home, finish, submit, take
+from tests.unit.test_requests import VERIFICATION
 from worker import loop
 from worker.context import Context
 
@@ -31,6 +32,16 @@ def context(database: Database, store: JobStore, tmp_path: Path, monkeypatch: py
 def claim(store: JobStore) -> Claim:
     submit(store, ["ce"], ["val", "test"])
     return take(store)
+
+
+DECLARATION = {
+    "kind": "npz",
+    "root": "digits",
+    "splits": "digits_splits",
+    "experts": "experts",
+    "mean": [0.5, 0.5, 0.5],
+    "std": [0.25, 0.25, 0.25],
+}
 
 
 class _Failing:
@@ -102,4 +113,67 @@ def test_a_store_that_fails_while_a_claim_is_held_ends_the_process(
             raise sqlite3.OperationalError("disk full")
 
     with pytest.raises(FatalError, match="disk full"):
-        loop.work(replace(context, jobs=cast(JobStore, Broken(database))), database, "w")
+        loop.work(replace(context, jobs=cast(JobStore, Broken(database))), database, "w", loop.COMPUTING)
+
+
+def test_a_verification_that_cannot_be_carried_out_records_why(context: Context, store: JobStore) -> None:
+    """Its upload is gone: the job has failed, with that error in place of a verdict on the files."""
+    job = store.submit(replace(VERIFICATION, declaration=DECLARATION))
+    loop._conclude(take(store), context)
+    done = store.get(job.id)
+    assert done.state is JobState.FAILED
+    assert done.verification is not None
+    assert (done.verification["verdict"], done.verification["checks"]) == ("failed", [])
+    assert done.verification["error"]["code"] == "upload-not-found"
+
+
+def test_a_bug_in_a_verification_fails_it_alone(context: Context, store: JobStore) -> None:
+    """What nobody foresaw is recorded as an error of relogit's own, and the worker lives on."""
+    job = store.submit(replace(VERIFICATION, declaration={"kind": "nonsense"}))
+    loop._conclude(take(store), context)
+    done = store.get(job.id)
+    assert done.state is JobState.FAILED
+    assert done.verification is not None
+    assert done.verification["error"]["code"] == "internal-error"
+
+
+def test_a_jobs_own_checks_that_cannot_be_done_fail_it(context: Context, store: JobStore) -> None:
+    """A finished unit's file is gone from the disk: the verdict is no success."""
+    job = submit(store, ["a", "b"], ["val"])
+    for _ in range(2):
+        finish(store, take(store))
+    loop._conclude(take(store), context)
+    done = store.get(job.id)
+    assert done.state is JobState.FAILED
+    assert done.verification is not None
+    assert done.verification["error"]["code"] == "disk-error"
+
+
+def test_a_verification_is_done_by_whoever_looks(database: Database, store: JobStore, home: Home) -> None:
+    """One thread takes what is to be looked at, and leaves what is to be computed to the other."""
+    other = submit(store, ["ce"], ["val"])
+    folder = home.settings.outputs_dir / "here"
+    (folder / "ce").mkdir(parents=True)
+    (folder / "ce" / "val_logits.npz").write_bytes(b"nothing")
+    declaration = home.catalog().dataset("digits").model_dump(mode="json")
+    request = replace(VERIFICATION, upload=None, path="here", files=VERIFICATION.files[:1], declaration=declaration)
+    job = store.submit(request)
+    context = worker_context(home.settings, database, stopping=lambda: store.get(job.id).state.ended)
+    loop.work(context, database, "w", loop.LOOKING)
+    done = store.get(job.id)
+    assert done.state is JobState.SUCCEEDED
+    assert done.verification is not None
+    assert done.verification["verdict"] == "failed"
+    assert store.get(other.id).state is JobState.QUEUED
+
+
+def test_a_verification_is_handed_back_or_ended(database: Database, store: JobStore, home: Home) -> None:
+    """A worker that ends leaves it to the next one; a cancelled one is nobody's."""
+    job = store.submit(replace(VERIFICATION, declaration=DECLARATION, upload=None, path="."))
+    context = worker_context(home.settings, database)
+    loop._do(take(store), replace(context, stopping=lambda: True))
+    again = take(store, "next")
+    assert again.job.id == job.id
+    store.cancel(job.id)
+    loop._do(again, context)
+    assert store.get(job.id).state is JobState.CANCELLED

@@ -1,7 +1,8 @@
-"""Checks of the figures and between experts, through the reports that jobs get."""
+"""The accuracy against chance, the figures and their reasons, and what they are made with, through whole reports."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -9,53 +10,72 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.unit.verified import CLASSES, LABELS, ROWS, TRUTH, good, verdicts, verify
-from worker.verify.report import Truth
+from app.requests import AccuracyName, Standards
+from tests.unit.verified import CLASSES, COUNTS, LABELS, ROWS, TRUTH, good, truth_of, verdicts, verify
 
 
-def test_accuracy_at_chance_is_a_warning() -> None:
-    """An expert that always says one class warns, says what it may mean, and does not fail the artifact."""
-    arrays = good()
-    arrays["logits"][:] = [1, 0, 0, 0]
+@pytest.mark.parametrize(("rows", "level"), [(96, "warning"), (100, "error")])
+def test_accuracy_at_chance_is_an_error_from_a_hundred_rows(rows: int, level: str) -> None:
+    """One class for every row fails where that cannot be bad luck, and the sentence says what it means."""
+    labels = np.arange(rows) % CLASSES
+    arrays = good(labels)
+    arrays["logits"] = np.tile(np.array([1, 0, 0, 0], np.float32), (rows, 1))
     arrays["predictions"][:] = 0
-    report, checks = verify(arrays)
-    assert report.verdict == "passed"
-    assert (checks["accuracy"].verdict, checks["accuracy"].level) == ("failed", "warning")
-    assert checks["accuracy"].measured == 0.25
+    report, checks = verify(arrays, truth_of(labels))
+    assert verdicts(checks, "failed") == {"accuracy", "constant"}
+    assert (checks["accuracy"].level, report.verdict) == (level, {"warning": "passed", "error": "failed"}[level])
     assert "other samples" in checks["accuracy"].message
-    assert report.metrics["accuracy"] == 0.25
+    assert report.metrics["accuracy"] == checks["accuracy"].measured["accuracy"] == 0.25
+
+
+def test_logits_of_other_samples_fail_with_the_cause() -> None:
+    """A sure expert at chance: the error says that the logits do not belong to these samples."""
+    labels = np.random.default_rng(3).permutation(np.arange(400) % 10)
+    arrays = good(np.random.default_rng(4).permutation(labels), 10)
+    arrays["targets"] = labels
+    arrays["logits"] *= 9
+    report, checks = verify(arrays, truth_of(labels, 10))
+    assert report.verdict == "failed"
+    assert "do not belong to these samples" in checks["accuracy"].message
 
 
 @pytest.mark.parametrize(("hits", "verdict"), [(25, "failed"), (26, "passed")])
-def test_the_bound_is_three_binomial_deviations(hits: int, verdict: str) -> None:
-    """Of 60 rows and 4 classes, 15 + 3·sqrt(60·0.25·0.75) = 25.06 hits are the bound."""
-    predictions = np.where(np.arange(ROWS) < hits, LABELS, (LABELS + 1) % CLASSES)
+def test_the_bound_is_three_deviations(hits: int, verdict: str) -> None:
+    """Of 60 rows and 4 classes, 15 + 3·sqrt(60·0.25·0.75) = 25.06 hits are the bound of uniform guesses.
+
+    Shuffled rows of equally common classes deviate by a factor sqrt(60/59) more: 25.15.
+    """
+    order = np.argsort(LABELS, kind="stable").reshape(CLASSES, -1).T.ravel()  # the classes in turn
+    predictions = (LABELS + 1) % CLASSES
+    predictions[order[:hits]] = LABELS[order[:hits]]
     arrays = {"logits": np.eye(CLASSES, dtype=np.float32)[predictions], "targets": LABELS, "predictions": predictions}
     _, checks = verify(arrays)
     assert checks["accuracy"].verdict == verdict
-    assert checks["accuracy"].expected["above"] == pytest.approx(25.0623 / 60, abs=1e-5)
+    assert 25.06 <= checks["accuracy"].expected["above"] * ROWS <= 25.2
 
 
 @pytest.mark.parametrize(("labels", "classes"), [(np.zeros(60, np.int64), 1), (np.array([1]), 4)])
 def test_chance_is_not_judged_where_it_cannot_be(labels: NDArray[np.int64], classes: int) -> None:
     """One class, or one row, cannot be told from guessing: skipped, with the accuracy still given."""
-    truth = Truth(labels, classes, None, None, "No counts.", "No weights.")
-    report, checks = verify(good(labels, classes), truth)
+    report, checks = verify(good(labels, classes), truth_of(labels, classes))
     assert checks["accuracy"].verdict == "skipped"
     assert report.metrics["accuracy"] == 1.0
     assert report.verdict == "passed"
 
 
+GROUPED = ("head", "tail", "many", "medium", "few", "worst_group")
+
+
 def test_without_counts_and_weights_their_figures_are_null_with_the_reason() -> None:
     """What is not to be had is skipped with its reason, and fails nothing."""
-    truth = Truth(LABELS, CLASSES, None, None, "There are no train labels.", "There is no weights file.")
-    report, checks = verify(good(), truth)
+    report, checks = verify(good(), truth_of(LABELS))
     assert report.verdict == "passed"
-    assert verdicts(checks, "skipped") == {"reweighted-accuracy", "head-tail-accuracy"}
-    assert report.metrics["reasons"] == {
+    assert verdicts(checks, "skipped") == {"train-counts", "class-weights"}
+    reasons = report.metrics["reasons"]
+    assert reasons.pop("top5_accuracy")
+    assert reasons == {
         "reweighted_accuracy": "There is no weights file.",
-        "head_accuracy": "There are no train labels.",
-        "tail_accuracy": "There are no train labels.",
+        **{f"{name}_accuracy": "There are no train labels." for name in GROUPED},
     }
 
 
@@ -65,33 +85,43 @@ def test_without_counts_and_weights_their_figures_are_null_with_the_reason() -> 
         ([0.5, 0.5], "shape [2]"),
         ([[0.25] * 4], "shape [1, 4]"),
         (["a", "b", "c", "d"], "dtype <U1"),
-        ([0.5, np.nan, 0.5, 0.5], "1 not finite or negative"),
-        ([0.5, np.inf, 0.5, -0.5], "2 not finite or negative"),
-        ([0.0, 0.0, 0.0, 0.0], "all zero"),
+        ([0.5, np.nan, 0.5, 0.5], "1 are negative or not finite"),
+        ([0.5, np.inf, 0.5, -0.5], "2 are negative or not finite"),
+        ([0.0, 0.0, 0.0, 0.0], "their sum is 0"),
     ],
 )
-def test_unusable_weights_fail(weights: list[Any], said: str) -> None:
-    """Weights must be C finite numbers, none negative, of positive sum; else the artifact fails."""
+def test_unusable_weights_cost_their_figure(weights: list[Any], said: str) -> None:
+    """Weights must be C finite numbers, none negative, of positive sum; else there is a warning and no figure."""
     report, checks = verify(good(), replace(TRUTH, weights=np.array(weights)))
-    assert verdicts(checks, "failed") == {"reweighted-accuracy"}
+    assert verdicts(checks, "failed") == {"class-weights"}
     assert report.verdict == "passed"  # a figure is lost, not the logits
-    assert said in checks["reweighted-accuracy"].message
+    assert said in checks["class-weights"].message
     assert report.metrics["reweighted_accuracy"] is None
+    assert "'class-weights'" in report.metrics["reasons"]["reweighted_accuracy"]
     assert report.metrics["head_accuracy"] is not None
+
+
+def test_weights_of_another_sum_warn_and_keep_their_figure() -> None:
+    """Only the weights' ratios count for the figure: the scripts' weights of another sum give the same."""
+    report, checks = verify(good(), replace(TRUTH, weights=COUNTS / 7))
+    assert verdicts(checks, "failed") == {"class-weights"}
+    assert report.metrics["reweighted_accuracy"] == pytest.approx(142 / 147)
 
 
 def test_weights_evidence_names_the_class() -> None:
     """A bad weight is shown with its class, also where JSON has no number for it."""
-    _, checks = verify(good(), replace(TRUTH, weights=np.array([1, np.nan, 1, -2])))
-    assert checks["reweighted-accuracy"].evidence == ({"class": 1, "weight": "nan"}, {"class": 3, "weight": -2.0})
+    truth = replace(TRUTH, train_counts=None, counts_reason="None.", weights=np.array([1, np.nan, 1, -2]))
+    _, checks = verify(good(), truth)
+    shown = [(item["class"], item["weight"]) for item in checks["class-weights"].evidence]
+    assert shown == [(1, "nan"), (3, -2.0)]
 
 
 def test_present_classes_without_weight_have_no_reweighted_accuracy() -> None:
     """Weights that are right, but 0 for every class of the split, give null with the reason."""
     labels = np.zeros(ROWS, np.int64)
-    truth = replace(TRUTH, labels=labels, weights=np.array([0.0, 0.0, 0.0, 1.0]))
-    report, checks = verify(good(labels), truth)
-    assert checks["reweighted-accuracy"].verdict == "skipped"
+    counts = np.array([0, 0, 0, 7])
+    report, checks = verify(good(labels), replace(TRUTH, labels=labels, train_counts=counts, weights=counts / 7))
+    assert checks["class-weights"].verdict == "passed"
     assert "weight 0" in report.metrics["reasons"]["reweighted_accuracy"]
 
 
@@ -100,25 +130,52 @@ def test_present_classes_without_weight_have_no_reweighted_accuracy() -> None:
     [
         (np.array([1, 2, 3]), "shape [3]"),
         (np.array([1.0, 2.0, 3.0, 4.0]), "float64"),
-        (np.array([30, -1, 4, 4]), "1 negative"),
+        (np.array([30, -1, 4, 4]), "1 of the train counts are negative"),
     ],
 )
-def test_unusable_counts_fail(counts: NDArray[Any], said: str) -> None:
-    """Train counts must be C whole numbers, none negative; else the artifact fails."""
+def test_unusable_counts_cost_the_groups(counts: NDArray[Any], said: str) -> None:
+    """Train counts must be C whole numbers, none negative; else there is a warning and no group of classes."""
     report, checks = verify(good(), replace(TRUTH, train_counts=counts))
-    assert verdicts(checks, "failed") == {"head-tail-accuracy"}
+    assert verdicts(checks, "failed") == {"train-counts"}  # the weights are not held against such counts
     assert report.verdict == "passed"
-    assert said in checks["head-tail-accuracy"].message
-    assert said in report.metrics["reasons"]["tail_accuracy"]
+    assert said in checks["train-counts"].message
+    assert "'train-counts'" in report.metrics["reasons"]["tail_accuracy"]
     assert report.metrics["reweighted_accuracy"] is not None
 
 
 def test_a_group_without_rows_is_null_with_the_reason() -> None:
     """When no class is tail, the tail has no accuracy, and that is no failure."""
-    report, checks = verify(good(), replace(TRUTH, train_counts=np.array([500, 400, 300, 200])))
-    assert checks["head-tail-accuracy"].verdict == "passed"
-    assert checks["head-tail-accuracy"].measured == {"head_accuracy": pytest.approx(0.75), "tail_accuracy": None}
-    assert report.metrics["reasons"] == {"tail_accuracy": "The split has no row of a tail class."}
+    counts = np.array([500, 400, 300, 200])
+    report, checks = verify(good(), replace(TRUTH, train_counts=counts, weights=counts / counts.sum()))
+    assert verdicts(checks, "failed") == set()
+    assert report.metrics["head_accuracy"] == report.metrics["worst_group_accuracy"] == pytest.approx(0.75)
+    assert report.metrics["reasons"]["tail_accuracy"] == "The split has no row of a tail class."
+
+
+@pytest.mark.parametrize(("threshold", "head", "tail"), [(0, 0.75, None), (19, 1.0, 0.0), (20, 1.0, 0.5)])
+def test_the_head_threshold_can_be_set(threshold: int, head: float, tail: float | None) -> None:
+    """A class with more train samples than the threshold is head: 20 samples are tail at 20, and head at 19."""
+    report, _ = verify(good(), replace(TRUTH, standards=Standards(head_threshold=threshold)))
+    assert report.metrics["head_accuracy"] == pytest.approx(head)
+    assert report.metrics["tail_accuracy"] == tail
+
+
+@pytest.mark.parametrize(
+    ("floors", "verdict", "said"),
+    [
+        ({"accuracy": 0.75}, "passed", "The accuracy of 75.00% is at least its floor of 75.00%."),
+        ({"tail_accuracy": 0.51}, "failed", "The tail accuracy of 50.00% is below its floor of 51.00%."),
+        ({"top5_accuracy": 0.5}, "skipped", "no top5 accuracy to hold against its floor. With 4 classes"),
+    ],
+)
+def test_a_floor_warns_by_the_name_of_its_accuracy(
+    floors: Mapping[AccuracyName, float], verdict: str, said: str
+) -> None:
+    """An accuracy below its floor is a warning that names it; one that there is not is skipped with the reason."""
+    report, checks = verify(good(), replace(TRUTH, standards=Standards(floors=floors)))
+    assert (checks["floor"].verdict, checks["floor"].level) == (verdict, "warning")
+    assert said in checks["floor"].message
+    assert report.verdict == "passed"
 
 
 @pytest.mark.parametrize(

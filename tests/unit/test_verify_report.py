@@ -9,8 +9,30 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.unit.verified import CHECK_IDS, CLASSES, LABELS, ROWS, TRUTH, good, verdicts, verify
-from worker.verify.report import FIGURES
+from tests.unit.verified import CHECK_IDS, CLASSES, LABELS, ROWS, TRUTH, good, truth_of, verdicts, verify
+from worker.verify.check import error_check
+from worker.verify.figures import FIGURES
+from worker.verify.form import BARE
+from worker.verify.report import verify_unit
+
+OF_ROWS = {"finite", "predictions", "targets", "accuracy", "constant"}
+"""Checks that need to know which sample each row is of."""
+BY_HAND = {
+    "samples": 60,
+    "classes": 4,
+    "accuracy": pytest.approx(0.75),
+    "balanced_accuracy": pytest.approx(0.75),
+    "legacy_balanced_accuracy": pytest.approx(1.0),
+    "reweighted_accuracy": pytest.approx(142 / 147),
+    "head_accuracy": pytest.approx(1.0),
+    "tail_accuracy": pytest.approx(0.5),
+    "many_accuracy": pytest.approx(1.0),
+    "medium_accuracy": pytest.approx(1.0),
+    "few_accuracy": pytest.approx(0.0),
+    "worst_group_accuracy": pytest.approx(0.5),
+    "class_recalls": [1.0, 1.0, 1.0, 0.0],
+}
+"""Of `good()`: every class but the last is known, and the train counts are 101, 21, 20 and 5."""
 
 
 def test_a_right_artifact_passes_every_check() -> None:
@@ -18,29 +40,48 @@ def test_a_right_artifact_passes_every_check() -> None:
     report, checks = verify(good())
     assert report.verdict == "passed"
     assert verdicts(checks, "passed") == set(CHECK_IDS)
-    assert report.metrics == {
-        "samples": 60,
-        "classes": 4,
-        "accuracy": pytest.approx(0.75),
-        "balanced_accuracy": pytest.approx(0.75),
-        "reweighted_accuracy": pytest.approx(0.9),
-        "head_accuracy": pytest.approx(1.0),
-        "tail_accuracy": pytest.approx(0.5),
-        "reasons": {},
-    }
+    assert {name: value for name, value in report.metrics.items() if name in BY_HAND} == BY_HAND
+    assert report.metrics["reasons"] == {"top5_accuracy": "With 4 classes every label is among the first five."}
 
 
-@pytest.mark.parametrize("name", ["logits", "targets", "predictions"])
-def test_a_missing_array_fails_and_skips_the_rest(name: str) -> None:
-    """Without one of the three arrays nothing else can be said."""
+def test_a_file_without_logits_fails_and_skips_the_rest() -> None:
+    """Without logits nothing can be said of them; what concerns the split alone is said all the same."""
+    arrays = good()
+    del arrays["logits"]
+    report, checks = verify(arrays)
+    assert verdicts(checks, "failed") == {"arrays"}
+    assert "logits" in checks["arrays"].message
+    assert verdicts(checks, "skipped") == {*OF_ROWS, "shapes", "dtypes"}
+    assert "'arrays'" in checks["accuracy"].message
+    assert report.metrics["accuracy"] is None
+
+
+@pytest.mark.parametrize(("name", "said"), [("targets", "has no targets"), ("predictions", "has no predictions")])
+def test_a_file_without_targets_or_predictions_fails_but_the_rest_is_verified(name: str, said: str) -> None:
+    """The split has labels and the logits an argmax: the file fails, and its figures are given."""
     arrays = good()
     del arrays[name]
     report, checks = verify(arrays)
     assert verdicts(checks, "failed") == {"arrays"}
     assert name in checks["arrays"].message
-    assert verdicts(checks, "skipped") == set(CHECK_IDS) - {"arrays"}
-    assert "'arrays'" in checks["accuracy"].message
-    assert report.metrics["accuracy"] is None
+    assert said in checks[name].message
+    assert report.metrics["accuracy"] == pytest.approx(0.75)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_a_bare_tensor_is_held_against_the_labels(dtype: str) -> None:
+    """Logits alone, in half or single precision, are a whole file of their kind, with the same figures."""
+    report, checks = verify({"logits": good()["logits"].astype(dtype)}, kind=BARE)
+    assert report.verdict == "passed"
+    assert verdicts(checks, "skipped") == {"predictions"}
+    assert report.metrics["accuracy"] == pytest.approx(0.75)
+
+
+def test_a_bare_tensor_of_another_width_fails() -> None:
+    """float64 is no form of such a file; the sentence says what is."""
+    report, checks = verify({"logits": good()["logits"].astype(np.float64)}, kind=BARE)
+    assert report.verdict == "failed"
+    assert "float16 or float32" in checks["dtypes"].message
 
 
 def test_an_extra_array_fails_but_the_rest_is_verified() -> None:
@@ -70,15 +111,16 @@ def test_a_wrong_shape_fails(name: str, array: NDArray[Any]) -> None:
     assert verdicts(checks, "failed") == {"shapes"}
     assert f"{name} has shape {list(array.shape)}" in checks["shapes"].message
     assert str(checks["shapes"].expected[name]) in checks["shapes"].message
-    assert verdicts(checks, "passed") == {"arrays", "dtypes"}
+    assert verdicts(checks, "skipped") == OF_ROWS
+    assert checks["dtypes"].verdict == "passed"
     assert "'shapes'" in checks["predictions"].message
 
 
 def test_a_split_without_samples_fails() -> None:
     """Nothing cannot be verified: an empty split does not pass."""
-    empty = replace(TRUTH, labels=np.zeros(0, np.int64))
-    _, checks = verify(good(empty.labels), empty)
-    assert verdicts(checks, "failed") == {"shapes"}
+    report, checks = verify(good(np.zeros(0, np.int64)), truth_of(np.zeros(0, np.int64)))
+    assert report.verdict == "failed"
+    assert verdicts(checks, "failed") == {"shapes", "missing-classes"}
     assert "no samples" in checks["shapes"].message
 
 
@@ -113,7 +155,7 @@ def test_arrays_that_hold_no_fit_numbers_fail_and_skip_the_rest(name: str, dtype
     arrays[name] = np.zeros(arrays[name].shape, "int64").astype(dtype)
     _, checks = verify(arrays)
     assert verdicts(checks, "failed") == {"dtypes"}
-    assert verdicts(checks, "skipped") == set(CHECK_IDS) - {"arrays", "shapes", "dtypes"}
+    assert verdicts(checks, "skipped") == OF_ROWS
 
 
 def test_float_targets_are_not_compared() -> None:
@@ -191,7 +233,35 @@ def test_labels_that_are_no_class_fail(label: int) -> None:
     labels = LABELS.copy()
     labels[2] = label
     arrays = {**good(), "targets": labels}
-    _, checks = verify(arrays, replace(TRUTH, labels=labels))
+    report, checks = verify(arrays, replace(TRUTH, labels=labels))
+    assert report.verdict == "failed"
     assert verdicts(checks, "failed") == {"targets"}
     assert "class count" in checks["targets"].message
     assert checks["targets"].evidence == ({"row": 2, "found": label, "expected": label},)
+
+
+def test_outcomes_of_other_checks_are_part_of_the_verdict() -> None:
+    """A check of how the rows came about fails the file, as one of the arrays does, but takes away no figure."""
+    report = verify_unit(good(), TRUTH, [error_check("manifest-file", False, 1, 0, "Stale.")])
+    assert report.verdict == "failed"
+    assert report.metrics["accuracy"] == pytest.approx(0.75)
+    assert [check.id for check in report.checks].index("manifest-file") == CHECK_IDS.index("targets") + 1
+
+
+def test_repeats_and_missing_classes_warn() -> None:
+    """A split with repeats and a class without rows is verified, with two warnings and a null for the class."""
+    labels = LABELS[LABELS != 3]
+    truth = replace(TRUTH, labels=labels, indices=np.arange(len(labels)) // 2)
+    report, checks = verify(good(labels), truth)
+    assert report.verdict == "passed"
+    assert verdicts(checks, "failed") == {"repeats", "missing-classes"}
+    assert report.metrics["class_recalls"] == [1.0, 1.0, 1.0, None]
+
+
+@pytest.mark.parametrize("scale", [1e30, 3e38])
+def test_huge_logits_are_figured_without_overflow(scale: float) -> None:
+    """Finite logits of any size give finite figures, and no warning of numpy's."""
+    arrays = good()
+    arrays["logits"] *= np.float32(scale / 3)
+    report, _ = verify(arrays)
+    assert report.metrics["accuracy"] == pytest.approx(0.75)

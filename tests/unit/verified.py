@@ -8,21 +8,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.verify.checks import MAX_EVIDENCE, Check
-from worker.verify.report import FIGURES, Truth, UnitReport, verify_unit
+from app.requests import Standards
+from worker.verify.check import MAX_EVIDENCE, Check
+from worker.verify.figures import FIGURES
+from worker.verify.form import ARTIFACT, Form
+from worker.verify.report import UnitReport, verify_unit
+from worker.verify.truth import Truth
 
 Arrays = dict[str, NDArray[Any]]
 
 ROWS, CLASSES = 60, 4
 LABELS = np.random.default_rng(7).permutation(np.arange(ROWS) % CLASSES)  # 15 of each class, mixed
-TRUTH = Truth(
-    labels=LABELS,
-    classes=CLASSES,
-    train_counts=np.array([100, 21, 20, 5]),
-    weights=np.array([0.4, 0.3, 0.2, 0.1]),
-    counts_reason=None,
-    weights_reason=None,
-)
+COUNTS = np.array([101, 21, 20, 5])
 CHECK_IDS = [
     "arrays",
     "shapes",
@@ -31,9 +28,40 @@ CHECK_IDS = [
     "predictions",
     "targets",
     "accuracy",
-    "reweighted-accuracy",
-    "head-tail-accuracy",
+    "constant",
+    "repeats",
+    "missing-classes",
+    "train-counts",
+    "class-weights",
 ]
+
+
+def truth_of(labels: NDArray[np.int64], classes: int = CLASSES) -> Truth:
+    """Of a split that has every sample once, without anything known of the train part."""
+    return Truth(
+        labels=labels,
+        classes=classes,
+        base="test",
+        indices=np.arange(len(labels)),
+        train_counts=None,
+        weights=None,
+        counts_reason="There are no train labels.",
+        weights_reason="There is no weights file.",
+        standards=Standards(),
+    )
+
+
+TRUTH = Truth(
+    labels=LABELS,
+    classes=CLASSES,
+    base="test",
+    indices=np.arange(ROWS),
+    train_counts=COUNTS,
+    weights=COUNTS / COUNTS.sum(),
+    counts_reason=None,
+    weights_reason=None,
+    standards=Standards(),
+)
 
 
 def good(labels: NDArray[np.int64] = LABELS, classes: int = CLASSES) -> Arrays:
@@ -44,10 +72,10 @@ def good(labels: NDArray[np.int64] = LABELS, classes: int = CLASSES) -> Arrays:
     return {"logits": logits, "targets": labels.copy(), "predictions": logits.argmax(axis=1)}
 
 
-def verify(arrays: Arrays, truth: Truth = TRUTH) -> tuple[UnitReport, dict[str, Check]]:
-    report = verify_unit(arrays, truth)
+def verify(arrays: Arrays, truth: Truth = TRUTH, kind: Form = ARTIFACT) -> tuple[UnitReport, dict[str, Check]]:
+    report = verify_unit(arrays, truth, kind=kind)
     # What every report owes: all checks in order, strict JSON, the verdict's rule, a reason for each None.
-    assert [check.id for check in report.checks] == CHECK_IDS
+    assert [check.id for check in report.checks] == CHECK_IDS + ["floor"] * len(truth.standards.floors)
     json.dumps(report.to_dict(), allow_nan=False)
     failed = any(check.level == "error" and check.verdict == "failed" for check in report.checks)
     assert report.verdict == ("failed" if failed else "passed")

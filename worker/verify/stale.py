@@ -10,6 +10,8 @@ from typing import Any
 
 from worker.verify.check import Check, error_check, skipped, warning_check
 
+LONGEST = 200
+"""Characters of what a manifest says that are repeated to people."""
 IDS = ("manifest-file", "manifest-split", "manifest-checkpoint")
 
 
@@ -70,6 +72,7 @@ def unreadable_manifest(reason: str) -> list[Check]:
 def _check_name(manifest: Mapping[str, Any], now: Now) -> Check:
     split = _entry(manifest, "split", "name")
     expert = manifest.get("expert")
+    expert = _plain(expert) if isinstance(expert, str) else None
     good = (expert, split) == (now.expert, now.split)
     measured = {"expert": now.expert, "split": now.split}
     message = (
@@ -99,4 +102,9 @@ def _compare(check_id: str, written: str | None, found: str | None, what: str) -
 def _entry(manifest: Mapping[str, Any], part: str, name: str) -> str | None:
     inner = manifest.get(part)
     value = inner.get(name) if isinstance(inner, dict) else None
-    return value if isinstance(value, str) else None
+    return _plain(value) if isinstance(value, str) else None
+
+
+def _plain(text: str) -> str:
+    """What JSON and a line of output can carry: JSON may hold halves of characters, and any length."""
+    return text[:LONGEST].encode(errors="replace").decode()

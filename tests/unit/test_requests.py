@@ -1,0 +1,52 @@
+"""Requests as they are stored: what comes back is what was accepted."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from app.requests import REQUESTS, LogitFile, RecomputeRequest, Request, Standards, VerificationRequest
+from tests.fakes import job_request
+
+STRICT = Standards(head_threshold=7, floors={"tail_accuracy": 0.25, "accuracy": 0.5})
+VERIFICATION = VerificationRequest(
+    dataset="digits",
+    splits_dir="digits_splits",
+    path=None,
+    upload="0" * 32,
+    files=(LogitFile("ce/val_logits.npz", "ce", "val"), LogitFile("b/ce/val_logits.pt", "ce", "val")),
+    others=("ce/notes.npy", "späte.npz"),
+    declaration={"kind": "npz", "bases": {"train": "train"}},
+    standards=STRICT,
+)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        job_request(),
+        replace(job_request(), batch_size="auto", precision="bf16", reuse=False, declaration={"a": [1, {}]}),
+        replace(job_request(), standards=STRICT),
+        VERIFICATION,
+        replace(VERIFICATION, path="logits_fixed", upload=None, files=(), others=(), standards=Standards()),
+    ],
+)
+def test_a_request_comes_back_as_it_was_accepted(request_: Request) -> None:
+    """Through JSON and its kind, to an equal value."""
+    stored = json.dumps(request_.to_dict())
+    assert REQUESTS[request_.kind].from_dict(json.loads(stored)) == request_
+
+
+def test_each_kind_has_a_name_of_its_own() -> None:
+    """By which the store knows what to read."""
+    assert {"recompute": RecomputeRequest, "verification": VerificationRequest} == REQUESTS
+
+
+def test_a_job_from_before_there_were_standards_can_be_read() -> None:
+    """Stores outlive versions: what was not asked then is as it is by default."""
+    stored = job_request().to_dict()
+    for later in ("standards", "precision", "reuse"):
+        del stored[later]
+    assert RecomputeRequest.from_dict(stored) == job_request()
