@@ -11,7 +11,7 @@ from fastapi.routing import APIRoute
 
 from app import VERSION, problems
 from app.objects import sweep
-from app.routes import analysis, artifacts, experts, jobs, rows, splits, system, uploads, verifications
+from app.routes import analysis, artifacts, experts, jobs, report, rows, splits, system, uploads, verifications
 from app.services import Services, refuse_unknown_parameters
 from app.settings import Settings
 from app.supervisor import Supervisor
@@ -48,7 +48,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.hopeless = False
     problems.install(app)
-    for part in (jobs, artifacts, analysis, verifications, uploads, experts, splits, rows, system):
+    for part in (jobs, artifacts, analysis, report, verifications, uploads, experts, splits, rows, system):
         app.include_router(part.router)
         _answer_head(app, part.router)
     return app

@@ -58,6 +58,11 @@ async def analysis(
 
     The `state` of each result is `ready`, `pending`, `failed` (with `error`), or `none`: nothing to analyse.
     """
+    return await analyse(used, job_id, part, min(wait, MAX_WAIT_S))
+
+
+async def analyse(used: Services, job_id: str, part: AnalysisPart, patience_s: float) -> dict[str, Any]:
+    """What `GET /jobs/{id}/analysis` answers, as far as it is known within so many seconds."""
 
     def look_around() -> tuple[list[dict[str, Any]], list[Question | None]]:
         entries: list[dict[str, Any]] = []
@@ -78,7 +83,7 @@ async def analysis(
 
     entries, questions = await run_sync(look_around)
     asked = [question for question in questions if question is not None]
-    facts = iter(await answers(used, asked, min(wait, MAX_WAIT_S)))
+    facts = iter(await answers(used, asked, patience_s))
     for entry, question in zip(entries, questions, strict=True):
         if question is not None:
             entry |= _shown(next(facts))

@@ -1,9 +1,10 @@
-"""Client of a relogit server: submit jobs, watch them, take their logits as arrays."""
+"""Client of a relogit server: submit jobs, watch them, take their logits as arrays, verify files."""
 
 from relogit.client import Client, JobRequest
 from relogit.download import Saved
 from relogit.errors import (
     IntegrityError,
+    InvalidPath,
     InvalidServer,
     Missing,
     Problem,
@@ -12,10 +13,12 @@ from relogit.errors import (
     StillRunning,
 )
 from relogit.job import Job, Logits
+from relogit.verification import Verification, VerifyRequest
 
 __all__ = [
     "Client",
     "IntegrityError",
+    "InvalidPath",
     "InvalidServer",
     "Job",
     "JobRequest",
@@ -26,4 +29,6 @@ __all__ = [
     "Saved",
     "ServerUnreachable",
     "StillRunning",
+    "Verification",
+    "VerifyRequest",
 ]

@@ -7,6 +7,7 @@ server's own folders.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Literal
@@ -57,6 +58,29 @@ def batch_size_of(given: str | None) -> int | Literal["auto"] | None:
         raise typer.BadParameter(
             f"{given!r} is neither a whole number nor auto.", param_hint="--batch-size"
         ) from None
+
+
+def floors_of(given: Sequence[str] | None) -> dict[str, float] | None:
+    """The values of `--floor` by name, as fractions; names and range are for the server to judge.
+
+    Raises:
+        typer.BadParameter: one is no NAME=VALUE, or a name comes twice.
+    """
+    floors: dict[str, float] = {}
+    for one in given or ():
+        name, _, value = one.partition("=")
+        try:
+            number = float(value.removesuffix("%")) / (100 if value.endswith("%") else 1)
+        except ValueError:
+            number = math.nan
+        if not name or not math.isfinite(number):
+            raise typer.BadParameter(
+                f"{one!r} is not of the form balanced_accuracy=0.35 or balanced_accuracy=35%.", param_hint="--floor"
+            )
+        if name in floors:
+            raise typer.BadParameter(f"{name} has two floors.", param_hint="--floor")
+        floors[name] = number
+    return floors or None
 
 
 def _common_options_last(argv: Sequence[str]) -> list[str]:

@@ -11,9 +11,10 @@ from typing import Annotated, NoReturn
 import httpx
 import typer
 
-from relogit import cli_rows, render, render_checks, render_experts
+from relogit import cli_rows, render, render_experts, render_jobs
 from relogit.argv import own_folder
 from relogit.cli_recompute import recompute, to_the_end
+from relogit.cli_verify import show_files, verify
 from relogit.options import (
     DatasetOption,
     ExpertsDirOption,
@@ -49,10 +50,10 @@ def jobs(
     server: ServerOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List jobs, newest first."""
+    """List jobs, newest first: those that recompute, and verifications of files."""
     with session(ctx.obj, server, as_json) as run:
         listed = [job.data for job in run.client.jobs(state=state, limit=limit)]
-        run.show({"jobs": listed}, lambda: [render.jobs(listed) if listed else "No jobs."])
+        run.show({"jobs": listed}, lambda: [render_jobs.listing(listed, run.out) if listed else "No jobs."])
 
 
 @app.command()
@@ -66,7 +67,7 @@ def status(
             job,
             lambda: [
                 *render.job_lines(job),
-                render.units(job),
+                *([render.units(job)] if job["units"] else []),
                 *render.failure_lines(job),
                 *render.reuse_lines(job),
                 render.verdict(job),
@@ -80,7 +81,13 @@ def wait(
 ) -> None:
     """Watch a job until it ends and show its results."""
     with session(ctx.obj, server, as_json) as run:
-        to_the_end(run, run.find(job_id))
+        job = run.find(job_id)
+        if job.verifies_files:
+            found = run.client.verification(job.id)
+            run.follow(found)
+            show_files(run, found)
+        else:
+            to_the_end(run, job)
 
 
 @app.command()
@@ -107,26 +114,7 @@ def delete(
         run.show({"id": job.id, "deleted": True}, lambda: [f"Job {job.id} is deleted."])
 
 
-@app.command()
-def verify(
-    ctx: typer.Context, job_id: JobArgument = None, server: ServerOption = None, as_json: JsonOption = False
-) -> None:
-    """Show what was checked in a job's results, and with what outcome."""
-    with session(ctx.obj, server, as_json) as run:
-        job = run.find(job_id)
-        found = job.verification()
-        run.show(
-            found,
-            lambda: [
-                *render.failure_lines(job.data),
-                *render_checks.check_lines(found),
-                render_checks.results(found),
-                *render_checks.reason_lines(found),
-                render_checks.verification_verdict(found),
-            ],
-        )
-        if found["verdict"] != "passed":
-            raise typer.Exit(ExitCode.FAILED)
+app.command()(verify)
 
 
 @app.command()
@@ -143,6 +131,8 @@ def download(
     """
     with session(ctx.obj, server, as_json) as run:
         job = run.find(job_id)
+        if job.verifies_files:
+            raise typer.BadParameter(f"Job {job.id} verifies files, and wrote none.")
         try:
             saved = job.download(to)
         except OSError as error:

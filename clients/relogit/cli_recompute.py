@@ -8,12 +8,14 @@ from typing import Annotated
 import typer
 
 from relogit import render, render_checks, render_plan
-from relogit.argv import batch_size_of, own_folder
+from relogit.argv import batch_size_of, floors_of, own_folder
 from relogit.client import JobRequest
 from relogit.job import Job
 from relogit.options import (
     DatasetOption,
     ExpertsDirOption,
+    FloorOption,
+    HeadThresholdOption,
     JsonOption,
     PrefixOption,
     ServerOption,
@@ -64,6 +66,8 @@ def recompute(
     no_reuse: Annotated[
         bool, typer.Option("--no-reuse", help="Compute all rows again and compare them with those kept")
     ] = False,
+    floor: FloorOption = None,
+    head_threshold: HeadThresholdOption = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Only say what the job would reuse, compute and write, and what is wrong")
     ] = False,
@@ -87,6 +91,8 @@ def recompute(
         calibration=calibration.value if calibration else None,
         precision=precision.value if precision else None,
         reuse=False if no_reuse else None,
+        head_threshold=head_threshold,
+        floors=floors_of(floor),
     )
     with session(ctx.obj, server, as_json) as run:
         if plan:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypedDict, Unpack
 
@@ -11,6 +12,8 @@ import httpx
 
 from relogit.errors import Missing
 from relogit.job import Job
+from relogit.upload import Progress, find_logit_files, place_at_server, uploaded
+from relogit.verification import Verification, VerifyRequest
 from relogit.wire import Wire, segment
 
 DEFAULT_SERVER = "http://127.0.0.1:8000"
@@ -33,6 +36,8 @@ class JobRequest(TypedDict, total=False):
         calibration: "none" for raw logits, "checkpoint" to divide by the stored temperature.
         precision: what the network computes in; "fp32" is exact, the others only where a worker offers them.
         reuse: whether rows computed before are taken; False computes all again and compares.
+        head_threshold: train samples; a class with more is head, any other is tail.
+        floors: fractions by the accuracy's name; a result below one gets a warning.
     """
 
     dataset: str | None
@@ -46,6 +51,8 @@ class JobRequest(TypedDict, total=False):
     calibration: Literal["none", "checkpoint"] | None
     precision: Literal["fp32", "tf32", "bf16", "fp16"] | None
     reuse: bool | None
+    head_threshold: int | None
+    floors: Mapping[str, float] | None
 
 
 class Client:
@@ -106,9 +113,50 @@ class Client:
         """
         return self._wire.post("/jobs/plan", _body(request))
 
-    def jobs(self, *, state: str | None = None, limit: int | None = None) -> list[Job]:
-        """The server's jobs, newest first."""
-        listed = self._wire.get_list("/jobs", "jobs", params={"state": state, "limit": limit})
+    def verify(
+        self, path: str | Path, *, progress: Progress | None = None, **request: Unpack[VerifyRequest]
+    ) -> Verification:
+        """Queue a verification of a file of logits, or of all those in a folder; no checkpoint is needed.
+
+            found = client.verify("outputs/logits_fixed", floors={"balanced_accuracy": 0.35}).wait()
+            assert found.verdict == "passed"
+
+        What lies in the server's outputs is verified in place, anything else is uploaded: each
+        `<expert>/<split>_logits.npz` or `.pt` with the manifest beside it.
+
+        Args:
+            path: on this machine.
+            progress: told the bytes that are sent and all there are to send.
+            request: how to verify; see `VerifyRequest`.
+
+        Raises:
+            InvalidPath: there is nothing to verify at `path`, or it cannot be read. Nothing was queued.
+            Problem: the server refused it; `errors` names every wrong item and what is available.
+        """
+        found = find_logit_files(Path(path))
+        body = _body(request)
+        token = str(self._wire.get("/healthz").get("instance", ""))
+        place = place_at_server(Path(path), token)
+        if place is not None:
+            data = self._wire.post("/verifications", {**body, "path": place})
+        else:
+            with uploaded(self._wire, found.files, progress) as upload:
+                data = self._wire.post("/verifications", {**body, "upload": upload})
+        return Verification(self._wire, data, found.others)
+
+    def verification(self, verification_id: str) -> Verification:
+        """The verification of that id; a `Problem` with status 404 if there is none."""
+        return Verification(self._wire, self._wire.get(f"/verifications/{segment(verification_id)}"))
+
+    def jobs(
+        self,
+        *,
+        state: str | None = None,
+        kind: Literal["recompute", "verification"] | None = None,
+        limit: int | None = None,
+    ) -> list[Job]:
+        """The server's jobs, newest first; of one kind, if that is given."""
+        listed = self._wire.get_list("/jobs", "jobs", params={"state": state, "kind": kind, "limit": limit})
         return [Job(self._wire, data) for data in listed]
 
     def job(self, job_id: str) -> Job:
@@ -116,12 +164,12 @@ class Client:
         return Job(self._wire, self._wire.get(f"/jobs/{segment(job_id)}"))
 
     def latest(self) -> Job:
-        """The newest job.
+        """The newest job that recomputes.
 
         Raises:
-            Missing: the server has no jobs.
+            Missing: the server has no such job.
         """
-        newest = self.jobs(limit=1)
+        newest = self.jobs(kind="recompute", limit=1)
         if not newest:
             raise Missing("The server has no jobs yet; `relogit recompute` starts one.")
         return newest[0]
@@ -181,5 +229,5 @@ class Client:
         return self._wire.probe("/readyz")
 
 
-def _body(request: JobRequest) -> dict[str, Any]:
+def _body(request: JobRequest | VerifyRequest) -> dict[str, Any]:
     return {name: value for name, value in request.items() if value is not None}

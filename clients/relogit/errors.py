@@ -2,6 +2,7 @@
 
 RelogitError            code; `problem()` gives it in the shape of the server's problem JSON
 ├── InvalidServer       the server's address is no http(s) URL (also a ValueError)
+├── InvalidPath         a path of the caller's holds nothing that could be verified (also a ValueError)
 ├── ServerUnreachable   no answer, or an answer that no relogit server gives
 ├── Problem             the server answered with an error: status, code, detail, errors
 ├── Missing             there is no such job or artifact (also a LookupError)
@@ -32,6 +33,12 @@ class InvalidServer(RelogitError, ValueError):
     """The address of the server is not an http:// or https:// URL."""
 
     code = "invalid-server"
+
+
+class InvalidPath(RelogitError, ValueError):
+    """A path that was to be verified is not there, holds no logits, or cannot be read."""
+
+    code = "invalid-path"
 
 
 class ServerUnreachable(RelogitError):

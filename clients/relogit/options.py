@@ -26,5 +26,17 @@ SplitsDirOption = Annotated[
     str | None, typer.Option("--splits-dir", help="Folder below the server's data; 'data/' is dropped")
 ]
 JobArgument = Annotated[
-    str | None, typer.Argument(metavar="ID", help="A job's id or how it begins [default: the newest job]")
+    str | None, typer.Argument(metavar="ID", help="A job's id or how it begins [default: the newest recompute job]")
+]
+HeadThresholdOption = Annotated[
+    int | None,
+    typer.Option("--head-threshold", metavar="N", help="Train samples above which a class is head [default: 20]"),
+]
+FloorOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--floor",
+        metavar="NAME=VALUE",
+        help="Warn below it: balanced_accuracy=0.35 or =35%; any accuracy of the report; repeatable",
+    ),
 ]

@@ -1,23 +1,25 @@
-"""A job while it runs: live bars on a terminal, one line for each change of state elsewhere."""
+"""A job while it runs: live bars or a spinner on a terminal, one line for each change of state elsewhere."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import Protocol, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from relogit.errors import ServerUnreachable
-from relogit.job import ENDED, Job
-from relogit.render import Record, duration, number_of, percent, rate, word
+from relogit.render import Record, duration, number_of, percent, rate, title, word
+from relogit.upload import Progress as Told
+from relogit.work import ENDED, Work
 
 PATIENCE_S = 30.0  # a service that is restarted is back by then
 RETRY_EVERY_S = 0.5
@@ -31,11 +33,11 @@ class Display(AbstractContextManager["Display"], Protocol):
         """Show the job as it is now."""
 
 
-def follow(job: Job, display: Display, patience_s: float = PATIENCE_S) -> None:
+def follow(job: Work, display: Display, patience_s: float = PATIENCE_S) -> None:
     """Show the job until it has ended; its handle then holds the end.
 
     Args:
-        job: the job.
+        job: the job, or a verification.
         display: where it is shown.
         patience_s: how long the server may be away before that is an error.
 
@@ -57,9 +59,23 @@ def follow(job: Job, display: Display, patience_s: float = PATIENCE_S) -> None:
                 time.sleep(RETRY_EVERY_S)
 
 
-def display_for(console: Console) -> Display:
-    """Bars where they can move, else lines."""
-    return Bars(console) if console.is_interactive else Lines(console)
+def display_for(console: Console, job: Work | None = None) -> Display:
+    """Bars where they can move, a spinner for what has no units, else lines."""
+    if not console.is_interactive:
+        return Lines(console)
+    return Spinner(console) if job is not None and not job.data.get("units") else Bars(console)
+
+
+@contextmanager
+def upload_bar(console: Console) -> Iterator[Told | None]:
+    """A bar over the bytes that are sent, once some are; nothing where it could not move."""
+    if not console.is_interactive:
+        yield None
+        return
+    columns = (TextColumn("Uploading"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", visible=False)
+        yield lambda sent, total: bar.update(task, completed=sent, total=total, visible=True)
 
 
 class Quiet(AbstractContextManager["Quiet"]):
@@ -84,8 +100,8 @@ class Lines(AbstractContextManager["Lines"]):
 
     def show(self, job: Record) -> None:
         """Print what has another state than when last shown."""
-        self._line(f"Job {job['id']}", job["state"])
-        for unit in job["units"]:
+        self._line(title(job), job["state"])
+        for unit in job.get("units", []):
             if unit["state"] != "queued":
                 self._line(f"{unit['expert']} / {unit['split']}", unit["state"], _remark(unit))
 
@@ -93,6 +109,24 @@ class Lines(AbstractContextManager["Lines"]):
         if self._states.get(name) != state:
             self._states[name] = state
             self._console.print(f"{name}: {state}{remark}")
+
+
+class Spinner(AbstractContextManager["Spinner"]):
+    """The state, and something that turns: for a verification of files, which takes seconds."""
+
+    def __init__(self, console: Console) -> None:
+        self._status = console.status("")
+
+    def __enter__(self) -> Self:
+        self._status.start()
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        self._status.stop()
+
+    def show(self, job: Record) -> None:
+        """Show the state as it is now."""
+        self._status.update(f"{title(job)}: {job['state']}")
 
 
 class Bars(AbstractContextManager["Bars"]):

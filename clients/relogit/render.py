@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from rich import box
-from rich.console import RenderableType
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -17,6 +17,7 @@ Record = dict[str, Any]
 
 FOLDED = frozenset({"expert", "file", "output", "data set"})  # the columns that a narrow window folds
 ID_SHOWN = 8
+UNBOUNDED = 10_000  # columns: room for what any table would take if it could
 NONE = "-"  # a figure that is not there
 SIZES = ("B", "kB", "MB", "GB", "TB", "PB")
 COLOURS = {
@@ -87,35 +88,35 @@ def table(left: Sequence[str], right: Sequence[str] = (), last: Sequence[str] = 
     return made
 
 
-def jobs(listed: Iterable[Record]) -> Table:
-    """One line for each job. The ids are cut to what every command takes for them."""
-    made = table(["job", "state", "verdict", "created (UTC)", "data set", "output"], ["done"])
-    for job in listed:
-        units, request = job["units"], job["request"]
-        made.add_row(
-            job["id"][:ID_SHOWN],
-            word(job["state"]),
-            word(job["verdict"] or NONE),
-            job["created_at"][:16].replace("T", " "),
-            request["dataset"],
-            request["output_dir"],
-            f"{sum(unit['state'] == 'succeeded' for unit in units)}/{len(units)}",
-        )
-    return made
+def fits(made: Table, console: Console) -> bool:
+    """Whether a console is wide enough to show a table without folding anything."""
+    return console.measure(made, options=console.options.update(width=UNBOUNDED)).maximum <= console.width
+
+
+def is_verification(job: Record) -> bool:
+    """Whether a job verifies files, rather than computes."""
+    return bool(job["kind"] == "verification")
+
+
+def title(job: Record) -> str:
+    """What a sentence calls a job."""
+    return f"{'Verification' if is_verification(job) else 'Job'} {job['id']}"
 
 
 def job_lines(job: Record) -> list[Text]:
     """What the job is and was asked to do."""
     request = job["request"]
-    lines = [Text.assemble(f"Job {job['id']}: ", word(job["state"]))]
+    lines = [Text.assemble(f"{title(job)}: ", word(job["state"]))]
     for name in ("created_at", "started_at", "finished_at"):
         if job[name]:
             lines.append(Text(f"  {name.removesuffix('_at'):<9}{job[name]}"))
     asked = ", ".join(
         f"{name} {json.dumps(value) if value == '' else plain(value)}"
         for name, value in request.items()
-        if name not in ("experts", "splits") and value is not None
+        if name not in ("experts", "splits", "files") and value is not None
     )
+    if is_verification(job):
+        lines.append(Text(f"  verifies {number_of(len(request['files']), 'file')}"))
     return [*lines, Text(f"  asked    {asked}")]
 
 
@@ -167,11 +168,11 @@ def failure_lines(job: Record) -> list[Text]:
     """Why the job, and each of its units that failed, did so; then what the others have to say."""
     lines: list[Text] = []
     if job["error"]:
-        lines += problem_lines(job["error"], where="Job failed: ")
-    for unit in job["units"]:
+        lines += problem_lines(job["error"], where=f"{title(job).split()[0]} failed: ")
+    for unit in job.get("units", []):
         if unit["error"]:
             lines += problem_lines(unit["error"], where=f"{unit['expert']} / {unit['split']} failed: ")
-    for unit in job["units"]:
+    for unit in job.get("units", []):
         lines += [Text(f"{unit['expert']} / {unit['split']}: {note}", style="yellow") for note in unit["notes"]]
     return lines
 
@@ -195,6 +196,8 @@ def _nested(value: Any) -> str:
 
 def verdict(job: Record) -> Text:
     """How the job ended, in one sentence, and where its files are."""
+    if is_verification(job):
+        return _verification_verdict(job)
     units = job["units"]
     good = sum(unit["state"] == "succeeded" for unit in units)
     files = f"{job['request']['output_dir']}/<expert>/<split>_logits.npz in the server's outputs folder"
@@ -213,6 +216,12 @@ def verdict(job: Record) -> Text:
     if job["state"] == "failed":
         return Text(f"Job {job['id']} failed: {good} of {len(units)} results are good.{kept}", style="red")
     return Text(f"Job {job['id']} is {job['state']}: {good} of {len(units)} results are done.")
+
+
+def _verification_verdict(job: Record) -> Text:
+    if not job["verdict"]:
+        return Text.assemble(f"{title(job)} is ", word(job["state"]), ".")
+    return Text.assemble(f"{title(job)}: ", word(job["verdict"]), f". `relogit verify {job['id']}` shows its checks.")
 
 
 def splits(listing: Record) -> list[RenderableType]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Hashable, Iterable, Sequence
+
 from rich.console import Group
 from rich.text import Text
 
-from relogit.render import Record, count, number_of, percent, plain, table, verdict, word
+from relogit.render import Record, count, number_of, percent, plain, problem_lines, table, verdict, word
 
 FIGURES = {  # metric: heading in the table, word in sentences
     "accuracy": ("acc", "plain"),
@@ -15,7 +18,33 @@ FIGURES = {  # metric: heading in the table, word in sentences
     "tail_accuracy": ("tail", "tail"),
 }
 LEGEND = "n: samples. Accuracy in %: acc plain, bal balanced, rew reweighted, head, tail."
+ACCURACIES = {  # metric: word in sentences and in the table of all figures
+    "accuracy": "plain",
+    "top5_accuracy": "top-5",
+    "balanced_accuracy": "balanced",
+    "reweighted_accuracy": "reweighted",
+    "legacy_balanced_accuracy": "legacy",
+    "head_accuracy": "head",
+    "tail_accuracy": "tail",
+    "many_accuracy": "many",
+    "medium_accuracy": "medium",
+    "few_accuracy": "few",
+    "worst_group_accuracy": "worst group",
+}
+PROBABILITIES = {
+    "nll": "NLL",
+    "brier": "Brier",
+    "ece": "ECE",
+    "ece_equal_mass": "ECE eq. mass",
+    "aurc": "AURC",
+    "e_aurc": "E-AURC",
+    "augrc": "AUGRC",
+}
 EVIDENCE_SHOWN = 5
+INDENT = " " * 9
+
+Place = tuple[str, str] | None
+"""Expert and split of a result; None for what is checked between results."""
 
 
 def results(verification: Record) -> Group:
@@ -36,35 +65,67 @@ def results(verification: Record) -> Group:
 def reason_lines(verification: Record) -> list[Text]:
     """Why figures are missing from the table; each reason once, with all the figures that it keeps away."""
     missing: dict[str, dict[str, None]] = {}  # reason to its figures, in the server's order
+    without: dict[str, list[Place]] = {}  # reason to the results that have no figure at all
     for result in verification["results"]:
-        for name, reason in ((result["metrics"] or {}).get("reasons") or {}).items():
-            missing.setdefault(reason, {})[FIGURES.get(name, (name, name))[1]] = None
-    lines = []
+        reasons = (result["metrics"] or {}).get("reasons") or {}
+        if FIGURES.keys() <= reasons.keys() and len(set(reasons.values())) == 1:
+            without.setdefault(reasons["accuracy"], []).append(_place(result))
+            continue
+        for name, reason in reasons.items():
+            missing.setdefault(reason, {})[(ACCURACIES | PROBABILITIES).get(name, name.replace("_", " "))] = None
+    lines = [f"No figures for {where(places, verification)}: {reason}" for reason, places in without.items()]
     for reason, words in missing.items():
         *before, final = words
         figures = f"{', '.join(before)} and {final}" if before else final
-        lines.append(Text(f"No {figures} figure: {reason}", style="dim"))
-    return lines
+        lines.append(f"No {figures} figure: {reason}")
+    return [Text(line, style="dim") for line in lines]
 
 
-def failed_check_lines(verification: Record) -> list[Text]:
-    """The checks that failed, errors before warnings, with what was measured and the evidence."""
-    failed = _checks(verification, "failed")
-    failed.sort(key=lambda item: item[1]["level"] != "error")
-    return [line for where, check in failed for line in _failed_check(where, check)]
+def failed_check_lines(verification: Record, causes: Sequence[Text] = ()) -> list[Text]:
+    """The checks that failed, with what was measured and the evidence: errors, their causes, then warnings.
+
+    What is said of several results is said once, with their names.
+    """
+    lines: dict[bool, list[Text]] = {True: [], False: []}
+    for group in _failed_groups(verification):
+        lines[group[0][1]["level"] == "error"] += _failed_check(group, verification)
+    return [*lines[True], *causes, *lines[False]]
 
 
-def check_lines(verification: Record) -> list[Text]:
-    """All checks: what failed first, then the skipped ones; those that passed in one sentence."""
-    lines = failed_check_lines(verification)
-    for where, check in _checks(verification, "skipped"):
-        lines.append(Text(f"skipped  {where}{check['id']}: {check['message']}", "yellow"))
+def other_check_lines(verification: Record) -> list[Text]:
+    """The skipped checks, each reason once; those that passed in one sentence."""
+    lines = []
+    skipped: dict[Place, dict[str, list[str]]] = {}
+    for place, check in _checks(verification, "skipped"):
+        skipped.setdefault(place, {}).setdefault(check["message"], []).append(check["id"])
+    places: dict[tuple[str, ...], list[Place]] = {}
+    for place, reasons in skipped.items():
+        for reason, ids in reasons.items():
+            places.setdefault((reason, *ids), []).append(place)
+    for (reason, *ids), those in places.items():
+        lines.append(Text(f"skipped  {_prefix(those, verification)}{', '.join(ids)}: {reason}", "yellow"))
     passed = [check["id"] for _, check in _checks(verification, "passed")]
     if passed:
         lines.append(
             Text(f"{number_of(len(passed), 'check')} passed: {', '.join(sorted(set(passed)))}.", style="green")
         )
     return lines
+
+
+def result_error_lines(verification: Record) -> list[Text]:
+    """Why results could not be verified."""
+    return [
+        line
+        for result in verification["results"]
+        if result["error"]
+        for line in problem_lines(result["error"], where=f"{result['expert']} / {result['split']}: ")
+    ]
+
+
+def misfits(verification: Record) -> set[Place]:
+    """The results whose accuracy is no better than chance: something else than the expert is to blame."""
+    failed = _checks(verification, "failed")
+    return {place for place, check in failed if check["id"] == "accuracy" and check["level"] == "error"}
 
 
 def verification_verdict(verification: Record) -> Text:
@@ -77,6 +138,26 @@ def verification_verdict(verification: Record) -> Text:
     return Text(f"{job} is not verified: not all of its results are there.", style="yellow")
 
 
+def files_verdict(verification: Record) -> Text:
+    """The verdict of a verification of files, in a sentence."""
+    name = f"Verification {verification['id']}"
+    everything, state = verification["results"], verification["state"]
+    bad = sum(result["verdict"] != "passed" for result in everything)
+    if state == "succeeded" and verification["verdict"] == "passed":
+        warnings = sum(group[0][1]["level"] == "warning" for group in _failed_groups(verification))
+        but = f", with {number_of(warnings, 'warning')}" if warnings else ""
+        return Text(
+            f"{name} passed: {len(everything)} of {number_of(len(everything), 'result')} verified{but}.", "green"
+        )
+    if state == "succeeded" and bad:
+        return Text(f"{name} failed: do not use {bad} of {number_of(len(everything), 'result')}.", style="red")
+    if state == "succeeded":
+        return Text(f"{name} failed: the results do not go together.", style="red")
+    if state == "failed":
+        return Text(f"{name} could not be carried out, so nothing is verified.", style="red")
+    return Text(f"{name} is {state}; nothing is verified.", style="yellow")
+
+
 def end(job: Record, verification: Record) -> Text:
     """The last sentence on a job that was watched to its end.
 
@@ -87,22 +168,78 @@ def end(job: Record, verification: Record) -> Text:
     return verdict(job)
 
 
-def _checks(verification: Record, verdict: str) -> list[tuple[str, Record]]:
-    """The checks of that verdict, those of the whole job first, each with the place it belongs to."""
-    checks = [("", check) for check in verification["checks"]]
+def where(places: Sequence[Place], verification: Record) -> str:
+    """Results in words: `all 9 results`, or `all 3 experts / val, test; ce / tunev`; nothing for what is between."""
+    everything = {_place(result) for result in verification["results"]}
+    if len(everything) > 1 and everything == set(places):
+        return f"all {len(everything)} results"
+    experts: dict[str, dict[str, None]] = {}
+    for place in places:
+        if place is not None:
+            experts.setdefault(place[1], {})[place[0]] = None
+    splits: dict[tuple[str, ...], list[str]] = {}
+    for split, names in experts.items():
+        splits.setdefault(tuple(names), []).append(split)
+    everybody = {result["expert"] for result in verification["results"]}
+    return "; ".join(f"{_experts(names, everybody)} / {', '.join(those)}" for names, those in splits.items())
+
+
+def _experts(names: Sequence[str], everybody: set[str]) -> str:
+    return f"all {len(names)} experts" if len(names) > 1 and everybody == set(names) else ", ".join(names)
+
+
+def _prefix(places: Sequence[Place], verification: Record) -> str:
+    said = where(places, verification)
+    return f"{said}: " if said else ""
+
+
+def _place(result: Record) -> Place:
+    return result["expert"], result["split"]
+
+
+def _checks(verification: Record, verdict: str) -> list[tuple[Place, Record]]:
+    """The checks of that verdict, those between the results first, each with the place it belongs to."""
+    checks: list[tuple[Place, Record]] = [(None, check) for check in verification["checks"]]
     for result in verification["results"]:
-        checks += [(f"{result['expert']} / {result['split']}: ", check) for check in result["checks"]]
+        checks += [(_place(result), check) for check in result["checks"]]
     return [item for item in checks if item[1]["verdict"] == verdict]
 
 
-def _failed_check(where: str, check: Record) -> list[Text]:
+def _failed_groups(verification: Record) -> list[list[tuple[Place, Record]]]:
+    """The failed checks; those that say the same of several results together."""
+    failed = _checks(verification, "failed")
+    return _alike(failed, lambda place, check: (place is None, check["id"], check["level"], check["message"]))
+
+
+def _alike(
+    items: Iterable[tuple[Place, Record]], key: Callable[[Place, Record], Hashable]
+) -> list[list[tuple[Place, Record]]]:
+    groups: dict[Hashable, list[tuple[Place, Record]]] = {}
+    for place, check in items:
+        groups.setdefault(key(place, check), []).append((place, check))
+    return list(groups.values())
+
+
+def _failed_check(group: list[tuple[Place, Record]], verification: Record) -> list[Text]:
+    check = group[0][1]
     name, style = ("failed ", "bold red") if check["level"] == "error" else ("warning", "bold yellow")
-    lines = [Text.assemble((f"{name}  {where}{check['id']}", style), f": {check['message']}")]
-    if check["measured"] is not None or check["expected"] is not None:
-        held = f"measured {plain(check['measured'])}; expected {plain(check['expected'])}"
-        lines.append(Text(f"         {held}"))
-    evidence = check["evidence"] or []
-    lines += [Text(f"         - {plain(item)}") for item in evidence[:EVIDENCE_SHOWN]]
-    if len(evidence) > EVIDENCE_SHOWN:
-        lines.append(Text(f"         - and {len(evidence) - EVIDENCE_SHOWN} more; --json shows them all"))
+    said = _prefix([place for place, _ in group], verification)
+    lines = [Text.assemble((f"{name}  {said}{check['id']}", style), f": {check['message']}")]
+    alike = _alike(group, lambda _, check: (_held(check), json.dumps(check["evidence"])))
+    for those in alike:
+        held, evidence = _held(those[0][1]), those[0][1]["evidence"] or []
+        if len(alike) > 1:
+            held = f"{_prefix([place for place, _ in those], verification)}{held}"
+        if held:
+            lines.append(Text(f"{INDENT}{held}"))
+        shown = max(1, EVIDENCE_SHOWN // len(alike))
+        lines += [Text(f"{INDENT}- {plain(item)}") for item in evidence[:shown]]
+        if len(evidence) > shown:
+            lines.append(Text(f"{INDENT}- and {len(evidence) - shown} more; --json shows them all"))
     return lines
+
+
+def _held(check: Record) -> str:
+    if check["measured"] is None and check["expected"] is None:
+        return ""
+    return f"measured {plain(check['measured'])}; expected {plain(check['expected'])}"

@@ -8,11 +8,10 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from relogit.render import NONE, Record, count, entry_problems, plain, problem_lines, table, word
+from relogit.render import NONE, Record, count, entry_problems, fits, plain, problem_lines, table, word
 
 OWN = "own mean/std"
 NAME_WIDTH = 13  # of a passport's entries
-UNBOUNDED = 10_000  # columns: room for what any table would take if it could
 
 
 def listing(found: Record, console: Console) -> list[RenderableType]:
@@ -24,7 +23,7 @@ def listing(found: Record, console: Console) -> list[RenderableType]:
         where = f"checkpoints folder {found['experts_dir']!r}"
         return [f"No checkpoint begins with {found['prefix']!r} in the server's {where}."]
     made = _table(found["experts"], with_file=True)
-    if console.measure(made, options=console.options.update(width=UNBOUNDED)).maximum > console.width:
+    if not fits(made, console):
         made = _table(found["experts"], with_file=False)
     return [made, *entry_problems(found["experts"]), *_unused(found)]
 

@@ -9,9 +9,8 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from relogit.render import ID_SHOWN, NONE, Record, count, number_of, size, table
+from relogit.render import ID_SHOWN, NONE, Record, count, fits, number_of, size, table
 
-UNBOUNDED = 10_000  # columns: room for what any table would take if it could
 SECONDS = (("day", 86400), ("hour", 3600), ("min", 60))
 
 
@@ -76,10 +75,8 @@ def now() -> datetime:
 
 
 def _fitting(listed: Sequence[Record], console: Console, now: datetime) -> Table:
-    made = _table(listed, now, wide=True)
-    if console.measure(made, options=console.options.update(width=UNBOUNDED)).maximum > console.width:
-        made = _table(listed, now, wide=False)
-    return made
+    wide = _table(listed, now, wide=True)
+    return wide if fits(wide, console) else _table(listed, now, wide=False)
 
 
 def _table(listed: Sequence[Record], now: datetime, *, wide: bool) -> Table:

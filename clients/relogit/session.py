@@ -22,6 +22,7 @@ from relogit.errors import IntegrityError, Problem, RelogitError, ServerUnreacha
 from relogit.job import Job
 from relogit.progress import Quiet, display_for, follow
 from relogit.render import available_lines
+from relogit.work import Work
 
 PIPE_WIDTH = 200  # columns where nobody's window says how many: tables keep one line for each row
 # typer's base of everything that is wrong with a command line; it exports only the class derived from it.
@@ -45,7 +46,7 @@ class ExitCode(IntEnum):
     FAILED = 1, "the job failed or was cancelled, a result is not verified, kept rows are damaged, a file not written"
     REFUSED = 2, "wrong usage, the server refused the request (4xx), or a plan has problems"
     UNREACHABLE = 3, "the server is out of reach or out of order (no connection, no answer in time, 5xx)"
-    INTERRUPTED = 130, "interrupted with Ctrl-C; a job that was submitted goes on"
+    INTERRUPTED = 130, "interrupted with Ctrl-C; a job that was submitted goes on, an upload is deleted"
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Session:
     server: str | None
 
     def find(self, given: str | None) -> Job:
-        """The job of that id, or of the only id that begins so; the newest one without an id."""
+        """The job of that id, or of the only id that begins so; without an id the newest that recomputes."""
         if given is None:
             return self.client.latest()
         try:
@@ -101,23 +102,23 @@ class Session:
             " ".join(["The server cannot do jobs now; this one waits until it can.", *wrong]), style="yellow"
         )
 
-    def follow(self, job: Job) -> None:
-        """Show the job until it has ended; Ctrl-C leaves it running and says how to come back to it.
+    def follow(self, job: Work) -> None:
+        """Show the job or verification until it has ended; Ctrl-C leaves it running and says how to come back to it.
 
         Raises:
             typer.Exit: 130 after Ctrl-C.
             ServerUnreachable: the server is gone; the job goes on when it is back, and that is said.
         """
         try:
-            follow(job, Quiet() if self.json else display_for(self.out))
+            follow(job, Quiet() if self.json else display_for(self.out, job))
         except KeyboardInterrupt:
-            self._say_how_to_come_back(f"Stopped watching. Job {job.id} goes on.", job)
+            self._say_how_to_come_back(f"Stopped watching. {job.kind} {job.id} goes on.", job)
             raise typer.Exit(ExitCode.INTERRUPTED) from None
         except ServerUnreachable:
-            self._say_how_to_come_back(f"The server is gone. Job {job.id} goes on when it is back.", job)
+            self._say_how_to_come_back(f"The server is gone. {job.kind} {job.id} goes on when it is back.", job)
             raise
 
-    def _say_how_to_come_back(self, sentence: str, job: Job) -> None:
+    def _say_how_to_come_back(self, sentence: str, job: Work) -> None:
         self.err.print(
             f"{sentence}\n"
             f"  to watch it:   {self.command('wait', job.id)}\n"
@@ -156,6 +157,8 @@ def execute(app: typer.Typer, argv: Sequence[str], transport: httpx.BaseTranspor
         else:
             error.show()
         sys.exit(ExitCode.REFUSED)
+    except typer.Abort:  # Ctrl-C where there is nothing to be said about it
+        sys.exit(ExitCode.INTERRUPTED)
     sys.exit(ExitCode.OK if code is None else code)
 
 

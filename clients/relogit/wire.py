@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote
@@ -61,6 +61,10 @@ class Wire:
     def post(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Post `body` as JSON; the JSON object of the answer."""
         return self._object(self._send("POST", path, json=body))
+
+    def put(self, path: str, chunks: Iterable[bytes]) -> None:
+        """Put the chunks as one body at `path`; they are taken one after another, never whole in memory."""
+        self._send("PUT", path, content=chunks)
 
     def delete(self, path: str) -> None:
         """Delete what is at `path`."""

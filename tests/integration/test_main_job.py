@@ -91,6 +91,7 @@ def test_accepting_answers_202_with_location(service: Service) -> None:
         "dataset": "tiny", "experts": ["alpha", "beta"], "splits": ["val"], "checkpoint_prefix": "best_",
         "experts_dir": "experts/tiny", "splits_dir": "tiny_splits", "output_dir": "logits_fixed",
         "batch_size": 128, "calibration": "none", "precision": "fp32", "reuse": True,
+        "standards": {"head_threshold": 20, "floors": {}},
     }  # fmt: skip
 
 
@@ -108,7 +109,8 @@ def test_verification_names_each_check_with_measure_and_expectation(job: relogit
     """Every unit has all checks; counts come from the train split, so no figure is missing."""
     verification = job.verification()
     assert verification["verdict"] == "passed"
-    assert {check["id"] for check in verification["checks"]} == {"targets-between-experts", "data-between-units"}
+    between = {"targets-between-experts", "data-between-units", "duplicate-outputs", "overlap"}
+    assert {check["id"] for check in verification["checks"]} == between
     for result in verification["results"]:
         checks = {check["id"]: check for check in result["checks"]}
         assert {"shapes", "finite", "predictions", "targets", "stored-file", "shown-file"} <= checks.keys()
@@ -231,7 +233,8 @@ def test_the_old_command_line_works(service: Service, workspace: Workspace) -> N
     assert done.returncode == 0, done.stderr
     assert "verified" in done.stdout
     assert (workspace.root / "outputs" / "logits_new" / "beta" / "test_logits.npz").exists()
-    assert _cli(service, "verify").returncode == 0
+    folder = str(workspace.root / "outputs" / "logits_new")
+    assert _cli(service, "verify", folder, "--dataset", "tiny").returncode == 0
 
 
 def test_the_cli_downloads_what_the_api_has(service: Service, tmp_path: Path) -> None:

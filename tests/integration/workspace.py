@@ -24,10 +24,13 @@ from numpy.typing import NDArray
 from app.datasets import Transform
 from app.main import create_app
 from app.settings import Settings
+from worker.engines.pixels import normalise
 from worker.networks import CifarResNetSpec
 
 REPOSITORY = Path(__file__).parents[2]
 CLASSES = 4
+STEP = 30
+"""Of brightness, between the images of one class and of the next."""
 TRANSFORM = Transform(mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.3))
 SPEC = CifarResNetSpec((1, 1, 1), (4, 8, 8), CLASSES)
 
@@ -73,8 +76,8 @@ class Workspace:
         rng = np.random.default_rng(count)
         folder = self.root / "data" / "tiny"
         folder.mkdir(parents=True, exist_ok=True)
-        images = rng.integers(0, 256, (count, size, size, 3), dtype=np.uint8)
-        np.savez(folder / f"{base}.npz", images=images, labels=np.arange(count) % CLASSES)
+        labels = np.arange(count) % CLASSES
+        np.savez(folder / f"{base}.npz", images=_images_of(labels, size, rng), labels=labels)
 
     def save_split(self, name: str, content: object) -> None:
         self.splits.mkdir(parents=True, exist_ok=True)
@@ -85,7 +88,9 @@ class Workspace:
     ) -> None:
         self.experts.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(seed)
-        tensors = {f"backbone.{key}": value for key, value in spec.build().state_dict().items()}
+        network = spec.build()
+        _teach(network, spec.classes)
+        tensors = {f"backbone.{key}": value for key, value in network.state_dict().items()}
         tensors = {key.replace("backbone.fc.", "fc."): value for key, value in tensors.items()}
         tensors["temperature"] = torch.tensor([2.0])
         torch.save(tensors, self.experts / f"{name}.pth")
@@ -93,6 +98,33 @@ class Workspace:
     def images(self, base: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         with np.load(self.root / "data" / "tiny" / f"{base}.npz") as arrays:
             return arrays["images"], arrays["labels"]
+
+
+def _images_of(labels: NDArray[np.int64], size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Noise, brighter from class to class: what an expert can tell apart."""
+    noise = rng.integers(0, 256 - STEP * CLASSES, (len(labels), size, size, 3))
+    return (noise + STEP * labels[:, None, None, None]).astype(np.uint8)
+
+
+def _teach(network: torch.nn.Module, classes: int) -> None:
+    """Fit the head to images of every class, by least squares: an untrained expert would rightly be refused."""
+    labels = np.arange(64 * CLASSES) % CLASSES
+    rng = np.random.default_rng(0)
+    head = network.get_submodule("fc")
+    assert isinstance(head, torch.nn.Linear)
+    features: list[torch.Tensor] = []
+    hook = head.register_forward_hook(lambda _module, given, _out: features.append(given[0]))
+    with torch.no_grad():
+        for size in (8, 32):
+            network.eval()(normalise(torch.from_numpy(_images_of(labels, size, rng)), TRANSFORM))
+        hook.remove()
+        known = torch.cat(features).double()
+        known = torch.cat([known, torch.ones(len(known), 1)], dim=1)  # [n, features + 1]
+        right = torch.nn.functional.one_hot(torch.from_numpy(labels).repeat(2), classes).double()
+        ridge = 1e-3 * torch.eye(known.shape[1], dtype=torch.float64)
+        fitted = torch.linalg.solve(known.T @ known + ridge, known.T @ right)  # [features + 1, C]
+        head.weight.copy_(10 * fitted[:-1].T)
+        head.bias.copy_(10 * fitted[-1])
 
 
 def build(root: Path) -> Workspace:

@@ -11,7 +11,9 @@ from typing import Any
 import httpx
 import numpy as np
 
-JOB_ID = "job-0001-abcd"
+JOB_ID = "0001abcd"
+VERIFICATION_ID = "0002abcd"
+UPLOAD_ID = "0003abcd"
 LOGITS = np.array([[2.0, 1.0], [0.5, 3.0], [1.0, 0.0]], dtype=np.float32)
 TARGETS = np.array([0, 1, 1], dtype=np.int64)
 
@@ -74,6 +76,50 @@ def verification(verdict: str = "passed", checks: list[dict[str, Any]] | None = 
     return {"job": JOB_ID, "verdict": verdict, "checks": [], "results": [result]}
 
 
+def files_verification(
+    state: str = "succeeded",
+    verdict: str | None = None,
+    *,
+    results: list[dict[str, Any]] | None = None,
+    checks: list[dict[str, Any]] | None = None,
+    **fields: Any,
+) -> dict[str, Any]:
+    """A verification of files, with one result if it was carried out."""
+    done = state == "succeeded"
+    if results is None:
+        results = [{**verification()["results"][0], "file": None}] if done else []
+    base = job(state, id=VERIFICATION_ID, kind="verification", verdict=verdict or ("passed" if done else None))
+    files = [{"name": f"{one}/val_logits.npz", "expert": one, "split": "val"} for one in ("ce", "ls")]
+    standards = {"head_threshold": 20, "floors": {}}
+    request = {"dataset": "digits_lt", "splits_dir": "s", "path": None, "upload": UPLOAD_ID, "standards": standards}
+    view = {**base, "request": {**request, "files": files, "others": []}, "checks": checks or [], "results": results}
+    return {name: value for name, value in view.items() if name != "units"} | fields
+
+
+def entry(
+    analysis: dict[str, Any] | None, state: str = "ready", expert: str = "ce", split: str = "val", **fields: Any
+) -> dict[str, Any]:
+    """What `GET /jobs/<id>/analysis` says of one result."""
+    return {"expert": expert, "split": split, "state": state, "analysis": analysis, "error": None, **fields}
+
+
+def statistics() -> dict[str, Any]:
+    """Intervals and curves of one result."""
+    figures = {"accuracy": [0.6, 0.7], "balanced_accuracy": [0.7, 0.8], "reweighted_accuracy": None, "nll": [0.5, 1]}
+    curve = {"coverage": [0.5, 1.0], "risk": [0.0, 0.25]}
+    return {
+        "intervals": {"level": 0.95, "resamples": 1000, "seed": 0, "figures": figures},
+        "curves": {"risk_coverage": curve, "balanced_risk_coverage": curve, "worst_group_risk_coverage": None},
+        "areas": {"risk_coverage": 0.125, "balanced_risk_coverage": 0.25, "worst_group_risk_coverage": None},
+        "reliability": [],
+    }
+
+
+def causes(message: str = "Against the labels of 'train' the accuracy is 50.00%.") -> dict[str, Any]:
+    """What was found when causes were tried."""
+    return {"found": None, "tried": [], "untried": [], "message": message}
+
+
 def expert(name: str = "ce", **fields: Any) -> dict[str, Any]:
     """A checkpoint that is ready, as `GET /experts` describes it."""
     passport = {
@@ -106,6 +152,10 @@ class FakeServer:
     Attributes:
         answers: responses by "METHOD /path", in place of what the server would say.
         requests: what was asked, in order.
+        verifications: the states of its one verification, which moves on like the job.
+        analyses: what it answers by the part that is asked for.
+        token: its `instance`.
+        files: what was uploaded, by name.
     """
 
     def __init__(self, *states: dict[str, Any]) -> None:
@@ -115,6 +165,10 @@ class FakeServer:
         self.path = "logits_fixed/ce/val_logits.npz"
         self.answers: dict[str, httpx.Response | Callable[[], httpx.Response]] = {}
         self.requests: list[httpx.Request] = []
+        self.verifications = [files_verification()]
+        self.analyses: dict[str, list[dict[str, Any]]] = {"causes": [], "statistics": []}
+        self.token = ""
+        self.files: dict[str, bytes] = {}
 
     @property
     def transport(self) -> httpx.MockTransport:
@@ -132,6 +186,7 @@ class FakeServer:
         return json.loads([request.content for request in self.requests if request.content][-1])
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
+        request.read()
         self.requests.append(request)
         asked = f"{request.method} {request.url.path}"
         if asked in self.answers:
@@ -139,7 +194,17 @@ class FakeServer:
             return answer if isinstance(answer, httpx.Response) else answer()
         here = f"/jobs/{JOB_ID}"
         if asked == f"GET {here}":
-            return httpx.Response(200, json=self._next())
+            return httpx.Response(200, json=_next(self.states))
+        if asked == f"GET /verifications/{VERIFICATION_ID}":
+            return httpx.Response(200, json=_next(self.verifications))
+        if asked == f"GET /jobs/{VERIFICATION_ID}":
+            view = {**self.verifications[0], "units": []}
+            return httpx.Response(200, json={name: view[name] for name in job()})
+        if asked.endswith("/analysis"):
+            return self._analysis(request)
+        if asked.startswith(f"PUT /uploads/{UPLOAD_ID}/"):
+            self.files[request.url.path.removeprefix(f"/uploads/{UPLOAD_ID}/")] = request.content
+            return httpx.Response(204)
         artifact = {
             "expert": "ce",
             "split": "val",
@@ -150,6 +215,12 @@ class FakeServer:
         known: dict[str, Callable[[], httpx.Response]] = {
             "POST /jobs": lambda: httpx.Response(202, json=self.states[0]),
             "GET /jobs": lambda: httpx.Response(200, json={"jobs": [self.states[0]]}),
+            "GET /healthz": lambda: httpx.Response(200, json={"status": "ok", "instance": self.token}),
+            "POST /uploads": lambda: httpx.Response(201, json={"id": UPLOAD_ID, "files": {}}),
+            f"DELETE /uploads/{UPLOAD_ID}": lambda: httpx.Response(204),
+            "POST /verifications": lambda: httpx.Response(202, json=self.verifications[0]),
+            f"POST /jobs/{VERIFICATION_ID}/cancel": lambda: httpx.Response(202, json={}),
+            f"DELETE /jobs/{VERIFICATION_ID}": lambda: httpx.Response(204),
             "GET /readyz": lambda: httpx.Response(200, json={"ready": True, "checks": {}}),
             f"POST {here}/cancel": lambda: httpx.Response(202, json=job("cancelling")),
             f"DELETE {here}": lambda: httpx.Response(204),
@@ -163,5 +234,13 @@ class FakeServer:
             return known[asked]()
         return problem(404, "not-found", f"There is no {request.url.path}.")
 
-    def _next(self) -> dict[str, Any]:
-        return self.states.pop(0) if len(self.states) > 1 else self.states[0]
+    def _analysis(self, request: httpx.Request) -> httpx.Response:
+        part = request.url.params["part"]
+        results = self.analyses[part]
+        complete = all(one["state"] != "pending" for one in results)
+        of = request.url.path.split("/")[2]
+        return httpx.Response(200, json={"job": of, "part": part, "complete": complete, "results": results})
+
+
+def _next(states: list[dict[str, Any]]) -> dict[str, Any]:
+    return states.pop(0) if len(states) > 1 else states[0]

@@ -145,7 +145,8 @@ def test_every_command_speaks_json(relogit: Relogit, command: str, tmp_path: Pat
     server.answers["GET /experts"] = httpx.Response(200, json={"experts": []})
     server.answers["GET /splits"] = httpx.Response(200, json={"splits": []})
     folder = ["--to", str(tmp_path)] if command == "download" else []
-    ran = relogit(server, command, "--json", *folder)
+    one = [JOB_ID] if command == "verify" else []
+    ran = relogit(server, command, "--json", *one, *folder)
     assert ran.code == 0
     assert isinstance(json.loads(ran.out), dict)
 

@@ -19,7 +19,7 @@ def test_verify_shows_what_failed_first(relogit: Relogit) -> None:
     failed = check("failed", measured={"rows": 7}, evidence=[{"row": number} for number in range(6)])
     floor = check("failed", "warning", id="floor", message="Low.")
     server.verification = verification("failed", [check(), floor, check("skipped", id="tail"), failed])
-    ran = relogit(server, "verify")
+    ran = relogit(server, "verify", JOB_ID)
     assert ran.code == 1
     order = ["failed   ce / val: finite: NaN", "measured rows 7; expected 0", "- row 4", "and 1 more"]
     order += ["warning  ce / val: floor: Low.", "skipped  ce / val: tail", "1 check passed: finite.", "bal"]
@@ -33,7 +33,7 @@ def test_verify_exits_with_0_only_if_verified(relogit: Relogit, verdict: str, co
     """What is not verified is not good, whatever the reason."""
     server = FakeServer()
     server.verification = verification(verdict)
-    assert relogit(server, "verify").code == code
+    assert relogit(server, "verify", JOB_ID).code == code
 
 
 def test_checks_of_the_files_show_like_all_others(relogit: Relogit) -> None:
@@ -44,7 +44,7 @@ def test_checks_of_the_files_show_like_all_others(relogit: Relogit) -> None:
     server = FakeServer()
     server.verification = verification("failed", [check(), shown, stored, alien])
     for command in ("verify", "wait"):
-        ran = relogit(server, command)
+        ran = relogit(server, command, JOB_ID)
         assert ran.code == 1
         lines = ran.out.splitlines()
         first = lines.index("failed   ce / val: stored-file: The stored file was changed.")
@@ -82,7 +82,7 @@ def test_a_reason_is_told_once(relogit: Relogit) -> None:
     reasons = {"reweighted_accuracy": "no weights", "head_accuracy": "no counts", "tail_accuracy": "no counts"}
     server.verification["results"][0]["metrics"]["reasons"] = reasons
     server.verification["results"] *= 2
-    lines = relogit(server, "verify").out.splitlines()
+    lines = relogit(server, "verify", JOB_ID).out.splitlines()
     assert [line for line in lines if line.startswith("No ")] == [
         "No reweighted figure: no weights",
         "No head and tail figure: no counts",
@@ -116,12 +116,12 @@ def test_a_folder_that_cannot_be_written(relogit: Relogit, tmp_path: Path) -> No
 def test_ids_may_be_abbreviated(relogit: Relogit) -> None:
     """The only id that begins as given is meant; if several do, or none, nothing is done."""
     server = FakeServer()
-    assert relogit(server, "delete", "job-0001").code == 0
+    assert relogit(server, "delete", "0001").code == 0
     assert server.asked[-1] == f"DELETE /jobs/{JOB_ID}"
-    server.answers["GET /jobs"] = httpx.Response(200, json={"jobs": [job(), job(id="job-0001-ef01")]})
-    ran = relogit(server, "delete", "job-0001")
+    server.answers["GET /jobs"] = httpx.Response(200, json={"jobs": [job(), job(id="0001ef01")]})
+    ran = relogit(server, "delete", "0001")
     assert ran.code == 2
-    assert "job-0001-ef01" in ran.err
+    assert "0001ef01" in ran.err
     assert relogit(server, "delete", "other").code == 2
     assert len([asked for asked in server.asked if asked.startswith("DELETE")]) == 1
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from rich.console import Console, RenderableType
 
-from relogit import render, render_checks, render_experts
+from relogit import render, render_analysis, render_checks, render_experts, render_jobs
 from relogit.progress import Bars, display_for
-from tests.unit.fake_server import expert, expert_list, job, unit, verification
+from tests.unit.fake_server import entry, expert, expert_list, files_verification, job, statistics, unit, verification
 
 NAMES = ("balsoftmax_baseline", "logitadjust_baseline", "decoupling_twostage", "twenty_letters_long_")
 OVER = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
@@ -142,12 +142,30 @@ def test_jobs_and_units_keep_one_line_each() -> None:
     """In 80 columns a job of the project's own data set has one line in `jobs`, and a unit has one in `status`."""
     request = {"dataset": "cifar100_lt_if100", "output_dir": "logits_fixed"}
     one = job(id="f" * 32, request=request, units=[unit("tunev", expert=NAMES[1], done=10000, total=10000)] * 12)
-    _, _, row = printed(window(), render.jobs([one]))
+    files = files_verification(id="e" * 32, units=[])
+    jobs = [one, files]
+    _, _, row, other = printed(window(), render_jobs.listing(jobs, window()))
     assert row.split() == [
-        "ffffffff", "succeeded", "passed", "2026-01-02", "03:04", "cifar100_lt_if100", "logits_fixed", "12/12"
+        "ffffffff", "recompute", "succeeded", "passed", "2026-01-02", "03:04", "logits_fixed", "12/12"
     ]  # fmt: skip
-    assert len(row) <= 80
+    assert other.split()[1:4] + other.split()[-2:] == ["verification", "succeeded", "passed", "(upload)", "2/2"]
+    assert max(len(row), len(other)) <= 80
+    assert "cifar100_lt_if100" in printed(window(100), render_jobs.listing(jobs, window(100)))[2]
     running = {"state": "running", "rate": 12345.6, "remaining_s": 599.0, "accuracy": None}
     rows = printed(window(), render.units({**one, "units": [one["units"][0], {**one["units"][0], **running}]}))
     assert [line.split()[0] for line in rows[2:]] == [NAMES[1]] * 2
     assert all(len(line) <= 80 for line in rows)
+
+
+def test_all_figures_with_intervals_fit() -> None:
+    """In 80 columns each figure has one line with its value and its interval, even the widest."""
+    found, wide = verification(), statistics()
+    names = (*render_checks.ACCURACIES, *render_checks.PROBABILITIES)
+    found["results"][0]["metrics"] |= dict.fromkeys(names, 1.0) | {"nll": 12.34567, "samples": 10000}
+    wide["intervals"]["figures"] = {name: [1.0, 1.0] for name in names} | {"nll": [12.3, 12.4]}
+    lines = printed(window(), *render_analysis.statistics(found, {"results": [entry(wide)]}))
+    assert lines[1] == "ce / val, 10,000 samples"
+    assert all(len(line) <= 80 for line in lines)
+    assert re.fullmatch(r"plain +100\.00 +100\.00 to 100\.00 +NLL +12\.346 +12\.300 to 12\.400", lines[4])
+    assert any(re.search(r"AURC balanced +0\.2500$", line) for line in lines)
+    assert any(re.search(r"AURC worst +-$", line) for line in lines)

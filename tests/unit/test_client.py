@@ -54,7 +54,7 @@ def test_wait_gives_up_after_its_timeout() -> None:
     with pytest.raises(relogit.StillRunning, match=r"still running after 0\.05 seconds; it goes on") as caught:
         handle.wait(timeout=0.05)
     assert isinstance(caught.value, TimeoutError)
-    assert "POST /jobs/job-0001-abcd/cancel" not in server.asked
+    assert f"POST /jobs/{JOB_ID}/cancel" not in server.asked
 
 
 def test_logits_are_arrays_of_the_artifact() -> None:

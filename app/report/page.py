@@ -1,0 +1,24 @@
+"""The page as HTML: one file with its style and pictures in it, without scripts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from app import VERSION
+from app.report.view import Sources, page
+
+# Names of experts, splits and folders are anybody's: all is escaped; pictures are Markup, and escape by themselves.
+_TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def render(sources: Sources) -> str:
+    """The report page, for a job in any state."""
+    return _TEMPLATES.get_template("report.html").render(page=page(sources), version=VERSION)

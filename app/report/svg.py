@@ -1,0 +1,159 @@
+"""Small static charts as SVG: axes, lines, dots and bars. Colours are the page's: everything has a class.
+
+A library would bring scripts, its own style sheet or matplotlib's weight; here a chart is a few kB, follows the
+page from light to dark, and says in words what it shows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+COLOURS, DASHES = 7, 6
+"""Coprime: 42 experts differ in the pair, and neighbours in both."""
+
+LEFT, RIGHT, TOP, BOTTOM = 48.0, 12.0, 12.0, 38.0
+"""What the axes take of a chart, in its units."""
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """A linear scale with its ticks; it goes from the first to the last of them, or between `ends`."""
+
+    label: str
+    ticks: Sequence[float]
+    ends: tuple[float, float] | None = None
+
+    @property
+    def low(self) -> float:
+        """Where the scale begins."""
+        return self.ends[0] if self.ends else self.ticks[0]
+
+    @property
+    def high(self) -> float:
+        """Where the scale ends."""
+        return self.ends[1] if self.ends else self.ticks[-1]
+
+    def share(self, value: float) -> float:
+        """Where the value lies: 0 at the low end, 1 at the high one; never outside."""
+        return min(max((value - self.low) / (self.high - self.low), 0.0), 1.0)
+
+
+UNIT = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+
+
+def ticks_to(highest: float) -> tuple[float, ...]:
+    """Round ticks from 0 to the first round one that is not below `highest`; at most seven."""
+    if highest <= 0:
+        return UNIT
+    power = 10.0 ** math.floor(math.log10(highest))
+    steps = (power * factor for factor in (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2))
+    step = next(step for step in steps if highest / step <= 6 + 1e-9)
+    return tuple(step * i for i in range(math.ceil(highest / step - 1e-9) + 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Points joined by straight lines."""
+
+    points: Sequence[tuple[float, float]]
+    style: str
+    """Class names."""
+    name: str = ""
+    """What a pointer over it shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dot:
+    """A disc."""
+
+    x: float
+    y: float
+    radius: float
+    """In the chart's units."""
+    style: str
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """Bars from the x axis up, one for each whole x from 0; none where the height is None."""
+
+    heights: Sequence[float | None]
+    style: str
+
+
+Mark = Line | Dot | Bars
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """What is drawn on: two axes, a name, and a description for those who do not see it."""
+
+    title: str
+    description: str
+    x: Axis
+    y: Axis
+    width: int = 320
+    height: int = 240
+
+    def draw(self, marks: Iterable[Mark]) -> Markup:
+        """The chart with these marks, later ones above earlier ones."""
+        head = Markup(
+            '<svg class="chart" viewBox="0 0 {w} {h}" role="img"><title>{title}</title><desc>{desc}</desc>'
+        ).format(w=self.width, h=self.height, title=self.title, desc=self.description)
+        return Markup("").join([head, *self._axes(), *(self._mark(mark) for mark in marks), Markup("</svg>")])
+
+    def at(self, x: float, y: float) -> tuple[float, float]:
+        """A point in the chart's units, from its upper left corner."""
+        across = LEFT + self.x.share(x) * (self.width - LEFT - RIGHT)
+        return across, TOP + (1 - self.y.share(y)) * (self.height - TOP - BOTTOM)
+
+    def _axes(self) -> Iterable[Markup]:
+        left, bottom = self.at(self.x.low, self.y.low)
+        right, top = self.at(self.x.high, self.y.high)
+        for value, said in zip(self.y.ticks, _labels(self.y.ticks), strict=True):
+            _, y = self.at(self.x.low, value)
+            yield Markup('<path class="grid" d="M{:.1f} {:.1f}H{:.1f}"/>').format(left, y, right)
+            yield Markup('<text class="end" x="{:.1f}" y="{:.1f}">{}</text>').format(left - 5, y + 4, said)
+        for value, said in zip(self.x.ticks, _labels(self.x.ticks), strict=True):
+            x, _ = self.at(value, self.y.low)
+            yield Markup('<path class="axis" d="M{:.1f} {:.1f}v4"/>').format(x, bottom)
+            yield Markup('<text class="middle" x="{:.1f}" y="{:.1f}">{}</text>').format(x, bottom + 16, said)
+        yield Markup('<path class="axis" d="M{:.1f} {:.1f}V{:.1f}H{:.1f}"/>').format(left, top, bottom, right)
+        middle = ((left + right) / 2, (top + bottom) / 2)
+        yield Markup('<text class="middle" x="{:.1f}" y="{}">{}</text>').format(
+            middle[0], self.height - 5, self.x.label
+        )
+        yield Markup('<text class="middle" transform="translate(11 {:.1f}) rotate(-90)">{}</text>').format(
+            middle[1], self.y.label
+        )
+
+    def _mark(self, mark: Mark) -> Markup:
+        if isinstance(mark, Bars):
+            return Markup('<path class="{}" d="{}"/>').format(mark.style, "".join(self._bars(mark.heights)))
+        tip = Markup("<title>{}</title>").format(mark.name) if mark.name else ""
+        if isinstance(mark, Dot):
+            place = self.at(mark.x, mark.y)
+            return Markup('<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="{:.1f}">{}</circle>').format(
+                mark.style, *place, mark.radius, tip
+            )
+        path = "L".join("{:.1f} {:.1f}".format(*self.at(x, y)) for x, y in mark.points)
+        return Markup('<path class="{}" d="M{}">{}</path>').format(mark.style, path, tip)
+
+    def _bars(self, heights: Sequence[float | None]) -> Iterable[str]:
+        for place, height in enumerate(heights):
+            if height is not None:
+                left, y = self.at(place - 0.4, height)
+                right, bottom = self.at(place + 0.4, self.y.low)
+                yield f"M{left:.2f} {bottom:.1f}V{y:.1f}H{right:.2f}V{bottom:.1f}Z"
+
+
+def _labels(ticks: Sequence[float]) -> list[str]:
+    """All with as many digits as the step between them needs."""
+    step = ticks[1] - ticks[0] if len(ticks) > 1 else 1.0
+    digits = max(0, -math.floor(math.log10(step) + 1e-9))
+    return [f"{tick:.{digits}f}" for tick in ticks]

@@ -1,0 +1,260 @@
+"""The report page: what it says, out of what the API says."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from typing import Any
+
+import pytest
+
+from app.report.findings import failures, plain, skipped
+from app.report.page import render
+from app.report.view import Page, page
+from tests.unit.report_inputs import analysed, check, metrics, result, sources, statistics
+
+CHANCE = check(
+    "accuracy",
+    "failed",
+    measured={"accuracy": 0.004840940525587829},
+    expected={"above": 0.0196},
+    message="The logits do not belong to these samples.",
+    evidence=[{"row": number, "predicted": 70, "label": 0} for number in range(9)],
+)
+REPEATS = check("repeats", "failed", level="warning", message="156 of 1446 rows repeat a sample.")
+
+
+def test_errors_come_before_warnings_whatever_the_order_of_the_checks() -> None:
+    """What must not be used stands first."""
+    shown = page(sources([result("a", checks=[REPEATS, CHANCE])]))
+    assert [(finding.level, finding.check) for finding in shown.failures] == [
+        ("error", "accuracy"),
+        ("warning", "repeats"),
+    ]
+
+
+def test_the_same_finding_on_several_results_is_said_once() -> None:
+    """It names all of them; one that was measured otherwise stands by itself."""
+    other = REPEATS | {"measured": 7}
+    found = sources([result("a", checks=[REPEATS]), result("b", checks=[REPEATS]), result("c", checks=[other])])
+    assert [finding.where for finding in page(found).failures] == ["val: a, b", "val: c"]
+
+
+def test_a_finding_shows_what_was_measured_and_the_first_evidence() -> None:
+    """Five pieces of evidence are shown and the others counted."""
+    (finding,) = page(sources([result("a", checks=[CHANCE])])).failures
+    assert (finding.measured, finding.expected) == ("accuracy 0.004841", "above 0.0196")
+    assert finding.evidence[0] == "row 0, predicted 70, label 0"
+    assert (len(finding.evidence), finding.more) == (5, 4)
+
+
+@pytest.mark.parametrize(
+    ("state", "more", "said"),
+    [
+        ("ready", {"analysis": {"message": "They are those of 'train'."}}, "They are those of 'train'."),
+        ("pending", {}, "Causes are being looked for; reload in a moment."),
+        ("failed", {"error": {"message": "The list was changed."}}, "The list was changed."),
+    ],
+)
+def test_a_failed_accuracy_has_its_causes_beside_it(state: str, more: dict[str, Any], said: str) -> None:
+    """The search's sentence, or why there is none; a warning has no causes."""
+    results = [result("a", checks=[CHANCE, REPEATS])]
+    shown = page(sources(results, causes=analysed(results, state, **more)))
+    assert [list(finding.causes) for finding in shown.failures] == [[said], []]
+
+
+def test_a_unit_that_could_not_be_computed_is_an_error() -> None:
+    """Its message is shown, unless failed checks say it better."""
+    error = {"code": "split-changed", "message": "The list was replaced.", "details": {}}
+    lost = result("a", error=error, verdict="failed")
+    checked = result("b", checks=[CHANCE], error=error | {"code": "verification-failed"})
+    assert [finding.check for finding in page(sources([lost, checked])).failures] == ["split-changed", "accuracy"]
+
+
+def test_a_reason_is_given_once_for_all_that_was_skipped_for_it() -> None:
+    """Checks and results with the same reason share a line."""
+    why = "There is no manifest."
+    checks = [check("manifest", "skipped", message=why), check("class-weights", "skipped", message=why)]
+    (line,) = skipped(sources([result("a", checks=checks), result("b", checks=checks)]).verification)
+    assert (line.check, line.message, line.where) == ("manifest, class-weights", why, "all 2 results")
+
+
+def test_passed_checks_are_counted_and_named_once() -> None:
+    """One line, however many results."""
+    checks = [check("shapes", "passed"), check("finite", "passed")]
+    assert page(sources([result("a", checks=checks), result("b", checks=checks)])).passed == (4, ["finite", "shapes"])
+
+
+def test_a_figure_that_no_result_has_is_no_column_but_a_reason() -> None:
+    """The reason stands once, with all the figures that it keeps away."""
+    shown = page(sources([result("a"), result("b")]))
+    assert [figure.name for figure in shown.figures] == ["accuracy", "balanced_accuracy", "nll", "ece", "aurc"]
+    assert shown.missing == [("Reweighted, Head, Tail", "There are no train counts.")]
+
+
+def test_figures_stand_in_their_unit_with_the_interval_that_is_known() -> None:
+    """Accuracies in percent, others as they are; without an interval only the figure."""
+    mixed = result("b", metrics=metrics(head_accuracy=0.75))
+    split = page(sources([result("a"), mixed])).splits[0]
+    first, second = ({cell.figure.name: (cell.value, cell.interval) for cell in r.cells} for r in split.results)
+    assert first["accuracy"] == ("50.00", "45.00–55.00")
+    assert first["nll"] == ("1.250", "1.000–1.500")
+    assert first["ece"] == ("0.1250", None)
+    assert (first["head_accuracy"], second["head_accuracy"]) == (("–", None), ("75.00", None))
+
+
+def test_a_result_without_any_figure_is_still_in_the_table() -> None:
+    """An unreadable file has a line with its verdict, and no pictures."""
+    broken = result("a", checks=[check("readable", "failed")], metrics=None)
+    shown = page(sources([broken, result("b")], statistics=analysed([broken], "none")))
+    row = shown.splits[0].results[0]
+    assert (row.verdict, row.samples, row.reliability, row.recalls) == ("failed", "–", None, None)
+    assert {cell.value for cell in row.cells} == {"–"}
+
+
+@pytest.mark.parametrize(("state", "said"), [("pending", "still being computed for all 2 results"), ("ready", None)])
+def test_what_is_not_ready_is_said_to_be_so(state: str, said: str | None) -> None:
+    """A pending analysis has a note; its tables and recalls are there, its curves are not."""
+    results = [result("a"), result("b")]
+    made = sources(results, statistics=analysed(results, state, statistics()))
+    shown = page(made)
+    assert made.pending == (state == "pending")
+    assert [said in note for note in shown.notes if said] == ([True] if said else [])
+    assert bool(shown.splits[0].curves) == (said is None)
+    assert shown.splits[0].results[0].recalls is not None
+
+
+def test_an_analysis_that_failed_gives_its_reason_once() -> None:
+    """Results with the same reason share a note."""
+    results = [result("a"), result("b")]
+    refused = analysed(results, "failed", error={"message": "The file is gone."})
+    (note,) = page(sources(results, statistics=refused)).notes
+    assert note == "No intervals and curves for all 2 results: The file is gone."
+
+
+@pytest.mark.parametrize(
+    ("results", "sentence"),
+    [
+        ([result("a")], "The result passed every check that could be made. No warnings."),
+        ([result("a", checks=[REPEATS])], "The result passed every check that could be made. 1 warning."),
+        ([result("a"), result("b")], "All 2 results passed every check that could be made. No warnings."),
+        ([result("a", checks=[CHANCE])], "The result failed: not to be used as it stands. No warnings."),
+        (
+            [result("a", checks=[CHANCE]), result("b")],
+            "1 of 2 results failed: not to be used as it stands. No warnings.",
+        ),
+    ],
+)
+def test_the_verdict_is_said_in_words(results: list[dict[str, Any]], sentence: str) -> None:
+    """How many results, how many of them failed, and how many warnings there are."""
+    assert page(sources(results)).sentence == sentence
+
+
+def running(**more: Any) -> Page:
+    made = sources([result("a", verdict="pending")])
+    unit = {"expert": "a", "split": "val", "state": "running", "done": 500, "total": 2000}
+    job = {**made.job, "state": "running", "finished_at": None, "units": [unit]} | more
+    return page(sources([], job=job, verification={**made.verification, "verdict": "pending"}))
+
+
+def test_a_running_job_says_how_far_it_is() -> None:
+    """Rows done of all rows; no table and no pictures of what is not there."""
+    shown = running()
+    assert shown.headline == "Not finished"
+    assert shown.sentence.startswith("The job is running: 500 of 2,000 rows (25%), 0 of 1 result done.")
+    assert (len(shown.units), shown.splits) == (1, [])
+
+
+def test_a_running_verification_has_no_rows_to_count() -> None:
+    """It only says that it runs."""
+    assert running(units=[]).sentence == "The verification is running. This page looks again by itself."
+
+
+def test_a_cancelled_job_is_not_verified() -> None:
+    """It says so, rather than that it failed or passed."""
+    made = sources([])
+    job = {**made.job, "state": "cancelled"}
+    shown = page(sources([], job=job, verification={"verdict": "skipped", "checks": [], "results": []}))
+    assert (shown.headline, shown.sentence) == (
+        "Not verified",
+        "The job was cancelled before its results could be verified.",
+    )
+
+
+@pytest.mark.parametrize("count", [1, 50])
+def test_a_page_has_all_results_and_parses(count: int) -> None:
+    """One result or fifty: each has its line in the table, two charts, and its curve."""
+    html = render(sources([result(f"expert{number}", checks=[CHANCE]) for number in range(count)]))
+    root = ET.fromstring(re.sub(r"<!DOCTYPE html>|<(meta|link)[^>]*>", "", html))
+    assert len(root.findall(".//th[@scope='row']")) == count
+    assert len(root.findall(".//figure[@class='pair']/svg")) == 2 * count
+    (curves,) = root.findall(".//div[@class='curves']/svg")
+    assert sum(path.get("class", "").startswith("line") for path in curves.findall("path")) == count
+    assert root.get("lang") == "en"
+    assert root.findtext("head/title") == "Failed: digits, old/logits – relogit"
+
+
+def test_whatever_a_name_holds_is_shown_as_text() -> None:
+    """No name, path, message or piece of evidence can put an element on the page."""
+    evil = '<img src=x onerror="alert(1)">'
+    bad = check("accuracy", "failed", message=evil, measured={evil: evil}, evidence=[{evil: evil}])
+    left = check("manifest", "skipped", message=evil)
+    results = [result(evil, evil, checks=[bad, left], metrics=metrics(reasons={"head_accuracy": evil}))]
+    made = sources(results, causes=analysed(results, analysis={"message": evil}))
+    made.job["request"].update(dataset=evil, splits_dir=evil, path=evil)
+    html = render(made)
+    assert "<img" not in html
+    assert html.count("&lt;img src=x onerror=&#34;alert(1)&#34;&gt;") >= 12
+
+
+def test_the_page_needs_nothing_but_itself() -> None:
+    """No script, and no address but a link's empty icon."""
+    html = render(sources([result("a", checks=[CHANCE])]))
+    assert "<script" not in html
+    assert re.findall(r"""(?:src|href)=["'][^"']*["']|url\(|@import|https?://""", html) == ['href="data:,"']
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ({"logits": [1446, 100]}, "logits [1446, 100]"),
+        ({"repeated_rows": 156, "same_logits": False}, "repeated rows 156, same logits no"),
+        (0.00484094, "0.004841"),
+        (None, "none"),
+    ],
+)
+def test_values_are_shown_without_braces(value: object, said: str) -> None:
+    """As a reader likes them."""
+    assert plain(value) == said
+
+
+def test_the_jobs_own_checks_and_error_belong_to_all_results() -> None:
+    """They come first, and name no single result."""
+    overlap = check("overlap", "failed", level="warning")
+    made = sources([result("a")], checks=[overlap])
+    broken = {**made.verification, "error": {"code": "store-unusable", "message": "The disk is full."}}
+    assert [(f.check, f.where) for f in failures(broken, [None])] == [
+        ("store-unusable", "across the results"),
+        ("overlap", "across the results"),
+    ]
+
+
+def test_each_result_has_its_own_analysis() -> None:
+    """Intervals are found by expert and split, in whatever order they come."""
+    results = [result("a"), result("b"), result("a", "test")]
+    found = analysed(results, analysis=statistics())
+    for number, entry in enumerate(found["results"]):
+        entry["analysis"] = {
+            **statistics(),
+            "intervals": {**statistics()["intervals"], "figures": {"nll": [number, 9]}},
+        }
+    found["results"].reverse()
+    shown = page(sources(results, statistics=found))
+    intervals = {
+        (r.expert, r.split): cell.interval
+        for split in shown.splits
+        for r in split.results
+        for cell in r.cells
+        if cell.figure.name == "nll"
+    }
+    assert intervals == {("a", "val"): "0.000–9.000", ("b", "val"): "1.000–9.000", ("a", "test"): "2.000–9.000"}
