@@ -10,6 +10,9 @@ from app.errors import RequestError
 MAX_NAME_BYTES = 120
 """Leaves room for prefix and suffix in a file system's 255 bytes."""
 
+MAX_FOLDER_BYTES = 1000
+"""Leaves room for the server's own directory in a path's 4096 bytes."""
+
 _NAME = re.compile(r"[\w+=@,()][\w .+=@,()\-]*|")
 
 
@@ -47,12 +50,12 @@ def check_folder(what: str, value: str) -> str:
     """
     parts = PurePosixPath(value).parts
     try:
-        if not value:
+        if not value or len(value.encode()) > MAX_FOLDER_BYTES:
             raise RequestError("invalid-name", "")
         return "/".join(check_name(what, part) for part in parts) or "."
     except RequestError:
         raise RequestError(
             "invalid-name",
             f"{what} {value!r} is not a folder below the server's own. A relative path is expected, "
-            "without '..', a leading '/' or hidden folders.",
+            f"without '..', a leading '/' or hidden folders, of at most {MAX_FOLDER_BYTES} bytes.",
         ) from None

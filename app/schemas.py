@@ -197,7 +197,8 @@ class JobView(BaseModel):
             finished_at=None if job.finished_at is None else rfc3339(job.finished_at),
             request=_shown_request(job.request),
             units=[UnitView.of(unit) for unit in job.units],
-            links={"self": here} | {n: f"{here}/{n}" for n in ("verification", "artifacts", "archive", "cancel")},
+            links={"self": here}
+            | {n: f"{here}/{n}" for n in ("verification", "analysis", "report", "artifacts", "archive", "cancel")},
         )
 
 

@@ -108,7 +108,9 @@ def read_rows(path: Path, rows: NDArray[np.int64]) -> NDArray[np.float32]:
             name, extra = LOCAL_HEADER.unpack(stream.read(LOCAL_HEADER.size))
             stream.seek(name + extra, os.SEEK_CUR)
             npy.read_magic(stream)
-            (_, classes), _, dtype = npy.read_array_header_1_0(stream)
+            (count, classes), fortran, dtype = npy.read_array_header_1_0(stream)
+            if fortran or dtype != np.float32 or (len(rows) and not 0 <= rows.min() <= rows.max() < count):
+                raise ValueError(f"its logits are {dtype} [{count}, {classes}], or not in C order")
             start, width = stream.tell(), classes * dtype.itemsize
             read = [os.pread(stream.fileno(), width, start + int(row) * width) for row in rows]
         return np.frombuffer(b"".join(read), dtype).reshape(len(rows), classes)

@@ -47,5 +47,10 @@ def _shown(job: Job) -> dict[str, Any]:
     found = job.verification or {}
     view = JobView.of(job).model_dump(exclude={"units", "links"})
     here = f"/jobs/{job.id}"
-    links = {"self": f"/verifications/{job.id}", "analysis": f"{here}/analysis", "cancel": f"{here}/cancel"}
+    links = {
+        "self": f"/verifications/{job.id}",
+        "analysis": f"{here}/analysis",
+        "report": f"{here}/report",
+        "cancel": f"{here}/cancel",
+    }
     return view | {"checks": found.get("checks", []), "results": found.get("results", []), "links": links}

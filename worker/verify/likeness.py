@@ -132,7 +132,8 @@ def check_duplicates(split: str, samples: Mapping[str, NDArray[np.floating[Any]]
 def _all_rows_alike(logits: NDArray[np.floating[Any]]) -> bool:
     """Whether every row is the first one, but for rounding: 4 units of the dtype's last place, at the least."""
     first = np.abs(logits[0].astype(np.float64))
-    tolerance = 4 * float(np.finfo(logits.dtype).eps) * (first + np.median(first))  # [C]
+    unit = 4 * float(np.finfo(logits.dtype).eps)
+    tolerance = unit * first + unit * np.median(first)  # [C]; summed first, the largest logits would overflow
     for start in range(0, len(logits), ROWS_AT_ONCE):  # the first block differs already, as a rule
         block = logits[start : start + ROWS_AT_ONCE].astype(np.float64)
         if (np.abs(block - logits[0]) > tolerance).any():
@@ -143,5 +144,6 @@ def _all_rows_alike(logits: NDArray[np.floating[Any]]) -> bool:
 def _centred(logits: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """Each row without its mean, scaled so that no square overflows."""
     values = logits.astype(np.float64)
+    values /= float(np.abs(values).max(initial=0)) or 1.0  # before the mean, whose sum could overflow as well
     values -= values.mean(axis=1, keepdims=True)
     return values / (float(np.abs(values).max(initial=0)) or 1.0)
