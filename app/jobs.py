@@ -8,7 +8,7 @@ computed once. A job that verifies files has no units: it is one task.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -79,6 +79,10 @@ class Artifact:
     """Of the base's pixels and labels: equal between the units of a job that point into it."""
     base: str
     manifest: dict[str, Any] = field(repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able, as stored; the manifest is the same object."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 @dataclass(frozen=True, slots=True)

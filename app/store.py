@@ -225,7 +225,7 @@ class JobStore:
                 "state": "succeeded",
                 "finished_at": time.time(),
                 "report": json.dumps(report),
-                "artifact": json.dumps(asdict(artifact)),
+                "artifact": json.dumps(artifact.to_dict()),
                 "artifact_sha256": artifact.sha256,
             }
             set_unit(db, claim, split, **fields)

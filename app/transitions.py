@@ -7,6 +7,7 @@ import sqlite3
 import time
 import uuid
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from app.errors import JobError, NotFound
@@ -192,6 +193,13 @@ def read_job(db: sqlite3.Connection, job_id: str) -> Job:
     )
 
 
+@lru_cache(maxsize=256)
+def _recorded(text: str) -> dict[str, Any]:
+    """What a unit recorded at its end; not to be modified. It never changes, and every look at a job reads it."""
+    parsed: dict[str, Any] = json.loads(text)
+    return parsed
+
+
 def read_unit(row: sqlite3.Row) -> Unit:
     """A unit from its row."""
     return Unit(
@@ -206,8 +214,8 @@ def read_unit(row: sqlite3.Row) -> Unit:
         rate=row["rate"],
         error=json.loads(row["error"]) if row["error"] else None,
         notes=tuple(json.loads(row["notes"])),
-        artifact=Artifact(**json.loads(row["artifact"])) if row["artifact"] else None,
-        report=json.loads(row["report"]) if row["report"] else None,
+        artifact=Artifact(**_recorded(row["artifact"])) if row["artifact"] else None,
+        report=_recorded(row["report"]) if row["report"] else None,
         started_at=row["started_at"],
         finished_at=row["finished_at"],
     )

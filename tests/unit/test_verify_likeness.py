@@ -87,17 +87,17 @@ def test_where_constant_may_be_right_it_is_skipped(logits: Logits, labels: NDArr
     assert _constant(logits, labels)[0] == "skipped"
 
 
-@pytest.mark.parametrize("rows", [0, 1, 5, 511, 512, 513, 1446, 50_000])
+@pytest.mark.parametrize("rows", [0, 1, 5, 255, 256, 257, 1446, 50_000])
 def test_the_sample_is_spread_over_the_split(rows: int) -> None:
-    """At most 512 distinct places, ascending, from the first on, at even distances."""
+    """At most 256 distinct places, ascending, from the first on, at even distances."""
     places = sample_rows(rows)
     assert places.dtype == np.int64
-    assert places.size == min(rows, 512)
+    assert places.size == min(rows, 256)
     if rows:
         steps = np.diff(places, append=rows)
         assert places[0] == 0
         assert steps.min() >= 1
-        assert steps.max() <= -(-rows // 512)
+        assert steps.max() <= -(-rows // 256)
 
 
 def test_likeness_is_the_cosine_of_centred_rows() -> None:
