@@ -70,7 +70,9 @@ def drafted(objects_dir: Path, content: Logits) -> Iterator[Draft]:
     try:
         with path.open("rb") as stream:
             sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-        yield Draft(path, sha256, path.stat().st_size)
+        with ThreadPoolExecutor(1) as flushing:
+            flushing.submit(_flush, path)  # the disk writes while the file is verified; `publish` makes sure of it
+            yield Draft(path, sha256, path.stat().st_size)
     finally:
         path.unlink(missing_ok=True)
 
