@@ -50,7 +50,7 @@ def check_folder(what: str, value: str) -> str:
     """
     parts = PurePosixPath(value).parts
     try:
-        if not value or len(value.encode()) > MAX_FOLDER_BYTES:
+        if not value or len(value.encode(errors="surrogatepass")) > MAX_FOLDER_BYTES:
             raise RequestError("invalid-name", "")
         return "/".join(check_name(what, part) for part in parts) or "."
     except RequestError:
