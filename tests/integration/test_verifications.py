@@ -5,15 +5,25 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
+from tests.integration.verifying import (
+    analysis,
+    checks_of,
+    failed,
+    good,
+    indices,
+    logits_for,
+    npz,
+    torch_bytes,
+    upload,
+    verify,
+)
 from tests.integration.workspace import CLASSES, Service, Workspace, build, running, wait_until
 from worker.networks import CifarResNetSpec
 
@@ -44,69 +54,9 @@ def service(workspace: Workspace) -> Iterator[Service]:
         yield service
 
 
-def indices(workspace: Workspace, split: str) -> NDArray[np.int64]:
-    return np.asarray(json.loads((workspace.splits / f"{split}_indices.json").read_text()), np.int64)
-
-
-def logits_for(labels: NDArray[np.int64], seed: int = 0) -> NDArray[np.float32]:
-    """Of an expert that is right on most of these labels, and sure of it."""
-    rng = np.random.default_rng(seed)
-    believed = np.where(rng.random(len(labels)) < 0.8, labels, rng.integers(0, CLASSES, len(labels)))
-    logits = rng.normal(size=(len(labels), CLASSES)).astype(np.float32)
-    logits[np.arange(len(labels)), believed] += 5
-    return logits
-
-
-def npz(logits: NDArray[np.float32], targets: NDArray[np.int64]) -> bytes:
-    body = io.BytesIO()
-    np.savez(body, logits=logits, targets=targets, predictions=logits.argmax(-1))
-    return body.getvalue()
-
-
-def good(workspace: Workspace, split: str = "many", seed: int = 0) -> bytes:
-    """A right file for a split."""
-    labels = workspace.images("test")[1][indices(workspace, split)]
-    return npz(logits_for(labels, seed), labels)
-
-
-def upload(service: Service, files: dict[str, bytes]) -> str:
-    answer = httpx.post(f"{service.url}/uploads")
-    assert answer.status_code == 201
-    for name, body in files.items():
-        assert httpx.put(f"{service.url}{answer.headers['Location']}/{name}", content=body).status_code == 204
-    return str(answer.json()["id"])
-
-
-def verify(service: Service, **request: Any) -> dict[str, Any]:
-    """The verification, when it has ended."""
-    answer = httpx.post(f"{service.url}/verifications", json={"dataset": "tiny", **request})
-    assert answer.status_code == 202, answer.text
-    location = answer.headers["Location"]
-    seen: dict[str, Any] = answer.json()
-    while seen["state"] in ("queued", "running"):
-        seen = httpx.get(f"{service.url}{location}?wait=20", timeout=60).json()
-    return seen
-
-
-def checks_of(found: dict[str, Any], expert: str, split: str = "many") -> dict[str, dict[str, Any]]:
-    [result] = [r for r in found["results"] if (r["expert"], r["split"]) == (expert, split)]
-    return {check["id"]: check for check in result["checks"]}
-
-
-def failed(found: dict[str, Any], expert: str, split: str = "many", level: str = "error") -> set[str]:
-    checks = checks_of(found, expert, split).values()
-    return {check["id"] for check in checks if check["verdict"] == "failed" and check["level"] == level}
-
-
-def analysis(service: Service, job: str, part: str) -> dict[tuple[str, str], dict[str, Any]]:
-    answer = httpx.get(f"{service.url}/jobs/{job}/analysis?part={part}&wait=30", timeout=60).json()
-    assert answer["complete"], answer
-    return {(result["expert"], result["split"]): result for result in answer["results"]}
-
-
 @pytest.fixture(scope="module")
 def job(service: Service) -> dict[str, Any]:
-    """A recompute job; its experts are untrained, so their accuracy fails, but its small split passes."""
+    """A recompute job that succeeded."""
     submitted = httpx.post(f"{service.url}/jobs", json={"dataset": "tiny", "splits": ["tunev"], "output_dir": "own"})
     seen: dict[str, Any] = submitted.json()
     while seen["state"] in ("queued", "running"):
@@ -203,12 +153,6 @@ def test_bad_files_fail_each_by_its_name_and_the_others_are_verified(service: Se
     assert failed(found, "twice") == {"one-file"}
     assert all(check["message"].endswith(".") for r in found["results"] for check in r["checks"])
     json.dumps(found, allow_nan=False)
-
-
-def torch_bytes(value: object) -> bytes:
-    body = io.BytesIO()
-    torch.save(value, body)
-    return body.getvalue()
 
 
 def test_bare_tensors_take_their_targets_from_the_split(service: Service, workspace: Workspace) -> None:
@@ -317,13 +261,6 @@ def test_a_wrong_request_is_refused(
     assert fragment in answer.json()["detail"]
 
 
-def test_an_empty_upload_is_refused(service: Service) -> None:
-    """There is nothing to verify, and it says how files are named."""
-    answer = httpx.post(f"{service.url}/verifications", json={"dataset": "tiny", "upload": upload(service, {})})
-    assert (answer.status_code, answer.json()["code"]) == (422, "no-logit-files")
-    assert "<split>_logits.npz" in answer.json()["detail"]
-
-
 def test_a_single_file_takes_its_names_from_the_request(service: Service, workspace: Workspace) -> None:
     """Whatever the file is called, expert and split may be said; otherwise its own name has to say them."""
     sent = upload(service, {"some/cifar_test.npz": good(workspace)})
@@ -333,28 +270,6 @@ def test_a_single_file_takes_its_names_from_the_request(service: Service, worksp
     assert [(r["expert"], r["split"], r["verdict"]) for r in found["results"]] == [("ce", "many", "passed")]
     one = verify(service, path="own/alpha/tunev_logits.npz")
     assert [(r["expert"], r["split"], r["verdict"]) for r in one["results"]] == [("alpha", "tunev", "passed")]
-
-
-def test_uploads_are_whole_and_stay_in_their_folder(service: Service, workspace: Workspace) -> None:
-    """Names that lead elsewhere and other kinds of file are refused; a second PUT replaces the first."""
-    where = f"{service.url}/uploads/{upload(service, {'ce/many_logits.npz': b'old'})}"
-    assert httpx.put(f"{where}/ce/many_logits.npz", content=b"newer").status_code == 204
-    assert httpx.get(where).json()["files"] == {"ce/many_logits.npz": 5}
-    for name, code in (("ce/run.sh", "unsupported-file"), ("%2e%2e/x_logits.npz", "invalid-name")):
-        answer = httpx.put(f"{where}/{name}", content=b"x")
-        assert (answer.status_code, answer.json()["code"]) == (422, code)
-    assert httpx.get(where).json()["files"] == {"ce/many_logits.npz": 5}
-
-
-def test_deleting_a_verification_deletes_its_upload(service: Service, workspace: Workspace) -> None:
-    """What was sent for it alone goes with it; what another one refers to stays."""
-    sent = upload(service, {"ce/many_logits.npz": good(workspace)})
-    folder = workspace.root / "outputs" / ".relogit" / "uploads" / sent
-    one, other = verify(service, upload=sent)["id"], verify(service, upload=sent)["id"]
-    assert httpx.delete(f"{service.url}/jobs/{one}").status_code == 204
-    assert folder.is_dir()
-    assert httpx.delete(f"{service.url}/jobs/{other}").status_code == 204
-    assert not folder.exists()
 
 
 def test_a_verification_does_not_wait_for_a_long_job(service: Service, workspace: Workspace) -> None:
@@ -368,9 +283,3 @@ def test_a_verification_does_not_wait_for_a_long_job(service: Service, workspace
     assert verify(service, path="own")["verdict"] == "passed"
     assert service.get(f"/jobs/{slow}").json()["state"] == "running"
     httpx.post(f"{service.url}/jobs/{slow}/cancel")
-
-
-def test_the_instance_marks_the_outputs_directory(service: Service, workspace: Workspace) -> None:
-    """A client that sees this file above a folder knows that the folder is the server's own."""
-    path = Path(workspace.root / "outputs" / ".relogit" / "instance")
-    assert service.get("/healthz").json()["instance"] == f"{path.read_text()}:{path.stat().st_ino}"

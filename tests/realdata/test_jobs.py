@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import pytest
 import relogit
 from app.catalog import Catalog
 from app.settings import Settings
-from tests.integration.workspace import Service, Workspace, running
+from tests.integration.workspace import Service, Workspace
 from tests.realdata.location import REALDATA, needs_realdata
 from worker.pools import Pools
 from worker.torchvision_import import import_torchvision
@@ -52,13 +51,6 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     (root / "data" / "splits" / "all_indices.json").write_text(json.dumps(list(range(10_000))))
     (root / "data" / "splits" / "backwards_indices.json").write_text(json.dumps(backwards))
     return Workspace(root)
-
-
-@pytest.fixture(scope="module")
-def service(workspace: Workspace) -> Iterator[Service]:
-    with running(workspace) as service:
-        service.wait_ready()
-        yield service
 
 
 def _run(service: Service, dataset: str, prefix: str, splits: list[str]) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import pytest
 import relogit
 from app.catalog import Catalog
 from app.settings import Settings
-from tests.integration.workspace import Service, Workspace, running
+from tests.integration.workspace import Service, Workspace
 from tests.realdata.location import REALDATA, needs_realdata
 from worker.verify.lists import check_overlap
 
@@ -54,13 +53,6 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         (root / "data" / "legacy" / path.name).symlink_to(path.resolve())
     (root / "data" / "legacy" / "all_indices.json").write_text(json.dumps(list(range(10_000))))
     return Workspace(root)
-
-
-@pytest.fixture(scope="module")
-def service(workspace: Workspace) -> Iterator[Service]:
-    with running(workspace) as service:
-        service.wait_ready()
-        yield service
 
 
 @pytest.fixture(scope="module")

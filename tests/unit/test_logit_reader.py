@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import pickle
-import tracemalloc
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -19,32 +17,11 @@ from torch import Tensor
 
 from app.errors import JobError
 from tests.fakes import refused
+from tests.unit.archives import LOGITS, C, N, declared, npy, zipped
 from worker.logit_reader import read_stored
 from worker.verify.form import ARTIFACT, BARE
 
-N, C = 6, 3
-LOGITS = np.random.default_rng(0).random((N, C), dtype=np.float32)
 PLAIN: dict[str, Any] = {"logits": LOGITS, "targets": np.arange(N), "predictions": LOGITS.argmax(axis=1)}
-
-
-def _npy(array: object) -> bytes:
-    stream = io.BytesIO()
-    np.save(stream, np.asarray(array))
-    return stream.getvalue()
-
-
-def _declared(descr: object, shape: tuple[int, ...], data: bytes = b"") -> bytes:
-    """An .npy of that header, whatever follows."""
-    header = repr({"descr": descr, "fortran_order": False, "shape": shape}).encode() + b"\n"
-    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + data
-
-
-def _zip(path: Path, *members: tuple[str, bytes], compression: int = zipfile.ZIP_STORED) -> Path:
-    with warnings.catch_warnings(), zipfile.ZipFile(path, "w", compression) as archive:
-        warnings.simplefilter("ignore")  # a name twice
-        for name, data in members:
-            archive.writestr(name, data)
-    return path
 
 
 @pytest.fixture
@@ -223,19 +200,19 @@ def test_bytes_of_another_kind_are_refused(tmp_path: Path, path: str, content: b
         b"\x93NUMPY\x01\x00\x10\x00'''aaaaaaaaaaaaa",
         b"\x93NUMPY\x03\x00\x04\x00\x00\x00{}\n ",
         b"\x93NUMPY\x02\x00\xff\xff\xff\xff{}",
-        _declared("<f4", (-1, 3)),
-        _declared("<f4", (-6, -3), b"\0" * 72),
-        _declared("<f4", (2**62, 2**62)),
-        _declared("<f4", (0, 2**62)),
-        _declared("<f4", (1,) * 70, b"\0" * 4),
-        _declared("<f4", (6, 3), b"\0" * 71),
-        _declared([("a", "|O")], (6,), b"\0" * 48),
-        _declared("nonsense", (6, 3), b"\0" * 72),
+        declared("<f4", (-1, 3)),
+        declared("<f4", (-6, -3), b"\0" * 72),
+        declared("<f4", (2**62, 2**62)),
+        declared("<f4", (0, 2**62)),
+        declared("<f4", (1,) * 70, b"\0" * 4),
+        declared("<f4", (6, 3), b"\0" * 71),
+        declared([("a", "|O")], (6,), b"\0" * 48),
+        declared("nonsense", (6, 3), b"\0" * 72),
     ],
 )
 def test_an_array_with_a_wrong_header_is_refused(npz: Path, member: bytes) -> None:
     """No header, one that is no Python, shapes that no array has, too few bytes, objects in a field."""
-    _zip(npz, ("logits.npy", member))
+    zipped(npz, ("logits.npy", member))
     with refused("logits-unreadable", "val_logits.npz"):
         read_stored(npz, N, C)
 
@@ -243,7 +220,7 @@ def test_an_array_with_a_wrong_header_is_refused(npz: Path, member: bytes) -> No
 @pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_a_damaged_compressed_array_is_refused(npz: Path, compression: int) -> None:
     """Each kind of compression has an error of its own."""
-    _zip(npz, ("logits.npy", _npy(LOGITS)), compression=compression)
+    zipped(npz, ("logits.npy", npy(LOGITS)), compression=compression)
     data = bytearray(npz.read_bytes())
     data[50:90] = b"\xff" * 40
     npz.write_bytes(data)
@@ -254,15 +231,15 @@ def test_a_damaged_compressed_array_is_refused(npz: Path, compression: int) -> N
 @pytest.mark.parametrize("names", [("logits.npy", "logits.npy"), ("logits.npy", "logits")])
 def test_an_array_that_is_there_twice_is_refused(npz: Path, names: tuple[str, str]) -> None:
     """Which of them is meant, nobody can know."""
-    _zip(npz, *((name, _npy(LOGITS + i)) for i, name in enumerate(names)))
+    zipped(npz, *((name, npy(LOGITS + i)) for i, name in enumerate(names)))
     with refused("logits-unreadable", "holds logits twice"):
         read_stored(npz, N, C)
 
 
 def test_members_of_other_names_are_listed_but_not_read(npz: Path) -> None:
     """A path that leads out of the folder is a name like any other, and no file is made of it."""
-    members = [("logits.npy", _npy(LOGITS)), ("../../../logits.npy", _npy(np.zeros(4))), ("x/y", _npy(1.5))]
-    _zip(npz, *members)
+    members = [("logits.npy", npy(LOGITS)), ("../../../logits.npy", npy(np.zeros(4))), ("x/y", npy(1.5))]
+    zipped(npz, *members)
     stored = read_stored(npz, N, C)
     assert {name: array.shape for name, array in stored.arrays.items()} == {
         "logits": (N, C),
@@ -270,58 +247,6 @@ def test_members_of_other_names_are_listed_but_not_read(npz: Path) -> None:
         "x/y": (),
     }
     assert list(npz.parent.iterdir()) == [npz]
-
-
-def _peak(path: Path) -> tuple[dict[str, tuple[int, ...]], int]:
-    tracemalloc.start()
-    try:
-        shapes = {name: array.shape for name, array in read_stored(path, N, C).arrays.items()}
-        return shapes, tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-
-
-@pytest.mark.parametrize("name", ["logits", "notes"])
-@pytest.mark.parametrize("shape", [(10**9, 100), (2**40,), (5 * 10**6,)])
-def test_a_huge_array_is_told_by_its_shape_alone(npz: Path, shape: tuple[int, ...], name: str) -> None:
-    """Whether its bytes are there or only declared, no more than a few megabytes are ever held."""
-    there = b"\0" * 20_000_000 if shape == (5 * 10**6,) else b""
-    _zip(npz, (f"{name}.npy", _declared("<f4", shape, there)), compression=zipfile.ZIP_DEFLATED)
-    shapes, peak = _peak(npz)
-    assert shapes == {name: shape}
-    assert peak < 8_000_000
-
-
-def test_many_arrays_of_other_names_take_no_room(npz: Path) -> None:
-    """Each alone would do no harm."""
-    _zip(npz, *((f"{n}.npy", _npy(np.zeros(1_000_000, np.uint8))) for n in range(20)))
-    shapes, peak = _peak(npz)
-    assert len(shapes) == 20
-    assert peak < 4_000_000
-
-
-def test_a_huge_header_is_not_read(npz: Path) -> None:
-    """A header may say that it has gigabytes, which compress to nothing."""
-    header = b"\x93NUMPY\x02\x00" + (20_000_000).to_bytes(4, "little") + b" " * 20_000_000
-    _zip(npz, ("logits.npy", header), compression=zipfile.ZIP_DEFLATED)
-    del header
-    tracemalloc.start()
-    try:
-        with refused("logits-unreadable"):
-            read_stored(npz, N, C)
-        assert tracemalloc.get_traced_memory()[1] < 8_000_000
-    finally:
-        tracemalloc.stop()
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.complex64])
-def test_one_number_that_is_repeated_without_end_takes_no_room(pt: Path, dtype: torch.dtype) -> None:
-    """A tensor can have a billion entries in a file of a kilobyte: its shape is told, and nothing is made of it."""
-    tensor = torch.zeros(1, dtype=dtype).expand(10**9, 100)
-    torch.save(tensor.conj() if dtype.is_complex else tensor, pt)
-    array = read_stored(pt, N, C).arrays["logits"]
-    assert array.shape == (10**9, 100)
-    assert array.strides == (0, 0)
 
 
 def test_what_is_not_there_is_missing(tmp_path: Path) -> None:

@@ -1,19 +1,14 @@
-"""The job store: the life of a job, who may record what, cancelling and deleting."""
+"""The job store: the life of a job, cancelling and deleting."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from app.database import Database
 from app.errors import Conflict, NotFound, TransientError
-from app.jobs import MAX_DEATHS, Claim, Job, JobState, Progress, UnitPlan, UnitState
+from app.jobs import Job, JobState, Progress, UnitPlan, UnitState
 from app.store import JobStore
-from app.transitions import ClaimLost
 from tests.fakes import (
     ARITHMETIC,
     DONE,
@@ -28,7 +23,6 @@ from tests.fakes import (
     submit,
     take,
 )
-from tests.unit.test_requests import VERIFICATION
 
 
 def states(job: Job) -> list[str]:
@@ -150,93 +144,6 @@ def test_an_unknown_or_malformed_id_is_not_found(store: JobStore, job_id: str) -
             method(job_id)
 
 
-# --- fencing ------------------------------------------------------------------------------------------
-
-RECORDINGS: list[Callable[[JobStore, Claim], object]] = [
-    lambda store, claim: store.start_unit(claim, "val"),
-    lambda store, claim: store.progress(claim, "val", Progress(0, 8, 1.0, ("late",))),
-    lambda store, claim: store.hold(claim),
-    lambda store, claim: store.finish_unit(claim, "val", artifact(), REPORT, DONE, is_there=lambda: True),
-    lambda store, claim: store.fail_unit(claim, "val", ERROR),
-    lambda store, claim: store.end_task(claim),
-    lambda store, claim: store.finish_job(claim, PASSED),
-    lambda store, claim: store.hand_back(claim),
-]
-
-
-def _bury(store: JobStore, claim: Claim) -> None:
-    store.bury(claim.worker)
-
-
-def _bury_and_take_again(store: JobStore, claim: Claim) -> None:
-    store.bury(claim.worker)
-    assert take(store, "other").expert == claim.expert
-
-
-def _hand_back(store: JobStore, claim: Claim) -> None:
-    store.hand_back(claim)
-
-
-def _end(store: JobStore, claim: Claim) -> None:
-    finish(store, claim)
-
-
-def _cancel_bury_delete(store: JobStore, claim: Claim) -> None:
-    store.cancel(claim.job.id)
-    store.bury(claim.worker)
-    store.delete(claim.job.id, forget=print)
-
-
-@pytest.mark.parametrize("lose", [_bury, _bury_and_take_again, _hand_back, _end, _cancel_bury_delete])
-def test_a_lost_claim_can_record_nothing(store: JobStore, lose: Callable[[JobStore, Claim], None]) -> None:
-    """Whether buried, taken by another, handed back, ended or deleted: every method says so, and changes nothing."""
-    submit(store, ["ce"], ["val"])
-    claim = take(store, "stale")
-    store.start_unit(claim, "val")
-    lose(store, claim)
-    before = store.jobs()
-    for record in RECORDINGS:
-        with pytest.raises(ClaimLost):
-            record(store, claim)
-    assert store.jobs() == before
-
-
-def test_a_claim_handed_back_begins_its_running_unit_again(store: JobStore) -> None:
-    """What was finished stays; the next worker gets the rest, and may have to use the same checkpoint."""
-    submit(store, ["ce"], ["val", "test"])
-    claim = take(store, "first")
-    store.finish_unit(claim, "val", artifact(), REPORT, DONE, is_there=lambda: True)
-    store.start_unit(claim, "test")
-    store.progress(claim, "test", Progress(0, 5, 1.0))
-    store.hand_back(claim)
-    again = take(store, "second")
-    [unit] = again.open_units
-    assert (unit.split, unit.state, unit.done, unit.started_at) == ("test", UnitState.QUEUED, 0, None)
-    assert again.checkpoint_sha256 == artifact().checkpoint_sha256
-    assert again.token > claim.token
-
-
-def test_no_two_threads_get_the_same_task(tmp_path: Path) -> None:
-    """On one file, six threads at once share out every task exactly once."""
-    database = Database(tmp_path / "jobs.sqlite3")
-    store = JobStore(database)
-    submit(store, [f"e{i}" for i in range(18)], ["val"])
-    start, got = threading.Barrier(6), []
-
-    def claim_all(worker: str) -> None:
-        start.wait()
-        while (claim := store.claim(worker)) is not None:
-            got.append(claim.expert)
-
-    threads = [threading.Thread(target=claim_all, args=(f"w{i}",)) for i in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    database.close()
-    assert sorted(got) == sorted(f"e{i}" for i in range(18))
-
-
 # --- cancel -------------------------------------------------------------------------------------------
 
 
@@ -355,142 +262,3 @@ def test_what_has_ended_never_changes(store: JobStore) -> None:
         store.finish_unit(claim, "val", artifact(), REPORT, DONE, is_there=lambda: True)
     with pytest.raises(RuntimeError, match="no open unit"):
         store.start_unit(claim, "nope")
-
-
-# --- verifications of files ---------------------------------------------------------------------------
-
-FOUND = {"verdict": "failed", "checks": [], "results": []}
-"""What a verification of bad files records."""
-CANNOT = {"verdict": "failed", "checks": [], "error": ERROR}
-"""What one that could not be carried out records."""
-
-
-def test_a_verification_is_one_task_without_units(store: JobStore) -> None:
-    """Submitted as accepted, claimed whole, and ended by what was found."""
-    job = store.submit(VERIFICATION)
-    assert (job.state, job.request, job.units) == (JobState.QUEUED, VERIFICATION, ())
-    claim = take(store)
-    assert (claim.task, claim.expert, claim.open_units) == ("check", "", ())
-    assert (claim.job.id, claim.job.state) == (job.id, JobState.RUNNING)
-    assert store.claim("other") is None
-    assert store.go_on(claim) is True
-    store.finish_job(claim, PASSED)
-    done = store.get(job.id)
-    assert (done.state, done.verification) == (JobState.SUCCEEDED, PASSED)
-    assert store.claim("w") is None
-
-
-@pytest.mark.parametrize(("found", "state"), [(FOUND, JobState.SUCCEEDED), (CANNOT, JobState.FAILED)])
-def test_a_verification_succeeds_if_it_was_carried_out(
-    store: JobStore, found: dict[str, object], state: JobState
-) -> None:
-    """Whether the files are good is its verdict; whether they could be looked at is its state."""
-    job = store.submit(VERIFICATION)
-    store.finish_job(take(store), found)
-    done = store.get(job.id)
-    assert (done.state, done.verification) == (state, found)
-
-
-def test_a_verification_has_no_experts_to_recompute(store: JobStore) -> None:
-    """Who takes it for the other kind is told."""
-    job = store.submit(VERIFICATION)
-    with pytest.raises(TypeError, match="is a verification"):
-        _ = job.recompute
-    assert submit(store).recompute == job_request()
-
-
-def test_a_worker_takes_the_kinds_of_task_that_it_asks_for(store: JobStore) -> None:
-    """Whoever only looks at files passes all computing by, and the other way round; order is kept within."""
-    first, check, second = submit(store, ["ce"], ["val"]), store.submit(VERIFICATION), submit(store, ["ce"], ["val"])
-    looking = store.claim("looking", tasks=("check",))
-    assert looking is not None
-    assert looking.job.id == check.id
-    assert store.claim("looking", tasks=("check",)) is None
-    assert store.claim("none", tasks=()) is None
-    for job in (first, second):
-        for task in ("recompute", "verify"):
-            claim = store.claim("computing", tasks=("recompute", "verify"))
-            assert claim is not None
-            assert (claim.job.id, claim.task) == (job.id, task)
-            finish(store, claim)
-    assert store.claim("computing", tasks=("recompute", "verify")) is None
-
-
-def test_jobs_are_listed_by_kind(store: JobStore) -> None:
-    """Of one kind, or of any; the number is counted within."""
-    old, check, new = submit(store).id, store.submit(VERIFICATION).id, submit(store).id
-    assert [job.id for job in store.jobs()] == [new, check, old]
-    assert [job.id for job in store.jobs(kind="recompute")] == [new, old]
-    assert [job.id for job in store.jobs(kind="verification", limit=1)] == [check]
-    assert store.jobs(kind="verification", states=[JobState.RUNNING]) == []
-    assert store.jobs(kind="nonsense") == []
-
-
-def test_the_uploads_that_jobs_refer_to_are_known(store: JobStore) -> None:
-    """As long as their job is there, whatever became of it; folders of outputs are no uploads."""
-    jobs = [store.submit(replace(VERIFICATION, upload=upload)) for upload in ("1" * 32, "2" * 32, "2" * 32)]
-    store.submit(replace(VERIFICATION, upload=None, path="logits_fixed"))
-    submit(store)
-    assert store.uploads() == {"1" * 32, "2" * 32}
-    for job in jobs[:2]:
-        store.cancel(job.id)
-        store.delete(job.id, forget=pytest.fail)
-    assert store.uploads() == {"2" * 32}
-
-
-def test_a_queued_verification_is_cancelled_at_once(store: JobStore) -> None:
-    """Nobody claims it any more."""
-    job = store.cancel(store.submit(VERIFICATION).id)
-    assert job.state is JobState.CANCELLED
-    assert store.claim("w") is None
-
-
-@pytest.mark.parametrize(
-    "end",
-    [
-        JobStore.end_task,
-        JobStore.hand_back,
-        lambda store, claim: store.finish_job(claim, PASSED),
-        lambda store, claim: store.bury(claim.worker),
-    ],
-    ids=["ended", "handed back", "finished", "buried"],
-)
-def test_a_running_verification_is_cancelled_when_its_worker_stops(
-    store: JobStore, end: Callable[[JobStore, Claim], object]
-) -> None:
-    """It learns it between two files; however it ends then, the job is cancelled and nobody takes it up."""
-    job = store.submit(VERIFICATION)
-    claim = take(store)
-    store.cancel(job.id)
-    assert store.get(job.id).state is JobState.CANCELLING
-    assert store.go_on(claim) is False
-    end(store, claim)
-    assert store.get(job.id).state is JobState.CANCELLED
-    assert store.claim("other") is None
-
-
-@pytest.mark.parametrize("lose", [_bury, _bury_and_take_again, _hand_back])
-def test_a_lost_verification_can_record_nothing(store: JobStore, lose: Callable[[JobStore, Claim], None]) -> None:
-    """Who was thought dead does not go on, and what it found does not count."""
-    store.submit(VERIFICATION)
-    claim = take(store, "stale")
-    lose(store, claim)
-    before = store.jobs()
-    for record in (store.go_on, store.end_task, store.hand_back, lambda c: store.finish_job(c, PASSED)):
-        with pytest.raises(ClaimLost):
-            record(claim)
-    assert store.jobs() == before
-
-
-def test_five_deaths_over_a_verification_fail_it(store: JobStore) -> None:
-    """Four are borne; the fifth ends the job with the reason."""
-    job = store.submit(VERIFICATION)
-    for death in range(MAX_DEATHS):
-        assert store.get(job.id).verification is None
-        claim = take(store, f"w{death}")
-        assert store.bury(claim.worker) == [job.id]
-    done = store.get(job.id)
-    assert done.state is JobState.FAILED
-    assert done.verification is not None
-    assert done.verification["error"]["code"] == "worker-died"
-    assert store.claim("w") is None

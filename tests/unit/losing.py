@@ -1,0 +1,26 @@
+"""How a worker loses its claim: what tests of the store share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from app.jobs import Claim
+from app.store import JobStore
+from tests.fakes import take
+
+
+def bury(store: JobStore, claim: Claim) -> None:
+    store.bury(claim.worker)
+
+
+def bury_and_take_again(store: JobStore, claim: Claim) -> None:
+    store.bury(claim.worker)
+    assert take(store, "other").expert == claim.expert
+
+
+def hand_back(store: JobStore, claim: Claim) -> None:
+    store.hand_back(claim)
+
+
+LOSSES: list[Callable[[JobStore, Claim], None]] = [bury, bury_and_take_again, hand_back]
+"""Those that leave the task open."""
