@@ -56,6 +56,7 @@ def check_folder(what: str, value: str) -> str:
     except RequestError:
         raise RequestError(
             "invalid-name",
-            f"{what} {value!r} is not a folder below the server's own. A relative path is expected, "
-            f"without '..', a leading '/' or hidden folders, of at most {MAX_FOLDER_BYTES} bytes.",
+            f"{what} {value!r} is not below the server's own folder. A relative path of plain names is expected: "
+            "letters, digits, spaces and _ + = @ , ( ) . -, no '..', no leading '/', nothing hidden, of at most "
+            f"{MAX_NAME_BYTES} bytes each and {MAX_FOLDER_BYTES} in all.",
         ) from None

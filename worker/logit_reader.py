@@ -105,6 +105,12 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
 
 
 def _tensor(stream: IO[bytes], largest: int) -> NDArray[Any]:
+    if zipfile.is_zipfile(stream):  # else it is of the older format, which cannot be compressed either
+        with zipfile.ZipFile(stream) as archive:
+            if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+                # PyTorch would unpack it whole, a thousand times its size, before its shape is known.
+                raise ValueError("it is compressed, as PyTorch writes none; save the tensor again with torch.save")
+    stream.seek(0)
     loaded = torch.load(stream, map_location="cpu", weights_only=True)
     if not isinstance(loaded, torch.Tensor):
         raise ValueError(f"it holds a {type(loaded).__name__}; one tensor (N, C) of logits is expected")

@@ -12,7 +12,7 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query
 
 from app.datasets import Dataset
-from app.errors import RelogitError, RequestError
+from app.errors import NotFound, RelogitError, RequestError
 from app.facts import Fact, Question
 from app.jobs import Job
 from app.objects import object_path
@@ -105,7 +105,10 @@ def _results(used: Services, job: Job) -> Iterator[_Result]:
                 found = (unit.report["checks"], unit.report["metrics"])
                 yield _Result(unit.expert, unit.split, path, unit.artifact.sha256, unit.split_sha256, *found)
         return
-    root = used.uploads.root_of(job.request, used.settings.outputs_dir)
+    try:
+        root = used.uploads.root_of(job.request, used.settings.outputs_dir)
+    except NotFound:  # deleted; what was found stays, and each of its files says that it is gone
+        root = used.settings.uploads_dir / str(job.request.upload)
     for result in (job.verification or {}).get("results", []):
         if result["file"] is not None:
             file, named = result["file"], (result["expert"], result["split"])

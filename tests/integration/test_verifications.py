@@ -217,8 +217,9 @@ def test_statistics_are_computed_when_asked_for_and_kept(service: Service, works
     assert first["analysis"]["areas"]["risk_coverage"] == pytest.approx(metrics["aurc"])
     assert analysis(service, found["id"], "statistics")["ce", "many"] == first
     assert httpx.delete(f"{service.url}/uploads/{sent}").status_code == 204
-    answer = service.get(f"/jobs/{found['id']}/analysis")
-    assert (answer.status_code, answer.json()["code"]) == (404, "upload-not-found")
+    gone = analysis(service, found["id"], "statistics")["ce", "many"]
+    assert (gone["state"], gone["error"]["code"]) == ("failed", "file-gone")
+    assert service.get(f"/jobs/{found['id']}/report").status_code == 200
 
 
 def test_floors_warn_and_name_their_accuracy(service: Service, workspace: Workspace) -> None:

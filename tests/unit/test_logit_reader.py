@@ -103,6 +103,22 @@ def test_a_quantized_tensor_is_refused(pt: Path) -> None:
         read_stored(pt, N, C)
 
 
+@pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED])
+def test_a_compressed_tensor_is_refused(pt: Path, compression: int) -> None:
+    """PyTorch would unpack it whole, a thousand times its size, before its shape can be looked at."""
+    torch.save(torch.zeros(N, C), pt)
+    with zipfile.ZipFile(pt) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(pt, "w", compression) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    if compression == zipfile.ZIP_STORED:
+        assert read_stored(pt, N, C).arrays["logits"].shape == (N, C)
+    else:
+        with refused("logits-unreadable", "it is compressed", "torch.save"):
+            read_stored(pt, N, C)
+
+
 class _Touch:
     """Unpickled, it makes a file."""
 

@@ -61,6 +61,7 @@ def test_a_folder_outside_the_servers_own_is_refused(folder: str) -> None:
     assert caught.value.code == "invalid-name"
     assert f"splits_dir {folder!r}" in caught.value.message
     assert "relative path" in caught.value.message
+    assert "letters, digits" in caught.value.message
 
 
 @settings(deadline=None)  # a busy machine is no failure
