@@ -17,7 +17,6 @@ MANIFEST_SUFFIX = ".json"
 MARK = "_logits"
 ARRAY_SUFFIXES = (*SUFFIXES, ".npy", ".pth", ".pkl", ".h5")
 """What may be meant as logits; under another name it is mentioned, so that nobody takes it for verified."""
-DEEPEST = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +89,7 @@ def _walk(root: Path) -> Iterator[PurePath]:
         here = Path(folder)
         relative = here.relative_to(root)
         depth = len(relative.parts)
-        if depth > DEEPEST or any(here.samefile(above) for above in here.parents[:depth]):
+        if any(here.samefile(above) for above in here.parents[:depth]):
             names.clear()
             continue
         names[:] = [name for name in names if not name.startswith(".")]

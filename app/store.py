@@ -313,8 +313,11 @@ class JobStore:
                 "SELECT job, task, expert, deaths FROM tasks WHERE worker = ? AND state = 'claimed'",
                 (worker,),
             ).fetchall()
+            # A check takes a moment and computing takes long: where both died together, the check is the more likely
+            # cause. Blamed alone, it cannot fail the unit beside it.
+            checked = any(task["task"] == "check" for task in tasks)
             for task in tasks:
-                bury_task(db, task)
+                bury_task(db, task, blamed=not checked or task["task"] == "check")
             db.execute("UPDATE facts SET worker = NULL WHERE worker = ?", (worker,))
             db.execute("DELETE FROM workers WHERE id = ?", (worker,))
             return [task["job"] for task in tasks]

@@ -110,14 +110,16 @@ def requeue(db: sqlite3.Connection, job: str, task: str, expert: str) -> None:
     settle(db, job)
 
 
-def bury_task(db: sqlite3.Connection, task: sqlite3.Row) -> None:
-    """A worker died holding this task: count it, and put the task back or fail its unit."""
+def bury_task(db: sqlite3.Connection, task: sqlite3.Row, *, blamed: bool) -> None:
+    """A worker died holding this task: count it, if it may be to blame, and put the task back or fail its unit."""
     where = (task["job"], task["task"], task["expert"])
-    deaths = task["deaths"] + 1
+    deaths = task["deaths"] + blamed
     if deaths >= MAX_DEATHS:
+        what, hint = ("computing this", "a smaller batch_size") if task["task"] == "recompute" else (
+            "verifying this", "fewer or smaller files")  # fmt: skip
         message = (
-            f"{deaths} workers died while they were computing this. The log of the service says how; the usual "
-            "cause is memory: try a smaller batch_size."
+            f"{deaths} workers died while they were {what}. The log of the service says how; the usual cause is "
+            f"memory: try {hint}."
         )
         error = json.dumps({"code": "worker-died", "message": message, "details": {"deaths": deaths}})
         if task["task"] != "recompute":

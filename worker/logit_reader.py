@@ -120,8 +120,8 @@ def _tensor(stream: IO[bytes], largest: int) -> NDArray[Any]:
     shape = tuple(tensor.shape)
     if tensor.numel() * 8 > largest:  # one number in the file can be repeated to any size
         tensor = torch.zeros((), dtype=tensor.dtype)
-    if tensor.dtype == torch.bfloat16:  # which numpy has not; the wider type shows that it is another one
-        tensor = tensor.to(torch.float64)
+    if tensor.dtype == torch.bfloat16:  # which numpy has not
+        raise ValueError("its tensor is bfloat16; float16 or float32 is expected")
     return np.broadcast_to(tensor.resolve_conj().resolve_neg().numpy(), shape)
 
 

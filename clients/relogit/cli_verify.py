@@ -176,7 +176,7 @@ def _same(one: Record, other: Record) -> bool:
 def _warn_of_others(run: Session, found: Verification) -> None:
     if found.others and not run.json:
         more = f" and {len(found.others) - OTHERS_SHOWN} more" if len(found.others) > OTHERS_SHOWN else ""
-        said = "Not verified, for they are not named <split>_logits.npz or .pt: "
+        said = "Not verified, for they are not named <expert>/<split>_logits.npz or .pt in plain letters: "
         run.err.print(f"{said}{', '.join(found.others[:OTHERS_SHOWN])}{more}.", style="yellow")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypedDict, Unpack
@@ -140,8 +141,9 @@ class Client:
         if place is not None:
             data = self._wire.post("/verifications", {**body, "path": place})
         else:
-            with uploaded(self._wire, found.files, progress) as upload:
-                data = self._wire.post("/verifications", {**body, "upload": upload})
+            with uploaded(self._wire, found.files, progress) as sent:
+                data = self._wire.post("/verifications", {**body, "upload": sent.upload})
+            found = replace(found, others=(*found.others, *sent.refused))
         return Verification(self._wire, data, found.others)
 
     def verification(self, verification_id: str) -> Verification:

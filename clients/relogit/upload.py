@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
-from relogit.errors import InvalidPath, RelogitError
+from relogit.errors import InvalidPath, Problem, RelogitError
 from relogit.wire import Wire, segment
 
 SUFFIXES = (".npz", ".pt")
@@ -17,7 +18,6 @@ MARK = "_logits"
 ARRAY_SUFFIXES = (*SUFFIXES, ".npy", ".pth", ".pkl", ".h5")  # what may be meant as logits, whatever its name
 INSTANCE = Path(".relogit", "instance")  # below a server's outputs: what tells them from everybody else's
 CHUNK = 2**20  # bytes read at a time
-DEEPEST = 8  # folders below a path that the server looks into
 NAMED = 5  # other files, in an error
 
 Progress = Callable[[int, int], None]
@@ -35,6 +35,18 @@ class LogitFiles:
 
     files: Mapping[str, Path]
     others: tuple[str, ...] = ()
+
+
+class Sent(NamedTuple):
+    """What became of an upload.
+
+    Attributes:
+        upload: its id.
+        refused: files that the server cannot take under their names.
+    """
+
+    upload: str
+    refused: tuple[str, ...]
 
 
 def find_logit_files(path: Path) -> LogitFiles:
@@ -60,8 +72,8 @@ def find_logit_files(path: Path) -> LogitFiles:
     others = []
     for found in sorted(_walk(path)):
         relative = found.relative_to(path)
-        if not _utf8(str(relative)):  # no URL and no JSON could carry the name
-            others += [str(relative).encode(errors="replace").decode()] if found.suffix in ARRAY_SUFFIXES else []
+        if not str(relative).isprintable():  # no URL, no JSON or no terminal could carry the name
+            others += [ascii(str(relative))[1:-1]] if found.suffix in ARRAY_SUFFIXES else []
         elif found.suffix in SUFFIXES and found.stem.endswith(MARK) and found.stem != MARK:
             name = relative.as_posix() if len(relative.parts) > 1 else f"{whole.name or 'logits'}/{found.name}"
             while name in files:  # the expert stays the last folder's name, so the server sees that both claim it
@@ -97,8 +109,8 @@ def place_at_server(path: Path, token: str) -> str | None:
 
 
 @contextmanager
-def uploaded(wire: Wire, files: Mapping[str, Path], progress: Progress | None = None) -> Iterator[str]:
-    """Send the files; gives the upload's id. If the block does not end well, the upload is deleted.
+def uploaded(wire: Wire, files: Mapping[str, Path], progress: Progress | None = None) -> Iterator[Sent]:
+    """Send the files. If the block does not end well, the upload is deleted.
 
     Raises:
         InvalidPath: a file cannot be read.
@@ -106,17 +118,19 @@ def uploaded(wire: Wire, files: Mapping[str, Path], progress: Progress | None = 
     upload = str(wire.post("/uploads")["id"])
     try:
         try:
-            _send(wire, upload, files, progress)
+            refused = _send(wire, upload, files, progress)
         except OSError as error:
             raise _unreadable(error) from error
-        yield upload
+        yield Sent(upload, tuple(refused))
     except BaseException:  # Ctrl-C as well: what nobody will verify must not stay on the server's disk
         with suppress(RelogitError):
             wire.delete(f"/uploads/{segment(upload)}")
         raise
 
 
-def _send(wire: Wire, upload: str, files: Mapping[str, Path], progress: Progress | None) -> None:
+def _send(wire: Wire, upload: str, files: Mapping[str, Path], progress: Progress | None) -> list[str]:
+    """Send the files. Returns those that the server has no room for under their names."""
+    unsent: list[str] = []
     total = sum(path.stat().st_size for path in files.values())
     sent = 0
 
@@ -131,7 +145,13 @@ def _send(wire: Wire, upload: str, files: Mapping[str, Path], progress: Progress
 
     for name, path in files.items():
         target = "/".join(segment(part) for part in name.split("/"))
-        wire.put(f"/uploads/{segment(upload)}/{target}", chunks(path))
+        try:
+            wire.put(f"/uploads/{segment(upload)}/{target}", chunks(path))
+        except Problem as refused:
+            if refused.code != "invalid-name":
+                raise
+            unsent.append(name)
+    return unsent
 
 
 def _walk(root: Path) -> Iterator[Path]:
@@ -143,7 +163,7 @@ def _walk(root: Path) -> Iterator[Path]:
     for folder, names, files in os.walk(root, followlinks=True, onerror=refuse):
         here = Path(folder)
         depth = len(here.relative_to(root).parts)
-        if depth > DEEPEST or any(here.samefile(above) for above in here.parents[:depth]):
+        if any(here.samefile(above) for above in here.parents[:depth]):
             names.clear()
             continue
         names[:] = [name for name in names if not name.startswith(".")]
@@ -167,14 +187,6 @@ def _is_instance(marker: Path, token: str) -> bool:
 def _absolute(path: Path) -> Path:
     """The path with the names that the caller gave, links included."""
     return Path(os.path.abspath(path))  # noqa: PTH100 - Path.resolve would follow the links
-
-
-def _utf8(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _unreadable(error: OSError) -> InvalidPath:

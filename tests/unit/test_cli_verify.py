@@ -130,7 +130,8 @@ def test_files_of_other_names_are_not_passed_over(relogit: Relogit, folder: Path
     """Arrays that are not verified are named: on standard error, and with --json in the request."""
     for number in range(7):
         (folder / f"outputs/logits_fixed/{number}.npy").write_bytes(b"")
-    said = "Not verified, for they are not named <split>_logits.npz or .pt: 0.npy, 1.npy, 2.npy, 3.npy, 4.npy"
+    said = "Not verified, for they are not named <expert>/<split>_logits.npz or .pt in plain letters: "
+    said += "0.npy, 1.npy, 2.npy, 3.npy, 4.npy"
     assert relogit(FakeServer(), "verify").err == f"{said} and 2 more.\n"
     ran = relogit(FakeServer(), "verify", "--json")
     assert (json.loads(ran.out)["request"]["others"], ran.err) == ([f"{number}.npy" for number in range(7)], "")

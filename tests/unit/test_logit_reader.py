@@ -58,15 +58,14 @@ def test_the_order_of_an_array_in_memory_changes_nothing(npz: Path) -> None:
         (torch.from_numpy(LOGITS), "float32"),
         (torch.from_numpy(LOGITS).half(), "float16"),
         (torch.from_numpy(LOGITS).double(), "float64"),
-        (torch.from_numpy(LOGITS).bfloat16(), "float64"),
         (torch.from_numpy(LOGITS).requires_grad_(), "float32"),
         (torch.nn.Parameter(torch.from_numpy(LOGITS)), "float32"),
         (torch.from_numpy(LOGITS.T.copy()).t(), "float32"),
     ],
-    ids=["float32", "float16", "float64", "bfloat16", "grad", "parameter", "strided"],
+    ids=["float32", "float16", "float64", "grad", "parameter", "strided"],
 )
 def test_a_tensor_is_read_in_its_dtype(pt: Path, tensor: Tensor, dtype: str, legacy: bool) -> None:
-    """Both formats of torch; bfloat16, which numpy has not, comes as a type that is as wrong."""
+    """Both formats of torch, whatever the tensor was for."""
     torch.save(tensor, pt, _use_new_zipfile_serialization=not legacy)
     stored = read_stored(pt, N, C)
     assert stored.form == BARE
@@ -274,3 +273,10 @@ def test_what_is_not_there_is_missing(tmp_path: Path) -> None:
         path.mkdir() if name[0] == "f" else path.symlink_to(path)
         with refused("logits-unreadable", name):
             read_stored(path, N, C)
+
+
+def test_a_bfloat16_tensor_is_named_as_what_it_is(pt: Path) -> None:
+    """NumPy has no such type, so it cannot be compared; the error says which ones are right."""
+    torch.save(torch.from_numpy(LOGITS).bfloat16(), pt)
+    with refused("logits-unreadable", "bfloat16", "float16 or float32"):
+        read_stored(pt, N, C)

@@ -136,11 +136,44 @@ def test_guessing_the_common_class_is_no_better_than_chance() -> None:
 
 def test_few_rows_only_warn() -> None:
     """Below CHANCE_ROWS bad luck is possible, so the same failure is a warning."""
-    labels = np.arange(CHANCE_ROWS) % 4
-    wrong = (labels + 1) % 4
-    assert check_accuracy(wrong, labels, _sure(CHANCE_ROWS), 4).level == "error"
-    few = check_accuracy(wrong[1:], labels[1:], _sure(CHANCE_ROWS - 1), 4)
+    labels = np.arange(CHANCE_ROWS) % 20
+    wrong = (labels + 1) % 20
+    assert check_accuracy(wrong, labels, _sure(CHANCE_ROWS), 20).level == "error"
+    few = check_accuracy(wrong[1:], labels[1:], _sure(CHANCE_ROWS - 1), 20)
     assert (few.verdict, few.level) == ("failed", "warning")
+
+
+def test_an_honest_weak_expert_is_warned_of_not_failed() -> None:
+    """62 % of two classes on 150 rows misses the bound by bad luck, half the time: that proves nothing."""
+    random = np.random.default_rng(0)
+    levels = []
+    for _ in range(100):
+        labels = random.integers(0, 2, 150)
+        predictions = np.where(random.random(150) < 0.62, labels, 1 - labels)
+        check = check_accuracy(predictions, labels, _sure(150), 2)
+        levels += [check.level] if check.verdict == "failed" else []
+        assert not check.message.startswith("The logits do not belong")
+    assert len(levels) > 20
+    assert set(levels) == {"warning"}
+
+
+def test_a_few_of_many_classes_prove_nothing() -> None:
+    """102 rows of 30 of 100 classes that the expert does not know: a warning; 1,000 rows of them are an error."""
+    random = np.random.default_rng(1)
+    for rows, level in ((102, "warning"), (1000, "error")):
+        labels = 70 + np.arange(rows) % 30
+        check = check_accuracy(random.integers(0, 100, rows), labels, _sure(rows), 100)
+        assert (check.verdict, check.level) == ("failed", level)
+
+
+def test_one_answer_for_all_is_chance_whatever_its_accuracy() -> None:
+    """The commonest of 100 classes for every row: 4 times 1/C, and exactly what shuffled rows would have."""
+    labels = np.concatenate([np.zeros(40, np.int64), np.arange(960) % 99 + 1])
+    check = check_accuracy(np.zeros(1000, np.int64), labels, _sure(1000, 0.05), 100)
+    assert check.measured["accuracy"] > 1 / 100 + 3 * (0.01 * 0.99 / 1000) ** 0.5
+    assert (check.verdict, check.level) == ("failed", "error")
+    assert "All predictions are class 0" in check.message
+    assert check.expected["by_chance"] == check.measured["accuracy"]
 
 
 def test_a_split_of_one_class_only_warns() -> None:

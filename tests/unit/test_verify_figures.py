@@ -14,8 +14,8 @@ from app.requests import AccuracyName, Standards
 from tests.unit.verified import CLASSES, COUNTS, LABELS, ROWS, TRUTH, good, truth_of, verdicts, verify
 
 
-@pytest.mark.parametrize(("rows", "level"), [(96, "warning"), (100, "error")])
-def test_accuracy_at_chance_is_an_error_from_a_hundred_rows(rows: int, level: str) -> None:
+@pytest.mark.parametrize(("rows", "level"), [(200, "warning"), (400, "error")])
+def test_accuracy_at_chance_is_an_error_where_it_cannot_be_bad_luck(rows: int, level: str) -> None:
     """One class for every row fails where that cannot be bad luck, and the sentence says what it means."""
     labels = np.arange(rows) % CLASSES
     arrays = good(labels)
@@ -24,7 +24,7 @@ def test_accuracy_at_chance_is_an_error_from_a_hundred_rows(rows: int, level: st
     report, checks = verify(arrays, truth_of(labels))
     assert verdicts(checks, "failed") == {"accuracy", "constant"}
     assert (checks["accuracy"].level, report.verdict) == (level, {"warning": "passed", "error": "failed"}[level])
-    assert "other samples" in checks["accuracy"].message
+    assert "All predictions are class 0" in checks["accuracy"].message
     assert report.metrics["accuracy"] == checks["accuracy"].measured["accuracy"] == 0.25
 
 

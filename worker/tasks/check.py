@@ -25,7 +25,7 @@ from worker.context import Cancelled, Context, Stopped
 from worker.logit_reader import StoredLogits, read_stored
 from worker.long_tail import read_long_tail
 from worker.verify.between import check_targets_between_experts
-from worker.verify.check import MAX_EVIDENCE, Check, error_check, warning_check
+from worker.verify.check import MAX_EVIDENCE, Check, error_check, skipped, warning_check
 from worker.verify.figures import no_figures
 from worker.verify.likeness import check_duplicates, sample_rows
 from worker.verify.lists import check_overlap
@@ -111,9 +111,12 @@ class FileChecks:
         unnamed = f"{len(others)} files are not named <expert>/<split>_logits, so they were not looked at."
         message = unnamed if others else "All files with arrays are named <expert>/<split>_logits."
         names = warning_check("names", not others, len(others), 0, message, others[:MAX_EVIDENCE])
+        without = [split for split in self._samples if split not in self._targets]
+        no_targets = "The files of {!r} have no targets of their own; those of the split are taken for all."
         return [
             names,
             *(check_targets_between_experts(split, digests) for split, digests in self._targets.items()),
+            *(skipped("targets-between-experts", "error", no_targets.format(split)) for split in without),
             *(check_duplicates(split, samples) for split, samples in self._samples.items()),
             *(check for base, lists in self._lists.items() for check in check_overlap(base, lists)),
         ]

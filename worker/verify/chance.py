@@ -17,6 +17,8 @@ from worker.verify.check import Check, error_check, finite_or_name, first_rows, 
 
 DEVIATIONS = 3  # standard deviations above chance; shuffled rows get there about once in 700 large splits
 CHANCE_ROWS = 100  # below that a real expert can fail by bad luck: of 30 % on 10 classes, half do at 20 rows
+TELLING = 0.1  # of what is left above chance: where the bound lies higher, an honest weak expert may well miss it
+MANY_ROWS = 1000  # from there on even a split of few classes tells
 SURE = 0.2  # mean confidence minus accuracy; an untrained network, its logits nearly alike, is hardly ever so sure
 
 
@@ -92,10 +94,11 @@ def check_accuracy(
     """The accuracy is better than chance, as `Chance.bound` says.
 
     Skipped where even perfect predictions could not pass. A failure is an error where it can only mean that
-    something is wrong: from CHANCE_ROWS rows, with labels of more than one class (an expert may honestly know
-    nothing of a single one), and if the rows do no better than shuffled ones. Logits that beat their shuffled rows
-    and miss only the bound for uniform guesses belong to their samples, as with a split of rare classes alone;
-    that is a warning.
+    something is wrong: if the rows do no better than shuffled ones, there are CHANCE_ROWS, the bound is so low that
+    an honest weak expert passes it (TELLING), and the labels are of half the classes, or of more than one in
+    MANY_ROWS rows: an expert may honestly know nothing of a few rare ones. Else it is a warning; as it is for logits
+    that beat their shuffled rows and miss only the bound for uniform guesses. Predictions of one class alone do no
+    better than shuffled rows, whatever their accuracy.
 
     Args:
         predictions: [N] in 0…classes−1.
@@ -113,19 +116,28 @@ def check_accuracy(
 
     chance = permutation_chance(predictions, labels, classes)
     bound, shuffled = chance.bound(classes), chance.shuffled_bound
-    by_chance = chance.expected if shuffled is not None else 1 / classes
+    present = np.unique(labels).size
+    one_answer = present > 1 and shuffled is None
+    by_chance = chance.expected if present > 1 else 1 / classes
     beats_shuffled = shuffled is not None and accuracy > shuffled
-    good = accuracy > bound
+    good = accuracy > bound and not one_answer
+    telling = rows >= CHANCE_ROWS and (bound - by_chance) <= TELLING * (1 - by_chance)
+    telling = telling and present > 1 and (2 * present >= classes or rows >= MANY_ROWS)
     mean_confidence = float(np.mean(confidence))
     figures = f"the accuracy of {accuracy:.2%} is no better than chance (it should be above {bound:.2%})"
-    if good:
+    if one_answer:
+        message = (
+            f"All predictions are class {int(predictions[0])}, so the accuracy of {accuracy:.2%} is that of shuffled "
+            "rows: the expert may be untrained, or the logits are not its own."
+        )
+    elif good:
         message = f"The accuracy of {accuracy:.2%} is better than chance (above {bound:.2%})."
     elif beats_shuffled:
         message = (
             f"For {classes} classes {figures}, though shuffled rows would reach only {by_chance:.2%}: "
             "the expert hardly knows the classes of this split."
         )
-    elif shuffled is not None and mean_confidence > accuracy + SURE:
+    elif telling and shuffled is not None and mean_confidence > accuracy + SURE:
         message = (
             "The logits do not belong to these samples: an expert this sure (mean confidence "
             f"{mean_confidence:.1%}) is trained, yet {figures}; the indices may point into another base, or the "
@@ -134,7 +146,7 @@ def check_accuracy(
     else:
         message = f"T{figures[1:]}: the expert may be untrained, or the logits belong to other samples."
 
-    certain = rows >= CHANCE_ROWS and bool((labels != labels[0]).any()) and (good or not beats_shuffled)
+    certain = telling and (good or not beats_shuffled)
     evidence = [
         {"row": row, "predicted": int(predictions[row]), "label": int(labels[row])}
         for row in first_rows(predictions != labels)
