@@ -19,6 +19,7 @@ from app.errors import RequestError
 from app.file_cache import FileCache
 from app.names import check_folder, check_name
 from app.settings import Settings
+from app.split_sets import base_in, read_description
 
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".th", ".safetensors")
 SPLIT_SUFFIX = "_indices.json"
@@ -179,6 +180,14 @@ class Catalog:
         """The file of an index list."""
         return folder.path / f"{split}{SPLIT_SUFFIX}"
 
+    def base_of(self, dataset: Dataset, folder: Folder, split: str) -> str:
+        """The base that a list points into: as its `splits.json` says, or else as the data set declares.
+
+        Raises:
+            RequestError: `splits-file-invalid`.
+        """
+        return base_in(read_description(folder.path), folder.path, split) or dataset.base_of(split)
+
     def read_split(self, dataset: Dataset, folder: Folder, split: str) -> Split:
         """An index list, checked against the base that it points into.
 
@@ -188,7 +197,7 @@ class Catalog:
         path = self.split_path(folder, check_name("split", split))
         with self._unreadable_split(folder, split, path):
             identity = file_id(path)
-        base = dataset.base_of(split)
+        base = self.base_of(dataset, folder, split)
         size = self.bases.size(dataset, base)
         with self._unreadable_split(folder, split, path):
             return self._splits.get(identity, (base, size), partial(_parse_split, split, path.name, base, size))

@@ -18,7 +18,7 @@ MAX_DEATHS = 5
 """So many workers may die over the same unit before it counts as failed."""
 
 
-Task = Literal["recompute", "verify", "check"]
+Task = Literal["recompute", "verify", "check", "draw"]
 
 
 class JobState(StrEnum):
@@ -169,7 +169,7 @@ class Job:
 @dataclass(frozen=True, slots=True)
 class Claim:
     """A worker's right to do one task: an expert's units, or, once they all ended, the job's verification;
-    or to check the files that a verification is about.
+    or to check the files that a verification is about, or to draw a set of splits.
 
     The token goes up with each claim of the task; whoever shows an older one can record nothing.
     """

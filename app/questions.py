@@ -112,7 +112,7 @@ def analysis_question(part: AnalysisPart, subject: AnalysisSubject, catalog: Cat
     train = (folder.path / COUNTS_FILE, folder.path / WEIGHTS_FILE, catalog.split_path(folder, TRAIN_SPLIT))
     if part == "statistics":
         about |= {"head_threshold": subject.head_threshold, "train": [_identity(path) for path in train]}
-        about["train_base"] = _base_identity(catalog, dataset, dataset.base_of(TRAIN_SPLIT))
+        about["train_base"] = _base_identity(catalog, dataset, catalog.base_of(dataset, folder, TRAIN_SPLIT))
     else:
         about["bases"] = {name: _base_identity(catalog, dataset, name) for name in catalog.bases.names(dataset)}
         lists = catalog.split_names(folder)

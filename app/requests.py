@@ -10,6 +10,8 @@ Calibration = Literal["none", "checkpoint"]
 BatchSize = int | Literal["auto"]
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 
+Profile = Literal["exponential", "step"]
+
 HEAD_THRESHOLD = 20
 """Train samples; a class with more is head, any other is tail."""
 
@@ -123,9 +125,42 @@ class VerificationRequest:
         return asdict(self)
 
 
-Request = RecomputeRequest | VerificationRequest
+@dataclass(frozen=True, slots=True)
+class SplitsRequest:
+    """Create a set of splits: a long-tailed train list, and balanced parts of the test base."""
 
-REQUESTS: dict[str, type[RecomputeRequest] | type[VerificationRequest]] = {
-    kind.kind: kind for kind in (RecomputeRequest, VerificationRequest)
+    kind: ClassVar[str] = "splits"
+
+    dataset: str
+    name: str
+    """Of the folder below the data directory."""
+    train_base: str
+    test_base: str
+    profile: Profile
+    imbalance_factor: float
+    """At least 1: the most common class has so many times the samples of the rarest, but for rounding."""
+    seed: int
+    test_shares: tuple[int, int, int]
+    """Of the test base, for `test`, `val` and `tunev`."""
+    expert_share: float | None
+    """Of each class's train samples, for `expert`; the rest is `gating`. None: no such lists."""
+    overwrite: bool
+    declaration: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """The data set as `datasets.toml` declared it then."""
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> SplitsRequest:
+        """The request that `to_dict` wrote."""
+        return cls(**{**data, "test_shares": tuple(data["test_shares"])})
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able, as stored."""
+        return asdict(self)
+
+
+Request = RecomputeRequest | VerificationRequest | SplitsRequest
+
+REQUESTS: dict[str, type[RecomputeRequest] | type[VerificationRequest] | type[SplitsRequest]] = {
+    kind.kind: kind for kind in (RecomputeRequest, VerificationRequest, SplitsRequest)
 }
 """By the kind of job."""

@@ -20,7 +20,8 @@ from app.datasets import DEFAULT_DATASET
 from app.intake import RecomputeOrder
 from app.jobs import Job, JobState, Unit
 from app.plans import Plan
-from app.requests import HEAD_THRESHOLD, AccuracyName, Precision, Request, Standards
+from app.requests import HEAD_THRESHOLD, AccuracyName, Precision, Profile, Request, Standards
+from app.splits_intake import SplitsOrder
 from app.times import rfc3339
 from app.verification_intake import VerificationOrder
 
@@ -34,6 +35,9 @@ def _check_names(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 Names = Annotated[tuple[str, ...], AfterValidator(_check_names)]
+
+
+Share = Annotated[int, Strict(), Field(ge=1, le=1000)]
 
 
 def _check_batch_size(value: object) -> object:
@@ -121,6 +125,29 @@ class VerificationBody(StandardsBody):
         return VerificationOrder(**fields, standards=self.standards())
 
 
+class SplitsBody(BaseModel):
+    """What `POST /splits` takes. Only the name has no default."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(description="Of the folder below the data directory; a job names it with `splits_dir`.")
+    dataset: str = Field(DEFAULT_DATASET, description="A data set of `datasets.toml`.")
+    profile: Profile = Field("exponential", description="How the train counts fall from class to class.")
+    imbalance_factor: float = Field(100.0, ge=1, le=1e6, allow_inf_nan=False, description="Most common over rarest.")
+    seed: Annotated[int, Strict(), Field(ge=0, lt=2**32)] = 42
+    test_shares: tuple[Share, Share, Share] = Field(
+        (8, 1, 1), description="Of each class of the test base, for `test`, `val` and `tunev`."
+    )
+    expert_share: float | None = Field(
+        None, gt=0, lt=1, description="Of each class's train samples, for `expert`; the rest is `gating`."
+    )
+    overwrite: Annotated[bool, Strict()] = Field(False, description="Replace a set of that name, at once.")
+
+    def order(self) -> SplitsOrder:
+        """The same as a value of the core."""
+        return SplitsOrder(**self.model_dump())
+
+
 class ProblemItem(BaseModel):
     """One of a problem's causes."""
 
@@ -171,7 +198,7 @@ class JobView(BaseModel):
     """A job."""
 
     id: str
-    kind: str = Field(description="`recompute` or `verification`.")
+    kind: str = Field(description="`recompute`, `verification` or `splits`.")
     state: JobState
     verdict: Literal["passed", "failed"] | None
     error: dict[str, Any] | None = Field(description="What kept the job as a whole from being verified.")

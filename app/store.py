@@ -127,7 +127,7 @@ class JobStore:
         self,
         worker: str,
         precisions: Sequence[str] = ("fp32",),
-        tasks: Sequence[Task] = ("recompute", "verify", "check"),
+        tasks: Sequence[Task] = ("recompute", "verify", "check", "draw"),
     ) -> Claim | None:
         """Take the next task: the oldest job's first. None when there is nothing to do.
 
@@ -259,13 +259,14 @@ class JobStore:
     def finish_job(self, claim: Claim, verification: dict[str, Any]) -> None:
         """Record the job's own checks and, from them and its units, its final state.
 
-        A verification that was carried out has succeeded, whatever its verdict: it is no result that might count.
+        A verification of files that was carried out has succeeded, whatever its verdict: it is no result that might
+        count. So have splits that were drawn.
         """
         with self._database.transaction() as db:
             check_claim(db, claim)
             end_task(db, claim)
             job = read_job(db, claim.job.id)
-            carried_out = claim.task == "check" and "error" not in verification
+            carried_out = claim.task in ("check", "draw") and "error" not in verification
             verified = carried_out or verification["verdict"] == "passed"
             state = final_state(job.units, cancel_requested=job.cancel_requested, verified=verified)
             db.execute("UPDATE jobs SET verification = ? WHERE id = ?", (json.dumps(verification), job.id))

@@ -12,7 +12,7 @@ from typing import Any
 
 from app.errors import JobError, NotFound
 from app.jobs import MAX_DEATHS, Artifact, Claim, Job, JobState, Task, Unit, UnitPlan, UnitState, final_state
-from app.requests import REQUESTS, Request, VerificationRequest
+from app.requests import REQUESTS, Request, SplitsRequest, VerificationRequest
 
 OPEN_UNIT = "state IN ('queued', 'running')"
 
@@ -46,6 +46,8 @@ def _tasks(request: Request) -> list[tuple[Task, str, int, str]]:
     """Task, expert, position and state of each task of a new job."""
     if isinstance(request, VerificationRequest):
         return [("check", "", 0, "queued")]
+    if isinstance(request, SplitsRequest):
+        return [("draw", "", 0, "queued")]
     experts: list[tuple[Task, str, int, str]] = [
         ("recompute", expert, i, "queued") for i, expert in enumerate(request.experts)
     ]

@@ -18,6 +18,7 @@ from app.liveness import bury_the_dead
 from app.transitions import ClaimLost
 from worker.context import Cancelled, Context, Stopped
 from worker.tasks.check import check_files
+from worker.tasks.draw import draw_splits
 from worker.tasks.recompute import Recompute, VerificationFailed
 from worker.tasks.verify import verify
 
@@ -34,8 +35,8 @@ AFTER_STORE_ERROR_S = 1.0
 
 COMPUTING: tuple[Task, ...] = ("recompute", "verify")
 """What the main thread does, one task after the other."""
-LOOKING: tuple[Task, ...] = ("check",)
-"""What a thread of its own does beside it: whoever wants files verified need not wait for hours of computing."""
+LOOKING: tuple[Task, ...] = ("check", "draw")
+"""What a thread of its own does beside it: whoever wants files verified, or splits drawn, need not wait for hours."""
 
 
 def work(context: Context, database: Database, worker: str, tasks: tuple[Task, ...]) -> None:
@@ -91,8 +92,8 @@ def _do(claim: Claim, context: Context) -> None:
 
 
 def _conclude(claim: Claim, context: Context) -> None:
-    """Verify a job, or files; what goes wrong is recorded in place of the verdict."""
-    task = verify if claim.task == "verify" else check_files
+    """Verify a job, or files, or draw splits; what goes wrong is recorded in place of the verdict."""
+    task = {"verify": verify, "check": check_files, "draw": draw_splits}[claim.task]
     failure = _attempt(claim, claim.task, lambda: task(claim, context), context)
     if failure is not None:
         context.jobs.finish_job(claim, {"verdict": "failed", "checks": [], "error": failure.error})

@@ -17,13 +17,15 @@ from app.facts import Fact, Question
 from app.jobs import Job
 from app.objects import object_path
 from app.questions import AnalysisPart, AnalysisSubject, analysis_question
-from app.requests import RecomputeRequest
+from app.requests import RecomputeRequest, SplitsRequest, VerificationRequest
 from app.routes.asking import answers
 from app.routes.jobs import MAX_WAIT_S, JobId
 from app.services import Services, Used
 
 CAUSED = ("accuracy", "targets")
 """Checks whose failure has causes that can be looked for."""
+
+Analysed = RecomputeRequest | VerificationRequest
 
 router = APIRouter(prefix="/jobs/{job_id}", tags=["verifications"])
 
@@ -68,13 +70,17 @@ async def analyse(used: Services, job_id: str, part: AnalysisPart, patience_s: f
         entries: list[dict[str, Any]] = []
         questions: list[Question | None] = []
         job = used.jobs.get(job_id)
-        for result in _results(used, job):
+        if isinstance(job.request, SplitsRequest):
+            raise NotFound(
+                "nothing-to-analyse", f"Job {job_id} created splits; there are no logits in it to analyse."
+            )
+        for result in _results(used, job, job.request):
             entry: dict[str, Any] = {"expert": result.expert, "split": result.split}
             entry |= {"state": "none", "analysis": None, "error": None}
             question = None
             if result.has(part):
                 try:
-                    question = _question(used, job, result, part)
+                    question = _question(used, job.request, result, part)
                 except RelogitError as error:
                     entry |= {"state": "failed", "error": error.to_dict()}
             entries.append(entry)
@@ -97,8 +103,8 @@ def _shown(fact: Fact) -> dict[str, Any]:
     return {"state": "pending" if fact.answer is None else "ready", "analysis": fact.answer}
 
 
-def _results(used: Services, job: Job) -> Iterator[_Result]:
-    if isinstance(job.request, RecomputeRequest):
+def _results(used: Services, job: Job, request: Analysed) -> Iterator[_Result]:
+    if isinstance(request, RecomputeRequest):
         for unit in job.units:
             if unit.artifact is not None and unit.report is not None:
                 path = object_path(used.settings.objects_dir, unit.artifact.sha256)
@@ -106,9 +112,9 @@ def _results(used: Services, job: Job) -> Iterator[_Result]:
                 yield _Result(unit.expert, unit.split, path, unit.artifact.sha256, unit.split_sha256, *found)
         return
     try:
-        root = used.uploads.root_of(job.request, used.settings.outputs_dir)
+        root = used.uploads.root_of(request, used.settings.outputs_dir)
     except NotFound:  # deleted; what was found stays, and each of its files says that it is gone
-        root = used.settings.uploads_dir / str(job.request.upload)
+        root = used.settings.uploads_dir / str(request.upload)
     for result in (job.verification or {}).get("results", []):
         if result["file"] is not None:
             file, named = result["file"], (result["expert"], result["split"])
@@ -116,10 +122,10 @@ def _results(used: Services, job: Job) -> Iterator[_Result]:
             yield _Result(*named, root / file["name"], file["sha256"], result["split_sha256"], *found)
 
 
-def _question(used: Services, job: Job, result: _Result, part: AnalysisPart) -> Question:
+def _question(used: Services, request: Analysed, result: _Result, part: AnalysisPart) -> Question:
     """The question to a worker; a `RequestError` where file or split are not what was verified."""
-    dataset = Dataset.model_validate(job.request.declaration)
-    folder = used.catalog.splits_folder(dataset, job.request.splits_dir)
+    dataset = Dataset.model_validate(request.declaration)
+    folder = used.catalog.splits_folder(dataset, request.splits_dir)
     split = used.catalog.read_split(dataset, folder, result.split)
     if split.sha256 != result.split_sha256:
         raise RequestError("split-changed", f"The index list {split.name!r} was changed since. Verify again.")
@@ -130,6 +136,6 @@ def _question(used: Services, job: Job, result: _Result, part: AnalysisPart) -> 
         raise RequestError("file-gone", f"{result.path.name} cannot be read: {error.strerror}.") from error
     if found != result.sha256:
         raise RequestError("file-changed", f"{result.path.name} was changed since it was verified. Verify again.")
-    threshold = job.request.standards.head_threshold
+    threshold = request.standards.head_threshold
     subject = AnalysisSubject(result.path, found, dataset, folder, split, threshold)
     return analysis_question(part, subject, used.catalog)

@@ -61,7 +61,7 @@ async def plan_job(body: RecomputeBody, used: Used) -> PlanView:
 def list_jobs(
     used: Used,
     state: Annotated[list[JobState], Query()] = [],  # noqa: B006 — FastAPI copies it
-    kind: Annotated[Literal["recompute", "verification"] | None, Query()] = None,
+    kind: Annotated[Literal["recompute", "verification", "splits"] | None, Query()] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> JobList:
     """The newest jobs first."""

@@ -5,16 +5,26 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 
 from app.datasets import DEFAULT_DATASET
 from app.errors import RequestError
 from app.facts import Question
 from app.questions import split_question
 from app.routes.asking import answers
+from app.schemas import JobView, SplitsBody
 from app.services import Used
+from app.splits_intake import plan_splits
 
 router = APIRouter(tags=["splits"])
+
+
+@router.post("/splits", status_code=202)
+def create_splits(body: SplitsBody, used: Used, response: Response) -> JobView:
+    """Check a request for a new set of splits and queue it. It is a job like any other, and takes a second or so."""
+    job = used.jobs.submit(plan_splits(body.order(), used.catalog))
+    response.headers["Location"] = f"/jobs/{job.id}"
+    return JobView.of(job)
 
 
 @router.get("/datasets")
@@ -38,11 +48,12 @@ async def list_splits(
         entries: list[dict[str, Any]] = []
         questions: list[Question | None] = []
         for name in used.catalog.split_names(folder):
-            base = declared.base_of(name)
-            entry: dict[str, Any] = {"name": name, "base": base, "size": None, "sha256": None, "state": "bad",
+            entry: dict[str, Any] = {"name": name, "base": None, "size": None, "sha256": None, "state": "bad",
                                      "classes": None, "class_counts": None, "problem": None}  # fmt: skip
             question = None
             try:
+                base = used.catalog.base_of(declared, folder, name)
+                entry["base"] = base
                 split = used.catalog.read_split(declared, folder, name)
                 entry.update(size=int(split.indices.size), sha256=split.sha256, state="unread")
                 identity = used.catalog.bases.identity(declared, base)

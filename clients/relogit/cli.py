@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import httpx
 import typer
 
-from relogit import cli_rows, render, render_experts, render_jobs
+from relogit import cli_rows, cli_splits, render, render_experts, render_jobs
 from relogit.argv import own_folder
 from relogit.cli_recompute import recompute, to_the_end
 from relogit.cli_verify import show_files, verify
@@ -22,7 +22,6 @@ from relogit.options import (
     JsonOption,
     PrefixOption,
     ServerOption,
-    SplitsDirOption,
 )
 from relogit.session import ExitCode, execute, session
 
@@ -166,20 +165,7 @@ def experts(
         run.show(found, lambda: render_experts.listing(found, run.out))
 
 
-@app.command()
-def splits(
-    ctx: typer.Context,
-    dataset: DatasetOption = None,
-    splits_dir: SplitsDirOption = None,
-    server: ServerOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """List the index files of a data set."""
-    with session(ctx.obj, server, as_json) as run:
-        found = run.client.splits(dataset=dataset, splits_dir=own_folder(splits_dir, "data"))
-        run.show(found, lambda: render.splits(found))
-
-
+app.add_typer(cli_splits.app, name="splits")
 app.add_typer(cli_rows.app, name="rows")
 
 

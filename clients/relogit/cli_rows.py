@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from typing import Annotated
 
 import typer
@@ -14,7 +13,7 @@ from relogit import render_rows
 from relogit.errors import Problem
 from relogit.options import JsonOption, ServerOption
 from relogit.render import Record
-from relogit.session import ExitCode, Session, UsageError, session
+from relogit.session import ExitCode, Session, UsageError, group_session
 
 BYTES = {
     "B": 1,
@@ -48,7 +47,7 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Check every kept row against its checksum. Exits with 1 if any is damaged."""
-    with _session(ctx, server, as_json) as run:
+    with group_session(ctx, server, as_json) as run:
         found = _check(run, _named(run.client.rows()["rows"], key))
         run.show({"rows": found}, lambda: render_rows.checked(found))
         if any(render_rows.is_damaged(one) for one in found):
@@ -72,7 +71,7 @@ def prune(
         raise UsageError("Say what may go: --max-size 10GB, --older-than 30d, or both.")
     max_bytes = None if max_size is None else int(amount_of(max_size, BYTES, "--max-size", "10GB"))
     older_than_s = None if older_than is None else amount_of(older_than, SECONDS, "--older-than", "30d")
-    with _session(ctx, server, as_json) as run:
+    with group_session(ctx, server, as_json) as run:
         done = run.client.prune_rows(max_bytes=max_bytes, older_than_s=older_than_s)
         run.show(done, lambda: render_rows.pruned(done, run.out, render_rows.now()))
 
@@ -92,15 +91,9 @@ def amount_of(given: str, units: Mapping[str, int], option: str, example: str) -
 
 
 def _list(ctx: typer.Context, server: str | None, as_json: bool) -> None:
-    with _session(ctx, server, as_json) as run:
+    with group_session(ctx, server, as_json) as run:
         found = run.client.rows()
         run.show(found, lambda: render_rows.listing(found, run.out, render_rows.now()))
-
-
-def _session(ctx: typer.Context, server: str | None, as_json: bool) -> AbstractContextManager[Session]:
-    # `relogit --json rows list` has the option before the sub-command's name, where the group has taken it.
-    above = ctx.parent.params if ctx.parent else {}
-    return session(ctx.obj, server or above.get("server"), as_json or above.get("as_json", False))
 
 
 def _named(listed: list[Record], key: str | None) -> list[Record]:

@@ -56,6 +56,28 @@ class JobRequest(TypedDict, total=False):
     floors: Mapping[str, float] | None
 
 
+class SplitsRequest(TypedDict, total=False):
+    """How splits are created; what is left out, or None, is the server's default.
+
+    Attributes:
+        dataset: a name out of the server's `datasets.toml`.
+        profile: "exponential" or "step", of the train list's class counts.
+        imbalance_factor: samples of the most common class over those of the rarest, 1 or more.
+        seed: 0 to 2^32 - 1; equal seeds give equal lists.
+        test_shares: of each class of the test base, for `test`, `val` and `tunev`.
+        expert_share: between 0 and 1; divides the train list into `expert` and `gating`.
+        overwrite: whether a set of that name may be replaced.
+    """
+
+    dataset: str | None
+    profile: Literal["exponential", "step"] | None
+    imbalance_factor: float | None
+    seed: int | None
+    test_shares: Sequence[int] | None
+    expert_share: float | None
+    overwrite: bool | None
+
+
 class Client:
     """A relogit server. Use it as a context manager, or `close()` it.
 
@@ -150,11 +172,22 @@ class Client:
         """The verification of that id; a `Problem` with status 404 if there is none."""
         return Verification(self._wire, self._wire.get(f"/verifications/{segment(verification_id)}"))
 
+    def create_splits(self, name: str, **request: Unpack[SplitsRequest]) -> Job:
+        """Queue the creation of a set of splits; see `SplitsRequest` for how it may be made.
+
+            job = client.create_splits("lt_50", imbalance_factor=50).wait()
+            client.submit(splits_dir="lt_50")
+
+        Raises:
+            Problem: the server refused it, as it does where a set of that name is there.
+        """
+        return Job(self._wire, self._wire.post("/splits", _body({"name": name, **request})))
+
     def jobs(
         self,
         *,
         state: str | None = None,
-        kind: Literal["recompute", "verification"] | None = None,
+        kind: Literal["recompute", "verification", "splits"] | None = None,
         limit: int | None = None,
     ) -> list[Job]:
         """The server's jobs, newest first; of one kind, if that is given."""
@@ -231,5 +264,5 @@ class Client:
         return self._wire.probe("/readyz")
 
 
-def _body(request: JobRequest | VerifyRequest) -> dict[str, Any]:
+def _body(request: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in request.items() if value is not None}

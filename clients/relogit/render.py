@@ -198,6 +198,8 @@ def verdict(job: Record) -> Text:
     """How the job ended, in one sentence, and where its files are."""
     if is_verification(job):
         return _verification_verdict(job)
+    if job["kind"] == "splits":
+        return _splits_verdict(job)
     units = job["units"]
     good = sum(unit["state"] == "succeeded" for unit in units)
     files = f"{job['request']['output_dir']}/<expert>/<split>_logits.npz in the server's outputs folder"
@@ -216,6 +218,13 @@ def verdict(job: Record) -> Text:
     if job["state"] == "failed":
         return Text(f"Job {job['id']} failed: {good} of {len(units)} results are good.{kept}", style="red")
     return Text(f"Job {job['id']} is {job['state']}: {good} of {len(units)} results are done.")
+
+
+def _splits_verdict(job: Record) -> Text:
+    name = job["request"]["name"]
+    if job["state"] == "succeeded":
+        return Text(f"The splits {name!r} are there; a job takes them with --splits-dir {name}.", style="green")
+    return Text.assemble(f"Creating the splits {name!r} is ", word(job["state"]), ".")
 
 
 def _verification_verdict(job: Record) -> Text:

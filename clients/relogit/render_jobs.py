@@ -42,9 +42,11 @@ def _progress(job: Record) -> tuple[int, int]:
     if is_verification(job):
         files = len(job["request"]["files"])
         return (files if job["state"] == "succeeded" else 0), files
+    if job["kind"] == "splits":
+        return int(job["state"] == "succeeded"), 1
     return sum(unit["state"] == "succeeded" for unit in job["units"]), len(job["units"])
 
 
 def _folder(request: Record) -> str:
     """Where a job's files are."""
-    return str(request.get("output_dir") or request.get("path") or "(upload)")
+    return str(request.get("output_dir") or request.get("path") or request.get("name") or "(upload)")

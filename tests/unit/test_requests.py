@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from app.requests import REQUESTS, LogitFile, RecomputeRequest, Request, Standards, VerificationRequest
+from app.requests import REQUESTS, LogitFile, RecomputeRequest, Request, SplitsRequest, Standards, VerificationRequest
 from tests.fakes import job_request
 
 STRICT = Standards(head_threshold=7, floors={"tail_accuracy": 0.25, "accuracy": 0.5})
@@ -22,6 +22,20 @@ VERIFICATION = VerificationRequest(
     standards=STRICT,
 )
 
+SPLITS = SplitsRequest(
+    dataset="digits",
+    name="lt",
+    train_base="train",
+    test_base="test",
+    profile="step",
+    imbalance_factor=2.5,
+    seed=7,
+    test_shares=(8, 1, 1),
+    expert_share=None,
+    overwrite=False,
+    declaration={"kind": "npz"},
+)
+
 
 @pytest.mark.parametrize(
     "request_",
@@ -30,6 +44,8 @@ VERIFICATION = VerificationRequest(
         replace(job_request(), batch_size="auto", precision="bf16", reuse=False, declaration={"a": [1, {}]}),
         replace(job_request(), standards=STRICT),
         VERIFICATION,
+        SPLITS,
+        replace(SPLITS, expert_share=0.9, overwrite=True),
         replace(VERIFICATION, path="logits_fixed", upload=None, files=(), others=(), standards=Standards()),
     ],
 )
@@ -41,7 +57,8 @@ def test_a_request_comes_back_as_it_was_accepted(request_: Request) -> None:
 
 def test_each_kind_has_a_name_of_its_own() -> None:
     """By which the store knows what to read."""
-    assert {"recompute": RecomputeRequest, "verification": VerificationRequest} == REQUESTS
+    kinds = {"recompute": RecomputeRequest, "verification": VerificationRequest, "splits": SplitsRequest}
+    assert kinds == REQUESTS
 
 
 def test_a_job_from_before_there_were_standards_can_be_read() -> None:

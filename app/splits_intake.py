@@ -1,0 +1,82 @@
+"""From a request to create splits to a job that can be queued, or to every single thing that is wrong with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.catalog import TRAIN_SPLIT, Catalog
+from app.datasets import DEFAULT_BASE, Dataset
+from app.errors import Refused, RequestError
+from app.intake import Problems
+from app.names import check_name
+from app.requests import Profile, SplitsRequest
+from app.split_sets import exists
+
+
+@dataclass(frozen=True, slots=True)
+class SplitsOrder:
+    """A request as it came."""
+
+    name: str
+    dataset: str
+    profile: Profile
+    imbalance_factor: float
+    seed: int
+    test_shares: tuple[int, int, int]
+    expert_share: float | None
+    overwrite: bool
+
+
+def plan_splits(order: SplitsOrder, catalog: Catalog) -> SplitsRequest:
+    """Check a request against what is on disk.
+
+    Raises:
+        Refused: with a problem for each wrong item.
+    """
+    problems = Problems()
+    name = problems.guard("name", lambda: _free_name(order, catalog))
+    dataset = problems.guard("dataset", lambda: catalog.dataset(order.dataset))
+    if dataset is not None:
+        for base in (_train_base(catalog, dataset), DEFAULT_BASE):
+            problems.guard("dataset", lambda base=base: catalog.bases.size(dataset, base))  # type: ignore[misc]
+        problems.guard("dataset", lambda: _check_bases(catalog, order.dataset, dataset))
+    if name is None or dataset is None or problems.found:
+        raise Refused(problems.found)
+    return SplitsRequest(
+        dataset=order.dataset,
+        name=name,
+        train_base=_train_base(catalog, dataset),
+        test_base=DEFAULT_BASE,
+        profile=order.profile,
+        imbalance_factor=order.imbalance_factor,
+        seed=order.seed,
+        test_shares=order.test_shares,
+        expert_share=order.expert_share,
+        overwrite=order.overwrite,
+        declaration=dataset.model_dump(mode="json"),
+    )
+
+
+def _free_name(order: SplitsOrder, catalog: Catalog) -> str:
+    name = check_name("name", order.name)
+    path = catalog.settings.data_dir / name
+    if path.exists() and not order.overwrite:
+        raise exists(name)
+    if path.exists() and not (path.is_dir() and any(path.glob("*_indices.json"))):
+        raise RequestError("not-splits", f"{name!r} is there, but is no set of splits, so it is not overwritten.")
+    return name
+
+
+def _train_base(catalog: Catalog, dataset: Dataset) -> str:
+    """Where train lists point: as declared, or the base `train` where the data set's kind has one."""
+    declared = dataset.bases.get(TRAIN_SPLIT)
+    return declared or (TRAIN_SPLIT if TRAIN_SPLIT in catalog.bases.names(dataset) else DEFAULT_BASE)
+
+
+def _check_bases(catalog: Catalog, name: str, dataset: Dataset) -> None:
+    if _train_base(catalog, dataset) == DEFAULT_BASE:
+        raise RequestError(
+            "no-train-base",
+            f'The data set {name!r} declares no base for train lists: `train = "train"` under [{name}.bases] in '
+            "datasets.toml says which one they point into.",
+        )

@@ -1,0 +1,105 @@
+"""`relogit splits`: the index lists of a data set, and how a new set of them is created."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+from rich.console import RenderableType
+
+from relogit import render
+from relogit.argv import own_folder
+from relogit.client import SplitsRequest
+from relogit.options import DatasetOption, JsonOption, ServerOption, SplitsDirOption
+from relogit.render import Record, count, table
+from relogit.session import ExitCode, group_session
+
+SHARES = re.compile(r"(\d{1,4}):(\d{1,4}):(\d{1,4})")
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
+
+
+class Profile(StrEnum):
+    """How the train counts fall from class to class."""
+
+    EXPONENTIAL = "exponential"
+    STEP = "step"
+
+
+@app.callback(invoke_without_command=True)
+def splits(
+    ctx: typer.Context,
+    dataset: DatasetOption = None,
+    splits_dir: SplitsDirOption = None,
+    server: ServerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the index files of a data set, or create a new set of them. Alone, it lists them."""
+    if ctx.invoked_subcommand is None:
+        with group_session(ctx, server, as_json) as run:
+            found = run.client.splits(dataset=dataset, splits_dir=own_folder(splits_dir, "data"))
+            run.show(found, lambda: render.splits(found))
+
+
+@app.command()
+def create(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the new folder below the server's data")],
+    dataset: DatasetOption = None,
+    imbalance: Annotated[
+        float | None, typer.Option("--imbalance", help="Samples of the most common class over the rarest [100]")
+    ] = None,
+    profile: Annotated[Profile | None, typer.Option("--profile", help="How the counts fall [exponential]")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Equal seeds give equal lists [42]")] = None,
+    shares: Annotated[
+        str | None, typer.Option("--shares", metavar="A:B:C", help="Of the test base: test, val, tunev [8:1:1]")
+    ] = None,
+    expert_share: Annotated[
+        float | None, typer.Option("--expert-share", help="Divide train into expert (such as 0.9) and gating")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a set of that name, at once")] = False,
+    server: ServerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Create a long-tailed train list and balanced parts of the test base; the defaults are CIFAR-100-LT's."""
+    above = ctx.parent.params if ctx.parent else {}
+    request = SplitsRequest(
+        dataset=dataset or above.get("dataset"),
+        profile=profile.value if profile else None,
+        imbalance_factor=imbalance,
+        seed=seed,
+        test_shares=_shares(shares),
+        expert_share=expert_share,
+        overwrite=True if overwrite else None,
+    )
+    with group_session(ctx, server, as_json) as run:
+        health = run.client.ready()
+        job = run.client.create_splits(name, **request)
+        run.warn_unless_ready(health)
+        run.follow(job)
+        made = job.verification().get("splits")
+        run.show({**job.data, "splits": made}, lambda: _created(job.data, made))
+        if job.state != "succeeded":
+            raise typer.Exit(ExitCode.FAILED)
+
+
+def _shares(given: str | None) -> tuple[int, ...] | None:
+    if given is None:
+        return None
+    found = SHARES.fullmatch(given)
+    if found is None:
+        raise typer.BadParameter(f"{given!r} is not three whole numbers like 8:1:1.", param_hint="--shares")
+    return tuple(int(part) for part in found.groups())
+
+
+def _created(job: Record, made: Record | None) -> Iterator[RenderableType]:
+    yield from render.failure_lines(job)
+    if made is not None:
+        shown = table(["list", "base", "balance"], ["size"])
+        for name, one in made["lists"].items():
+            shown.add_row(name, one["base"], one["balance"], count(one["size"]))
+        yield shown
+    yield render.verdict(job)

@@ -1,0 +1,157 @@
+"""Splits created by the real service and its worker, through the command line as well."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+import relogit
+from tests.integration.workspace import CLASSES, Service, Workspace, build, running
+
+SIZES = {"test": 200, "train": 400}
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    workspace = build(tmp_path_factory.mktemp("splits"))
+    for base, size in SIZES.items():
+        workspace.save_images(base, size)
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def service(workspace: Workspace) -> Iterator[Service]:
+    with running(workspace) as service:
+        service.wait_ready()
+        yield service
+
+
+def _create(service: Service, name: str, **request: Any) -> relogit.Job:
+    with relogit.Client(service.url) as client:
+        return client.create_splits(name, dataset="tiny", **request).wait(timeout=60)
+
+
+def _read(workspace: Workspace, name: str, file: str) -> Any:
+    return json.loads((workspace.root / "data" / name / file).read_text())
+
+
+def test_the_folder_holds_what_the_old_scripts_wrote(service: Service, workspace: Workspace) -> None:
+    """Lists, weights and counts in class order; splits.json names bases, seed, counts, groups and digests."""
+    job = _create(service, "lt", imbalance_factor=10, expert_share=0.9)
+    assert job.state == "succeeded", job.data
+    folder = workspace.root / "data" / "lt"
+    names = ("train", "test", "val", "tunev", "expert", "gating")
+    expected = {f"{name}_indices.json" for name in names} | {
+        "class_weights.json", "train_class_counts.json", "splits.json"
+    }  # fmt: skip
+    assert {path.name for path in folder.iterdir()} == expected
+    counts = _read(workspace, "lt", "train_class_counts.json")
+    assert counts == [max(1, int(100 * 10 ** (-c / 3))) for c in range(CLASSES)]
+    assert _read(workspace, "lt", "class_weights.json") == pytest.approx([n / sum(counts) for n in counts])
+    lists = {name: _read(workspace, "lt", f"{name}_indices.json") for name in names}
+    labels = {base: workspace.images(base)[1] for base in SIZES}
+    assert np.bincount(labels["train"][lists["train"]]).tolist() == counts
+    assert sorted(lists["expert"] + lists["gating"]) == sorted(lists["train"])
+    assert sorted(lists["test"] + lists["val"] + lists["tunev"]) == list(range(200))
+    assert np.bincount(labels["test"][lists["val"]]).tolist() == [5] * CLASSES
+    described = _read(workspace, "lt", "splits.json")
+    assert (described["seed"], described["imbalance_factor"], described["profile"]) == (42, 10, "exponential")
+    for name in names:
+        path = folder / f"{name}_indices.json"
+        assert described["lists"][name]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+        assert described["lists"][name]["base"] == ("test" if name in ("test", "val", "tunev") else "train")
+    assert described["groups"]["head"] == [c for c in range(CLASSES) if counts[c] > 20]
+    assert not list((workspace.root / "data").glob(".*"))
+
+
+def test_a_job_takes_the_lists_with_their_bases(service: Service, workspace: Workspace) -> None:
+    """`expert` points into train because splits.json says so; datasets.toml knows nothing of it."""
+    _create(service, "used", expert_share=0.5, overwrite=True)
+    with relogit.Client(service.url) as client:
+        job = client.submit(dataset="tiny", splits=["expert", "val"], splits_dir="used", output_dir="used")
+        assert job.wait(timeout=60).state == "succeeded", job.data
+        targets = job.logits("alpha", "expert").targets
+        listed = {item["name"]: item["base"] for item in client.splits(dataset="tiny", splits_dir="used")["splits"]}
+    np.testing.assert_array_equal(
+        targets, workspace.images("train")[1][_read(workspace, "used", "expert_indices.json")]
+    )
+    assert (listed["expert"], listed["gating"], listed["val"]) == ("train", "train", "test")
+
+
+def test_a_set_is_overwritten_only_if_asked(service: Service, workspace: Workspace) -> None:
+    """Else it is refused and stays; asked, it is the new one whole. What is no set of splits is never replaced."""
+    _create(service, "kept", seed=1)
+    before = _read(workspace, "kept", "test_indices.json")
+    with relogit.Client(service.url) as client:
+        with pytest.raises(relogit.Problem) as refused:
+            client.create_splits("kept", dataset="tiny", seed=2)
+        assert refused.value.code == "splits-exist"
+        assert _read(workspace, "kept", "test_indices.json") == before
+        with pytest.raises(relogit.Problem) as foreign:
+            client.create_splits("tiny", dataset="tiny", overwrite=True)
+        assert foreign.value.code == "not-splits"
+    _create(service, "kept", seed=2, overwrite=True)
+    assert _read(workspace, "kept", "test_indices.json") != before
+    assert _read(workspace, "kept", "splits.json")["seed"] == 2
+    assert not list((workspace.root / "data").glob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("request_", "fragment"),
+    [
+        ({"name": "../x"}, "plain name"),
+        ({"name": "new", "imbalance_factor": 0.5}, "imbalance_factor"),
+        ({"name": "new", "profile": "linear"}, "exponential"),
+        ({"name": "new", "test_shares": [8, 1]}, "test_shares"),
+        ({"name": "new", "expert_share": 1.0}, "expert_share"),
+        ({"name": "new", "seed": -1}, "seed"),
+        ({"name": "new", "dataset": "none"}, "tiny"),
+        ({}, "name"),
+    ],
+)
+def test_a_wrong_request_is_refused(service: Service, request_: dict[str, Any], fragment: str) -> None:
+    """Nothing is queued, and the problem says what would have been right."""
+    answer = httpx.post(f"{service.url}/splits", json={"dataset": "tiny", **request_})
+    assert answer.status_code == 422
+    assert fragment in answer.json()["detail"]
+
+
+def test_a_description_that_cannot_be_read_is_a_problem(service: Service, workspace: Workspace) -> None:
+    """To go on without it might take another base."""
+    _create(service, "broken", seed=1)
+    (workspace.root / "data" / "broken" / "splits.json").write_text("{")
+    answer = httpx.post(f"{service.url}/jobs", json={"dataset": "tiny", "splits": ["val"], "splits_dir": "broken"})
+    assert (answer.status_code, answer.json()["code"]) == (422, "splits-file-invalid")
+    listed = service.get("/splits?dataset=tiny&splits_dir=broken").json()["splits"]
+    assert {item["state"] for item in listed} == {"bad"}
+
+
+def test_the_command_line_creates_and_lists(service: Service, workspace: Workspace) -> None:
+    """`relogit splits create` shows what is there now; the other commands know such a job."""
+    relogit_command = str(Path(sys.executable).with_name("relogit"))
+
+    def cli(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [relogit_command, *arguments, "--server", service.url]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    done = cli("splits", "create", "typed", "--dataset", "tiny", "--imbalance", "10", "--shares", "2:1:1")
+    assert done.returncode == 0, done.stderr
+    assert "--splits-dir typed" in done.stdout
+    assert len(_read(workspace, "typed", "test_indices.json")) == 100
+    assert cli("splits", "create", "typed", "--dataset", "tiny").returncode == 2
+    assert cli("splits", "create", "other", "--shares", "8:1").returncode == 2
+    listed = cli("splits", "--dataset", "tiny", "--splits-dir", "typed")
+    assert (listed.returncode, "tunev" in listed.stdout) == (0, True)
+    assert "typed" in cli("jobs").stdout
+    [job] = [item for item in service.get("/jobs?kind=splits").json()["jobs"] if item["request"]["name"] == "typed"]
+    assert "are there" in cli("status", job["id"]).stdout
+    assert service.get(f"/jobs/{job['id']}/report").status_code == 404
