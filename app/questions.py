@@ -13,7 +13,8 @@ from app.datasets import Dataset
 from app.errors import RequestError
 from app.facts import Question
 from app.numerics import Numerics
-from app.revisions import JUDGING, RECOGNITION, code_digest
+from app.revisions import AUDITING, JUDGING, RECOGNITION, code_digest
+from app.split_sets import DESCRIPTION_FILE
 
 
 def passport_question(path: Path, dataset: Dataset, expert: str) -> Question:
@@ -118,6 +119,21 @@ def analysis_question(part: AnalysisPart, subject: AnalysisSubject, catalog: Cat
         lists = catalog.split_names(folder)
         about["lists"] = [_identity(catalog.split_path(folder, name)) for name in lists]
     return Question(part, about)
+
+
+def audit_question(dataset: Dataset, folder: Folder, catalog: Catalog) -> Question:
+    """What is to be said of a set of splits: of its lists, and of them together."""
+    others = (folder.path / name for name in (COUNTS_FILE, WEIGHTS_FILE, DESCRIPTION_FILE))
+    lists = {name: _identity(catalog.split_path(folder, name)) for name in catalog.split_names(folder)}
+    about = {
+        "dataset": dataset.model_dump(mode="json"),
+        "splits_dir": folder.name,
+        "lists": lists,
+        "others": [_identity(path) for path in others],
+        "bases": {name: _base_identity(catalog, dataset, name) for name in catalog.bases.names(dataset)},
+        "code": code_digest(AUDITING),
+    }
+    return Question("audit", about)
 
 
 def _identity(path: Path) -> FileId | None:

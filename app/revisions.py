@@ -25,6 +25,9 @@ RECOGNITION = (
 JUDGING = ("analysis.py", "logit_reader.py", "long_tail.py", "verify/*.py", "verify/metrics/*.py")
 """What decides figures, their intervals and curves, and which causes are found."""
 
+AUDITING = ("auditor.py", "long_tail.py", "splits/*.py", "verify/check.py", "verify/lists.py")
+"""What decides what is said of a set of splits."""
+
 WORKER = Path(__file__).parents[1] / "worker"
 
 

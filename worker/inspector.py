@@ -18,6 +18,7 @@ from app.datasets import Dataset
 from app.errors import JobError, RelogitError, RequestError, TransientError
 from app.facts import FactStore, Question
 from worker.analysis import Analyst
+from worker.auditor import Auditor
 from worker.experts import Assumptions, load_expert
 from worker.pools import Pool, Pools
 
@@ -37,6 +38,7 @@ class Inspector:
         self._catalog = catalog
         self._pools = pools
         self._analyst = Analyst(catalog, pools)
+        self._auditor = Auditor(catalog, pools)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="inspector", daemon=True)
 
@@ -88,6 +90,8 @@ class Inspector:
             return self._analyst.statistics(question.about)
         if question.kind == "causes":
             return self._analyst.causes(question.about)
+        if question.kind == "audit":
+            return self._auditor.audit(question.about)
         return {"passport": self._passport, "split": self._split, "pool": self._pool}[question.kind](question)
 
     def _passport(self, question: Question) -> dict[str, Any]:

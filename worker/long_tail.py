@@ -44,15 +44,29 @@ def read_long_tail(catalog: Catalog, pools: Pools, dataset: Dataset, folder: Fol
     return LongTail(counts, counts_reason, counts / counts.sum(), None)
 
 
+def read_declared(folder: Folder) -> LongTail:
+    """What the two files say, and nothing that was worked out."""
+    counts, counts_reason = _declared_counts(folder)
+    path = folder.path / WEIGHTS_FILE
+    numbers, reason = _numbers(path) if path.exists() else (None, f"There is no {WEIGHTS_FILE} in {folder.name}.")
+    return LongTail(counts, counts_reason, None if numbers is None else np.asarray(numbers, np.float64), reason)
+
+
+def _declared_counts(folder: Folder) -> tuple[NDArray[np.int64] | None, str | None]:
+    path = folder.path / COUNTS_FILE
+    if not path.exists():
+        return None, f"There is no {COUNTS_FILE} in {folder.name}."
+    numbers, reason = _numbers(path)
+    if numbers is not None and any(number != int(number) or abs(number) > MAX_COUNT for number in numbers):
+        return None, f"{COUNTS_FILE} holds a number that is no count: not whole, or beyond {MAX_COUNT}."
+    return None if numbers is None else np.asarray(numbers, np.int64), reason
+
+
 def _counts(
     catalog: Catalog, pools: Pools, dataset: Dataset, folder: Folder
 ) -> tuple[NDArray[np.int64] | None, str | None]:
-    path = folder.path / COUNTS_FILE
-    if path.exists():
-        numbers, reason = _numbers(path)
-        if numbers is not None and any(number != int(number) or abs(number) > MAX_COUNT for number in numbers):
-            return None, f"{COUNTS_FILE} holds a number that is no count: not whole, or beyond {MAX_COUNT}."
-        return None if numbers is None else np.asarray(numbers, np.int64), reason
+    if (folder.path / COUNTS_FILE).exists():
+        return _declared_counts(folder)
     if not catalog.split_path(folder, TRAIN_SPLIT).exists():
         return None, f"There is neither {COUNTS_FILE} nor a split {TRAIN_SPLIT!r} in {folder.name}."
     try:

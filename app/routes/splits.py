@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Path, Query, Response
 
 from app.datasets import DEFAULT_DATASET
-from app.errors import RequestError
+from app.errors import NotFound, RequestError
 from app.facts import Question
-from app.questions import split_question
+from app.questions import audit_question, split_question
 from app.routes.asking import answers
+from app.routes.jobs import MAX_WAIT_S
 from app.schemas import JobView, SplitsBody
 from app.services import Used
 from app.splits_intake import plan_splits
@@ -25,6 +26,33 @@ def create_splits(body: SplitsBody, used: Used, response: Response) -> JobView:
     job = used.jobs.submit(plan_splits(body.order(), used.catalog))
     response.headers["Location"] = f"/jobs/{job.id}"
     return JobView.of(job)
+
+
+@router.get("/splits/{name:path}/audit")
+async def audit_splits(
+    name: Annotated[str, Path(description="Of the folder, below the data directory.")],
+    used: Used,
+    dataset: Annotated[str, Query(description="A data set of `datasets.toml`.")] = DEFAULT_DATASET,
+    wait: Annotated[float, Query(ge=0, description="Seconds to wait for a worker, 60 at most.")] = 10.0,
+) -> dict[str, Any]:
+    """What is wrong with a set of splits, or misleads: each list's checks, and those of the lists together.
+
+    A worker looks when it is first asked; `state` is `ready`, or `pending` while it does. Errors in `lists` refuse a
+    job that names them.
+    """
+
+    def look_around() -> Question:
+        declared = used.catalog.dataset(dataset)
+        folder = used.catalog.splits_folder(declared, name)
+        if not used.catalog.split_names(folder):
+            raise NotFound("no-splits", f"There is no index list (NAME_indices.json) in {name!r}.")
+        return audit_question(declared, folder, used.catalog)
+
+    [fact] = await answers(used, [await run_sync(look_around)], min(wait, MAX_WAIT_S))
+    if fact.error is not None:
+        raise RequestError.from_dict(fact.error)
+    shown = {"name": name, "dataset": dataset, "state": "pending" if fact.answer is None else "ready"}
+    return shown | (fact.answer or {"verdict": None, "checks": [], "lists": {}})
 
 
 @router.get("/datasets")

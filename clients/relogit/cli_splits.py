@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import RenderableType
 
-from relogit import render
+from relogit import render, render_checks
 from relogit.argv import own_folder
 from relogit.client import SplitsRequest
 from relogit.options import DatasetOption, JsonOption, ServerOption, SplitsDirOption
@@ -83,6 +83,23 @@ def create(
         made = job.verification().get("splits")
         run.show({**job.data, "splits": made}, lambda: _created(job.data, made))
         if job.state != "succeeded":
+            raise typer.Exit(ExitCode.FAILED)
+
+
+@app.command()
+def check(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of a folder below the server's data")],
+    dataset: DatasetOption = None,
+    server: ServerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Audit a set of splits. Exits with 1 if a list of it cannot be used; warnings fail nothing."""
+    above = ctx.parent.params if ctx.parent else {}
+    with group_session(ctx, server, as_json) as run:
+        found = run.client.audit(own_folder(name, "data") or name, dataset=dataset or above.get("dataset"))
+        run.show(found, lambda: render_checks.audit_lines(found))
+        if found["verdict"] != "passed":
             raise typer.Exit(ExitCode.FAILED)
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, Self, TypedDict, Unpack
 
 import httpx
 
-from relogit.errors import Missing
+from relogit.errors import Missing, StillRunning
 from relogit.job import Job
 from relogit.upload import Progress, find_logit_files, place_at_server, uploaded
 from relogit.verification import Verification, VerifyRequest
@@ -19,6 +19,7 @@ from relogit.wire import Wire, segment
 
 DEFAULT_SERVER = "http://127.0.0.1:8000"
 SERVER_VARIABLE = "RELOGIT_SERVER"
+AUDIT_S = 60.0  # seconds that a worker may take to look at every picture
 CHECK_S = 600.0  # seconds that a server may take to read every row of a large pool
 
 
@@ -230,6 +231,19 @@ class Client:
     def splits(self, *, dataset: str | None = None, splits_dir: str | None = None) -> dict[str, Any]:
         """Under `splits`: the index files, each with its base, size and class counts."""
         return self._wire.get("/splits", params={"dataset": dataset, "splits_dir": splits_dir})
+
+    def audit(self, name: str, *, dataset: str | None = None) -> dict[str, Any]:
+        """What is wrong with a set of splits, or misleads: `verdict`, `checks`, and `lists`, checks by list.
+
+        Raises:
+            StillRunning: no worker has answered within a minute.
+        """
+        path = "/".join(segment(part) for part in name.split("/"))
+        params = {"dataset": dataset, "wait": AUDIT_S}
+        found = self._wire.get(f"/splits/{path}/audit", params=params, hold_s=AUDIT_S)
+        if found["state"] != "ready":
+            raise StillRunning(f"The splits {name!r} are still being looked at; ask again when a worker is free.")
+        return found
 
     def datasets(self) -> list[dict[str, Any]]:
         """The data sets that the server declares."""

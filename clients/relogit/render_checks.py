@@ -112,6 +112,17 @@ def other_check_lines(verification: Record) -> list[Text]:
     return lines
 
 
+def audit_lines(audit: Record) -> list[Text]:
+    """What an audit of splits found: what failed first, and the verdict in a sentence."""
+    results = [{"expert": "list", "split": name, "checks": checks} for name, checks in audit["lists"].items()]
+    shaped = {"checks": audit["checks"], "results": results}
+    if audit["verdict"] == "passed":
+        end = Text(f"A job can use every list of {audit['name']!r}; warnings fail nothing.", style="green")
+    else:
+        end = Text(f"A job would refuse lists of {audit['name']!r}.", style="red")
+    return [*failed_check_lines(shaped), *other_check_lines(shaped), end]
+
+
 def result_error_lines(verification: Record) -> list[Text]:
     """Why results could not be verified."""
     return [

@@ -155,3 +155,80 @@ def test_the_command_line_creates_and_lists(service: Service, workspace: Workspa
     [job] = [item for item in service.get("/jobs?kind=splits").json()["jobs"] if item["request"]["name"] == "typed"]
     assert "are there" in cli("status", job["id"]).stdout
     assert service.get(f"/jobs/{job['id']}/report").status_code == 404
+
+
+def _audit(service: Service, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = service.get(f"/splits/{name}/audit?dataset=tiny&wait=30").json()
+    assert found["state"] == "ready", found
+    return found
+
+
+def _failed(found: dict[str, Any]) -> set[tuple[str, str]]:
+    of_lists = {(name, check["id"]) for name, checks in found["lists"].items() for check in checks
+                if check["verdict"] == "failed"}  # fmt: skip
+    return of_lists | {("", check["id"]) for check in found["checks"] if check["verdict"] == "failed"}
+
+
+def test_a_set_that_was_created_passes_its_audit(service: Service, workspace: Workspace) -> None:
+    """Its lists are what its description says; that expert and gating are parts of train is no leakage."""
+    _create(service, "sound", imbalance_factor=10, expert_share=0.5)
+    found = _audit(service, "sound")
+    assert (found["verdict"], found["described"], _failed(found)) == ("passed", True, set())
+    assert set(found["lists"]) == {"train", "test", "val", "tunev", "expert", "gating"}
+
+
+def test_an_audit_finds_what_was_done_to_a_set(service: Service, workspace: Workspace) -> None:
+    """Repeats, leakage, wrong weights, a list that no job could use; after a change it looks again."""
+    _create(service, "spoilt", imbalance_factor=10)
+    folder = workspace.root / "data" / "spoilt"
+    test = _read(workspace, "spoilt", "test_indices.json")
+    val = _read(workspace, "spoilt", "val_indices.json")
+    (folder / "val_indices.json").write_text(json.dumps([*val, test[0], val[0]]))
+    (folder / "class_weights.json").write_text("[0.25, 0.25, 0.25, 0.25]")
+    (folder / "tunev_indices.json").write_text("[1000000]")
+    found = _audit(service, "spoilt")
+    assert found["verdict"] == "failed"
+    expected = {("val", "repeats"), ("", "overlap"), ("", "class-weights"), ("tunev", "range")}
+    assert expected <= _failed(found)
+    [overlap] = [check for check in found["checks"] if check["id"] == "overlap" and check["verdict"] == "failed"]
+    assert overlap["evidence"] == [{"index": test[0]}]
+    (folder / "tunev_indices.json").write_text(json.dumps(val[:1]))
+    assert _audit(service, "spoilt")["verdict"] == "passed"
+
+
+def test_the_same_picture_at_two_indices_is_found(service: Service, workspace: Workspace) -> None:
+    """By its pixels, across bases too."""
+    path = workspace.root / "data" / "tiny" / "test.npz"
+    before = path.read_bytes()
+    try:
+        images, labels = workspace.images("test")
+        images[0] = workspace.images("train")[0][5]
+        np.savez(path, images=images, labels=labels)
+        workspace.splits.with_name("twice").mkdir()
+        (workspace.splits.with_name("twice") / "test_indices.json").write_text("[0, 1, 2]")
+        (workspace.splits.with_name("twice") / "train_indices.json").write_text("[4, 5, 6]")
+        found = _audit(service, "twice")
+        [same] = [check for check in found["checks"] if check["id"] == "same-picture"]
+        assert (same["verdict"], same["measured"]) == ("failed", {"pictures": 1})
+        places = same["evidence"][0]["places"]
+        assert {(place["list"], place["base"], place["index"]) for place in places} == {
+            ("test", "test", 0), ("train", "train", 5)
+        }  # fmt: skip
+    finally:
+        path.write_bytes(before)
+
+
+def test_the_command_line_audits(service: Service, workspace: Workspace) -> None:
+    """`relogit splits check` exits with 0 or 1 by the verdict, and with 2 where there is nothing to check."""
+    _create(service, "seen", imbalance_factor=10)
+    command = [str(Path(sys.executable).with_name("relogit")), "splits", "check"]
+
+    def check(name: str) -> subprocess.CompletedProcess[str]:
+        more = ["--dataset", "tiny", "--server", service.url]
+        return subprocess.run([*command, name, *more], capture_output=True, text=True, timeout=90, check=False)
+
+    assert check("seen").returncode == 0
+    (workspace.root / "data" / "seen" / "val_indices.json").write_text("{}")
+    done = check("seen")
+    assert (done.returncode, "list / val: schema" in done.stdout) == (1, True)
+    assert check("tiny").returncode == 2
