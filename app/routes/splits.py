@@ -55,6 +55,20 @@ async def audit_splits(
     return shown | (fact.answer or {"verdict": None, "checks": [], "lists": {}})
 
 
+@router.get("/splits/{name:path}/{split}")
+def get_split(
+    name: Annotated[str, Path(description="Of the folder, below the data directory.")],
+    split: Annotated[str, Path(description="Of the list.")],
+    used: Used,
+    dataset: Annotated[str, Query(description="A data set of `datasets.toml`.")] = DEFAULT_DATASET,
+) -> dict[str, Any]:
+    """One index list, checked against the base that it points into: base, sha256 of its file, and the indices."""
+    declared = used.catalog.dataset(dataset)
+    found = used.catalog.read_split(declared, used.catalog.splits_folder(declared, name), split)
+    shown = {"name": name, "split": split, "dataset": dataset, "base": found.base, "sha256": found.sha256}
+    return shown | {"size": int(found.indices.size), "indices": found.indices.tolist()}
+
+
 @router.get("/datasets")
 def list_datasets(used: Used) -> dict[str, Any]:
     """The data sets that `datasets.toml` declares."""

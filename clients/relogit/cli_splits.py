@@ -10,12 +10,13 @@ from typing import Annotated
 import typer
 from rich.console import RenderableType
 
-from relogit import render, render_checks
+from relogit import render, render_checks, render_plan, render_splits
 from relogit.argv import own_folder
 from relogit.client import SplitsRequest
-from relogit.options import DatasetOption, JsonOption, ServerOption, SplitsDirOption
+from relogit.options import DatasetOption, JsonOption, PrefixOption, ServerOption, SplitsDirOption
 from relogit.render import Record, count, table
-from relogit.session import ExitCode, group_session
+from relogit.session import ExitCode, Session, group_session
+from relogit.split_diff import Sample, difference
 
 SHARES = re.compile(r"(\d{1,4}):(\d{1,4}):(\d{1,4})")
 
@@ -101,6 +102,62 @@ def check(
         run.show(found, lambda: render_checks.audit_lines(found))
         if found["verdict"] != "passed":
             raise typer.Exit(ExitCode.FAILED)
+
+
+@app.command()
+def show(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of a folder below the server's data")],
+    dataset: DatasetOption = None,
+    server: ServerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a set of splits: sizes, imbalance, and the samples of each class as a picture."""
+    above = ctx.parent.params if ctx.parent else {}
+    with group_session(ctx, server, as_json) as run:
+        found = run.client.splits(dataset=dataset or above.get("dataset"), splits_dir=own_folder(name, "data"))
+        run.show(found, lambda: render_splits.shown(found))
+
+
+@app.command()
+def diff(
+    ctx: typer.Context,
+    first: Annotated[str, typer.Argument(metavar="A", help="Of a folder below the server's data")],
+    second: Annotated[str, typer.Argument(metavar="B", help="What it is compared with")],
+    dataset: DatasetOption = None,
+    prefix: PrefixOption = None,
+    server: ServerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show which samples B adds, removes and moves, and what a job over B's lists would compute."""
+    above = ctx.parent.params if ctx.parent else {}
+    data = dataset or above.get("dataset")
+    names = (own_folder(first, "data") or first, own_folder(second, "data") or second)
+    with group_session(ctx, server, as_json) as run:
+        old, new = (_samples(run, name, data) for name in names)
+        plan = run.client.plan(dataset=data, splits=sorted(new), splits_dir=names[1], checkpoint_prefix=prefix)
+        cost = plan["totals"] if plan["ok"] else None
+        found = difference(old, new)
+        document = {
+            "added": found.added,
+            "removed": found.removed,
+            "moved": [{"from": a, "to": b, "samples": number} for (a, b), number in found.moved.items()],
+            "same": found.same,
+            "cost": cost,
+            "problems": plan["problems"],
+        }
+        run.show(document, lambda: render_splits.diff_lines(names, found, cost))
+        if cost is None and not run.json:
+            run.err.print("What a job over it would compute cannot be said:", style="yellow")
+            for line in render_plan.problem_lines(plan):
+                run.err.print(line)
+
+
+def _samples(run: Session, name: str, dataset: str | None) -> dict[str, set[Sample]]:
+    """The samples of each list of a set that can be read."""
+    listed = run.client.splits(dataset=dataset, splits_dir=name)["splits"]
+    read = [run.client.split(name, one["name"], dataset=dataset) for one in listed if one["state"] != "bad"]
+    return {one["split"]: {(one["base"], index) for index in one["indices"]} for one in read}
 
 
 def _shares(given: str | None) -> tuple[int, ...] | None:

@@ -232,6 +232,11 @@ class Client:
         """Under `splits`: the index files, each with its base, size and class counts."""
         return self._wire.get("/splits", params={"dataset": dataset, "splits_dir": splits_dir})
 
+    def split(self, name: str, split: str, *, dataset: str | None = None) -> dict[str, Any]:
+        """One index list of a set: `base`, `size`, `sha256` and `indices`, in the file's order."""
+        path = "/".join(segment(part) for part in (*name.split("/"), split))
+        return self._wire.get(f"/splits/{path}", params={"dataset": dataset})
+
     def audit(self, name: str, *, dataset: str | None = None) -> dict[str, Any]:
         """What is wrong with a set of splits, or misleads: `verdict`, `checks`, and `lists`, checks by list.
 

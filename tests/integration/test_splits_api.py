@@ -232,3 +232,27 @@ def test_the_command_line_audits(service: Service, workspace: Workspace) -> None
     done = check("seen")
     assert (done.returncode, "list / val: schema" in done.stdout) == (1, True)
     assert check("tiny").returncode == 2
+
+
+def test_the_command_line_shows_and_compares(service: Service, workspace: Workspace) -> None:
+    """`show` draws the class counts; `diff` says what changed and what a job would compute."""
+    _create(service, "one", imbalance_factor=10, seed=1)
+    _create(service, "two", imbalance_factor=10, seed=2)
+    command = str(Path(sys.executable).with_name("relogit"))
+
+    def cli(*arguments: str) -> subprocess.CompletedProcess[str]:
+        more = ["--dataset", "tiny", "--server", service.url]
+        return subprocess.run([command, *arguments, *more], capture_output=True, text=True, timeout=90, check=False)
+
+    assert "█" in cli("splits", "show", "one").stdout
+    found = json.loads(cli("splits", "diff", "one", "two", "--json").stdout)
+    old, new = (set(_read(workspace, name, "val_indices.json")) for name in ("one", "two"))
+    was_elsewhere = new - old  # the parts cover the whole base, so nothing there is added
+    assert (found["added"]["val"], found["same"]["val"]) == (0, len(old & new))
+    assert sum(move["samples"] for move in found["moved"] if move["to"] == "val") == len(was_elsewhere)
+    assert found["cost"]["total"] == 2 * sum(len(_read(workspace, "two", f"{name}_indices.json"))
+                                             for name in ("train", "test", "val", "tunev"))  # fmt: skip
+    assert "hold the same samples" in cli("splits", "diff", "one", "one").stdout
+    answer = service.get("/splits/one/val?dataset=tiny").json()
+    assert (answer["base"], answer["indices"]) == ("test", _read(workspace, "one", "val_indices.json"))
+    assert cli("splits", "show", "nowhere").returncode == 2
