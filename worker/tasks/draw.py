@@ -48,10 +48,7 @@ def draw_splits(claim: Claim, context: Context) -> None:
         "name": request.dataset,
         "labels_sha256": {base: _sha256(values.tolist()) for base, values in sorted(labels.items())},
     }
-    files: dict[str, Any] = {f"{name}{SPLIT_SUFFIX}": indices.tolist() for name, indices in lists.items()}
-    files[WEIGHTS_FILE] = (counts / counts.sum()).tolist()
-    files[COUNTS_FILE] = counts.tolist()
-    files[DESCRIPTION_FILE] = described
+    files = files_of(lists, counts, described)
     context.jobs.hold(claim)  # only who still holds the claim may show a folder
     write_set(context.settings.data_dir / request.name, files, overwrite=request.overwrite)
     context.jobs.finish_job(claim, {"verdict": "passed", "checks": [], "splits": described})
@@ -111,6 +108,16 @@ def describe(request: SplitsRequest, lists: Lists, counts: NDArray[np.int64]) ->
         },
         "train_class_counts": counts.tolist(),
         "groups": {name: np.flatnonzero(mask).tolist() for name, mask in groups.items()},
+    }
+
+
+def files_of(lists: Lists, counts: NDArray[np.int64], described: dict[str, Any]) -> dict[str, Any]:
+    """What a folder of splits holds: JSON-able content by file name."""
+    return {
+        **{f"{name}{SPLIT_SUFFIX}": indices.tolist() for name, indices in lists.items()},
+        WEIGHTS_FILE: (counts / counts.sum()).tolist(),
+        COUNTS_FILE: counts.tolist(),
+        DESCRIPTION_FILE: described,
     }
 
 

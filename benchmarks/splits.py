@@ -1,0 +1,76 @@
+"""Creating CIFAR-100-LT: all files, drawn and written, and through the service."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from app.requests import SplitsRequest
+from app.split_sets import write_set
+from benchmarks.installation import CLASSES, TINY, Installation
+from benchmarks.plan import Plan
+from benchmarks.report import Cell, Column, Report, Table
+from benchmarks.service import BenchmarkError, serving
+from worker.tasks.draw import describe, draw_lists, files_of
+
+REPEATS = 7
+TRAIN, TEST = 500, 100
+"""Images of each class in CIFAR-100's two bases."""
+REQUEST = SplitsRequest(
+    dataset="bench",
+    name="lt",
+    train_base="train",
+    test_base="test",
+    profile="exponential",
+    imbalance_factor=100.0,
+    seed=42,
+    test_shares=(8, 1, 1),
+    expert_share=0.9,
+    overwrite=True,
+)
+
+
+def run(plan: Plan) -> Report:
+    """Draw and write in this process, then ask a service for the same."""
+    labels = {"train": np.repeat(np.arange(CLASSES), TRAIN), "test": np.repeat(np.arange(CLASSES), TEST)}
+    took: dict[str, list[float]] = {"drawing": [], "describing and writing, until the disk has it": []}
+    drawing, writing = took
+    for _ in range(REPEATS):
+        started = time.perf_counter()
+        lists, counts = draw_lists(REQUEST, labels, CLASSES)
+        drawn = time.perf_counter()
+        write_set(plan.folder / "lt", files_of(lists, counts, describe(REQUEST, lists, counts)), overwrite=True)
+        took[drawing].append(drawn - started)
+        took[writing].append(time.perf_counter() - drawn)
+    shutil.rmtree(plan.folder / "lt")
+    took["through the service, from the POST until seen succeeded"] = _through_http(plan, labels)
+    rows: tuple[tuple[Cell, ...], ...] = tuple((name, median(s) * 1e3, max(s) * 1e3) for name, s in took.items())
+    columns = (Column("step"), Column("median, ms", ".1f"), Column("slowest, ms", ".1f"))
+    title = "CIFAR-100-LT, imbalance 100: six lists, weights, counts, description"
+    note = "What it takes is mostly the disk's waits, one for each of the nine files and for their folder."
+    return Report("splits", (Table(title, columns, rows),), (), (note,))
+
+
+def _through_http(plan: Plan, labels: dict[str, np.ndarray]) -> list[float]:
+    installation = Installation.make(plan.folder / "service", TINY, TEST)
+    declaration = installation.data / "datasets.toml"
+    declaration.write_text(declaration.read_text() + '[bench.bases]\ntrain = "train"\n')
+    for base, values in labels.items():
+        _save(installation.data / "bench" / f"{base}.npz", values)
+    seconds = []
+    with serving(installation, installation.root / "outputs") as service:
+        for _ in range(REPEATS):
+            started = time.perf_counter()
+            job = service.client.create_splits("lt", dataset="bench", expert_share=0.9, overwrite=True).wait(60)
+            seconds.append(time.perf_counter() - started)
+            if job.state != "succeeded":
+                raise BenchmarkError(f"Creating splits {job.state}: {job.data['error']}")
+    return seconds
+
+
+def _save(path: Path, labels: np.ndarray) -> None:
+    np.savez(path, images=np.zeros((labels.size, 8, 8, 3), np.uint8), labels=labels)
