@@ -43,7 +43,9 @@ def run(plan: Plan) -> Report:
         started = time.perf_counter()
         lists, counts = draw_lists(REQUEST, labels, CLASSES)
         drawn = time.perf_counter()
-        write_set(plan.folder / "lt", files_of(lists, counts, describe(REQUEST, lists, counts)), overwrite=True)
+        write_set(
+            plan.folder / "lt", files_of(lists, counts, describe(REQUEST, lists, counts, labels)), overwrite=True
+        )
         took[drawing].append(drawn - started)
         took[writing].append(time.perf_counter() - drawn)
     shutil.rmtree(plan.folder / "lt")

@@ -14,7 +14,7 @@ from relogit import render, render_checks, render_plan, render_splits
 from relogit.argv import own_folder
 from relogit.client import SplitsRequest
 from relogit.options import DatasetOption, JsonOption, PrefixOption, ServerOption, SplitsDirOption
-from relogit.render import Record, count, table
+from relogit.render import NONE, Record, count, table
 from relogit.session import ExitCode, Session, group_session
 from relogit.split_diff import Sample, difference
 
@@ -174,6 +174,6 @@ def _created(job: Record, made: Record | None) -> Iterator[RenderableType]:
     if made is not None:
         shown = table(["list", "base", "balance"], ["size"])
         for name, one in made["lists"].items():
-            shown.add_row(name, one["base"], one["balance"], count(one["size"]))
+            shown.add_row(name, one["base"], one["balance"] or NONE, count(one["size"]))
         yield shown
     yield render.verdict(job)

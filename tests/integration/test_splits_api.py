@@ -174,6 +174,10 @@ def test_a_set_that_was_created_passes_its_audit(service: Service, workspace: Wo
     _create(service, "sound", imbalance_factor=10, expert_share=0.5)
     found = _audit(service, "sound")
     assert (found["verdict"], found["described"], _failed(found)) == ("passed", True, set())
+    lists = _read(workspace, "sound", "splits.json")["lists"]
+    assert (lists["train"]["balance"], lists["val"]["balance"]) == ("long-tailed", "balanced")
+    _create(service, "short", imbalance_factor=10, expert_share=0.95)  # gating: some five rows of a class, and none
+    assert _failed(_audit(service, "short")) <= {("gating", "missing-classes")}
     assert set(found["lists"]) == {"train", "test", "val", "tunev", "expert", "gating"}
 
 

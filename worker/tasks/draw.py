@@ -19,6 +19,7 @@ from app.requests import HEAD_THRESHOLD, SplitsRequest
 from app.split_sets import DESCRIPTION_FILE, write_set
 from app.times import rfc3339
 from worker.context import Context
+from worker.splits.distribution import check_balance
 from worker.splits.draw import divide, draw_train, part_balanced
 from worker.splits.profile import class_counts
 from worker.verify.metrics.groups import class_groups
@@ -43,7 +44,7 @@ def draw_splits(claim: Claim, context: Context) -> None:
     classes = context.catalog.bases.classes(dataset)
     labels = {base: context.pools.labels(dataset, base) for base in {request.train_base, request.test_base}}
     lists, counts = draw_lists(request, labels, classes)
-    described = describe(request, lists, counts)
+    described = describe(request, lists, counts, labels)
     described["dataset"] = {
         "name": request.dataset,
         "labels_sha256": {base: _sha256(values.tolist()) for base, values in sorted(labels.items())},
@@ -81,7 +82,7 @@ def draw_lists(
     return lists, counts
 
 
-def describe(request: SplitsRequest, lists: Lists, counts: NDArray[np.int64]) -> dict[str, Any]:
+def describe(request: SplitsRequest, lists: Lists, counts: NDArray[np.int64], labels: Lists) -> dict[str, Any]:
     """What `splits.json` says of the set, but for the data set. JSON-able."""
     groups = class_groups(counts, HEAD_THRESHOLD)
     base_of = {name: request.test_base if name in PARTS else request.train_base for name in lists}
@@ -100,7 +101,7 @@ def describe(request: SplitsRequest, lists: Lists, counts: NDArray[np.int64]) ->
                 "base": base_of[name],
                 "size": int(indices.size),
                 "sha256": _sha256(indices.tolist()),
-                "balance": "balanced" if name in PARTS else "long-tailed",
+                "balance": _balance(labels[base_of[name]][indices], counts.size),
                 "row_order": "class-major",
                 "part_of": TRAIN_SPLIT if name in DIVISION else None,
             }
@@ -119,6 +120,12 @@ def files_of(lists: Lists, counts: NDArray[np.int64], described: dict[str, Any])
         COUNTS_FILE: counts.tolist(),
         DESCRIPTION_FILE: described,
     }
+
+
+def _balance(labels: NDArray[np.int64], classes: int) -> str | None:
+    """As the audit would call it; None where it is neither, as few rows of a long tail may be."""
+    measured: str = check_balance(labels, classes, None).measured["balance"]
+    return measured if measured in ("balanced", "long-tailed") else None
 
 
 def _sha256(values: list[int]) -> str:
