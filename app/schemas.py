@@ -21,6 +21,7 @@ from app.intake import RecomputeOrder
 from app.jobs import Job, JobState, Unit
 from app.plans import Plan
 from app.requests import HEAD_THRESHOLD, AccuracyName, Precision, Profile, Request, Standards
+from app.splits_import import ImportedList, ImportOrder
 from app.splits_intake import SplitsOrder
 from app.times import rfc3339
 from app.verification_intake import VerificationOrder
@@ -146,6 +147,35 @@ class SplitsBody(BaseModel):
     def order(self) -> SplitsOrder:
         """The same as a value of the core."""
         return SplitsOrder(**self.model_dump())
+
+
+class ImportedListBody(BaseModel):
+    """One index list."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    base: str = Field(description="What the indices point into.")
+    indices: Annotated[tuple[Annotated[int, Strict()], ...], Field(min_length=1)]
+
+
+class ImportBody(BaseModel):
+    """What `POST /splits/import` takes: lists that somebody else made."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(description="Of the new folder below the data directory.")
+    dataset: str = Field(DEFAULT_DATASET, description="A data set of `datasets.toml`.")
+    lists: Annotated[tuple[ImportedListBody, ...], Field(min_length=1)]
+    class_weights: tuple[Annotated[float, Field(allow_inf_nan=False)], ...] | None = None
+    train_class_counts: tuple[Annotated[int, Strict()], ...] | None = None
+    overwrite: Annotated[bool, Strict()] = False
+
+    def order(self) -> ImportOrder:
+        """The same as a value of the core."""
+        lists = tuple(ImportedList(one.name, one.base, one.indices) for one in self.lists)
+        beside = (self.class_weights, self.train_class_counts)
+        return ImportOrder(self.name, self.dataset, lists, *beside, self.overwrite)
 
 
 class ProblemItem(BaseModel):

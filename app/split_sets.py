@@ -96,6 +96,22 @@ def _invalid(folder: Path, why: str) -> RequestError:
     )
 
 
+def free_name(given: str, data_dir: Path, overwrite: bool) -> str:
+    """A name that a new set may have.
+
+    Raises:
+        RequestError: `invalid-name`, or `not-splits` where something else is there, which is never overwritten.
+        Conflict: `splits-exist`.
+    """
+    name = check_name("name", given)
+    path = data_dir / name
+    if path.exists() and not overwrite:
+        raise exists(name)
+    if path.exists() and not (path.is_dir() and any(path.glob("*_indices.json"))):
+        raise RequestError("not-splits", f"{name!r} is there, but is no set of splits, so it is not overwritten.")
+    return name
+
+
 def exists(name: str) -> Conflict:
     """The error where a set of that name is there already."""
     return Conflict(

@@ -8,9 +8,8 @@ from app.catalog import TRAIN_SPLIT, Catalog
 from app.datasets import DEFAULT_BASE, Dataset
 from app.errors import Refused, RequestError
 from app.intake import Problems
-from app.names import check_name
 from app.requests import Profile, SplitsRequest
-from app.split_sets import exists
+from app.split_sets import free_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +33,7 @@ def plan_splits(order: SplitsOrder, catalog: Catalog) -> SplitsRequest:
         Refused: with a problem for each wrong item.
     """
     problems = Problems()
-    name = problems.guard("name", lambda: _free_name(order, catalog))
+    name = problems.guard("name", lambda: free_name(order.name, catalog.settings.data_dir, order.overwrite))
     dataset = problems.guard("dataset", lambda: catalog.dataset(order.dataset))
     if dataset is not None:
         for base in (_train_base(catalog, dataset), DEFAULT_BASE):
@@ -55,16 +54,6 @@ def plan_splits(order: SplitsOrder, catalog: Catalog) -> SplitsRequest:
         overwrite=order.overwrite,
         declaration=dataset.model_dump(mode="json"),
     )
-
-
-def _free_name(order: SplitsOrder, catalog: Catalog) -> str:
-    name = check_name("name", order.name)
-    path = catalog.settings.data_dir / name
-    if path.exists() and not order.overwrite:
-        raise exists(name)
-    if path.exists() and not (path.is_dir() and any(path.glob("*_indices.json"))):
-        raise RequestError("not-splits", f"{name!r} is there, but is no set of splits, so it is not overwritten.")
-    return name
 
 
 def _train_base(catalog: Catalog, dataset: Dataset) -> str:

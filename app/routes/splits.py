@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Path, Query, Response
@@ -13,8 +14,9 @@ from app.facts import Question
 from app.questions import audit_question, split_question
 from app.routes.asking import answers
 from app.routes.jobs import MAX_WAIT_S
-from app.schemas import JobView, SplitsBody
+from app.schemas import ImportBody, JobView, SplitsBody
 from app.services import Used
+from app.splits_import import import_splits
 from app.splits_intake import plan_splits
 
 router = APIRouter(tags=["splits"])
@@ -26,6 +28,14 @@ def create_splits(body: SplitsBody, used: Used, response: Response) -> JobView:
     job = used.jobs.submit(plan_splits(body.order(), used.catalog))
     response.headers["Location"] = f"/jobs/{job.id}"
     return JobView.of(job)
+
+
+@router.post("/splits/import", status_code=201)
+def take_over(body: ImportBody, used: Used, response: Response) -> dict[str, Any]:
+    """Write lists that somebody else made as a set of splits. What is doubtful about them is said, not refused."""
+    described = import_splits(body.order(), used.catalog)
+    response.headers["Location"] = f"/splits?dataset={quote(body.dataset)}&splits_dir={quote(described['name'])}"
+    return described
 
 
 @router.get("/splits/{name:path}/audit")

@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import RenderableType
+from rich.text import Text
 
 from relogit import render, render_checks, render_plan, render_splits
 from relogit.argv import own_folder
 from relogit.client import SplitsRequest
+from relogit.index_files import find_lists, read_indices
 from relogit.options import DatasetOption, JsonOption, PrefixOption, ServerOption, SplitsDirOption
 from relogit.render import NONE, Record, count, table
 from relogit.session import ExitCode, Session, group_session
@@ -151,6 +154,62 @@ def diff(
             run.err.print("What a job over it would compute cannot be said:", style="yellow")
             for line in render_plan.problem_lines(plan):
                 run.err.print(line)
+
+
+@app.command("import")
+def take_over(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the new folder below the server's data")],
+    sources: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Folders, or files .json .npy .txt .csv")],
+    mapped: Annotated[
+        list[str] | None,
+        typer.Option("--map", metavar="OLD=NEW[:BASE]", help="A list's new name, and the base that it points into"),
+    ] = None,
+    dataset: DatasetOption = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a set of that name, at once")] = False,
+    server: ServerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take over index lists that other tools wrote. What is doubtful about them is said.
+
+    Without --map a list keeps its name; train, expert and gating point into train, any other into test.
+    """
+    above = ctx.parent.params if ctx.parent else {}
+    mapping = dict(_mapped(one) for one in mapped or ())
+    with group_session(ctx, server, as_json) as run:
+        files, beside = find_lists(sources)
+        if unknown := sorted(set(mapping) - set(files)):
+            raise typer.BadParameter(f"There is no list {', '.join(unknown)}; there are {', '.join(files)}.")
+        lists = []
+        assumed = []
+        for old, path in files.items():
+            new, base = mapping.get(old, (old, None))
+            usual = "train" if new in ("train", "expert", "gating") else "test"
+            lists.append({"name": new, "base": base or usual, "indices": read_indices(path)})
+            assumed += [] if base else [f"{new} points into {usual}"]
+        more = {"dataset": dataset or above.get("dataset"), "overwrite": overwrite or None, **beside}
+        made = run.client.import_splits(name, lists, **more)
+        made["doubtful"] += [f"Assumed: {', '.join(assumed)}."] if assumed else []
+        run.show(made, lambda: _imported(made))
+
+
+def _mapped(given: str) -> tuple[str, tuple[str, str | None]]:
+    old, equals, rest = given.partition("=")
+    new, _, base = rest.partition(":")
+    if not (old and equals and new):
+        raise typer.BadParameter(f"{given!r} is not like val_lt=val or val_lt=val:test.", param_hint="--map")
+    return old, (new, base or None)
+
+
+def _imported(made: Record) -> Iterator[RenderableType]:
+    shown = table(["list", "base"], ["size"])
+    for name, one in made["lists"].items():
+        shown.add_row(name, one["base"], count(one["size"]))
+    yield shown
+    for sentence in made["doubtful"]:
+        yield Text(f"doubtful  {sentence}", style="yellow")
+    name = made["name"]
+    yield Text(f"The splits {name!r} are there; `relogit splits check {name}` audits them.", style="green")
 
 
 def _samples(run: Session, name: str, dataset: str | None) -> dict[str, set[Sample]]:

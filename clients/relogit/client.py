@@ -232,6 +232,19 @@ class Client:
         """Under `splits`: the index files, each with its base, size and class counts."""
         return self._wire.get("/splits", params={"dataset": dataset, "splits_dir": splits_dir})
 
+    def import_splits(self, name: str, lists: Sequence[Mapping[str, Any]], **more: Any) -> dict[str, Any]:
+        """Have lists that somebody else made written as a set of splits.
+
+        Args:
+            name: of the new set.
+            lists: each with `name`, `base` and `indices`.
+            more: `dataset`, `class_weights` and `train_class_counts` in class order, `overwrite`.
+
+        Returns:
+            Its description, with what is `doubtful` as sentences.
+        """
+        return self._wire.post("/splits/import", _body({"name": name, "lists": list(lists), **more}))
+
     def split(self, name: str, split: str, *, dataset: str | None = None) -> dict[str, Any]:
         """One index list of a set: `base`, `size`, `sha256` and `indices`, in the file's order."""
         path = "/".join(segment(part) for part in (*name.split("/"), split))

@@ -260,3 +260,35 @@ def test_the_command_line_shows_and_compares(service: Service, workspace: Worksp
     answer = service.get("/splits/one/val?dataset=tiny").json()
     assert (answer["base"], answer["indices"]) == ("test", _read(workspace, "one", "val_indices.json"))
     assert cli("splits", "show", "nowhere").returncode == 2
+
+
+def test_old_lists_are_taken_over(service: Service, workspace: Workspace, tmp_path: Path) -> None:
+    """From every format, under new names and bases; what is assumed or missing is said; a job takes them."""
+    np.save(tmp_path / "val_lt_indices.npy", np.array([5, 3, 8]))
+    (tmp_path / "tuneV_indices.txt").write_text("1\n2\n")
+    (tmp_path / "test_indices.csv").write_text("index,label\n7,0\n9,1\n")
+    (tmp_path / "train_indices.json").write_text("[0, 399]")
+    (tmp_path / "notes.txt").write_text("nothing to do with it")
+    command = [str(Path(sys.executable).with_name("relogit")), "splits", "import"]
+
+    def take_over(name: str, *more: str) -> subprocess.CompletedProcess[str]:
+        given = [*command, name, *more, "--dataset", "tiny", "--server", service.url]
+        return subprocess.run(given, capture_output=True, text=True, timeout=60, check=False)
+
+    done = take_over("old", str(tmp_path), "--map", "val_lt=val:test", "--map", "tuneV=tunev")
+    assert done.returncode == 0, done.stderr
+    assert "There is no class_weights.json." in done.stdout
+    assert "tunev points into test" in done.stdout
+    assert "val points into" not in done.stdout
+    lists = {name: _read(workspace, "old", f"{name}_indices.json") for name in ("val", "tunev", "test", "train")}
+    assert lists == {"val": [5, 3, 8], "tunev": [1, 2], "test": [7, 9], "train": [0, 399]}
+    assert _read(workspace, "old", "splits.json")["lists"]["train"]["base"] == "train"
+    assert ("", "class-counts") in _failed(_audit(service, "old"))
+    assert take_over("old", str(tmp_path)).returncode == 2  # it is there
+    (tmp_path / "train_indices.json").write_text("[0, 400]")
+    refused = take_over("far", str(tmp_path))
+    assert (refused.returncode, "0 to 399" in refused.stderr) == (2, True)
+    assert not (workspace.root / "data" / "far").exists()
+    (tmp_path / "train_indices.json").write_text("[0.5]")
+    assert "no flat list of whole numbers" in take_over("half", str(tmp_path)).stderr
+    assert take_over("none", str(tmp_path), "--map", "nope=x").returncode == 2
