@@ -7,22 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-HEAD_THRESHOLD = 20  # train samples; a class with more is head, any other is tail
 MANY_ABOVE, FEW_BELOW = 100, 20  # train samples; medium is what lies between, both bounds included
-
-
-def head_classes(train_counts: NDArray[np.int64], threshold: int = HEAD_THRESHOLD) -> NDArray[np.bool_]:
-    """Which classes are head: n_c > threshold. All others are tail.
-
-    Args:
-        train_counts: [C] samples of each class in the train split, n_c.
-        threshold: in train samples.
-
-    Returns:
-        [C] bool. Source: the cut of the scripts that relogit replaces, after Narasimhan et al., "Learning to
-        reject meets long-tail learning", ICLR 2024.
-    """
-    return train_counts > threshold
 
 
 def class_groups(train_counts: NDArray[np.int64], head_threshold: int) -> dict[str, NDArray[np.bool_]]:
@@ -35,9 +20,11 @@ def class_groups(train_counts: NDArray[np.int64], head_threshold: int) -> dict[s
     Returns:
         [C] bool for `head` (n_c > threshold), `tail` (the rest), `many` (n_c > 100), `medium` (20 ≤ n_c ≤ 100)
         and `few` (n_c < 20). A class of exactly 20 samples is medium, not few, and with the threshold 20 tail.
-        Source of the last three: Liu et al., "Large-scale long-tailed recognition in an open world", CVPR 2019.
+        Sources: of head and tail the scripts that relogit replaces, after Narasimhan et al., "Learning to reject
+        meets long-tail learning", ICLR 2024; of the others Liu et al., "Large-scale long-tailed recognition in an
+        open world", CVPR 2019.
     """
-    head = head_classes(train_counts, head_threshold)
+    head = train_counts > head_threshold
     many, few = train_counts > MANY_ABOVE, train_counts < FEW_BELOW
     return {"head": head, "tail": ~head, "many": many, "medium": ~(many | few), "few": few}
 
