@@ -69,9 +69,8 @@ def create(
     as_json: JsonOption = False,
 ) -> None:
     """Create a long-tailed train list and balanced parts of the test base; the defaults are CIFAR-100-LT's."""
-    above = ctx.parent.params if ctx.parent else {}
     request = SplitsRequest(
-        dataset=dataset or above.get("dataset"),
+        dataset=_dataset(ctx, dataset),
         profile=profile.value if profile else None,
         imbalance_factor=imbalance,
         seed=seed,
@@ -99,9 +98,8 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Audit a set of splits. Exits with 1 if a list of it cannot be used; warnings fail nothing."""
-    above = ctx.parent.params if ctx.parent else {}
     with group_session(ctx, server, as_json) as run:
-        found = run.client.audit(own_folder(name, "data") or name, dataset=dataset or above.get("dataset"))
+        found = run.client.audit(own_folder(name, "data") or name, dataset=_dataset(ctx, dataset))
         run.show(found, lambda: render_checks.audit_lines(found))
         if found["verdict"] != "passed":
             raise typer.Exit(ExitCode.FAILED)
@@ -116,9 +114,8 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show a set of splits: sizes, imbalance, and the samples of each class as a picture."""
-    above = ctx.parent.params if ctx.parent else {}
     with group_session(ctx, server, as_json) as run:
-        found = run.client.splits(dataset=dataset or above.get("dataset"), splits_dir=own_folder(name, "data"))
+        found = run.client.splits(dataset=_dataset(ctx, dataset), splits_dir=own_folder(name, "data"))
         run.show(found, lambda: render_splits.shown(found))
 
 
@@ -133,8 +130,7 @@ def diff(
     as_json: JsonOption = False,
 ) -> None:
     """Show which samples B adds, removes and moves, and what a job over B's lists would compute."""
-    above = ctx.parent.params if ctx.parent else {}
-    data = dataset or above.get("dataset")
+    data = _dataset(ctx, dataset)
     names = (own_folder(first, "data") or first, own_folder(second, "data") or second)
     with group_session(ctx, server, as_json) as run:
         old, new = (_samples(run, name, data) for name in names)
@@ -174,7 +170,6 @@ def take_over(
 
     Without --map a list keeps its name; train, expert and gating point into train, any other into test.
     """
-    above = ctx.parent.params if ctx.parent else {}
     mapping = dict(_mapped(one) for one in mapped or ())
     with group_session(ctx, server, as_json) as run:
         files, beside = find_lists(sources)
@@ -187,7 +182,7 @@ def take_over(
             usual = "train" if new in ("train", "expert", "gating") else "test"
             lists.append({"name": new, "base": base or usual, "indices": read_indices(path)})
             assumed += [] if base else [f"{new} points into {usual}"]
-        more = {"dataset": dataset or above.get("dataset"), "overwrite": overwrite or None, **beside}
+        more = {"dataset": _dataset(ctx, dataset), "overwrite": overwrite or None, **beside}
         made = run.client.import_splits(name, lists, **more)
         made["doubtful"] += [f"Assumed: {', '.join(assumed)}."] if assumed else []
         run.show(made, lambda: _imported(made))
@@ -217,6 +212,11 @@ def _samples(run: Session, name: str, dataset: str | None) -> dict[str, set[Samp
     listed = run.client.splits(dataset=dataset, splits_dir=name)["splits"]
     read = [run.client.split(name, one["name"], dataset=dataset) for one in listed if one["state"] != "bad"]
     return {one["split"]: {(one["base"], index) for index in one["indices"]} for one in read}
+
+
+def _dataset(ctx: typer.Context, given: str | None) -> str | None:
+    # The option may stand before the sub-command's name, where the group has taken it.
+    return given or (ctx.parent.params.get("dataset") if ctx.parent else None)
 
 
 def _shares(given: str | None) -> tuple[int, ...] | None:
