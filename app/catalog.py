@@ -230,7 +230,7 @@ def parse_indices(data: bytes, name: str, base: str, size: int) -> NDArray[np.in
         [N] int64, N ≥ 1, in file order.
 
     Raises:
-        RequestError: `split-invalid` (no such list) or `split-out-of-range`; names the first offender.
+        RequestError: `split-invalid` (no such list), `split-empty` or `split-out-of-range`; names the first offender.
     """
     try:
         values = json.loads(data)
@@ -238,9 +238,11 @@ def parse_indices(data: bytes, name: str, base: str, size: int) -> NDArray[np.in
         raise RequestError(
             "split-invalid", f"{name} is not JSON ({error}). A flat list of integers would have been right."
         ) from None
-    if not isinstance(values, list) or not values:
-        what = "an empty list" if values == [] else f"a JSON {JSON_NAMES[type(values)]}"
+    if not isinstance(values, list):
+        what = f"a JSON {JSON_NAMES[type(values)]}"
         raise RequestError("split-invalid", f"{name} holds {what}. A flat list of integers would have been right.")
+    if not values:
+        raise RequestError("split-empty", f"{name} holds an empty list. One index or more would have been right.")
     # bool is a subclass of int, and 3.0 equals 3: only the exact type will do.
     if set(map(type, values)) != {int}:
         row = next(row for row, value in enumerate(values) if type(value) is not int)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from app.catalog import Catalog, Folder, Split, check_classes, check_temperature
 from app.datasets import Dataset
-from app.errors import Refused, RequestError
+from app.errors import Conflict, Refused, RequestError
 from app.facts import FactStore
 from app.jobs import UnitPlan
 from app.names import check_name
@@ -72,6 +72,10 @@ class Problems:
 
     def __init__(self) -> None:
         self.found: list[RequestError] = []
+
+    def refusal(self) -> RequestError:
+        """The error to raise: a sole conflict with what is there as itself, anything else as a refusal."""
+        return self.found[0] if len(self.found) == 1 and isinstance(self.found[0], Conflict) else Refused(self.found)
 
     def guard(self, where: str, attempt: Callable[[], T]) -> T | None:
         """The attempt's result; None when it fails, with the problem noted at that place of the request."""

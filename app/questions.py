@@ -110,10 +110,8 @@ def analysis_question(part: AnalysisPart, subject: AnalysisSubject, catalog: Cat
         "base": catalog.bases.identity(dataset, base),
         "code": code_digest(JUDGING),
     }
-    train = (folder.path / COUNTS_FILE, folder.path / WEIGHTS_FILE, catalog.split_path(folder, TRAIN_SPLIT))
     if part == "statistics":
-        about |= {"head_threshold": subject.head_threshold, "train": [_identity(path) for path in train]}
-        about["train_base"] = _base_identity(catalog, dataset, catalog.base_of(dataset, folder, TRAIN_SPLIT))
+        about |= {"head_threshold": subject.head_threshold, **_train_part(dataset, folder, catalog)}
     else:
         about["bases"] = {name: _base_identity(catalog, dataset, name) for name in catalog.bases.names(dataset)}
         lists = catalog.split_names(folder)
@@ -121,8 +119,15 @@ def analysis_question(part: AnalysisPart, subject: AnalysisSubject, catalog: Cat
     return Question(part, about)
 
 
-def audit_question(dataset: Dataset, folder: Folder, catalog: Catalog) -> Question:
-    """What is to be said of a set of splits: of its lists, and of them together."""
+def audit_question(dataset: Dataset, folder: Folder, catalog: Catalog, *, pictures: bool = True) -> Question:
+    """What is to be said of a set of splits: of its lists, and of them together.
+
+    Args:
+        dataset: as declared.
+        folder: of the set.
+        catalog: what is on disk.
+        pictures: whether the bases' images are compared, for which all of them are decoded.
+    """
     others = (folder.path / name for name in (COUNTS_FILE, WEIGHTS_FILE, DESCRIPTION_FILE))
     lists = {name: _identity(catalog.split_path(folder, name)) for name in catalog.split_names(folder)}
     about = {
@@ -131,9 +136,29 @@ def audit_question(dataset: Dataset, folder: Folder, catalog: Catalog) -> Questi
         "lists": lists,
         "others": [_identity(path) for path in others],
         "bases": {name: _base_identity(catalog, dataset, name) for name in catalog.bases.names(dataset)},
+        "pictures": pictures,
         "code": code_digest(AUDITING),
     }
     return Question("audit", about)
+
+
+def groups_question(dataset: Dataset, folder: Folder, catalog: Catalog, head_threshold: int) -> Question:
+    """How many train samples each class of a set of splits has, and which classes that makes head, tail and so on."""
+    about = {
+        "dataset": dataset.model_dump(mode="json"),
+        "splits_dir": folder.name,
+        "head_threshold": head_threshold,
+        **_train_part(dataset, folder, catalog),
+        "code": code_digest(JUDGING),
+    }
+    return Question("groups", about)
+
+
+def _train_part(dataset: Dataset, folder: Folder, catalog: Catalog) -> dict[str, Any]:
+    """What counts and weights of the train split are read from."""
+    files = (folder.path / COUNTS_FILE, folder.path / WEIGHTS_FILE, catalog.split_path(folder, TRAIN_SPLIT))
+    base = catalog.base_of(dataset, folder, TRAIN_SPLIT)
+    return {"train": [_identity(path) for path in files], "train_base": _base_identity(catalog, dataset, base)}
 
 
 def _identity(path: Path) -> FileId | None:

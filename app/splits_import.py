@@ -12,7 +12,7 @@ from typing import Any
 from app import VERSION
 from app.catalog import COUNTS_FILE, SPLIT_SUFFIX, TRAIN_SPLIT, WEIGHTS_FILE, Catalog
 from app.datasets import Dataset
-from app.errors import Refused, RequestError
+from app.errors import RequestError
 from app.intake import Problems
 from app.names import check_name
 from app.split_sets import DESCRIPTION_FILE, free_name, write_set
@@ -47,6 +47,7 @@ def import_splits(order: ImportOrder, catalog: Catalog) -> dict[str, Any]:
         Its description, with what is `doubtful`: sentences.
 
     Raises:
+        Conflict: the name is taken.
         Refused: with a problem for each wrong item; nothing is written then.
     """
     problems = Problems()
@@ -59,7 +60,7 @@ def import_splits(order: ImportOrder, catalog: Catalog) -> dict[str, Any]:
         for i, one in enumerate(order.lists):
             problems.guard(f"lists/{i}", partial(_check_list, one, dataset, catalog, names[:i], doubtful))
     if name is None or problems.found:
-        raise Refused(problems.found)
+        raise problems.refusal()
     files: dict[str, Any] = {f"{one.name}{SPLIT_SUFFIX}": list(one.indices) for one in order.lists}
     for file, values in ((WEIGHTS_FILE, order.class_weights), (COUNTS_FILE, order.train_class_counts)):
         if values is None:

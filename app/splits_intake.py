@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from app.catalog import TRAIN_SPLIT, Catalog
 from app.datasets import DEFAULT_BASE, Dataset
-from app.errors import Refused, RequestError
+from app.errors import RequestError
 from app.intake import Problems
 from app.requests import Profile, SplitsRequest
 from app.split_sets import free_name
@@ -30,6 +30,7 @@ def plan_splits(order: SplitsOrder, catalog: Catalog) -> SplitsRequest:
     """Check a request against what is on disk.
 
     Raises:
+        Conflict: the name is taken.
         Refused: with a problem for each wrong item.
     """
     problems = Problems()
@@ -40,7 +41,7 @@ def plan_splits(order: SplitsOrder, catalog: Catalog) -> SplitsRequest:
             problems.guard("dataset", lambda base=base: catalog.bases.size(dataset, base))  # type: ignore[misc]
         problems.guard("dataset", lambda: _check_bases(catalog, order.dataset, dataset))
     if name is None or dataset is None or problems.found:
-        raise Refused(problems.found)
+        raise problems.refusal()
     return SplitsRequest(
         dataset=order.dataset,
         name=name,

@@ -1,4 +1,4 @@
-"""Audits a set of splits as it lies on disk: reads its lists, their labels and pictures, and what describes them."""
+"""Looks at a set of splits as it lies on disk: its lists, their labels and pictures, and what describes them."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from app.catalog import Catalog, Split
+from app.catalog import COUNTS_FILE, TRAIN_SPLIT, Catalog, Split
 from app.datasets import Dataset
 from app.errors import RelogitError, RequestError
 from app.split_sets import read_description
-from worker.long_tail import read_declared
+from worker.long_tail import read_declared, read_long_tail
 from worker.pools import Pools
 from worker.splits.audit import AuditedList, AuditReport, audit
 from worker.splits.distribution import Balance, RowOrder
 from worker.splits.pictures import image_digests
+from worker.verify.metrics.groups import class_groups
 
 
 class Auditor:
-    """Answers the questions that `app.questions.audit_question` puts. Lives as long as the worker."""
+    """Answers what `app.questions` asks about sets of splits. Lives as long as the worker."""
 
     def __init__(self, catalog: Catalog, pools: Pools) -> None:
         self._catalog, self._pools = catalog, pools
@@ -43,10 +44,28 @@ class Auditor:
                 lists.append(self._list(dataset, split, described.get(name, {})))
             except RequestError as error:
                 problems[name] = error
-        digests = {base: self._digests(dataset, base) for base in {one.base for one in lists}}
+        bases = {one.base for one in lists}
+        not_looked = "The pictures were not compared; `relogit splits check` does that."
+        digests = {base: self._digests(dataset, base) if about["pictures"] else not_looked for base in bases}
         long_tail = read_declared(folder)
         report = audit(lists, problems, classes, digests, long_tail)
         return _without_parts(report, described).to_dict() | {"described": bool(described)}
+
+    def groups(self, about: Mapping[str, Any]) -> dict[str, Any]:
+        """Train counts and the groups that they make, null where there are none; see `app.questions.groups_question`.
+
+        Raises:
+            RequestError: the folder is not there.
+        """
+        dataset, threshold = Dataset.model_validate(about["dataset"]), about["head_threshold"]
+        folder = self._catalog.splits_folder(dataset, about["splits_dir"])
+        counts = read_long_tail(self._catalog, self._pools, dataset, folder).counts
+        if counts is None or counts.shape != (self._catalog.bases.classes(dataset),):
+            return {"groups": None}
+        groups = {name: np.flatnonzero(mask).tolist() for name, mask in class_groups(counts, threshold).items()}
+        declared = (folder.path / COUNTS_FILE).exists()
+        source = COUNTS_FILE if declared else f"the list {TRAIN_SPLIT!r}"
+        return {"groups": {"source": source, "head_threshold": threshold, "train_counts": counts.tolist(), **groups}}
 
     def _list(self, dataset: Dataset, split: Split, described: Mapping[str, Any]) -> AuditedList:
         labels = self._pools.labels(dataset, split.base)[split.indices]

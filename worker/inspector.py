@@ -92,6 +92,8 @@ class Inspector:
             return self._analyst.causes(question.about)
         if question.kind == "audit":
             return self._auditor.audit(question.about)
+        if question.kind == "groups":
+            return self._auditor.groups(question.about)
         return {"passport": self._passport, "split": self._split, "pool": self._pool}[question.kind](question)
 
     def _passport(self, question: Question) -> dict[str, Any]:

@@ -101,12 +101,12 @@ def recall_by_class(name: str, recalls: Sequence[float | None]) -> Markup:
         description += f" From {min(known):.3f} to {max(known):.3f}; {never} classes are never right."
     if len(known) < len(recalls):
         description += f" {len(recalls) - len(known)} classes have no rows."
-    x = Axis("class", _class_ticks(len(recalls)), (-0.5, len(recalls) - 0.5))
+    x = Axis("class", class_ticks(len(recalls)), (-0.5, len(recalls) - 0.5))
     chart = Chart(f"Recall by class, {name}", description, x, Axis("recall", UNIT), width=420)
     return chart.draw([Bars(recalls, "bar")])
 
 
-def _class_ticks(classes: int) -> list[float]:
+def class_ticks(classes: int) -> list[float]:
     """Whole numbers at a round step, at most ten of them."""
     step = next(f * 10**power for power in range(9) for f in (1, 2, 5) if classes <= 10 * f * 10**power)
     return [float(tick) for tick in range(0, classes, step)]

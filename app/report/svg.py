@@ -1,4 +1,4 @@
-"""Small static charts as SVG: axes, lines, dots and bars. Colours are the page's: everything has a class.
+"""Small static charts as SVG: axes, lines, steps, dots and bars. Colours are the page's: everything has a class.
 
 A library would bring scripts, its own style sheet or matplotlib's weight; here a chart is a few kB, follows the
 page from light to dark, and says in words what it shows.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, groupby, pairwise
 
 from markupsafe import Markup
 
@@ -18,6 +19,9 @@ COLOURS, DASHES = 7, 6
 LEFT, RIGHT, TOP, BOTTOM = 48.0, 12.0, 12.0, 38.0
 """What the axes take of a chart, in its units."""
 
+ROW, LETTER = 18.0, 6.6
+"""What a row of words above the picture takes, and about what a letter of it does."""
+
 
 @dataclass(frozen=True, slots=True)
 class Axis:
@@ -26,6 +30,8 @@ class Axis:
     label: str
     ticks: Sequence[float]
     ends: tuple[float, float] | None = None
+    words: Sequence[str] | None = None
+    """What stands at the ticks; None for their values."""
 
     @property
     def low(self) -> float:
@@ -42,6 +48,16 @@ class Axis:
         return min(max((value - self.low) / (self.high - self.low), 0.0), 1.0)
 
 
+@dataclass(frozen=True, slots=True)
+class LogAxis(Axis):
+    """A scale of logarithms: ends and values lie above 0."""
+
+    def share(self, value: float) -> float:
+        """Where the value lies: 0 at the low end, 1 at the high one; never outside."""
+        part = math.log(value / self.low) / math.log(self.high / self.low)
+        return min(max(part, 0.0), 1.0)
+
+
 UNIT = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 
@@ -53,6 +69,25 @@ def ticks_to(highest: float) -> tuple[float, ...]:
     steps = (power * factor for factor in (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2))
     step = next(step for step in steps if highest / step <= 6 + 1e-9)
     return tuple(step * i for i in range(math.ceil(highest / step - 1e-9) + 1))
+
+
+def log_axis(label: str, highest: float) -> LogAxis:
+    """A scale for counts: ticks at 1, 10, 100 and so on; 1 stands clear of the low end, and `highest` fits."""
+    end = max(10.0, highest * 1.1)
+    return LogAxis(label, [10.0**power for power in range(math.floor(math.log10(end)) + 1)], (0.7, end))
+
+
+def apart(wanted: Sequence[float], widths: Sequence[float], ends: tuple[float, float]) -> list[float]:
+    """Middles of words, where they are wanted as far as none overlaps and none leaves the ends."""
+    placed, free = list(wanted), ends[0]
+    for i, width in enumerate(widths):
+        placed[i] = max(placed[i], free + width / 2)
+        free = placed[i] + width / 2 + LETTER
+    free = ends[1]
+    for i, width in reversed(list(enumerate(widths))):
+        placed[i] = min(placed[i], free - width / 2)
+        free = placed[i] - width / 2 - LETTER
+    return placed
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +121,29 @@ class Bars:
     style: str
 
 
-Mark = Line | Dot | Bars
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """A level for each whole x from 0, half a step to both its sides; a gap where it is None."""
+
+    levels: Sequence[float | None]
+    style: str
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Bands:
+    """Stretches that follow each other along the x axis: a word above each, and a rule between two."""
+
+    words: Sequence[str]
+    sizes: Sequence[int]
+    """How many whole x each holds, from 0; at least one."""
+    style: str
+    """Of the rules."""
+    row: int = 0
+    """Of the words, counted upwards; the chart must have so many and one more."""
+
+
+Mark = Line | Dot | Bars | Steps | Bands
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +156,8 @@ class Chart:
     y: Axis
     width: int = 320
     height: int = 240
+    rows: int = 0
+    """Of words above the picture."""
 
     def draw(self, marks: Iterable[Mark]) -> Markup:
         """The chart with these marks, later ones above earlier ones."""
@@ -110,16 +169,17 @@ class Chart:
     def at(self, x: float, y: float) -> tuple[float, float]:
         """A point in the chart's units, from its upper left corner."""
         across = LEFT + self.x.share(x) * (self.width - LEFT - RIGHT)
-        return across, TOP + (1 - self.y.share(y)) * (self.height - TOP - BOTTOM)
+        top = TOP + self.rows * ROW
+        return across, top + (1 - self.y.share(y)) * (self.height - top - BOTTOM)
 
     def _axes(self) -> Iterable[Markup]:
         left, bottom = self.at(self.x.low, self.y.low)
         right, top = self.at(self.x.high, self.y.high)
-        for value, said in zip(self.y.ticks, _labels(self.y.ticks), strict=True):
+        for value, said in zip(self.y.ticks, self.y.words or _labels(self.y.ticks), strict=True):
             _, y = self.at(self.x.low, value)
             yield Markup('<path class="grid" d="M{:.1f} {:.1f}H{:.1f}"/>').format(left, y, right)
             yield Markup('<text class="end" x="{:.1f}" y="{:.1f}">{}</text>').format(left - 5, y + 4, said)
-        for value, said in zip(self.x.ticks, _labels(self.x.ticks), strict=True):
+        for value, said in zip(self.x.ticks, self.x.words or _labels(self.x.ticks), strict=True):
             x, _ = self.at(value, self.y.low)
             yield Markup('<path class="axis" d="M{:.1f} {:.1f}v4"/>').format(x, bottom)
             yield Markup('<text class="middle" x="{:.1f}" y="{:.1f}">{}</text>').format(x, bottom + 16, said)
@@ -135,14 +195,42 @@ class Chart:
     def _mark(self, mark: Mark) -> Markup:
         if isinstance(mark, Bars):
             return Markup('<path class="{}" d="{}"/>').format(mark.style, "".join(self._bars(mark.heights)))
+        if isinstance(mark, Bands):
+            return Markup("").join(self._bands(mark))
         tip = Markup("<title>{}</title>").format(mark.name) if mark.name else ""
         if isinstance(mark, Dot):
             place = self.at(mark.x, mark.y)
             return Markup('<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="{:.1f}">{}</circle>').format(
                 mark.style, *place, mark.radius, tip
             )
-        path = "L".join("{:.1f} {:.1f}".format(*self.at(x, y)) for x, y in mark.points)
-        return Markup('<path class="{}" d="M{}">{}</path>').format(mark.style, path, tip)
+        if isinstance(mark, Steps):
+            path = "".join(self._steps(mark.levels))
+        else:
+            path = "M" + "L".join("{:.1f} {:.1f}".format(*self.at(x, y)) for x, y in mark.points)
+        return Markup('<path class="{}" d="{}">{}</path>').format(mark.style, path, tip)
+
+    def _steps(self, levels: Sequence[float | None]) -> Iterable[str]:
+        place, joined = 0, False
+        for level, run in groupby(levels):
+            first, place = place, place + len(list(run))
+            if level is not None:
+                left, y = self.at(first - 0.5, level)
+                right, _ = self.at(place - 0.5, level)
+                yield f"V{y:.1f}H{right:.2f}" if joined else f"M{left:.2f} {y:.1f}H{right:.2f}"
+            joined = level is not None
+
+    def _bands(self, bands: Bands) -> Iterable[Markup]:
+        edges = [self.at(end - 0.5, self.y.high)[0] for end in accumulate(bands.sizes, initial=0)]
+        (_, top), (_, bottom) = self.at(0, self.y.high), self.at(0, self.y.low)
+        bar = top - 3 - bands.row * ROW
+        middles = [(left + right) / 2 for left, right in pairwise(edges)]
+        placed = apart(middles, [LETTER * len(word) for word in bands.words], (edges[0], edges[-1]))
+        for word, middle, (left, right) in zip(bands.words, placed, pairwise(edges), strict=True):
+            inset = min(1.0, (right - left) / 4)  # neighbours stay two
+            yield Markup('<path class="axis" d="M{:.2f} {:.1f}H{:.2f}"/>').format(left + inset, bar, right - inset)
+            yield Markup('<text class="middle" x="{:.1f}" y="{:.1f}">{}</text>').format(middle, bar - 4, word)
+        for edge in edges[1:-1]:
+            yield Markup('<path class="{}" d="M{:.2f} {:.1f}V{:.1f}"/>').format(bands.style, edge, top, bottom)
 
     def _bars(self, heights: Sequence[float | None]) -> Iterable[str]:
         for place, height in enumerate(heights):

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from app.report.figures import Cell, Figure, cells, missing, shown_figures
 from app.report.findings import Finding, failures, passed, places, skipped
 from app.report.pictures import recall_by_class, reliability, risk_coverage, swatch
+from app.report.split_picture import SplitSet, split_set
 
 Record = Mapping[str, Any]
 
@@ -36,6 +37,8 @@ class Sources:
     """The same with `part=causes`."""
     files: Mapping[tuple[str, str], str] = field(default_factory=dict)
     """(expert, split) → sha256 of the file that was verified."""
+    splits: Record = field(default_factory=dict)
+    """`GET /splits/{name}` of the job's set; empty where it is not to be had."""
 
     @property
     def ended(self) -> bool:
@@ -88,6 +91,7 @@ class Page:
     threshold: int
     missing: Sequence[tuple[str, str]]
     splits: Sequence[Split]
+    split_set: SplitSet | None
     interval_method: str | None
     notes: Sequence[str]
     """What is not there yet, or not to be had."""
@@ -117,6 +121,7 @@ def page(sources: Sources) -> Page:
         threshold=request["standards"]["head_threshold"],
         missing=missing(results),
         splits=_splits(sources, analyses),
+        split_set=split_set(sources.splits),
         interval_method=_interval_method(ready[0]["intervals"]) if ready else None,
         notes=_notes(analyses, results),
         skipped=skipped(verification),

@@ -10,7 +10,9 @@ from fastapi import APIRouter, Path, Query, Response
 
 from app.errors import NotFound
 from app.facts import Question
+from app.faults import reach
 from app.intake import plan
+from app.job_audit import question_about, warnings_for
 from app.jobs import Job, JobState, Unit
 from app.liveness import arithmetics
 from app.numerics import Arithmetic
@@ -35,6 +37,7 @@ def submit(body: RecomputeBody, used: Used, response: Response) -> JobView:
     """Check a recompute job and queue it. Nothing is queued if anything in it is wrong."""
     request, units = plan(body.order(), used.catalog, used.facts, _ways(used))
     job = used.jobs.submit(request, units)
+    reach("submit.recorded")
     response.headers["Location"] = f"/jobs/{job.id}"
     return JobView.of(job)
 
@@ -98,9 +101,11 @@ def delete(job_id: JobId, used: Used) -> None:
 
     def forget(digest: str) -> None:
         object_path(used.settings.objects_dir, digest).unlink(missing_ok=True)
+        reach("delete.forgotten")
 
     job = used.jobs.get(job_id)
     used.jobs.delete(job_id, forget)
+    reach("delete.recorded")
     upload = job.request.upload if isinstance(job.request, VerificationRequest) else None
     if upload is not None and upload not in used.jobs.uploads():
         with contextlib.suppress(NotFound):
@@ -108,9 +113,26 @@ def delete(job_id: JobId, used: Used) -> None:
 
 
 @router.get("/{job_id}/verification")
-def verification(job_id: JobId, used: Used) -> dict[str, Any]:
-    """What was checked, for each unit and for the job as a whole, and whether the files are still as written."""
-    job = used.jobs.get(job_id)
+async def verification(job_id: JobId, used: Used, wait: Wait = 0.0) -> dict[str, Any]:
+    """What was checked, for each unit and for the job as a whole, and whether the files are still as written.
+
+    Once the job has ended, with what an audit of its splits warns of; `?wait=SECONDS` (60 at most) for a worker that
+    is at it.
+    """
+    return await verify_job(used, await run_sync(used.jobs.get, job_id), min(wait, MAX_WAIT_S))
+
+
+async def verify_job(used: Services, job: Job, patience_s: float) -> dict[str, Any]:
+    """What `GET /jobs/{id}/verification` answers, with an audit that is known within so many seconds."""
+    found = await run_sync(_recorded, used, job)
+    question = await run_sync(question_about, job, used.catalog) if job.state.ended else None
+    if question is None:
+        return found
+    [fact] = await answers(used, [question], patience_s)
+    return found | {"checks": [*found["checks"], *warnings_for(job, fact, found["results"])]}
+
+
+def _recorded(used: Services, job: Job) -> dict[str, Any]:
     results = (job.verification or {}).get("results") or [_result(used, job, unit) for unit in job.units]
     whole = job.verification or {"verdict": "skipped" if job.state.ended else "pending", "checks": []}
     spoilt = whole["verdict"] == "passed" and any(result["verdict"] == "failed" for result in results)

@@ -9,14 +9,18 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
+from app.datasets import Dataset
+from app.errors import RequestError
 from app.jobs import Job
 from app.report.page import render
 from app.report.view import Sources
+from app.requests import SplitsRequest
 from app.routes.analysis import analyse
 from app.routes.asking import PATIENCE_S
-from app.routes.jobs import JobId, verification
+from app.routes.jobs import JobId, verify_job
+from app.routes.splits import look_at_set
 from app.schemas import JobView
-from app.services import Used
+from app.services import Services, Used
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 """The page holds all it needs; whatever slipped into it could load and run nothing."""
@@ -34,21 +38,34 @@ async def report(job_id: JobId, used: Used) -> HTMLResponse:
     It waits ten seconds at most for intervals and causes; until they are there, and while the job runs, the browser
     is told to look again. A saved copy stays as it is: that is told by a header, not by the page.
     """
-    job, found = await run_sync(lambda: (used.jobs.get(job_id), verification(job_id, used)))
+    job = await run_sync(used.jobs.get, job_id)
+    found, splits = await asyncio.gather(verify_job(used, job, PATIENCE_S), _splits(used, job))
     again: int | None
     view = JobView.of(job).model_dump(mode="json")
     if not job.state.ended:
-        sources, again = Sources(view, found), RUNNING_AGAIN_S
+        sources, again = Sources(view, found, splits=splits), RUNNING_AGAIN_S
     else:
         statistics, causes = await asyncio.gather(
             analyse(used, job_id, "statistics", PATIENCE_S), analyse(used, job_id, "causes", PATIENCE_S)
         )
-        sources = Sources(view, found, statistics, causes, _digests(job, found))
+        sources = Sources(view, found, statistics, causes, _digests(job, found), splits)
         again = PENDING_AGAIN_S if sources.pending else None
     headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache"}
     if again is not None:
         headers |= {"Refresh": str(again), "Retry-After": str(again)}
     return HTMLResponse(await run_sync(render, sources), headers=headers)
+
+
+async def _splits(used: Services, job: Job) -> dict[str, Any]:
+    """The set of splits that the job takes, as it is now; empty where it cannot be looked at."""
+    request = job.request
+    if isinstance(request, SplitsRequest):
+        return {}
+    dataset = Dataset.model_validate(request.declaration)
+    try:
+        return await look_at_set(used, request.dataset, dataset, request.splits_dir, request.standards.head_threshold)
+    except RequestError:
+        return {}
 
 
 def _digests(job: Job, found: dict[str, Any]) -> dict[tuple[str, str], str]:

@@ -1,4 +1,4 @@
-"""Splits: which index lists there are, and how many samples of each class they hold."""
+"""Sets of splits: created, imported, listed; what each holds, its lists and its audit."""
 
 from __future__ import annotations
 
@@ -8,16 +8,22 @@ from urllib.parse import quote
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Path, Query, Response
 
-from app.datasets import DEFAULT_DATASET
+from app.catalog import Folder
+from app.datasets import DEFAULT_DATASET, Dataset
 from app.errors import NotFound, RequestError
 from app.facts import Question
-from app.questions import audit_question, split_question
+from app.questions import audit_question, groups_question
+from app.requests import HEAD_THRESHOLD
 from app.routes.asking import answers
 from app.routes.jobs import MAX_WAIT_S
 from app.schemas import ImportBody, JobView, SplitsBody
-from app.services import Used
+from app.services import Services, Used
+from app.set_listing import describe_set, list_sets, look_at_list
 from app.splits_import import import_splits
 from app.splits_intake import plan_splits
+
+SetName = Annotated[str, Path(description="Of the folder, below the data directory.")]
+DatasetName = Annotated[str, Query(description="A data set of `datasets.toml`.")]
 
 router = APIRouter(tags=["splits"])
 
@@ -34,15 +40,24 @@ def create_splits(body: SplitsBody, used: Used, response: Response) -> JobView:
 def take_over(body: ImportBody, used: Used, response: Response) -> dict[str, Any]:
     """Write lists that somebody else made as a set of splits. What is doubtful about them is said, not refused."""
     described = import_splits(body.order(), used.catalog)
-    response.headers["Location"] = f"/splits?dataset={quote(body.dataset)}&splits_dir={quote(described['name'])}"
+    response.headers["Location"] = f"/splits/{quote(described['name'])}?dataset={quote(body.dataset)}"
     return described
+
+
+@router.get("/splits")
+def list_splits(used: Used, dataset: DatasetName = DEFAULT_DATASET) -> dict[str, Any]:
+    """The sets of splits of a data set, and the lists in each. `own` is the one that its jobs take by default.
+
+    Folders directly below the data directory, and those that `datasets.toml` names.
+    """
+    return {"dataset": dataset, "sets": list_sets(dataset, used.catalog)}
 
 
 @router.get("/splits/{name:path}/audit")
 async def audit_splits(
-    name: Annotated[str, Path(description="Of the folder, below the data directory.")],
+    name: SetName,
     used: Used,
-    dataset: Annotated[str, Query(description="A data set of `datasets.toml`.")] = DEFAULT_DATASET,
+    dataset: DatasetName = DEFAULT_DATASET,
     wait: Annotated[float, Query(ge=0, description="Seconds to wait for a worker, 60 at most.")] = 10.0,
 ) -> dict[str, Any]:
     """What is wrong with a set of splits, or misleads: each list's checks, and those of the lists together.
@@ -53,10 +68,7 @@ async def audit_splits(
 
     def look_around() -> Question:
         declared = used.catalog.dataset(dataset)
-        folder = used.catalog.splits_folder(declared, name)
-        if not used.catalog.split_names(folder):
-            raise NotFound("no-splits", f"There is no index list (NAME_indices.json) in {name!r}.")
-        return audit_question(declared, folder, used.catalog)
+        return audit_question(declared, _set_folder(used, declared, name), used.catalog)
 
     [fact] = await answers(used, [await run_sync(look_around)], min(wait, MAX_WAIT_S))
     if fact.error is not None:
@@ -66,17 +78,71 @@ async def audit_splits(
 
 
 @router.get("/splits/{name:path}/{split}")
-def get_split(
-    name: Annotated[str, Path(description="Of the folder, below the data directory.")],
+async def get_split(
+    name: SetName,
     split: Annotated[str, Path(description="Of the list.")],
     used: Used,
-    dataset: Annotated[str, Query(description="A data set of `datasets.toml`.")] = DEFAULT_DATASET,
+    dataset: DatasetName = DEFAULT_DATASET,
 ) -> dict[str, Any]:
-    """One index list, checked against the base that it points into: base, sha256 of its file, and the indices."""
-    declared = used.catalog.dataset(dataset)
-    found = used.catalog.read_split(declared, used.catalog.splits_folder(declared, name), split)
-    shown = {"name": name, "split": split, "dataset": dataset, "base": found.base, "sha256": found.sha256}
-    return shown | {"size": int(found.indices.size), "indices": found.indices.tolist()}
+    """One index list, checked against the base that it points into: base, sha256 of its file, and the indices.
+
+    Where there is no such list, but a set in a folder of that name, it is the set, as `GET /splits/{name}`.
+    """
+    declared = await run_sync(used.catalog.dataset, dataset)
+
+    def read() -> dict[str, Any] | None:
+        below = used.catalog.settings.data_dir / name / split
+        if below.is_dir() and used.catalog.split_names(Folder(f"{name}/{split}", below)):
+            return None
+        found = used.catalog.read_split(declared, used.catalog.splits_folder(declared, name), split)
+        shown = {"name": name, "split": split, "dataset": dataset, "base": found.base, "sha256": found.sha256}
+        return shown | {"size": int(found.indices.size), "indices": found.indices.tolist()}
+
+    return await run_sync(read) or await look_at_set(used, dataset, declared, f"{name}/{split}")
+
+
+@router.get("/splits/{name}")
+async def get_set(name: SetName, used: Used, dataset: DatasetName = DEFAULT_DATASET) -> dict[str, Any]:
+    """One set of splits: where each list points, its size and class counts or what is wrong with it, and the groups
+    of classes that its train counts make.
+
+    A worker counts classes when it is first asked; until then a list is `unread`.
+    """
+    return await look_at_set(used, dataset, await run_sync(used.catalog.dataset, dataset), name)
+
+
+async def look_at_set(
+    used: Services, dataset: str, declared: Dataset, name: str, head_threshold: int = HEAD_THRESHOLD
+) -> dict[str, Any]:
+    """What `GET /splits/{name}` answers, for a data set as it was declared."""
+
+    def look_around() -> tuple[dict[str, Any], list[dict[str, Any]], list[Question | None]]:
+        folder = _set_folder(used, declared, name)
+        described, problem = describe_set(folder)
+        head = {"name": name, "dataset": dataset, "own": name == declared.splits, "description": described}
+        found = [look_at_list(declared, folder, split, used.catalog) for split in used.catalog.split_names(folder)]
+        groups = None if problem else groups_question(declared, folder, used.catalog, head_threshold)
+        return (
+            head | {"problem": problem},
+            [entry for entry, _ in found],
+            [groups, *(question for _, question in found)],
+        )
+
+    head, entries, questions = await run_sync(look_around)
+    facts = iter(await answers(used, [question for question in questions if question is not None]))
+    found = [None if question is None else next(facts) for question in questions]
+    for entry, fact in zip(entries, found[1:], strict=True):
+        if fact is not None and fact.known:
+            entry.update(fact.answer or {}, state="bad" if fact.error else "ready", problem=fact.error)
+    groups = None if found[0] is None else (found[0].answer or {}).get("groups")
+    return head | {"splits": entries, "groups": groups}
+
+
+def _set_folder(used: Services, declared: Dataset, name: str) -> Folder:
+    folder = used.catalog.splits_folder(declared, name)
+    if not used.catalog.split_names(folder):
+        raise NotFound("no-splits", f"There is no index list (NAME_indices.json) in {name!r}.")
+    return folder
 
 
 @router.get("/datasets")
@@ -84,42 +150,3 @@ def list_datasets(used: Used) -> dict[str, Any]:
     """The data sets that `datasets.toml` declares."""
     declared = used.catalog.datasets()
     return {"datasets": [{"name": name, **dataset.model_dump()} for name, dataset in declared.items()]}
-
-
-@router.get("/splits")
-async def list_splits(
-    used: Used,
-    dataset: Annotated[str, Query(description="A data set of `datasets.toml`.")] = DEFAULT_DATASET,
-    splits_dir: Annotated[str | None, Query(description="Below the data directory; the data set's own.")] = None,
-) -> dict[str, Any]:
-    """Every index list of a folder: where it points, its size, its class counts, or what is wrong with it."""
-
-    def look_around() -> tuple[str, list[dict[str, Any]], list[Question | None]]:
-        declared = used.catalog.dataset(dataset)
-        folder = used.catalog.splits_folder(declared, splits_dir)
-        entries: list[dict[str, Any]] = []
-        questions: list[Question | None] = []
-        for name in used.catalog.split_names(folder):
-            entry: dict[str, Any] = {"name": name, "base": None, "size": None, "sha256": None, "state": "bad",
-                                     "classes": None, "class_counts": None, "problem": None}  # fmt: skip
-            question = None
-            try:
-                base = used.catalog.base_of(declared, folder, name)
-                entry["base"] = base
-                split = used.catalog.read_split(declared, folder, name)
-                entry.update(size=int(split.indices.size), sha256=split.sha256, state="unread")
-                identity = used.catalog.bases.identity(declared, base)
-                question = split_question(declared, identity, folder.name, name, split.sha256)
-            except RequestError as error:
-                entry["problem"] = error.to_dict()
-            entries.append(entry)
-            questions.append(question)
-        return folder.name, entries, questions
-
-    folder_name, entries, questions = await run_sync(look_around)
-    facts = iter(await answers(used, [question for question in questions if question is not None]))
-    for entry, question in zip(entries, questions, strict=True):
-        fact = next(facts) if question is not None else None
-        if fact is not None and fact.known:
-            entry.update(fact.answer or {}, state="bad" if fact.error else "ready", problem=fact.error)
-    return {"dataset": dataset, "splits_dir": folder_name, "splits": entries}

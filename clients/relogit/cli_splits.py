@@ -12,15 +12,19 @@ import typer
 from rich.console import RenderableType
 from rich.text import Text
 
-from relogit import render, render_checks, render_plan, render_splits
+from relogit import render, render_checks, render_plan, render_sets, render_splits
 from relogit.argv import own_folder
 from relogit.client import SplitsRequest
 from relogit.index_files import find_lists, read_indices
-from relogit.options import DatasetOption, JsonOption, PrefixOption, ServerOption, SplitsDirOption
+from relogit.options import DatasetOption, JsonOption, PrefixOption, ServerOption
 from relogit.render import NONE, Record, count, table
 from relogit.session import ExitCode, Session, group_session
 from relogit.split_diff import Sample, difference
 
+SetArgument = Annotated[
+    str | None,
+    typer.Argument(metavar="[NAME]", help="Of a folder below the server's data [default: the data set's own]"),
+]
 SHARES = re.compile(r"(\d{1,4}):(\d{1,4}):(\d{1,4})")
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
@@ -37,15 +41,14 @@ class Profile(StrEnum):
 def splits(
     ctx: typer.Context,
     dataset: DatasetOption = None,
-    splits_dir: SplitsDirOption = None,
     server: ServerOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the index files of a data set, or create a new set of them. Alone, it lists them."""
+    """List the sets of splits of a data set, or work with one of them. Alone, it lists them."""
     if ctx.invoked_subcommand is None:
         with group_session(ctx, server, as_json) as run:
-            found = run.client.splits(dataset=dataset, splits_dir=own_folder(splits_dir, "data"))
-            run.show(found, lambda: render.splits(found))
+            found = run.client.splits(dataset=dataset)
+            run.show(found, lambda: render_sets.sets(found))
 
 
 @app.command()
@@ -92,14 +95,15 @@ def create(
 @app.command()
 def check(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Of a folder below the server's data")],
+    name: SetArgument = None,
     dataset: DatasetOption = None,
     server: ServerOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Audit a set of splits. Exits with 1 if a list of it cannot be used; warnings fail nothing."""
     with group_session(ctx, server, as_json) as run:
-        found = run.client.audit(own_folder(name, "data") or name, dataset=_dataset(ctx, dataset))
+        data = _dataset(ctx, dataset)
+        found = run.client.audit(_set_name(run, name, data), dataset=data)
         run.show(found, lambda: render_checks.audit_lines(found))
         if found["verdict"] != "passed":
             raise typer.Exit(ExitCode.FAILED)
@@ -108,15 +112,18 @@ def check(
 @app.command()
 def show(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Of a folder below the server's data")],
+    name: SetArgument = None,
     dataset: DatasetOption = None,
     server: ServerOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a set of splits: sizes, imbalance, and the samples of each class as a picture."""
+    """Show a set of splits: sizes, imbalance, samples of each class as a picture. Exits with 1 if a list is bad."""
     with group_session(ctx, server, as_json) as run:
-        found = run.client.splits(dataset=_dataset(ctx, dataset), splits_dir=own_folder(name, "data"))
+        data = _dataset(ctx, dataset)
+        found = run.client.split_set(_set_name(run, name, data), dataset=data)
         run.show(found, lambda: render_splits.shown(found))
+        if any(one["state"] == "bad" for one in found["splits"]):
+            raise typer.Exit(ExitCode.FAILED)
 
 
 @app.command()
@@ -209,9 +216,20 @@ def _imported(made: Record) -> Iterator[RenderableType]:
 
 def _samples(run: Session, name: str, dataset: str | None) -> dict[str, set[Sample]]:
     """The samples of each list of a set that can be read."""
-    listed = run.client.splits(dataset=dataset, splits_dir=name)["splits"]
+    listed = run.client.split_set(name, dataset=dataset)["splits"]
     read = [run.client.split(name, one["name"], dataset=dataset) for one in listed if one["state"] != "bad"]
     return {one["split"]: {(one["base"], index) for index in one["indices"]} for one in read}
+
+
+def _set_name(run: Session, given: str | None, dataset: str | None) -> str:
+    """The folder that is meant: without a name, the data set's own."""
+    name = own_folder(given, "data")
+    if name is None:
+        own = [one["name"] for one in run.client.splits(dataset=dataset)["sets"] if one["own"]]
+        if not own:
+            raise typer.BadParameter("The data set's own folder holds no index lists; name another one.")
+        [name] = own
+    return name
 
 
 def _dataset(ctx: typer.Context, given: str | None) -> str | None:

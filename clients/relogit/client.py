@@ -228,9 +228,14 @@ class Client:
         params = {"dataset": dataset, "prefix": prefix, "experts_dir": experts_dir}
         return self._wire.get(f"/experts/{segment(name)}", params=params)
 
-    def splits(self, *, dataset: str | None = None, splits_dir: str | None = None) -> dict[str, Any]:
-        """Under `splits`: the index files, each with its base, size and class counts."""
-        return self._wire.get("/splits", params={"dataset": dataset, "splits_dir": splits_dir})
+    def splits(self, *, dataset: str | None = None) -> dict[str, Any]:
+        """Under `sets`: the sets of splits of a data set, each with the lists that it holds; `own` is the default."""
+        return self._wire.get("/splits", params={"dataset": dataset})
+
+    def split_set(self, name: str, *, dataset: str | None = None) -> dict[str, Any]:
+        """Under `splits`: the lists of a set, each with its base, size and class counts; `groups` of classes."""
+        path = "/".join(segment(part) for part in name.split("/"))
+        return self._wire.get(f"/splits/{path}", params={"dataset": dataset})
 
     def import_splits(self, name: str, lists: Sequence[Mapping[str, Any]], **more: Any) -> dict[str, Any]:
         """Have lists that somebody else made written as a set of splits.

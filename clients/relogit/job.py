@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+AUDIT_S = 3.0  # seconds that a verdict may wait for what there is to be said of the splits
+
 
 class Logits(NamedTuple):
     """What one expert says about one split; row n belongs to the n-th entry of the split's index file.
@@ -41,9 +43,13 @@ class Job(Work):
         """Whether it is a verification of files, which `Client.verification` has more to say about."""
         return bool(self.data["kind"] == "verification")
 
-    def verification(self) -> dict[str, Any]:
-        """The verdict, every check with what it measured, and the figures of every result."""
-        return self._wire.get(f"{self._path}/verification")
+    def verification(self, *, wait_s: float = AUDIT_S) -> dict[str, Any]:
+        """The verdict, every check with what it measured, and the figures of every result.
+
+        Args:
+            wait_s: seconds, at most, that the server may take to look at the splits, of which it warns.
+        """
+        return self._wire.get(f"{self._path}/verification", params={"wait": wait_s}, hold_s=wait_s)
 
     def artifacts(self) -> list[dict[str, Any]]:
         """What the job has written so far: expert, split, path, bytes, sha256 and manifest of each."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich import box
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -231,25 +231,6 @@ def _verification_verdict(job: Record) -> Text:
     if not job["verdict"]:
         return Text.assemble(f"{title(job)} is ", word(job["state"]), ".")
     return Text.assemble(f"{title(job)}: ", word(job["verdict"]), f". `relogit verify {job['id']}` shows its checks.")
-
-
-def splits(listing: Record) -> list[RenderableType]:
-    """One line for each index file, with its largest and smallest class; then what is wrong with any."""
-    if not listing["splits"]:
-        return [f"No index files (NAME_indices.json) in the server's data folder {listing['splits_dir']!r}."]
-    made = table(["split", "base", "state"], ["size", "classes", "largest class", "smallest class"])
-    for split in listing["splits"]:
-        counts = split["class_counts"] or []
-        made.add_row(
-            split["name"],
-            split["base"],
-            word(split["state"]),
-            count(split["size"]),
-            count(split["classes"]),
-            count(max(counts, default=None)),
-            count(min(counts, default=None)),
-        )
-    return [made, *entry_problems(listing["splits"])]
 
 
 def entry_problems(listed: Sequence[Record]) -> list[Text]:

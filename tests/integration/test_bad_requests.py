@@ -109,7 +109,7 @@ def test_symbolic_links_of_the_owner_are_followed(api: httpx.Client, own: Worksp
         ("[0, 1.0]", "split-invalid", "1.0 at position 1"),
         ('["0"]', "split-invalid", "position 0"),
         ("[true]", "split-invalid", "true at position 0"),
-        ("[]", "split-invalid", "empty list"),
+        ("[]", "split-empty", "empty list"),
         ('{"a": 1}', "split-invalid", "flat list of integers"),
         ("not JSON", "split-invalid", "not JSON"),
         ("", "split-invalid", "not JSON"),
@@ -122,7 +122,7 @@ def test_a_bad_index_file_is_refused(api: httpx.Client, own: Workspace, content:
     assert "bad_indices.json" in problem["detail"]
     assert said in problem["detail"]
     assert problem["errors"][0]["pointer"] == "#/splits/1"
-    shown = {split["name"]: split for split in api.get("/splits?dataset=tiny").json()["splits"]}
+    shown = {split["name"]: split for split in api.get("/splits/tiny_splits?dataset=tiny").json()["splits"]}
     assert (shown["bad"]["state"], shown["bad"]["problem"]["code"]) == ("bad", code)
 
 

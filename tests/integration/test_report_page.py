@@ -58,7 +58,8 @@ def test_the_page_of_an_ended_job_is_whole(service: Service, job: str) -> None:
     )
     assert "Refresh" not in answer.headers
     assert answer.text.count('<span class="interval">') >= 5  # of the right expert
-    assert answer.text.count('<svg class="chart"') == 3 + 2  # with the train labels there are three kinds of curves
+    # With the train labels there are three kinds of curves; one more chart is of the splits.
+    assert answer.text.count('<svg class="chart"') == 3 + 2 + 1
     assert "Of the file&#39;s own targets" in answer.text
 
 

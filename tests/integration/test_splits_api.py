@@ -80,7 +80,7 @@ def test_a_job_takes_the_lists_with_their_bases(service: Service, workspace: Wor
         job = client.submit(dataset="tiny", splits=["expert", "val"], splits_dir="used", output_dir="used")
         assert job.wait(timeout=60).state == "succeeded", job.data
         targets = job.logits("alpha", "expert").targets
-        listed = {item["name"]: item["base"] for item in client.splits(dataset="tiny", splits_dir="used")["splits"]}
+        listed = {item["name"]: item["base"] for item in client.split_set("used", dataset="tiny")["splits"]}
     np.testing.assert_array_equal(
         targets, workspace.images("train")[1][_read(workspace, "used", "expert_indices.json")]
     )
@@ -94,7 +94,7 @@ def test_a_set_is_overwritten_only_if_asked(service: Service, workspace: Workspa
     with relogit.Client(service.url) as client:
         with pytest.raises(relogit.Problem) as refused:
             client.create_splits("kept", dataset="tiny", seed=2)
-        assert refused.value.code == "splits-exist"
+        assert (refused.value.code, refused.value.status) == ("splits-exist", 409)
         assert _read(workspace, "kept", "test_indices.json") == before
         with pytest.raises(relogit.Problem) as foreign:
             client.create_splits("tiny", dataset="tiny", overwrite=True)
@@ -131,7 +131,7 @@ def test_a_description_that_cannot_be_read_is_a_problem(service: Service, worksp
     (workspace.root / "data" / "broken" / "splits.json").write_text("{")
     answer = httpx.post(f"{service.url}/jobs", json={"dataset": "tiny", "splits": ["val"], "splits_dir": "broken"})
     assert (answer.status_code, answer.json()["code"]) == (422, "splits-file-invalid")
-    listed = service.get("/splits?dataset=tiny&splits_dir=broken").json()["splits"]
+    listed = service.get("/splits/broken?dataset=tiny").json()["splits"]
     assert {item["state"] for item in listed} == {"bad"}
 
 
@@ -149,7 +149,7 @@ def test_the_command_line_creates_and_lists(service: Service, workspace: Workspa
     assert len(_read(workspace, "typed", "test_indices.json")) == 100
     assert cli("splits", "create", "typed", "--dataset", "tiny").returncode == 2
     assert cli("splits", "create", "other", "--shares", "8:1").returncode == 2
-    listed = cli("splits", "--dataset", "tiny", "--splits-dir", "typed")
+    listed = cli("splits", "show", "typed", "--dataset", "tiny")
     assert (listed.returncode, "tunev" in listed.stdout) == (0, True)
     assert "typed" in cli("jobs").stdout
     [job] = [item for item in service.get("/jobs?kind=splits").json()["jobs"] if item["request"]["name"] == "typed"]
@@ -292,3 +292,64 @@ def test_old_lists_are_taken_over(service: Service, workspace: Workspace, tmp_pa
     (tmp_path / "train_indices.json").write_text("[0.5]")
     assert "no flat list of whole numbers" in take_over("half", str(tmp_path)).stderr
     assert take_over("none", str(tmp_path), "--map", "nope=x").returncode == 2
+
+
+def test_sets_and_their_lists_are_resources(service: Service, workspace: Workspace) -> None:
+    """GET /splits lists sets with what they hold; those of another data set are none of this one's."""
+    _create(service, "listed", imbalance_factor=10, seed=7)
+    data = workspace.root / "data"
+    for name in ("foreign", "deep/er"):
+        (data / name).mkdir(parents=True)
+        (data / name / "val_indices.json").write_text("[3, 1]")
+    (data / "foreign" / "splits.json").write_text('{"dataset": {"name": "other"}}')
+    sets = {one["name"]: one for one in service.get("/splits?dataset=tiny").json()["sets"]}
+    assert [name for name, one in sets.items() if one["own"]] == ["tiny_splits"]
+    assert {"listed", "tiny_splits"} <= sets.keys()
+    assert not {"foreign", "deep", "tiny"} & sets.keys()
+    assert sets["listed"]["description"]["seed"] == 7
+    brief = {one["name"]: (one["base"], one["size"], one["problem"]) for one in sets["listed"]["splits"]}
+    assert brief["val"] == ("test", len(_read(workspace, "listed", "val_indices.json")), None)
+    one = service.get("/splits/listed?dataset=tiny").json()
+    counts = _read(workspace, "listed", "train_class_counts.json")
+    assert (one["groups"]["train_counts"], one["groups"]["source"]) == (counts, "train_class_counts.json")
+    assert one["groups"]["head"] == [c for c, count in enumerate(counts) if count > 20]
+    assert {item["name"]: item["class_counts"] for item in one["splits"]}["train"] == counts
+    nested = service.get("/splits/deep/er?dataset=tiny").json()
+    assert [item["name"] for item in nested["splits"]] == ["val"]
+    assert service.get("/splits/deep/er/val?dataset=tiny").json()["indices"] == [3, 1]
+    assert service.get("/splits/tiny?dataset=tiny").json()["code"] == "no-splits"
+    assert service.get("/splits/nowhere?dataset=tiny").json()["code"] == "splits-dir-missing"
+    command = [str(Path(sys.executable).with_name("relogit")), "splits"]
+    more = ["--dataset", "tiny", "--server", service.url]
+    shown = subprocess.run([*command, *more], capture_output=True, text=True, timeout=60, check=True).stdout
+    assert "tiny_splits *" in shown
+    assert "exponential, factor 10, seed 7" in shown
+    own = subprocess.run([*command, "show", *more], capture_output=True, text=True, timeout=60, check=True).stdout
+    assert "again" in own
+
+
+def test_what_an_audit_warns_of_is_shown_with_the_job(service: Service, workspace: Workspace) -> None:
+    """Beside the job's own checks, and without failing it: counts that do not fit, leakage into other lists."""
+    _create(service, "doubtful", imbalance_factor=10)
+    folder = workspace.root / "data" / "doubtful"
+    counts = _read(workspace, "doubtful", "train_class_counts.json")
+    (folder / "train_class_counts.json").write_text(json.dumps([counts[0] + 1, *counts[1:]]))
+    val, test = (_read(workspace, "doubtful", f"{name}_indices.json") for name in ("val", "test"))
+    (folder / "val_indices.json").write_text(json.dumps([*val, *test[:15]]))
+    with relogit.Client(service.url) as client:
+        job = client.submit(dataset="tiny", splits=["val"], splits_dir="doubtful", output_dir="doubtful")
+        found = job.wait(timeout=60).verification(wait_s=30)
+        assert (job.state, found["verdict"]) == ("succeeded", "passed")
+    warned = [check for check in found["checks"] if check["verdict"] == "failed"]
+    assert {"class-counts", "overlap", "balance"} <= {check["id"] for check in warned}
+    assert {check["level"] for check in warned} == {"warning"}
+    [overlap] = [check for check in warned if check["id"] == "overlap"]
+    assert (overlap["measured"]["shared"], len(overlap["evidence"])) == (15, 10)
+    found = _audit(service, "doubtful")
+    [whole] = [check for check in found["checks"] if check["id"] == "overlap" and check["verdict"] == "failed"]
+    assert sorted(item["index"] for item in whole["evidence"]) == sorted(test[:15])
+    page = service.get(f"/jobs/{job.id}/report").text
+    assert "class-counts" in page
+    (folder / "val_indices.json").write_text("[1")
+    again = service.get(f"/jobs/{job.id}/verification?wait=30").json()
+    assert again["verdict"] == "passed"

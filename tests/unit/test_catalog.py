@@ -189,7 +189,6 @@ def test_an_unknown_split_lists_those_that_there_are(home: Home) -> None:
         (b"[1, 2", "is not JSON"),
         (b"1 2", "is not JSON"),
         (b"\xff\xfe\xfa", "is not JSON"),
-        (b"[]", "an empty list"),
         (b"{}", "a JSON"),
         (b'{"indices": [1]}', "a JSON"),
         (b"3", "a JSON"),
@@ -208,6 +207,12 @@ def test_what_is_no_flat_list_of_integers_is_refused(data: bytes, says: str) -> 
     """A truth value and a float are no integers, even where Python thinks them equal."""
     with refused("split-invalid", "val_indices.json", says):
         parse_indices(data, "val_indices.json", "test", 10)
+
+
+def test_an_empty_list_has_a_name_of_its_own() -> None:
+    """It is a list, so what is wrong is not its form."""
+    with refused("split-empty", "val_indices.json", "an empty list"):
+        parse_indices(b"[]", "val_indices.json", "test", 10)
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def test_every_list_has_every_check_in_order() -> None:
 
 @pytest.mark.parametrize(
     ("data", "failing", "evidence"),
-    [(b"{}", "schema", ()), (b"[]", "schema", ()), (b"[1, 2.0]", "schema", (1,)), (b"[1, 2, 30]", "range", (2,))],
+    [(b"{}", "schema", ()), (b"[]", "empty", ()), (b"[1, 2.0]", "schema", (1,)), (b"[1, 2, 30]", "range", (2,))],
 )
 def test_what_the_catalog_refuses_is_an_error(data: bytes, failing: str, evidence: tuple[int, ...]) -> None:
     """Such a list fails the audit with the catalog's words and the first offender; no check after it is done."""

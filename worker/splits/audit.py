@@ -43,6 +43,7 @@ LIST_CHECKS: dict[str, Level] = {
 ERRORS = {
     "split-invalid": "schema",
     "split-unreadable": "schema",
+    "split-empty": "empty",
     "unknown-split": "schema",
     "split-out-of-range": "range",
 }
@@ -137,7 +138,7 @@ def _check_list(
         _sound("schema", {"rows": int(indices.size)}),
         _sound("empty", {"rows": int(indices.size)}),
         _sound("range", {"least": int(indices.min()), "largest": int(indices.max())}),
-        check_repeats(indices, base),
+        check_repeats(indices, base, listed=None),
         skipped("same-picture", "warning", digests)
         if isinstance(digests, str)
         else pictures.check_within({name: (base, indices)}),
@@ -175,7 +176,7 @@ def _check_overlaps(lists: Sequence[AuditedList], problems: Mapping[str, Relogit
     bases: dict[str, dict[str, NDArray[np.int64]]] = {}
     for a_list in lists:
         bases.setdefault(a_list.base, {})[a_list.name] = a_list.indices
-    checks = [check for base, of_base in bases.items() for check in check_overlap(base, of_base)]
+    checks = [check for base, of_base in bases.items() for check in check_overlap(base, of_base, listed=None)]
     return checks + [_left_out("overlap", name, problem.message) for name, problem in problems.items()]
 
 

@@ -26,7 +26,7 @@ class Check:
         measured: what was found; None when skipped.
         expected: what it was held against; None when skipped.
         message: one sentence.
-        evidence: the first offending rows or classes, at most MAX_EVIDENCE.
+        evidence: the first offending rows or classes, at most MAX_EVIDENCE; an audit names all repeats and overlaps.
     """
 
     id: str

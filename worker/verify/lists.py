@@ -17,22 +17,24 @@ from worker.verify.check import MAX_EVIDENCE, Check, finite_or_name, first_rows,
 WEIGHT_TOLERANCE = 1e-6  # of the sum, and relative of each weight; float32 rounds to 6e-8
 
 
-def check_repeats(indices: NDArray[np.int64], base: str) -> Check:
+def check_repeats(indices: NDArray[np.int64], base: str, listed: int | None = MAX_EVIDENCE) -> Check:
     """No sample is in the list twice.
 
     Args:
         indices: [N] into the base.
         base: its name.
+        listed: how many repeated samples are named; None for all.
     """
     distinct, first, inverse, times = np.unique(indices, return_index=True, return_inverse=True, return_counts=True)
     repeated = int(indices.size - distinct.size)
     offending = np.flatnonzero(times > 1)
-    offending = offending[np.argsort(first[offending])][:MAX_EVIDENCE]  # in the list's order
+    offending = offending[np.argsort(first[offending])][:listed]  # in the list's order
+    by_sample, starts = np.argsort(inverse, kind="stable"), np.cumsum(times) - times
     evidence = [
         {
             "index": int(distinct[place]),
             "times": int(times[place]),
-            "rows": np.flatnonzero(inverse == place)[:2].tolist(),
+            "rows": by_sample[starts[place] : starts[place] + 2].tolist(),
         }
         for place in offending
     ]
@@ -64,12 +66,15 @@ def check_missing_classes(labels: NDArray[np.int64], classes: int) -> Check:
     return warning_check("missing-classes", not missing.size, measured, {"missing": 0}, message, evidence)
 
 
-def check_overlap(base: str, lists: Mapping[str, NDArray[np.int64]]) -> list[Check]:
+def check_overlap(
+    base: str, lists: Mapping[str, NDArray[np.int64]], listed: int | None = MAX_EVIDENCE
+) -> list[Check]:
     """No sample is in two lists over the same base: one check for each pair.
 
     Args:
         base: its name.
         lists: the indices [N] of each split that points into this base, by name.
+        listed: how many shared samples of a pair are named; None for all.
 
     Returns:
         A check for each pair in the order given, or one that is skipped where there is no pair.
@@ -77,7 +82,7 @@ def check_overlap(base: str, lists: Mapping[str, NDArray[np.int64]]) -> list[Che
     if len(lists) < 2:
         reason = f"Two splits over the base {base!r} are needed to compare; here there is {len(lists)}."
         return [skipped("overlap", "warning", reason)]
-    return [_overlap_of_two(base, one, other, lists) for one, other in combinations(lists, 2)]
+    return [_overlap_of_two(base, one, other, lists, listed) for one, other in combinations(lists, 2)]
 
 
 def check_class_weights(weights: NDArray[Any], train_counts: NDArray[np.int64] | None) -> Check:
@@ -128,10 +133,12 @@ def check_class_weights(weights: NDArray[Any], train_counts: NDArray[np.int64] |
     return warning_check(check_id, not problems, {"sum": finite_or_name(total)}, right, message, evidence)
 
 
-def _overlap_of_two(base: str, one: str, other: str, lists: Mapping[str, NDArray[np.int64]]) -> Check:
+def _overlap_of_two(
+    base: str, one: str, other: str, lists: Mapping[str, NDArray[np.int64]], listed: int | None
+) -> Check:
     mine, rows = np.unique(lists[one], return_index=True)
     shared, places, _ = np.intersect1d(mine, np.unique(lists[other]), assume_unique=True, return_indices=True)
-    order = np.argsort(rows[places])[:MAX_EVIDENCE]  # as the first list has them
+    order = np.argsort(rows[places])[:listed]  # as the first list has them
     evidence = [{"index": int(shared[place])} for place in order]
     message = (
         f"{shared.size} samples of {base!r} are in {one!r} and in {other!r}; what was chosen on one of them is not "

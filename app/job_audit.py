@@ -1,0 +1,82 @@
+"""What an audit of a job's splits warns of, beside what the job's own checks say of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from app.catalog import Catalog
+from app.datasets import Dataset
+from app.errors import RequestError
+from app.facts import Fact, Question
+from app.jobs import Job
+from app.questions import audit_question
+from app.requests import SplitsRequest
+
+Check = dict[str, Any]
+
+OF_LISTS = ("same-picture", "balance", "row-order")
+"""Checks of a list that only an audit makes; the others are made for each result."""
+LISTED = 10
+"""Pieces of evidence; the audit itself names all."""
+
+
+def question_about(job: Job, catalog: Catalog) -> Question | None:
+    """The audit of the splits that a job takes, as they lie on disk now; None where they cannot be looked at.
+
+    Folders of images are not decoded for it, which may take hours: only `GET /splits/{name}/audit` compares those.
+    """
+    if isinstance(job.request, SplitsRequest):
+        return None
+    dataset = Dataset.model_validate(job.request.declaration)
+    try:
+        folder = catalog.splits_folder(dataset, job.request.splits_dir)
+        return audit_question(dataset, folder, catalog, pictures=dataset.kind != "imagefolder")
+    except RequestError:
+        return None
+
+
+def warnings_for(job: Job, fact: Fact, results: Sequence[Mapping[str, Any]]) -> list[Check]:
+    """Checks of level `warning` for the job as a whole: those that failed, or one that is skipped with the reason.
+
+    Args:
+        job: whose splits they are.
+        fact: the answer to `question_about`, if it is there.
+        results: of the job's verification.
+    """
+    if isinstance(job.request, SplitsRequest):
+        return []
+    where = job.request.splits_dir
+    if fact.answer is None:
+        why = fact.error["message"] if fact.error else "A worker is still looking at them; ask again in a moment."
+        return [_check("skipped", f"The splits {where!r} as a whole were not looked at: {why}")]
+    used = {unit.split for unit in job.units} | {result["split"] for result in results}
+    found = [check for check in fact.answer["checks"] if not _said(check, used, results)]
+    for split in sorted(used):
+        of_list = fact.answer["lists"].get(split, [])
+        found += [_named(check, split) for check in of_list if check["id"] in OF_LISTS]
+    return [
+        {**check, "level": "warning", "evidence": check["evidence"][:LISTED]}
+        for check in found
+        if check["verdict"] == "failed"
+    ]
+
+
+def _said(check: Check, used: set[str], results: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the job's own checks say the same."""
+    if check["id"] == "overlap":
+        return bool(check["measured"]) and set(check["measured"]["splits"]) <= used
+    if check["id"] == "class-weights":
+        made = [own for result in results for own in result["checks"] if own["id"] == check["id"]]
+        return any(own["verdict"] != "skipped" for own in made)
+    return False
+
+
+def _named(check: Check, split: str) -> Check:
+    named = repr(split) in check["message"]
+    return check if named else check | {"message": f"{split!r}: {check['message']}"}
+
+
+def _check(verdict: str, message: str) -> Check:
+    made: Check = {"id": "splits", "level": "warning", "verdict": verdict, "message": message}
+    return made | {"measured": None, "expected": None, "evidence": []}

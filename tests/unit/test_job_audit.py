@@ -1,0 +1,78 @@
+"""What an audit of a job's splits adds to the job's own checks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from app.facts import Fact, Question
+from app.job_audit import Check, warnings_for
+from app.jobs import Job
+from app.store import JobStore
+from tests.fakes import submit
+
+QUESTION = Question("audit", {})
+
+
+def _check(check_id: str, verdict: str = "failed", **more: Any) -> Check:
+    made = {"id": check_id, "level": "warning", "verdict": verdict, "measured": {}, "expected": {}, "evidence": []}
+    return {**made, "message": f"{check_id} is so.", **more}
+
+
+def _warned(job: Job, whole: list[Check], lists: dict[str, list[Check]], own: list[Check] | None = None) -> list[str]:
+    fact = Fact(QUESTION, {"checks": whole, "lists": lists})
+    results = [{"expert": "a", "split": "val", "checks": own or []}]
+    return [check["message"] for check in warnings_for(job, fact, results)]
+
+
+@pytest.fixture
+def job(store: JobStore) -> Job:
+    return submit(store, ("a",), ("val",))
+
+
+def test_only_what_failed_is_a_warning_of_the_job(job: Job) -> None:
+    """What an audit passed or could not do is the audit's own business."""
+    assert _warned(job, [_check("class-counts"), _check("same-picture", "passed"), _check("x", "skipped")], {}) == [
+        "class-counts is so."
+    ]
+
+
+def test_what_the_job_checks_itself_is_not_said_twice(job: Job) -> None:
+    """Overlaps among its own splits, repeats in them, and weights that it looked at."""
+    both = replace(job, units=(*job.units, replace(job.units[0], split="test")))
+    inside = _check("overlap", measured={"splits": ["val", "test"]})
+    outside = _check("overlap", measured={"splits": ["val", "train"]}, message="outside")
+    assert _warned(both, [inside, outside], {}) == ["outside"]
+    assert _warned(job, [inside], {}) == ["overlap is so."]
+    weights = _check("class-weights")
+    assert _warned(job, [weights], {}, own=[_check("class-weights", "passed")]) == []
+    assert _warned(job, [weights], {}, own=[_check("class-weights", "skipped")]) == ["class-weights is so."]
+    assert _warned(job, [], {"val": [_check("repeats"), _check("balance")]}) == ["'val': balance is so."]
+
+
+def test_lists_that_the_job_does_not_take_are_not_its_business(job: Job) -> None:
+    """And a message that names its list already is left as it is."""
+    lists = {"test": [_check("balance")], "val": [_check("row-order", message="'val' is shuffled.")]}
+    assert _warned(job, [], lists) == ["'val' is shuffled."]
+
+
+def test_evidence_is_the_first_ten_and_nothing_fails_the_job(job: Job) -> None:
+    """The audit itself names all samples; an error of a list that is not used is a warning here."""
+    long = _check("class-counts", level="error", evidence=list(range(1309)))
+    [shown] = warnings_for(job, Fact(QUESTION, {"checks": [long], "lists": {}}), [])
+    assert (shown["evidence"], shown["level"]) == (list(range(10)), "warning")
+
+
+@pytest.mark.parametrize(
+    ("fact", "said"),
+    [
+        (Fact(QUESTION), "still looking"),
+        (Fact(QUESTION, None, {"code": "x", "message": "It is a mess.", "details": {}}), "It is a mess."),
+    ],
+)
+def test_an_audit_that_is_not_there_is_a_skipped_check(job: Job, fact: Fact, said: str) -> None:
+    """Not silence: silence would mean that nothing is wrong."""
+    [check] = warnings_for(job, fact, [])
+    assert (check["verdict"], said in check["message"]) == ("skipped", True)
