@@ -17,8 +17,6 @@ Check = dict[str, Any]
 
 OF_LISTS = ("same-picture", "balance", "row-order")
 """Checks of a list that only an audit makes; the others are made for each result."""
-LISTED = 10
-"""Pieces of evidence; the audit itself names all."""
 
 
 def question_about(job: Job, catalog: Catalog) -> Question | None:
@@ -51,21 +49,17 @@ def warnings_for(job: Job, fact: Fact, results: Sequence[Mapping[str, Any]]) -> 
         why = fact.error["message"] if fact.error else "A worker is still looking at them; ask again in a moment."
         return [_check("skipped", f"The splits {where!r} as a whole were not looked at: {why}")]
     used = {unit.split for unit in job.units} | {result["split"] for result in results}
-    found = [check for check in fact.answer["checks"] if not _said(check, used, results)]
+    found = [check for check in fact.answer["checks"] if not _beside(check, used, results)]
     for split in sorted(used):
         of_list = fact.answer["lists"].get(split, [])
         found += [_named(check, split) for check in of_list if check["id"] in OF_LISTS]
-    return [
-        {**check, "level": "warning", "evidence": check["evidence"][:LISTED]}
-        for check in found
-        if check["verdict"] == "failed"
-    ]
+    return [{**check, "level": "warning"} for check in found if check["verdict"] == "failed"]
 
 
-def _said(check: Check, used: set[str], results: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether the job's own checks say the same."""
-    if check["id"] == "overlap":
-        return bool(check["measured"]) and set(check["measured"]["splits"]) <= used
+def _beside(check: Check, used: set[str], results: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether it is of no list that the job takes, or the job's own checks say the same."""
+    if check["id"] == "overlap" and check["measured"]:
+        return len(used.intersection(check["measured"]["splits"])) != 1
     if check["id"] == "class-weights":
         made = [own for result in results for own in result["checks"] if own["id"] == check["id"]]
         return any(own["verdict"] != "skipped" for own in made)

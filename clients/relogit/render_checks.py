@@ -116,7 +116,11 @@ def audit_lines(audit: Record) -> list[Text]:
     """What an audit of splits found: what failed first, and the verdict in a sentence."""
     results = [{"expert": "list", "split": name, "checks": checks} for name, checks in audit["lists"].items()]
     shaped = {"checks": audit["checks"], "results": results}
-    if audit["verdict"] == "passed":
+    unseen = [name for name, checks in audit["lists"].items() if checks[0]["verdict"] == "skipped"]
+    if audit["verdict"] == "passed" and unseen:
+        left = f"A job can use the lists of {audit['name']!r} but for {', '.join(unseen)}; warnings fail nothing."
+        end = Text(left, style="yellow")
+    elif audit["verdict"] == "passed":
         end = Text(f"A job can use every list of {audit['name']!r}; warnings fail nothing.", style="green")
     else:
         end = Text(f"A job would refuse lists of {audit['name']!r}.", style="red")
@@ -246,7 +250,7 @@ def _failed_check(group: list[tuple[Place, Record]], verification: Record) -> li
         shown = max(1, EVIDENCE_SHOWN // len(alike))
         lines += [Text(f"{INDENT}- {plain(item)}") for item in evidence[:shown]]
         if len(evidence) > shown:
-            lines.append(Text(f"{INDENT}- and {len(evidence) - shown} more; --json shows them all"))
+            lines.append(Text(f"{INDENT}- and {len(evidence) - shown} more in --json"))
     return lines
 
 

@@ -344,7 +344,7 @@ def test_what_an_audit_warns_of_is_shown_with_the_job(service: Service, workspac
     assert {"class-counts", "overlap", "balance"} <= {check["id"] for check in warned}
     assert {check["level"] for check in warned} == {"warning"}
     [overlap] = [check for check in warned if check["id"] == "overlap"]
-    assert (overlap["measured"]["shared"], len(overlap["evidence"])) == (15, 10)
+    assert (overlap["measured"]["shared"], len(overlap["evidence"])) == (15, 15)
     found = _audit(service, "doubtful")
     [whole] = [check for check in found["checks"] if check["id"] == "overlap" and check["verdict"] == "failed"]
     assert sorted(item["index"] for item in whole["evidence"]) == sorted(test[:15])

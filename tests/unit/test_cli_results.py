@@ -136,14 +136,35 @@ def test_a_server_without_a_worker_is_told(relogit: Relogit) -> None:
     assert ran.err == "The server cannot do jobs now; this one waits until it can. No worker is alive.\n"
 
 
+WRONG = {"code": "index-out-of-range", "message": "Index 99 is out of range.", "details": {}}
+
+
 def test_splits_show_how_uneven_they_are(relogit: Relogit) -> None:
-    """A split has its size and the sizes of its largest and smallest class; a bad one its problem."""
+    """A list has its size and the sizes of its largest and smallest class; a bad one its problem, and exit code 1."""
     good = {"name": "train", "base": "train", "size": 1234, "sha256": "ab", "state": "ready", "classes": 3}
-    wrong = {"code": "index-out-of-range", "message": "Index 99 is out of range.", "details": {}}
     rest = {"base": "test", "size": None, "sha256": "cd", "state": "bad", "classes": None, "class_counts": None}
-    listed = [{**good, "class_counts": [500, 70, 5], "problem": None}, {"name": "val", **rest, "problem": wrong}]
+    lists = [{**good, "class_counts": [500, 70, 5], "problem": None}, {"name": "val", **rest, "problem": WRONG}]
     server = FakeServer()
-    server.answers["GET /splits"] = httpx.Response(200, json={"dataset": "d", "splits_dir": "s", "splits": listed})
-    said = relogit(server, "splits").out
-    assert re.search(r"train +train +ready +1,234 +3 +500 +5", said)
-    assert "val: Index 99 is out of range." in said
+    shown = {"name": "s/t", "dataset": "d", "own": False, "description": None, "splits": lists, "groups": None}
+    server.answers["GET /splits/s/t"] = httpx.Response(200, json=shown)
+    ran = relogit(server, "splits", "show", "data/s/t/")
+    assert re.search(r"train +train +1,234 +500 +5 +100.0 ", ran.out)
+    assert "val: Index 99 is out of range." in ran.out
+    assert ran.code == 1
+
+
+def test_sets_of_splits_show_what_each_holds(relogit: Relogit) -> None:
+    """Which one jobs take by default, how each was made, and what is wrong with any list."""
+    made = {"profile": "step", "imbalance_factor": 50.0, "seed": 3, "made_by": "relogit 1", "made_at": "t"}
+    lists = [{"name": "train", "base": "train", "size": 1234, "problem": None},
+             {"name": "val", "base": None, "size": None, "problem": WRONG}]  # fmt: skip
+    sets = [{"name": "lt", "own": True, "claimed": True, "description": made, "problem": None, "splits": lists}]
+    server = FakeServer()
+    server.answers["GET /splits"] = httpx.Response(200, json={"dataset": "d", "sets": sets})
+    ran = relogit(server, "splits")
+    assert re.search(r"lt \* +train +train +1,234 +step, factor 50, seed 3", ran.out)
+    assert "lt/val: Index 99 is out of range." in ran.out
+    server.answers["GET /splits"] = httpx.Response(200, json={"dataset": "d", "sets": []})
+    assert "NAME_indices.json" in relogit(server, "splits").out
+    nameless = relogit(server, "splits", "check")
+    assert (nameless.code, "name another" in nameless.err) == (2, True)

@@ -44,7 +44,8 @@ def test_what_the_job_checks_itself_is_not_said_twice(job: Job) -> None:
     both = replace(job, units=(*job.units, replace(job.units[0], split="test")))
     inside = _check("overlap", measured={"splits": ["val", "test"]})
     outside = _check("overlap", measured={"splits": ["val", "train"]}, message="outside")
-    assert _warned(both, [inside, outside], {}) == ["outside"]
+    elsewhere = _check("overlap", measured={"splits": ["train", "gating"]})
+    assert _warned(both, [inside, outside, elsewhere], {}) == ["outside"]
     assert _warned(job, [inside], {}) == ["overlap is so."]
     weights = _check("class-weights")
     assert _warned(job, [weights], {}, own=[_check("class-weights", "passed")]) == []
@@ -58,11 +59,11 @@ def test_lists_that_the_job_does_not_take_are_not_its_business(job: Job) -> None
     assert _warned(job, [], lists) == ["'val' is shuffled."]
 
 
-def test_evidence_is_the_first_ten_and_nothing_fails_the_job(job: Job) -> None:
-    """The audit itself names all samples; an error of a list that is not used is a warning here."""
+def test_nothing_that_an_audit_finds_fails_the_job(job: Job) -> None:
+    """An error of the audit is a warning here, with all of its evidence."""
     long = _check("class-counts", level="error", evidence=list(range(1309)))
     [shown] = warnings_for(job, Fact(QUESTION, {"checks": [long], "lists": {}}), [])
-    assert (shown["evidence"], shown["level"]) == (list(range(10)), "warning")
+    assert (shown["evidence"], shown["level"]) == (list(range(1309)), "warning")
 
 
 @pytest.mark.parametrize(
