@@ -1,6 +1,6 @@
 """Fault points: labelled places at which `make chaos` kills a process, to prove that nothing is lost there.
 
-To reach one is an audit event (PEP 578) that nobody listens to: it costs a tenth of a microsecond, and does nothing.
+To reach one is an audit event (PEP 578) that nobody listens to: it costs a fifth of a microsecond, and does nothing.
 Only the tests' own build listens, with an audit hook (`tests/chaos/armed`).
 """
 
@@ -20,7 +20,7 @@ LABELS = (
     "rows.kept",
     # A unit's file.
     "artifact.drafted",
-    "artifact.verifying",  # written and read back
+    "artifact.verifying",  # written and read back; facts: the job, the expert, the split
     "publish.whole",  # all three files are written, none has its name
     "publish.own",  # the job's own has
     "publish.shown",  # and the copy under outputs, with an older manifest beside it, or none

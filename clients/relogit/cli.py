@@ -13,6 +13,8 @@ import typer
 
 from relogit import cli_rows, cli_splits, render, render_experts, render_jobs
 from relogit.argv import own_folder
+from relogit.cli_doctor import doctor
+from relogit.cli_gc import gc
 from relogit.cli_recompute import recompute, to_the_end
 from relogit.cli_verify import show_files, verify
 from relogit.options import (
@@ -165,6 +167,8 @@ def experts(
         run.show(found, lambda: render_experts.listing(found, run.out))
 
 
+app.command()(doctor)
+app.command()(gc)
 app.add_typer(cli_splits.app, name="splits")
 app.add_typer(cli_rows.app, name="rows")
 
