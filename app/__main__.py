@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import signal
 import socket
 import sys
@@ -12,12 +13,12 @@ from pydantic import ValidationError
 
 from app.errors import FatalError
 from app.liveness import hold_lock
+from app.logs import set_up
 from app.main import create_app
 from app.settings import Settings, explain
+from app.stopping import StoppableServer
 
 log = logging.getLogger("app")
-
-CLOSE_TIMEOUT_S = 3
 
 
 def main() -> int:
@@ -27,16 +28,17 @@ def main() -> int:
     except ValidationError as error:
         print(explain(error), file=sys.stderr)
         return 2
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    set_up(settings)
     app = create_app(settings)
     config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
         log_level=settings.log_level.lower(),
-        timeout_graceful_shutdown=CLOSE_TIMEOUT_S,
+        log_config=None,  # its loggers write as all others do
+        timeout_graceful_shutdown=math.ceil(settings.stop_timeout_s),
     )
-    server = uvicorn.Server(config)
+    server = StoppableServer(config, app.state)
     # uvicorn raises the signal that ended it once more when all is closed; by then it has been obeyed.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)

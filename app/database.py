@@ -5,13 +5,15 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from app.errors import FatalError
+from app.faults import reach
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 BUSY_TIMEOUT_S = 30.0
 LONG_LOG, LONGEST_LOG = 1000, 16000
 """Pages of 4 KiB in the write-ahead log."""
@@ -27,8 +29,12 @@ CREATE TABLE IF NOT EXISTS jobs (
     started_at REAL,
     finished_at REAL,
     cancel_requested INTEGER NOT NULL DEFAULT 0,
+    deadline_at REAL,  -- by then it has to have ended
+    error TEXT,  -- why it was stopped, unless somebody cancelled it
+    traceparent TEXT,  -- of the request that it came with (W3C Trace Context)
     verification TEXT
 ) STRICT;
+CREATE INDEX IF NOT EXISTS jobs_deadline ON jobs (deadline_at) WHERE deadline_at IS NOT NULL AND finished_at IS NULL;
 CREATE TABLE IF NOT EXISTS units (
     job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
     position INTEGER NOT NULL,
@@ -48,6 +54,7 @@ CREATE TABLE IF NOT EXISTS units (
     report TEXT,
     started_at REAL,
     finished_at REAL,
+    attempts INTEGER NOT NULL DEFAULT 0,  -- how often a worker began with it
     PRIMARY KEY (job, expert, split)
 ) STRICT;
 CREATE INDEX IF NOT EXISTS units_artifact ON units (artifact_sha256);
@@ -71,9 +78,17 @@ CREATE TABLE IF NOT EXISTS workers (
     device TEXT NOT NULL,
     devices INTEGER NOT NULL,
     started_at REAL NOT NULL,
+    warm TEXT NOT NULL DEFAULT '[]',  -- what became of the experts that it was to load at its start
     arithmetic TEXT NOT NULL DEFAULT '{}'
 ) STRICT;
 CREATE TABLE IF NOT EXISTS store (id INTEGER PRIMARY KEY, created_at REAL NOT NULL, probed_at REAL) STRICT;
+-- Sums over all that ever happened here; they only grow, whichever jobs are deleted.
+CREATE TABLE IF NOT EXISTS totals (
+    name TEXT NOT NULL,
+    label TEXT NOT NULL,
+    value REAL NOT NULL,
+    PRIMARY KEY (name, label)
+) STRICT;
 -- What only a worker can find out (passports, label counts), kept under a key of everything it depends on.
 CREATE TABLE IF NOT EXISTS facts (
     key TEXT PRIMARY KEY,
@@ -97,6 +112,16 @@ MIGRATIONS = {
         "ALTER TABLE workers ADD COLUMN arithmetic TEXT NOT NULL DEFAULT '{}'",
     ),
     3: ("ALTER TABLE jobs ADD COLUMN kind TEXT NOT NULL DEFAULT 'recompute'",),
+    4: (
+        "ALTER TABLE jobs ADD COLUMN deadline_at REAL",
+        "ALTER TABLE jobs ADD COLUMN error TEXT",
+        "ALTER TABLE jobs ADD COLUMN traceparent TEXT",
+        "CREATE INDEX jobs_deadline ON jobs (deadline_at) WHERE deadline_at IS NOT NULL AND finished_at IS NULL",
+        "ALTER TABLE units ADD COLUMN attempts INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE workers ADD COLUMN warm TEXT NOT NULL DEFAULT '[]'",
+        "CREATE TABLE totals (name TEXT NOT NULL, label TEXT NOT NULL, value REAL NOT NULL,"
+        " PRIMARY KEY (name, label)) STRICT",
+    ),
 }
 
 
@@ -104,7 +129,8 @@ class Database:
     """One SQLite file, opened once a thread. Lives as long as its process; close() ends every connection.
 
     Args:
-        path: of the file.
+        path: of the file; None for one in memory, which all threads of this process see until close(). Nothing is
+            written to disk, and readers and a writer wait for each other, as there is no log.
         durable: whether a commit waits for the disk. What was answered to somebody must last through a loss of
             power. What a worker records need not: the store then is as it was a moment before, whole, the worker
             is dead as well, and what it had done is done again, to the same bytes. A commit that waits takes
@@ -114,20 +140,21 @@ class Database:
         FatalError: the file is from a newer relogit, or is no store at all.
     """
 
-    def __init__(self, path: Path, *, durable: bool = True) -> None:
-        self.path = path
+    def __init__(self, path: Path | None, *, durable: bool = True) -> None:
+        self.path = path or Path("/", uuid.uuid4().hex)
+        self._in_memory = path is None
         self._durable = durable
         self._local = threading.local()
         self._opened: list[tuple[threading.Thread, sqlite3.Connection]] = []
         self._guard = threading.Lock()
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             self._create()
         except (sqlite3.DatabaseError, OSError) as error:
             raise FatalError(
                 "store-unusable",
-                f"The job store {path} cannot be used: {error}. Is RELOGIT_OUTPUTS_DIR a folder that this user can "
-                "write to? If the file itself is damaged, move it away: a new one is made, and results stay.",
+                f"The job store {self.path} cannot be used: {error}. Is RELOGIT_OUTPUTS_DIR a folder that this user "
+                "can write to? If the file itself is damaged, move it away: a new one is made, and results stay.",
             ) from error
 
     def _create(self) -> None:
@@ -161,7 +188,11 @@ class Database:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
             connection = sqlite3.connect(
-                self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+                f"file:{self.path}?vfs=memdb" if self._in_memory else self.path,  # a shared cache's locks do not wait
+                uri=self._in_memory,
+                timeout=BUSY_TIMEOUT_S,
+                isolation_level=None,
+                check_same_thread=False,
             )
             connection.row_factory = sqlite3.Row
             _use_wal(connection)
@@ -181,7 +212,9 @@ class Database:
         db.execute("BEGIN IMMEDIATE")
         try:
             yield db
+            reach("commit.before")
             db.execute("COMMIT")
+            reach("commit.after")
         except BaseException:
             if db.in_transaction:  # a full disk makes SQLite roll back by itself
                 db.execute("ROLLBACK")

@@ -7,7 +7,7 @@ computed once. A job that verifies files has no units: it is one task.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Literal
@@ -19,6 +19,11 @@ MAX_DEATHS = 5
 
 
 Task = Literal["recompute", "verify", "check", "draw"]
+
+COMPUTING: tuple[Task, ...] = ("recompute", "verify")
+"""What a worker's main thread does, one task after the other."""
+LOOKING: tuple[Task, ...] = ("check", "draw")
+"""What a thread of its own does beside it: whoever wants files verified, or splits drawn, need not wait for hours."""
 
 
 class JobState(StrEnum):
@@ -65,6 +70,16 @@ class UnitPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class Terms:
+    """What comes with a job beside its request."""
+
+    deadline_s: float | None = None
+    """Seconds after its acceptance in which it has to end; else it is stopped, and has failed."""
+    traceparent: str | None = None
+    """Of the request that it came with (W3C Trace Context)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Artifact:
     """A unit's result on disk."""
 
@@ -95,6 +110,8 @@ class Progress:
     """Rows a second, while it runs."""
     notes: tuple[str, ...] = ()
     """What had to be done otherwise than asked, if anything."""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """What its time went into so far, by phase."""
 
     @property
     def done(self) -> int:
@@ -125,6 +142,8 @@ class Unit:
     """The unit's verification: verdict, checks, metrics."""
     started_at: float | None = None
     finished_at: float | None = None
+    attempts: int = 0
+    """How often a worker has begun with it."""
 
     @property
     def remaining_s(self) -> float | None:
@@ -153,6 +172,12 @@ class Job:
     cancel_requested: bool = False
     verification: dict[str, Any] | None = None
     """The job's own checks and its verdict, once all units have ended; for a verification also its `results`."""
+    deadline_at: float | None = None
+    """When it has to have ended, in seconds since the epoch."""
+    error: dict[str, Any] | None = None
+    """Why it was stopped, unless somebody cancelled it: its deadline has passed."""
+    traceparent: str | None = None
+    """Of the request that it came with (W3C Trace Context), so that logs can be held together."""
 
     @property
     def recompute(self) -> RecomputeRequest:
@@ -198,10 +223,13 @@ class Claim:
         return next((artifact.checkpoint_sha256 for artifact in done), None)
 
 
-def final_state(units: Sequence[Unit], *, cancel_requested: bool, verified: bool) -> JobState:
+def final_state(job: Job, *, verified: bool) -> JobState:
     """The state of a job whose units have all ended: `succeeded` only if everything is there and verified."""
-    if cancel_requested:
+    if job.error is not None:
+        return JobState.FAILED
+    if job.cancel_requested:
         return JobState.CANCELLED
+    units = job.units
     if verified and all(unit.state is UnitState.SUCCEEDED for unit in units):
         return JobState.SUCCEEDED
     return JobState.FAILED

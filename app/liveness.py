@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import time
 from pathlib import Path
 from typing import IO
 
@@ -65,6 +66,44 @@ def living(store: JobStore, locks_dir: Path) -> list[str]:
     return [w["id"] for w in store.workers() if is_held(worker_lock(locks_dir, w["id"]))]
 
 
+class Hangs:
+    """Which living workers show no sign of life any more. Looked at by one thread; may be asked by any.
+
+    A worker moves the time of its lock file as long as its threads go on (`worker/pulse.py`). Whether it moves is
+    measured with this process's own clock, which stands still while the machine sleeps.
+
+    Args:
+        store: where the workers are on record.
+        locks_dir: where their lock files are.
+        timeout_s: so long without a move is a hang.
+    """
+
+    def __init__(self, store: JobStore, locks_dir: Path, timeout_s: float) -> None:
+        self._store, self._locks_dir, self._timeout_s = store, locks_dir, timeout_s
+        self._seen: dict[str, tuple[float, float]] = {}
+        """Worker → the time of its file, and when it was first seen to be that."""
+
+    def look(self) -> dict[str, float]:
+        """Look at every living worker's file; to be called every second or so.
+
+        Returns:
+            Those that hang: seconds of silence by name.
+        """
+        now, seen = time.monotonic(), {}
+        for worker in living(self._store, self._locks_dir):
+            with contextlib.suppress(OSError):
+                moved = worker_lock(self._locks_dir, worker).stat().st_mtime
+                before = self._seen.get(worker)
+                seen[worker] = before if before is not None and before[0] == moved else (moved, now)
+        self._seen = seen
+        return self.hanging()
+
+    def hanging(self) -> dict[str, float]:
+        """Seconds of silence by name, as far as it was looked at."""
+        silent = {worker: time.monotonic() - since for worker, (_, since) in self._seen.items()}
+        return {worker: seconds for worker, seconds in silent.items() if seconds > self._timeout_s}
+
+
 def arithmetics(store: JobStore, locks_dir: Path) -> list[Arithmetic]:
     """How the living workers compute, each way once. Workers of another relogit may not say all of it."""
     alive = [w["arithmetic"] for w in store.workers() if is_held(worker_lock(locks_dir, w["id"]))]
@@ -81,7 +120,7 @@ def bury_the_dead(store: JobStore, locks_dir: Path) -> list[str]:
     Returns:
         The dead workers' names.
     """
-    dead = [w["id"] for w in store.workers() if not is_held(worker_lock(locks_dir, w["id"]))]
+    dead = [w["id"] for w in store.workers() if not is_held(worker_lock(locks_dir, w["id"]))] + store.strays()
     for worker in dead:
         store.bury(worker)
         worker_lock(locks_dir, worker).unlink(missing_ok=True)

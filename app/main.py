@@ -5,16 +5,37 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.routing import APIRoute
+from prometheus_client import CollectorRegistry
 
 from app import VERSION, problems
+from app.housekeeper import Housekeeper
+from app.leftovers import sweep_leftovers, sweep_locks
+from app.metrics import ServiceMetrics
 from app.objects import sweep
-from app.routes import analysis, artifacts, experts, jobs, report, rows, splits, system, uploads, verifications
+from app.retention import tidy
+from app.routes import (
+    analysis,
+    artifacts,
+    experts,
+    gc,
+    jobs,
+    metrics,
+    report,
+    rows,
+    splits,
+    system,
+    uploads,
+    verifications,
+)
 from app.services import Services, refuse_unknown_parameters
 from app.settings import Settings
+from app.stopping import Stopping
 from app.supervisor import Supervisor
+from app.traffic import Traffic
 
 log = logging.getLogger(__name__)
 
@@ -26,17 +47,20 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         services = Services.build(settings)
         app.state.services = services
+        app.state.registry.register(ServiceMetrics(services))
         removed = sweep(settings.objects_dir, services.jobs.artifacts(), services.jobs.created_at)
         if removed:
             log.info("removed %d files from %s that no job refers to", len(removed), settings.objects_dir)
+        sweep_leftovers(settings.outputs_dir, settings.data_dir)
+        sweep_locks(settings.locks_dir)
+        services.rows.sweep()
         services.uploads.sweep(services.jobs.uploads())
+        supervisor = Supervisor(settings, services.jobs)
+        app.state.stopping = Stopping(services.watcher, supervisor)
         async with services.watcher.running():
-            if settings.workers == 0:
+            with Housekeeper(services.jobs, services.hangs, supervisor.kill, partial(tidy, services)), supervisor:
                 yield
-            else:
-                with Supervisor(settings, services.jobs) as supervisor:
-                    yield
-                app.state.hopeless = supervisor.hopeless
+        app.state.hopeless = supervisor.hopeless
         services.database.close()
 
     app = FastAPI(
@@ -46,9 +70,25 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         dependencies=[Depends(refuse_unknown_parameters)],
     )
+    app.state.registry = CollectorRegistry()
+    app.add_middleware(Traffic, registry=app.state.registry)
     app.state.hopeless = False
+    app.state.stopping = None
     problems.install(app)
-    for part in (jobs, artifacts, analysis, report, verifications, uploads, experts, splits, rows, system):
+    for part in (
+        jobs,
+        artifacts,
+        analysis,
+        report,
+        verifications,
+        uploads,
+        experts,
+        splits,
+        rows,
+        gc,
+        system,
+        metrics,
+    ):
         app.include_router(part.router)
         _answer_head(app, part.router)
     return app

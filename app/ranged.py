@@ -8,6 +8,7 @@ from fastapi.responses import FileResponse
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
+from app.faults import reach
 from app.problems import answer
 
 UNSATISFIABLE = 416
@@ -37,6 +38,7 @@ class RangedFile(FileResponse):
                 problem.headers["Content-Range"] = content_range
                 await problem(scope, receive, send)
             elif not refused:
+                reach("download.piece")
                 await send(message)
 
         await super().__call__(scope, receive, watched)

@@ -18,7 +18,7 @@ from pydantic import (
 
 from app.datasets import DEFAULT_DATASET
 from app.intake import RecomputeOrder
-from app.jobs import Job, JobState, Unit
+from app.jobs import Job, JobState, Terms, Unit
 from app.plans import Plan
 from app.requests import HEAD_THRESHOLD, AccuracyName, Precision, Profile, Request, Standards
 from app.splits_import import ImportedList, ImportOrder
@@ -27,6 +27,7 @@ from app.times import rfc3339
 from app.verification_intake import VerificationOrder
 
 MAX_BATCH_SIZE = 65536
+MAX_DEADLINE_S = 366 * 24 * 3600.0
 
 
 def _check_names(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -47,7 +48,21 @@ def _check_batch_size(value: object) -> object:
     raise ValueError(f"a whole number from 1 to {MAX_BATCH_SIZE}, or 'auto', is expected")
 
 
-class StandardsBody(BaseModel):
+class JobBody(BaseModel):
+    """What every request for a job takes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    deadline_s: Annotated[float, Field(gt=0, le=MAX_DEADLINE_S, allow_inf_nan=False)] | None = Field(
+        None, description="Seconds from now in which the job has to end; else it is stopped, and has failed."
+    )
+
+    def terms(self, traceparent: str) -> Terms:
+        """What comes with the job beside its request."""
+        return Terms(self.deadline_s, traceparent)
+
+
+class StandardsBody(JobBody):
     """What results are judged by, where that is a matter of choice."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
@@ -126,10 +141,8 @@ class VerificationBody(StandardsBody):
         return VerificationOrder(**fields, standards=self.standards())
 
 
-class SplitsBody(BaseModel):
+class SplitsBody(JobBody):
     """What `POST /splits` takes. Only the name has no default."""
-
-    model_config = ConfigDict(extra="forbid")
 
     name: str = Field(description="Of the folder below the data directory; a job names it with `splits_dir`.")
     dataset: str = Field(DEFAULT_DATASET, description="A data set of `datasets.toml`.")
@@ -146,7 +159,7 @@ class SplitsBody(BaseModel):
 
     def order(self) -> SplitsOrder:
         """The same as a value of the core."""
-        return SplitsOrder(**self.model_dump())
+        return SplitsOrder(**self.model_dump(exclude={"deadline_s"}))
 
 
 class ImportedListBody(BaseModel):
@@ -210,6 +223,7 @@ class UnitView(BaseModel):
     total: int
     reused: int = Field(description="Rows that needed no forward pass.")
     computed: int = Field(description="Rows computed for this unit; with `reused` they are `done`.")
+    attempts: int = Field(description="How often a worker has begun with it.")
     accuracy: float | None
     rate: float | None = Field(description="Samples a second.")
     remaining_s: float | None
@@ -219,7 +233,8 @@ class UnitView(BaseModel):
     @classmethod
     def of(cls, unit: Unit) -> UnitView:
         """As it is shown."""
-        names = ("expert", "split", "done", "total", "reused", "computed", "accuracy", "rate", "remaining_s", "error")
+        names = ("expert", "split", "done", "total", "reused", "computed", "attempts", "accuracy", "rate",
+                 "remaining_s", "error")  # fmt: skip
         fields = {name: getattr(unit, name) for name in names}
         return cls(**fields, state=str(unit.state), notes=list(unit.notes))
 
@@ -231,10 +246,12 @@ class JobView(BaseModel):
     kind: str = Field(description="`recompute`, `verification` or `splits`.")
     state: JobState
     verdict: Literal["passed", "failed"] | None
-    error: dict[str, Any] | None = Field(description="What kept the job as a whole from being verified.")
+    error: dict[str, Any] | None = Field(description="What kept the job as a whole from its end or its verification.")
     created_at: str
     started_at: str | None
     finished_at: str | None
+    deadline_at: str | None = Field(description="When it has to have ended.")
+    traceparent: str | None = Field(description="Of the request that it came with (W3C Trace Context); logs have it.")
     request: dict[str, Any]
     units: list[UnitView]
     links: dict[str, str]
@@ -248,10 +265,12 @@ class JobView(BaseModel):
             kind=job.request.kind,
             state=job.state,
             verdict=job.verification["verdict"] if job.verification else None,
-            error=(job.verification or {}).get("error"),
+            error=job.error or (job.verification or {}).get("error"),
             created_at=rfc3339(job.created_at),
             started_at=None if job.started_at is None else rfc3339(job.started_at),
             finished_at=None if job.finished_at is None else rfc3339(job.finished_at),
+            deadline_at=None if job.deadline_at is None else rfc3339(job.deadline_at),
+            traceparent=job.traceparent,
             request=_shown_request(job.request),
             units=[UnitView.of(unit) for unit in job.units],
             links={"self": here}

@@ -13,6 +13,7 @@ from app.catalog import Catalog
 from app.database import Database
 from app.errors import RequestError
 from app.facts import FactStore
+from app.liveness import Hangs
 from app.row_store import RowStore
 from app.settings import Settings
 from app.store import JobStore
@@ -32,6 +33,7 @@ class Services:
     rows: RowStore
     uploads: Uploads
     watcher: Watcher
+    hangs: Hangs
     instance: str
     """What tells this installation's outputs directory from a copy of it; see `GET /healthz`."""
 
@@ -39,15 +41,17 @@ class Services:
     def build(cls, settings: Settings) -> Services:
         """Open the store and put the parts together."""
         database = Database(settings.store_path)
+        jobs = JobStore(database)
         return cls(
             settings=settings,
             database=database,
-            jobs=JobStore(database),
+            jobs=jobs,
             facts=FactStore(database),
             catalog=Catalog(settings),
             rows=RowStore(settings.rows_dir),
             uploads=Uploads(settings.uploads_dir),
             watcher=Watcher(database),
+            hangs=Hangs(jobs, settings.locks_dir, settings.hang_timeout_s),
             instance=_instance(settings.internal_dir / "instance"),
         )
 

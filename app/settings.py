@@ -44,8 +44,27 @@ class Settings(BaseSettings):
     """Worker processes that `python -m app` keeps alive: `auto` is one for each GPU, else one; 0 is none."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """What the API and the worker write to standard error."""
+    log_format: Literal["text", "json"] = "text"
+    """How they write it: lines for people, or a JSON object a line."""
     stop_timeout_s: PositiveFloat = 20.0
-    """How long a stopping service waits for its workers to hand back their work before it kills them."""
+    """How long a stopping service waits for its workers to hand back their work before it kills them, and for
+    answers that are being sent."""
+    hang_timeout_s: Annotated[float, Field(ge=2)] = 300.0
+    """After so many seconds without any sign of life a worker counts as hanging, and is killed and replaced."""
+    min_free_bytes: Annotated[int, Field(ge=0)] = 10**9
+    """With less room on the disk of the outputs directory the service is not ready."""
+    warm_start: str = ""
+    """Experts that a worker loads at its start, separated by commas: `data_set/expert`, or `data_set/prefix/expert`
+    for another prefix than `best_`. Until they are loaded the service is not ready."""
+    keep_jobs_s: Annotated[float, Field(ge=0)] | None = None
+    """Jobs that ended longer ago are deleted, with their own files; what lies under the outputs directory stays.
+    `None`: kept until told otherwise."""
+    keep_artifacts_bytes: Annotated[int, Field(ge=0)] | None = None
+    """Once the jobs' own files take more than so many bytes, the longest ended jobs go; `None`: never."""
+    keep_rows_s: Annotated[float, Field(ge=0)] | None = None
+    """Kept rows that no job has used for so long are removed; `None`: kept until told otherwise."""
+    keep_rows_bytes: Annotated[int, Field(ge=0)] | None = None
+    """Once kept rows take more than so many bytes on disk, the longest unused are removed; `None`: never."""
 
     @property
     def internal_dir(self) -> Path:
@@ -79,8 +98,9 @@ class Settings(BaseSettings):
 
 
 def as_environment(settings: Settings) -> dict[str, str]:
-    """The settings as the environment variables that give them, for a child process."""
-    return {f"{PREFIX}{name.upper()}": str(value) for name, value in settings.model_dump().items()}
+    """The settings as the environment variables that give them, for a child process; what is not set is empty."""
+    given = settings.model_dump().items()
+    return {f"{PREFIX}{name.upper()}": "" if value is None else str(value) for name, value in given}
 
 
 def explain(error: ValidationError) -> str:

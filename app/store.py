@@ -9,16 +9,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
 from typing import Any
 
-from app.database import Database
 from app.errors import Conflict, TransientError
-from app.jobs import Artifact, Claim, Job, JobState, Progress, Task, UnitPlan, final_state
-from app.numerics import Arithmetic
+from app.jobs import Artifact, Claim, Job, JobState, Progress, Task, Terms, UnitPlan, final_state
 from app.requests import Request
 from app.transitions import (
-    bury_task,
     check_claim,
     end_job,
     end_task,
@@ -28,22 +24,23 @@ from app.transitions import (
     requeue,
     set_unit,
     settle,
+    stop_job,
+    take_task,
+    tally,
     to_be_cancelled,
 )
+from app.workforce import Workforce
 
 
-class JobStore:
+class JobStore(Workforce):
     """Jobs, their units, and who works on them. Safe to use from any thread and process."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     # --- the API's side ---------------------------------------------------------------------------
 
-    def submit(self, request: Request, units: Sequence[UnitPlan] = ()) -> Job:
+    def submit(self, request: Request, units: Sequence[UnitPlan] = (), terms: Terms | None = None) -> Job:
         """Record a job whose request was checked; its units, if it has any, are computed in the order given."""
         with self._database.transaction() as db:
-            return insert_job(db, request, units)
+            return insert_job(db, request, units, terms or Terms())
 
     def get(self, job_id: str) -> Job:
         """The job as it stands.
@@ -74,18 +71,45 @@ class JobStore:
             if job.state.ended and job.state is not JobState.CANCELLED:
                 raise Conflict("job-ended", f"Job {job_id} has already {job.state}; there is nothing to cancel.")
             if not job.state.ended:
-                db.execute("UPDATE jobs SET cancel_requested = 1, state = 'cancelling' WHERE id = ?", (job_id,))
-                db.execute("UPDATE tasks SET state = 'ended' WHERE job = ? AND state = 'queued'", (job_id,))
-                settle(db, job_id)
+                stop_job(db, job_id)
             return read_job(db, job_id)
 
+    def expire(self) -> list[str]:
+        """Stop the jobs whose deadline has passed, as `cancel` does; they end as failed.
+
+        Returns:
+            Their ids.
+        """
+        now = time.time()
+        overdue = "SELECT id FROM jobs WHERE deadline_at <= ? AND finished_at IS NULL AND NOT cancel_requested"
+        if self._database.connection.execute(overdue, (now,)).fetchone() is None:
+            return []
+        with self._database.transaction() as db:
+            found = [row["id"] for row in db.execute(overdue, (now,)).fetchall()]
+            for job_id in found:
+                message = "The job had not ended by its deadline. What was done by then stands."
+                error = {"code": "deadline-exceeded", "message": message, "details": {}}
+                db.execute("UPDATE jobs SET error = ? WHERE id = ?", (json.dumps(error), job_id))
+                stop_job(db, job_id)
+            return found
+
     def delete(self, job_id: str, forget: Callable[[str], None]) -> None:
-        """Forget an ended job.
+        """Forget an ended job, then its files.
+
+        In this order: a job on record must not lose its files because this process dies in between. What is left
+        then, nobody refers to, and the next sweep removes it.
 
         Args:
             job_id: which.
-            forget: called with the sha256 of each artifact that no other job refers to, before anybody else
-                can record that same one as theirs.
+            forget: see `release`.
+
+        Raises:
+            Conflict: it has not ended.
+        """
+        self.release(self.remove(job_id), forget)
+
+    def remove(self, job_id: str) -> frozenset[str]:
+        """Forget an ended job. Returns the sha256 of each artifact that it referred to.
 
         Raises:
             Conflict: it has not ended.
@@ -98,10 +122,13 @@ class JobStore:
                     f"Job {job_id} is {job.state}. Cancel it first, or wait until it has ended.",
                 )
             db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
-            digests = {unit.artifact.sha256 for unit in job.units if unit.artifact}
-            kept = "SELECT 1 FROM units WHERE artifact_sha256 = ?"
+        return frozenset(unit.artifact.sha256 for unit in job.units if unit.artifact)
+
+    def release(self, digests: Iterable[str], forget: Callable[[str], None]) -> None:
+        """Call `forget` with each digest that no job refers to, before anybody can record that one as theirs."""
+        with self._database.transaction() as db:
             for digest in sorted(digests):
-                if db.execute(kept, (digest,)).fetchone() is None:
+                if db.execute("SELECT 1 FROM units WHERE artifact_sha256 = ?", (digest,)).fetchone() is None:
                     forget(digest)
 
     @property
@@ -137,29 +164,12 @@ class JobStore:
             precisions: what it can compute in. A task of another one it leaves to a worker on record that can;
                 where there is none, it takes it, and fails it with the reason.
         """
-        precision = "coalesce(json_extract(jobs.request, '$.precision'), 'fp32')"
         with self._database.transaction() as db:
-            row = db.execute(
-                "UPDATE tasks SET state = 'claimed', worker = ?, token = token + 1 WHERE rowid = ("
-                "  SELECT tasks.rowid FROM tasks JOIN jobs ON jobs.id = tasks.job"
-                "  WHERE tasks.state = 'queued' AND tasks.task IN (SELECT value FROM json_each(?))"
-                "  AND (tasks.task != 'recompute'"
-                f"    OR {precision} IN (SELECT value FROM json_each(?))"
-                "    OR NOT EXISTS (SELECT 1 FROM workers, json_each(workers.arithmetic, '$.precisions') AS offered"
-                f"      WHERE offered.value = {precision}))"
-                "  ORDER BY jobs.seq, tasks.position LIMIT 1)"
-                " RETURNING job, task, expert, token",
-                (worker, json.dumps(list(tasks)), json.dumps(list(precisions))),
-            ).fetchone()
-            if row is None:
-                return None
-            db.execute(
-                "UPDATE jobs SET state = 'running', started_at = coalesce(started_at, ?)"
-                " WHERE id = ? AND state = 'queued'",
-                (time.time(), row["job"]),
-            )
-            job = read_job(db, row["job"])
-            return Claim(job, row["task"], row["expert"], worker, row["token"])
+            return take_task(db, worker, precisions, tasks)
+
+    def version(self) -> int:
+        """A number that moves when anybody else has changed something. Costs microseconds."""
+        return self._database.version()
 
     def start_unit(self, claim: Claim, split: str) -> bool:
         """The unit is about to begin. Returns whether to go on, as `progress`."""
@@ -167,6 +177,10 @@ class JobStore:
             check_claim(db, claim)
             fresh = {"done": 0, "reused": 0, "computed": 0, "rate": None}
             set_unit(db, claim, split, state="running", started_at=time.time(), **fresh)
+            db.execute(
+                "UPDATE units SET attempts = attempts + 1 WHERE job = ? AND expert = ? AND split = ?",
+                (claim.job.id, claim.expert, split),
+            )
             return not to_be_cancelled(db, claim)
 
     def progress(self, claim: Claim, split: str, progress: Progress) -> bool:
@@ -230,6 +244,11 @@ class JobStore:
             }
             set_unit(db, claim, split, **fields)
             forgive_deaths(db, claim)
+            tally(db, "units", "succeeded")
+            tally(db, "rows", "reused", progress.reused)
+            tally(db, "rows", "computed", progress.computed)
+            for phase, seconds in progress.seconds.items():
+                tally(db, "seconds", phase, seconds)
 
     def fail_unit(
         self, claim: Claim, split: str, error: dict[str, Any], report: dict[str, Any] | None = None
@@ -240,19 +259,20 @@ class JobStore:
             fields = {"error": json.dumps(error), "report": json.dumps(report) if report else None}
             set_unit(db, claim, split, state="failed", finished_at=time.time(), **fields)
             forgive_deaths(db, claim)
+            tally(db, "units", "failed")
 
     def end_task(self, claim: Claim) -> None:
         """Every unit of the claim has ended, or the job is being cancelled, which ends the rest of them.
 
         Raises:
-            RuntimeError: units are open and nothing is being cancelled.
+            RuntimeError: units are open, or it is no task with units, and nothing is being cancelled.
         """
         with self._database.transaction() as db:
             check_claim(db, claim)
             job = read_job(db, claim.job.id)
             still_open = [u.split for u in job.units if u.expert == claim.expert and not u.state.ended]
-            if still_open and not job.cancel_requested:
-                raise RuntimeError(f"{claim.expert} of job {job.id} cannot end: {still_open} are open")
+            if (still_open or claim.task != "recompute") and not job.cancel_requested:
+                raise RuntimeError(f"{claim.task} {claim.expert} of job {job.id} cannot end: {still_open} are open")
             end_task(db, claim)
             settle(db, claim.job.id)
 
@@ -268,60 +288,14 @@ class JobStore:
             job = read_job(db, claim.job.id)
             carried_out = claim.task in ("check", "draw") and "error" not in verification
             verified = carried_out or verification["verdict"] == "passed"
-            state = final_state(job.units, cancel_requested=job.cancel_requested, verified=verified)
             db.execute("UPDATE jobs SET verification = ? WHERE id = ?", (json.dumps(verification), job.id))
-            end_job(db, job.id, state)
+            end_job(db, job.id, final_state(job, verified=verified))
 
     def hand_back(self, claim: Claim) -> None:
         """Give the claim back undone, for another worker to take: this one is stopping."""
         with self._database.transaction() as db:
             check_claim(db, claim)
             requeue(db, claim.job.id, claim.task, claim.expert)
-
-    # --- who lives --------------------------------------------------------------------------------
-
-    def add_worker(self, worker: str, *, pid: int, device: str, devices: int, arithmetic: Arithmetic) -> None:
-        """A worker has started and holds its lock.
-
-        Args:
-            worker: unique name, never used again; the name of its lock file.
-            pid: its process, for people.
-            device: what it computes on.
-            devices: how many such devices the machine has, so that a supervisor can start as many workers.
-            arithmetic: how it computes, so that a plan knows which kept rows it will take.
-        """
-        with self._database.transaction() as db:
-            db.execute(
-                "INSERT INTO workers (id, pid, device, devices, started_at, arithmetic) VALUES (?,?,?,?,?,?)",
-                (worker, pid, device, devices, time.time(), json.dumps(asdict(arithmetic))),
-            )
-
-    def workers(self) -> list[dict[str, Any]]:
-        """The recorded workers; whether they live, their locks tell."""
-        return [dict(row) for row in self._database.connection.execute("SELECT * FROM workers ORDER BY id")]
-
-    def bury(self, worker: str) -> list[str]:
-        """A worker is dead: its tasks may be claimed again, at once.
-
-        Its death counts on the units it was running; the fifth fails them, so that a unit that kills its
-        workers cannot do so for ever.
-
-        Returns:
-            Ids of the jobs it was working on.
-        """
-        with self._database.transaction() as db:
-            tasks = db.execute(
-                "SELECT job, task, expert, deaths FROM tasks WHERE worker = ? AND state = 'claimed'",
-                (worker,),
-            ).fetchall()
-            # A check takes a moment and computing takes long: where both died together, the check is the more likely
-            # cause. Blamed alone, it cannot fail the unit beside it.
-            checked = any(task["task"] == "check" for task in tasks)
-            for task in tasks:
-                bury_task(db, task, blamed=not checked or task["task"] == "check")
-            db.execute("UPDATE facts SET worker = NULL WHERE worker = ?", (worker,))
-            db.execute("DELETE FROM workers WHERE id = ?", (worker,))
-            return [task["job"] for task in tasks]
 
 
 def _counts(progress: Progress) -> dict[str, Any]:

@@ -79,6 +79,24 @@ class Supervisor:
         self._stop.set()
         self._thread.join()
 
+    def kill(self, pid: int) -> bool:
+        """End one of the workers at once, if it is one of these; it is replaced."""
+        mine = [slot.process for slot in self._slots if slot.process is not None and slot.process.pid == pid]
+        for process in mine:
+            process.kill()
+        return bool(mine)
+
+    def stop_soon(self) -> None:
+        """Ask all of them to stop, and start none any more; whoever leaves the block waits for them."""
+        self._stop.set()
+
+    def kill_all(self) -> None:
+        """End all of them at once, and start none any more."""
+        self._stop.set()
+        for slot in self._slots:
+            if slot.process is not None:
+                slot.process.kill()
+
     def _run(self) -> None:
         try:
             while not self._stop.is_set():

@@ -11,8 +11,16 @@ from functools import lru_cache
 from typing import Any
 
 from app.errors import JobError, NotFound
-from app.jobs import MAX_DEATHS, Artifact, Claim, Job, JobState, Task, Unit, UnitPlan, UnitState, final_state
+from app.jobs import MAX_DEATHS, Artifact, Claim, Job, JobState, Task, Terms, Unit, UnitPlan, UnitState, final_state
 from app.requests import REQUESTS, Request, SplitsRequest, VerificationRequest
+
+DOING: dict[Task, tuple[str, str]] = {
+    "recompute": ("computing this", "a smaller batch_size"),
+    "verify": ("verifying this", "fewer or smaller splits"),
+    "check": ("verifying this", "fewer or smaller files"),
+    "draw": ("drawing this", "a machine with more of it"),
+}
+"""What a worker was at when it died, and what may help."""
 
 OPEN_UNIT = "state IN ('queued', 'running')"
 
@@ -24,12 +32,14 @@ class ClaimLost(JobError):
         super().__init__("claim-lost", f"Job {claim.job.id} is no longer this worker's ({claim.worker}).")
 
 
-def insert_job(db: sqlite3.Connection, request: Request, units: Sequence[UnitPlan]) -> Job:
+def insert_job(db: sqlite3.Connection, request: Request, units: Sequence[UnitPlan], terms: Terms) -> Job:
     """A new job with its units and tasks."""
-    job_id = uuid.uuid4().hex
+    job_id, now = uuid.uuid4().hex, time.time()
+    deadline_at = None if terms.deadline_s is None else now + terms.deadline_s
     db.execute(
-        "INSERT INTO jobs (id, kind, state, request, created_at) VALUES (?, ?, 'queued', ?, ?)",
-        (job_id, request.kind, json.dumps(request.to_dict()), time.time()),
+        "INSERT INTO jobs (id, kind, state, request, created_at, deadline_at, traceparent)"
+        " VALUES (?, ?, 'queued', ?, ?, ?, ?)",
+        (job_id, request.kind, json.dumps(request.to_dict()), now, deadline_at, terms.traceparent),
     )
     db.executemany(
         "INSERT INTO units (job, position, expert, split, total, split_sha256) VALUES (?,?,?,?,?,?)",
@@ -52,6 +62,30 @@ def _tasks(request: Request) -> list[tuple[Task, str, int, str]]:
         ("recompute", expert, i, "queued") for i, expert in enumerate(request.experts)
     ]
     return [*experts, ("verify", "", len(experts), "waiting")]
+
+
+def take_task(db: sqlite3.Connection, worker: str, precisions: Sequence[str], tasks: Sequence[Task]) -> Claim | None:
+    """The next task, now that worker's; None when there is none. See `JobStore.claim`."""
+    precision = "coalesce(json_extract(jobs.request, '$.precision'), 'fp32')"
+    row = db.execute(
+        "UPDATE tasks SET state = 'claimed', worker = ?, token = token + 1 WHERE rowid = ("
+        "  SELECT tasks.rowid FROM tasks JOIN jobs ON jobs.id = tasks.job"
+        "  WHERE tasks.state = 'queued' AND tasks.task IN (SELECT value FROM json_each(?))"
+        "  AND (tasks.task != 'recompute'"
+        f"    OR {precision} IN (SELECT value FROM json_each(?))"
+        "    OR NOT EXISTS (SELECT 1 FROM workers, json_each(workers.arithmetic, '$.precisions') AS offered"
+        f"      WHERE offered.value = {precision}))"
+        "  ORDER BY jobs.seq, tasks.position LIMIT 1)"
+        " RETURNING job, task, expert, token",
+        (worker, json.dumps(list(tasks)), json.dumps(list(precisions))),
+    ).fetchone()
+    if row is None:
+        return None
+    db.execute(
+        "UPDATE jobs SET state = 'running', started_at = coalesce(started_at, ?) WHERE id = ? AND state = 'queued'",
+        (time.time(), row["job"]),
+    )
+    return Claim(read_job(db, row["job"]), row["task"], row["expert"], worker, row["token"])
 
 
 def check_claim(db: sqlite3.Connection, claim: Claim) -> None:
@@ -117,8 +151,7 @@ def bury_task(db: sqlite3.Connection, task: sqlite3.Row, *, blamed: bool) -> Non
     where = (task["job"], task["task"], task["expert"])
     deaths = task["deaths"] + blamed
     if deaths >= MAX_DEATHS:
-        what, hint = ("computing this", "a smaller batch_size") if task["task"] == "recompute" else (
-            "verifying this", "fewer or smaller files")  # fmt: skip
+        what, hint = DOING[task["task"]]
         message = (
             f"{deaths} workers died while they were {what}. The log of the service says how; the usual cause is "
             f"memory: try {hint}."
@@ -129,14 +162,15 @@ def bury_task(db: sqlite3.Connection, task: sqlite3.Row, *, blamed: bool) -> Non
             db.execute("UPDATE jobs SET verification = ? WHERE id = ?", (json.dumps(verification), task["job"]))
             db.execute("UPDATE tasks SET state = 'ended' WHERE job = ? AND task = ? AND expert = ?", where)
             job = read_job(db, task["job"])
-            state = final_state(job.units, cancel_requested=job.cancel_requested, verified=False)
-            end_job(db, task["job"], state)
+            end_job(db, task["job"], final_state(job, verified=False))
             return
         # Only what was running is to blame; if nothing was, loading the expert was, and all its units go.
         fail = "UPDATE units SET state = 'failed', error = ?, finished_at = ? WHERE job = ? AND expert = ? AND "
         values = (error, time.time(), task["job"], task["expert"])
-        if db.execute(fail + "state = 'running'", values).rowcount == 0:
-            db.execute(fail + OPEN_UNIT, values)
+        failed = (
+            db.execute(fail + "state = 'running'", values).rowcount or db.execute(fail + OPEN_UNIT, values).rowcount
+        )
+        tally(db, "units", "failed", failed)
         deaths = 0
     db.execute("UPDATE tasks SET deaths = ? WHERE job = ? AND task = ? AND expert = ?", (deaths, *where))
     open_units = f"SELECT 1 FROM units WHERE job = ? AND expert = ? AND {OPEN_UNIT}"
@@ -152,15 +186,23 @@ def bury_task(db: sqlite3.Connection, task: sqlite3.Row, *, blamed: bool) -> Non
         requeue(db, *where)
 
 
+def stop_job(db: sqlite3.Connection, job: str) -> None:
+    """What no worker holds ends at once; the rest within a batch."""
+    db.execute("UPDATE jobs SET cancel_requested = 1, state = 'cancelling' WHERE id = ?", (job,))
+    db.execute("UPDATE tasks SET state = 'ended' WHERE job = ? AND state = 'queued'", (job,))
+    settle(db, job)
+
+
 def settle(db: sqlite3.Connection, job: str) -> None:
     """Move the job on once none of its recompute tasks is open: to its verification, or to its end."""
-    cancelled = db.execute("SELECT cancel_requested FROM jobs WHERE id = ?", (job,)).fetchone()[0]
+    cancelled, error = db.execute("SELECT cancel_requested, error FROM jobs WHERE id = ?", (job,)).fetchone()
     if cancelled:
-        db.execute(
-            "UPDATE units SET state = 'cancelled', rate = NULL, finished_at = ? WHERE job = ? AND"
+        stopped = db.execute(
+            "UPDATE units SET state = 'cancelled', rate = NULL, finished_at = ?, error = ? WHERE job = ? AND"
             f" {OPEN_UNIT} AND expert NOT IN (SELECT expert FROM tasks WHERE job = ? AND state = 'claimed')",
-            (time.time(), job, job),
+            (time.time(), error, job, job),
         )
+        tally(db, "units", "cancelled", stopped.rowcount)
     still_open = db.execute(
         "SELECT state FROM tasks WHERE job = ? AND state IN ('queued', 'claimed') LIMIT 1", (job,)
     ).fetchone()
@@ -168,7 +210,7 @@ def settle(db: sqlite3.Connection, job: str) -> None:
         return
     if cancelled:
         db.execute("UPDATE tasks SET state = 'ended' WHERE job = ?", (job,))
-        end_job(db, job, JobState.CANCELLED)
+        end_job(db, job, JobState.FAILED if error else JobState.CANCELLED)
     else:
         db.execute("UPDATE tasks SET state = 'queued' WHERE job = ? AND state = 'waiting'", (job,))
 
@@ -176,6 +218,16 @@ def settle(db: sqlite3.Connection, job: str) -> None:
 def end_job(db: sqlite3.Connection, job: str, state: JobState) -> None:
     """Set a final state."""
     db.execute("UPDATE jobs SET state = ?, finished_at = ? WHERE id = ?", (str(state), time.time(), job))
+    tally(db, "jobs", str(state))
+
+
+def tally(db: sqlite3.Connection, name: str, label: str, by: float = 1) -> None:
+    """Add to one of the sums over all that ever happened."""
+    db.execute(
+        "INSERT INTO totals (name, label, value) VALUES (?, ?, ?)"
+        " ON CONFLICT (name, label) DO UPDATE SET value = value + excluded.value",
+        (name, label, by),
+    )
 
 
 def read_job(db: sqlite3.Connection, job_id: str) -> Job:
@@ -194,6 +246,9 @@ def read_job(db: sqlite3.Connection, job_id: str) -> Job:
         finished_at=row["finished_at"],
         cancel_requested=bool(row["cancel_requested"]),
         verification=json.loads(row["verification"]) if row["verification"] else None,
+        deadline_at=row["deadline_at"],
+        error=json.loads(row["error"]) if row["error"] else None,
+        traceparent=row["traceparent"],
     )
 
 
@@ -222,4 +277,5 @@ def read_unit(row: sqlite3.Row) -> Unit:
         report=_recorded(row["report"]) if row["report"] else None,
         started_at=row["started_at"],
         finished_at=row["finished_at"],
+        attempts=row["attempts"],
     )

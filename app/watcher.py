@@ -25,6 +25,12 @@ class Watcher:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._changed = asyncio.Event()
+        self._closing = False
+
+    def close(self) -> None:
+        """Let everybody who waits have what there is now, and nobody wait any more."""
+        self._closing = True
+        self._changed.set()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -64,7 +70,7 @@ class Watcher:
             changed = self._changed  # taken before the look, so that no change in between is missed
             result = await look()
             left = deadline - asyncio.get_running_loop().time()
-            if done(result) or left <= 0:
+            if done(result) or left <= 0 or self._closing:
                 return result
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(changed.wait(), left)

@@ -19,6 +19,7 @@ from worker.context import Context
 from worker.engines.choice import make_engine
 from worker.engines.engine import Engine, Setup
 from worker.pools import Pools
+from worker.pulse import Pulse
 from worker.residents import Build, Residents
 
 
@@ -58,5 +59,6 @@ def worker_context(
         kept=RowStore(settings.rows_dir),
         arithmetic=ARITHMETIC,
         device=torch.device("cpu"),
+        pulse=Pulse(settings.locks_dir / "test.lock"),
         stopping=stopping,
     )

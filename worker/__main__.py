@@ -23,7 +23,9 @@ from app.catalog import Catalog
 from app.database import Database
 from app.errors import FatalError
 from app.facts import FactStore
+from app.jobs import COMPUTING, LOOKING
 from app.liveness import hold_lock, worker_lock
+from app.logs import set_up
 from app.row_store import RowStore
 from app.settings import Settings, explain
 from app.store import JobStore
@@ -32,9 +34,11 @@ from worker.context import Context
 from worker.device import choose_device, device_count, device_name, prepare
 from worker.engines.choice import choose_engine, make_engine
 from worker.inspector import Inspector
-from worker.loop import COMPUTING, LOOKING, work
+from worker.loop import work
 from worker.pools import Pools
+from worker.pulse import Pulse
 from worker.residents import Residents
+from worker.warm_start import wanted, warm_up
 
 log = logging.getLogger("worker")
 
@@ -50,7 +54,7 @@ def main() -> int:
     except ValidationError as error:
         print(explain(error), file=sys.stderr)
         return 2
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    set_up(settings)
     stop = _stop_on_signals()
     if arguments.supervised:
         threading.Thread(target=_stop_with_parent, args=(stop,), daemon=True).start()
@@ -68,7 +72,9 @@ def _run(settings: Settings, index: int, stop: threading.Event) -> None:
     worker = f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
     database = Database(settings.store_path, durable=False)
     jobs, facts, catalog = JobStore(database), FactStore(database), Catalog(settings)
-    pools = Pools(catalog.bases)
+    lock = worker_lock(settings.locks_dir, worker)
+    pulse = Pulse(lock)
+    pools = Pools(catalog.bases, beat=pulse.still)
     engine = choose_engine(settings.engine, device)
     offered = arithmetic(device, engine)
     context = Context(
@@ -81,22 +87,25 @@ def _run(settings: Settings, index: int, stop: threading.Event) -> None:
         kept=RowStore(settings.rows_dir),
         arithmetic=offered,
         device=device,
+        pulse=pulse,
         stopping=stop.is_set,
     )
     inspector = Inspector(worker, database, facts, catalog, pools)
     # The lock comes first: a worker on record without one counts as dead.
-    with hold_lock(worker_lock(settings.locks_dir, worker)):
+    with hold_lock(lock), pulse.shown():
         here, sharers = device_name(device), _shareable(settings)
-        jobs.add_worker(worker, pid=os.getpid(), device=here, devices=sharers, arithmetic=offered)
+        warm = wanted(settings.warm_start)
+        jobs.add_worker(worker, pid=os.getpid(), device=here, devices=sharers, arithmetic=offered, warm=warm)
         log.info("worker %s computes on %s with %s %s", worker, here, engine, offered.engine_version)
         inspector.start()
         try:
             with _beside(stop, partial(work, context, database, worker, LOOKING)):
+                warm_up(context, worker)
                 work(context, database, worker, COMPUTING)
         finally:
             inspector.stop()
         jobs.bury(worker)
-        worker_lock(settings.locks_dir, worker).unlink(missing_ok=True)
+        lock.unlink(missing_ok=True)
     database.close()
 
 
@@ -131,8 +140,7 @@ def _stop_on_signals() -> threading.Event:
     stop = threading.Event()
 
     def on_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 — the signature is given
-        # Asked twice from the keyboard: at once. A service manager may well send SIGTERM twice and mean it once.
-        if stop.is_set() and number == signal.SIGINT:
+        if stop.is_set():  # asked twice: at once. What this worker held is freed by its death
             os._exit(128 + number)
         stop.set()
 

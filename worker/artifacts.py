@@ -26,6 +26,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from app.errors import JobError, TransientError
+from app.faults import reach
 from app.objects import object_path
 
 LOCAL_HEADER = struct.Struct("<26xHH")
@@ -72,6 +73,7 @@ def drafted(objects_dir: Path, content: Logits) -> Iterator[Draft]:
             sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
         with ThreadPoolExecutor(1) as flushing:
             flushing.submit(_flush, path)  # the disk writes while the file is verified; `publish` makes sure of it
+            reach("artifact.drafted")
             yield Draft(path, sha256, path.stat().st_size)
     finally:
         path.unlink(missing_ok=True)
@@ -165,11 +167,15 @@ def publish(draft: Draft, objects_dir: Path, target: Path, manifest: dict[str, A
         _flush(draft.path, copied, described)
         with lock.open("a") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)  # the kernel drops it with its holder
+            reach("publish.whole")
             draft.path.replace(own)
+            reach("publish.own")
             copied.replace(target)
+            reach("publish.shown")
             described.replace(target.with_suffix(".json"))
     # A rename shows all of a file or nothing; it lasts once its folder is on disk as well.
     _flush(own.parent, target.parent)
+    reach("publish.done")
     return own
 
 

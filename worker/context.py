@@ -14,6 +14,7 @@ from app.row_store import RowStore
 from app.settings import Settings
 from app.store import JobStore
 from worker.pools import Pools
+from worker.pulse import Pulse
 from worker.residents import Residents
 
 
@@ -38,5 +39,6 @@ class Context:
     kept: RowStore
     arithmetic: Arithmetic
     device: torch.device
+    pulse: Pulse
     stopping: Callable[[], bool]
     """Whether a signal has asked the worker to end."""

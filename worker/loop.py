@@ -13,8 +13,10 @@ import torch
 
 from app.database import Database
 from app.errors import FatalError, RelogitError, TransientError
-from app.jobs import Claim, Task, UnitState
+from app.faults import reach
+from app.jobs import Claim, Progress, Task, Unit, UnitState
 from app.liveness import bury_the_dead
+from app.logs import bound
 from app.transitions import ClaimLost
 from worker.context import Cancelled, Context, Stopped
 from worker.tasks.check import check_files
@@ -33,11 +35,6 @@ RETRY_AFTER_S = 0.5
 AFTER_STORE_ERROR_S = 1.0
 
 
-COMPUTING: tuple[Task, ...] = ("recompute", "verify")
-"""What the main thread does, one task after the other."""
-LOOKING: tuple[Task, ...] = ("check", "draw")
-"""What a thread of its own does beside it: whoever wants files verified, or splits drawn, need not wait for hours."""
-
 
 def work(context: Context, database: Database, worker: str, tasks: tuple[Task, ...]) -> None:
     """Do what there is to do of those tasks until the context says to stop.
@@ -47,11 +44,14 @@ def work(context: Context, database: Database, worker: str, tasks: tuple[Task, .
     """
     seen, buried = -1, 0.0
     while not context.stopping():
+        context.pulse.beat()
         try:
             if time.monotonic() - buried > BURY_EVERY_S:
                 for dead in bury_the_dead(context.jobs, context.settings.locks_dir):
                     log.warning("worker %s is dead; its work is free again", dead)
                     seen = -1
+                _check_recorded(context, worker)
+                context.jobs.expire()  # the API does so as well, but workers may be all that is left
                 buried = time.monotonic()
             version = database.version()
             if version == seen:
@@ -66,11 +66,21 @@ def work(context: Context, database: Database, worker: str, tasks: tuple[Task, .
             seen = version  # taken before the claim: a job that came in between moves it again
             continue
         seen = -1
+        doing = (claim.job.id, claim.task, claim.expert)
+        reach("task.claimed", *doing)
         try:
-            _do(claim, context)
+            with bound(job=claim.job.id, expert=claim.expert, traceparent=claim.job.traceparent):
+                _do(claim, context)
         except sqlite3.OperationalError as error:
             # The claim could be neither ended nor handed back: only this worker's death frees it.
             raise FatalError("store-unusable", f"The job store cannot be written: {error}.") from error
+        reach("task.left", *doing)
+
+
+def _check_recorded(context: Context, worker: str) -> None:
+    # Its lock file was removed under it, say: what it claims would be taken from it again and again.
+    if all(recorded["id"] != worker for recorded in context.jobs.workers()):
+        raise FatalError("buried-alive", f"Worker {worker} is on record no more: others took it for dead.")
 
 
 def _do(claim: Claim, context: Context) -> None:
@@ -106,11 +116,27 @@ def _recompute(claim: Claim, context: Context) -> None:
     if not made:
         return
     for unit in claim.open_units:
-        if unit.state is UnitState.RUNNING:
-            log.info("job %s: (%s, %s) is taken up again", claim.job.id, claim.expert, unit.split)
-        if context.stopping():
-            raise Stopped
-        _guarded(claim, context, [unit.split], lambda unit=unit: made[0].run(unit))  # type: ignore[misc]
+        with bound(split=unit.split):
+            if unit.state is UnitState.RUNNING:
+                log.info("job %s: (%s, %s) is taken up again", claim.job.id, claim.expert, unit.split)
+            if context.stopping():
+                raise Stopped
+            _guarded(claim, context, [unit.split], lambda unit=unit: _tell(claim, unit, made[0].run(unit)))  # type: ignore[misc]
+
+
+def _tell(claim: Claim, unit: Unit, progress: Progress) -> None:
+    """What the unit that has just succeeded took."""
+    seconds = {phase: round(passed, 4) for phase, passed in progress.seconds.items()}
+    log.info(
+        "job %s: (%s, %s) is done, %d rows reused and %d computed; seconds: %s",
+        claim.job.id,
+        claim.expert,
+        unit.split,
+        progress.reused,
+        progress.computed,
+        ", ".join(f"{phase} {passed:.3f}" for phase, passed in seconds.items()),
+        extra={"reused": progress.reused, "computed": progress.computed, "seconds": seconds},
+    )
 
 
 def _guarded(claim: Claim, context: Context, splits: list[str], run: Callable[[], object]) -> None:

@@ -6,8 +6,9 @@ import hashlib
 import pickle
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ from worker.torchvision_import import import_torchvision
 
 Decoded = tuple[NDArray[np.uint8], NDArray[np.int64]]
 """[N, H, W, 3] uint8 images, and [N] int64 labels."""
+
+WAITED_S = 1.0
+"""For another thread that decodes, before showing again that this one lives."""
 
 NO_PIXELS: NDArray[np.uint8] = np.empty((0, 0, 0, 3), np.uint8)
 
@@ -50,10 +54,12 @@ class Pools:
     Args:
         bases: where they lie.
         max_bytes: decoded pixels to keep; the pool asked for last stays whatever its size.
+        beat: called now and then by a thread that decodes, or that waits for another one to do so.
     """
 
-    def __init__(self, bases: Bases, max_bytes: int = 8 * 2**30) -> None:
+    def __init__(self, bases: Bases, max_bytes: int = 8 * 2**30, beat: Callable[[], None] = lambda: None) -> None:
         self._bases = bases
+        self._beat = beat
         self._max_bytes = max_bytes
         self._kept: OrderedDict[tuple[Any, ...], tuple[object, Pool]] = OrderedDict()
         self._lock = threading.Lock()
@@ -66,7 +72,7 @@ class Pools:
             TransientError: `data-changing`, its files were written to meanwhile.
         """
         place = (dataset.kind, dataset.root, base, dataset.resize, dataset.crop)
-        with self._lock:  # two threads that ask for one pool must not decode it twice
+        with self._alone():  # two threads that ask for one pool must not decode it twice
             identity = self._identity(dataset, base)
             kept = self._kept.get(place)
             if kept is None or kept[0] != identity:
@@ -80,6 +86,15 @@ class Pools:
             while len(self._kept) > 1 and self._bytes() > self._max_bytes:
                 self._kept.popitem(last=False)
             return kept[1]
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        while not self._lock.acquire(timeout=WAITED_S):
+            self._beat()
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     def labels(self, dataset: Dataset, base: str) -> NDArray[np.int64]:
         """[N] int64, the base's labels alone: its images are neither decoded nor kept.
@@ -111,7 +126,8 @@ class Pools:
         else:
             folder = self._bases.root(dataset) / base
             numbered = _numbered_files(folder, self._bases.class_names(dataset))
-            images = _read_images(dataset, [path for path, _ in numbered]) if pixels else NO_PIXELS
+            files = [path for path, _ in numbered]
+            images = _read_images(dataset, files, self._beat) if pixels else NO_PIXELS
             labels = np.asarray([label for _, label in numbered], dtype=np.int64)
         return images, _checked_labels(labels, self._bases.classes(dataset), base)
 
@@ -153,7 +169,7 @@ def _numbered_files(folder: Path, class_names: tuple[str, ...]) -> list[tuple[st
     return [(path, number) for number, name in enumerate(class_names) for path in image_files(folder / name)]
 
 
-def _read_images(dataset: Dataset, paths: list[str]) -> NDArray[np.uint8]:
+def _read_images(dataset: Dataset, paths: list[str], beat: Callable[[], None]) -> NDArray[np.uint8]:
     torchvision = import_torchvision()
     prepare = _resizer(dataset, torchvision)
     load = torchvision.datasets.folder.default_loader
@@ -180,7 +196,7 @@ def _read_images(dataset: Dataset, paths: list[str]) -> NDArray[np.uint8]:
 
     with ThreadPoolExecutor(cores()) as threads:
         for _ in threads.map(place, range(len(paths))):
-            pass
+            beat()
     return images
 
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
+from app.faults import reach
 from app.kept_rows import KeptRows
 
 WRITTEN_TOGETHER = 256
@@ -76,6 +77,7 @@ class Rows:
         if self._kept is not None and self._keeping:
             with self._stop_keeping_on_error():
                 self._kept.write(rows, self._logits[rows])
+                reach("rows.kept", self._kept.folder.name, rows)
 
     def drop_differing(self, indices: NDArray[np.int64]) -> None:
         """Keep neither version of the rows that came out with other bits: nobody knows which is right.
@@ -109,6 +111,7 @@ class Rows:
     def _recall(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
         if self._kept is None:
             return np.zeros(rows.size, np.bool_), np.zeros((rows.size, self._logits.shape[1]), np.float32)
+        reach("rows.sought", self._kept.folder.name, rows)
         return self._kept.read(rows)
 
     @contextmanager

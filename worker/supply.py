@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from app.datasets import Transform
 from app.errors import JobError
+from app.faults import reach
 from app.numerics import Numerics, RowSource, row_source
 from app.questions import rate_question
 from app.requests import BatchSize, Precision
@@ -125,6 +126,7 @@ class Supply:
         started = time.monotonic()
         try:
             for batch, logits in forward_rows(engine, pool.images, missing, self.expert.passport.classes):
+                reach("rows.computed", self.source(pool).key, batch, self.reuse)
                 rows.put(batch, logits)
                 yield batch
         finally:
@@ -168,6 +170,15 @@ class Supply:
             self._rows[key] = Rows(len(pool.images), source.classes, kept, reuse=self.reuse)
             self._rows[key].note = note
         return self._rows[key]
+
+    def prepare(self, pool: Pool) -> None:
+        """Have the engine ready that the rows over a pool would be computed with.
+
+        Raises:
+            JobError: the expert cannot be loaded.
+            NoMemory: it does not fit.
+        """
+        self._engine(pool)
 
     def _engine(self, pool: Pool) -> Engine:
         height, width, channels = pool.images.shape[1:]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 from collections.abc import Sequence
 
 from anyio.to_thread import run_sync
@@ -9,6 +11,8 @@ from anyio.to_thread import run_sync
 from app.facts import Fact, Question
 from app.liveness import living
 from app.services import Services
+
+log = logging.getLogger(__name__)
 
 PATIENCE_S = 10.0
 """A page that waits longer than this seems broken; what is not known by then is said to be unread."""
@@ -26,7 +30,11 @@ async def answers(used: Services, questions: Sequence[Question], patience_s: flo
     facts = await look()
     if all_known(facts):
         return facts
-    await run_sync(used.facts.ask, [fact.question for fact in facts if not fact.known])
+    try:
+        await run_sync(used.facts.ask, [fact.question for fact in facts if not fact.known])
+    except sqlite3.OperationalError as error:  # a full disk, say: what is known can be shown all the same
+        log.warning("nothing can be asked of the workers: %s", error)
+        return facts
     # Without a worker nobody will answer; the questions stay for the first one that starts.
     alive = await run_sync(living, used.jobs, used.settings.locks_dir)
     return await used.watcher.until(look, all_known, patience_s if alive else 0.0)

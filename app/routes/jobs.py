@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Annotated, Any, Literal
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Path, Query, Response
 
-from app.errors import NotFound
 from app.facts import Question
 from app.faults import reach
 from app.intake import plan
@@ -16,13 +14,13 @@ from app.job_audit import question_about, warnings_for
 from app.jobs import Job, JobState, Unit
 from app.liveness import arithmetics
 from app.numerics import Arithmetic
-from app.objects import object_path
 from app.planner import Site, make_plan, questions_of
-from app.requests import VerificationRequest
+from app.retention import delete_job
 from app.routes.asking import answers
 from app.schemas import JobList, JobView, PlanView, RecomputeBody
 from app.services import Services, Used
 from app.shown import file_checks
+from app.tracing import Traceparent
 
 MAX_WAIT_S = 60.0
 
@@ -33,10 +31,10 @@ router = APIRouter(prefix="/jobs", tags=["jobs"])
 
 
 @router.post("", status_code=202)
-def submit(body: RecomputeBody, used: Used, response: Response) -> JobView:
+def submit(body: RecomputeBody, used: Used, trace: Traceparent, response: Response) -> JobView:
     """Check a recompute job and queue it. Nothing is queued if anything in it is wrong."""
     request, units = plan(body.order(), used.catalog, used.facts, _ways(used))
-    job = used.jobs.submit(request, units)
+    job = used.jobs.submit(request, units, body.terms(trace))
     reach("submit.recorded")
     response.headers["Location"] = f"/jobs/{job.id}"
     return JobView.of(job)
@@ -98,18 +96,7 @@ def cancel(job_id: JobId, used: Used) -> JobView:
 @router.delete("/{job_id}", status_code=204)
 def delete(job_id: JobId, used: Used) -> None:
     """Forget an ended job and its own files, immutable or uploaded; those under `outputs/<output_dir>` stay."""
-
-    def forget(digest: str) -> None:
-        object_path(used.settings.objects_dir, digest).unlink(missing_ok=True)
-        reach("delete.forgotten")
-
-    job = used.jobs.get(job_id)
-    used.jobs.delete(job_id, forget)
-    reach("delete.recorded")
-    upload = job.request.upload if isinstance(job.request, VerificationRequest) else None
-    if upload is not None and upload not in used.jobs.uploads():
-        with contextlib.suppress(NotFound):
-            used.uploads.remove(upload)
+    delete_job(job_id, used)
 
 
 @router.get("/{job_id}/verification")

@@ -7,6 +7,7 @@ from typing import Any
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
 
+from app.faults import reach
 from app.services import Used
 
 WRITTEN_AT_ONCE = 2**20
@@ -45,6 +46,7 @@ async def put_file(upload: str, name: str, request: Request, used: Used) -> None
         waiting = bytearray()
         async for piece in request.stream():
             waiting += piece
+            reach("upload.piece")
             if len(waiting) >= WRITTEN_AT_ONCE:
                 await run_sync(stream.write, bytes(waiting))
                 waiting.clear()

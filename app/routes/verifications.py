@@ -7,21 +7,25 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 
 from app.errors import NotFound
+from app.faults import reach
 from app.jobs import Job
 from app.requests import VerificationRequest
 from app.routes.jobs import JobId, Wait, settled
 from app.schemas import JobView, VerificationBody
 from app.services import Used
+from app.tracing import Traceparent
 from app.verification_intake import plan_verification
 
 router = APIRouter(prefix="/verifications", tags=["verifications"])
 
 
 @router.post("", status_code=202)
-def submit(body: VerificationBody, used: Used, response: Response) -> dict[str, Any]:
+def submit(body: VerificationBody, used: Used, trace: Traceparent, response: Response) -> dict[str, Any]:
     """Check a request to verify files and queue it. It is a job like any other; no checkpoint is needed."""
-    job = used.jobs.submit(plan_verification(body.order(), used.catalog, used.uploads))
+    request = plan_verification(body.order(), used.catalog, used.uploads)
+    job = used.jobs.submit(request, terms=body.terms(trace))
     response.headers["Location"] = f"/verifications/{job.id}"
+    reach("submit.recorded")
     return _shown(job)
 
 

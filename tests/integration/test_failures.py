@@ -9,18 +9,17 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 import torch
 
+from tests.integration.slow import SLOW, build_slow, in_the_middle, job_of, post, wait_for
 from tests.integration.workspace import (
     REPOSITORY,
     Service,
     Workspace,
-    build,
     end,
     environment,
     running,
@@ -29,20 +28,10 @@ from tests.integration.workspace import (
 )
 from worker.networks import CifarResNetSpec
 
-SLOW = CifarResNetSpec((3, 3, 3), (16, 32, 64), 4)
-"""A ResNet-20: a second or two for the images of `long`, so that there is a middle to strike in."""
-
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
-    """An installation of the test's own, with a slow expert and a split that keeps it busy."""
-    workspace = build(tmp_path)
-    workspace.save_images("test", 2500, size=32)
-    workspace.save_split("long", list(range(2500)))
-    workspace.save_split("short", list(range(20)))
-    workspace.save_expert("slow_first", 3, SLOW)
-    workspace.save_expert("slow_second", 4, SLOW)
-    return workspace
+    return build_slow(tmp_path)
 
 
 @pytest.fixture
@@ -52,27 +41,6 @@ def service(workspace: Workspace) -> Iterator[Service]:
         yield service
 
 
-def _post(service: Service, **request: Any) -> str:
-    response = httpx.post(service.url + "/jobs", json={"dataset": "tiny", "prefix": "slow_", **request})
-    assert response.status_code == 202, response.text
-    job: str = response.json()["id"]
-    return job
-
-
-def _job(service: Service, job: str) -> dict[str, Any]:
-    body: dict[str, Any] = service.get(f"/jobs/{job}").json()
-    return body
-
-
-def _wait(service: Service, job: str) -> dict[str, Any]:
-    wait_until(lambda: _job(service, job)["state"] in ("succeeded", "failed", "cancelled"), 90, service.log.read_text)
-    return _job(service, job)
-
-
-def _in_the_middle(service: Service, job: str) -> bool:
-    return any(u["state"] == "running" and 0 < u["done"] < u["total"] for u in _job(service, job)["units"])
-
-
 def _digests(service: Service, job: str) -> dict[tuple[str, str], str]:
     artifacts = service.get(f"/jobs/{job}/artifacts").json()["artifacts"]
     return {(entry["expert"], entry["split"]): entry["sha256"] for entry in artifacts}
@@ -80,15 +48,15 @@ def _digests(service: Service, job: str) -> dict[tuple[str, str], str]:
 
 def test_a_killed_worker_is_replaced_and_the_job_succeeds(service: Service, workspace: Workspace) -> None:
     """SIGKILL in the middle: restarted, succeeded, and the bytes are those of an undisturbed run."""
-    job = _post(service, splits=["short", "long"], output_dir="struck")
-    wait_until(lambda: _in_the_middle(service, job), 60, service.log.read_text)
+    job = post(service, splits=["short", "long"], output_dir="struck")
+    wait_until(lambda: in_the_middle(service, job), 60, service.log.read_text)
     [victim] = service.worker_pids()
     os.kill(victim, signal.SIGKILL)
-    assert _wait(service, job)["state"] == "succeeded"
+    assert wait_for(service, job)["state"] == "succeeded"
     assert service.worker_pids() != [victim]
-    assert any("worker died" in note for unit in _job(service, job)["units"] for note in unit["notes"])
-    calm = _post(service, splits=["short", "long"], output_dir="calm", reuse=False)
-    assert _wait(service, calm)["state"] == "succeeded"
+    assert any("worker died" in note for unit in job_of(service, job)["units"] for note in unit["notes"])
+    calm = post(service, splits=["short", "long"], output_dir="calm", reuse=False)
+    assert wait_for(service, calm)["state"] == "succeeded"
     assert _digests(service, job) == _digests(service, calm)
     leftovers = [p for p in (workspace.root / "outputs").rglob("*.part") if ".relogit" not in p.parts]
     assert leftovers == []
@@ -98,16 +66,16 @@ def test_dead_workers_free_their_work_without_a_supervisor(workspace: Workspace)
     """With WORKERS=0, a worker started by hand takes up what the one before it held when it was killed."""
     with running(workspace, RELOGIT_WORKERS="0") as service:
         assert service.get("/readyz").status_code == 503
-        job = _post(service, experts=["first"], splits=["long"])
+        job = post(service, experts=["first"], splits=["long"])
         with (workspace.root / "workers.log").open("wb") as log:
             first = start("worker", environment(workspace), log.fileno())
-            wait_until(lambda: _in_the_middle(service, job), 60)
+            wait_until(lambda: in_the_middle(service, job), 60)
             first.kill()
             first.wait()
             assert service.get("/readyz").status_code == 503
             second = start("worker", environment(workspace), log.fileno())
             try:
-                assert _wait(service, job)["state"] == "succeeded"
+                assert wait_for(service, job)["state"] == "succeeded"
             finally:
                 end(second)
         assert second.returncode == 0
@@ -115,15 +83,15 @@ def test_dead_workers_free_their_work_without_a_supervisor(workspace: Workspace)
 
 def test_a_unit_that_kills_its_workers_fails_at_the_fifth(service: Service) -> None:
     """Four deaths are no failure of the job; the fifth is one of the unit that ran, and names the cause."""
-    job = _post(service, experts=["first"], splits=["long"])
+    job = post(service, experts=["first"], splits=["long"])
     struck: set[int] = set()
     for _ in range(5):
-        wait_until(lambda: bool(set(service.worker_pids()) - struck) and _in_the_middle(service, job), 60)
+        wait_until(lambda: bool(set(service.worker_pids()) - struck) and in_the_middle(service, job), 60)
         [victim] = set(service.worker_pids()) - struck
         struck.add(victim)
         os.kill(victim, signal.SIGKILL)
-        wait_until(lambda: not _in_the_middle(service, job), 60)
-    done = _wait(service, job)
+        wait_until(lambda: not in_the_middle(service, job), 60)
+    done = wait_for(service, job)
     assert done["state"] == "failed"
     assert done["units"][0]["error"]["code"] == "worker-died"
 
@@ -132,13 +100,13 @@ def test_a_stopping_service_hands_its_work_back(workspace: Workspace) -> None:
     """SIGTERM ends service and worker at a batch's edge; the next start goes on with the job."""
     with running(workspace) as service:
         service.wait_ready()
-        job = _post(service, splits=["long"])
-        wait_until(lambda: _in_the_middle(service, job), 60)
+        job = post(service, splits=["long"])
+        wait_until(lambda: in_the_middle(service, job), 60)
         [worker] = service.worker_pids()
     assert service.process.returncode == 0
     assert not Path(f"/proc/{worker}").exists()
     with running(workspace) as again:
-        done = _wait(again, job)
+        done = wait_for(again, job)
     assert done["state"] == "succeeded"
     assert all(unit["notes"] == [] for unit in done["units"])  # handed back: no death was counted
 
@@ -157,14 +125,14 @@ def _is_zombie(pid: int) -> bool:
 
 def test_running_work_can_be_cancelled(service: Service, workspace: Workspace) -> None:
     """A cancelled job ends, shows its units as cancelled, keeps what was done, and the worker lives on."""
-    job = _post(service, experts=["first", "second"], splits=["short", "long"])
-    wait_until(lambda: _in_the_middle(service, job), 60)
+    job = post(service, experts=["first", "second"], splits=["short", "long"])
+    wait_until(lambda: in_the_middle(service, job), 60)
     assert httpx.post(f"{service.url}/jobs/{job}/cancel").status_code == 202
-    done = _wait(service, job)
+    done = wait_for(service, job)
     assert done["state"] == "cancelled"
     assert [unit["state"] for unit in done["units"]] == ["succeeded", "cancelled", "cancelled", "cancelled"]
     assert (workspace.root / "outputs" / "logits_fixed" / "first" / "short_logits.npz").exists()
-    assert _wait(service, _post(service, splits=["short"]))["state"] == "succeeded"
+    assert wait_for(service, post(service, splits=["short"]))["state"] == "succeeded"
 
 
 def test_a_second_service_on_the_same_store_refuses(service: Service, workspace: Workspace) -> None:
@@ -203,8 +171,8 @@ def test_one_bad_checkpoint_leaves_the_other_expert_standing(
         torch.save(tensors, path)
     else:
         path.write_bytes(content)
-    job = _post(service, experts=["bad", "first"], splits=["short", "val"])
-    done = _wait(service, job)
+    job = post(service, experts=["bad", "first"], splits=["short", "val"])
+    done = wait_for(service, job)
     assert done["state"] == "failed"
     assert [u["state"] for u in done["units"]] == ["failed", "failed", "succeeded", "succeeded"]
     error = done["units"][0]["error"]
@@ -221,7 +189,7 @@ def test_an_expert_that_gives_nan_fails_its_units(service: Service, workspace: W
     tensors = torch.load(workspace.experts / "slow_first.pth", weights_only=True)
     tensors["fc.weight"] = torch.full_like(tensors["fc.weight"], 3e38)
     torch.save(tensors, workspace.experts / "slow_wild.pth")
-    done = _wait(service, _post(service, experts=["wild"], splits=["short"], output_dir="wild"))
+    done = wait_for(service, post(service, experts=["wild"], splits=["short"], output_dir="wild"))
     assert done["state"] == "failed"
     assert done["units"][0]["error"]["code"] == "non-finite-logits"
     assert not (workspace.root / "outputs" / "wild").exists()
@@ -230,12 +198,12 @@ def test_an_expert_that_gives_nan_fails_its_units(service: Service, workspace: W
 def test_a_split_that_changed_after_the_job_was_accepted_fails(workspace: Workspace) -> None:
     """The rows would belong to another list than the one that was checked."""
     with running(workspace, RELOGIT_WORKERS="0") as service:
-        job = _post(service, experts=["first"], splits=["short", "val"])
+        job = post(service, experts=["first"], splits=["short", "val"])
         workspace.save_split("short", list(range(19)))
         with (workspace.root / "worker.log").open("wb") as log:
             worker = start("worker", environment(workspace), log.fileno())
             try:
-                done = _wait(service, job)
+                done = wait_for(service, job)
             finally:
                 end(worker)
     assert [u["state"] for u in done["units"]] == ["failed", "succeeded"]
@@ -244,19 +212,19 @@ def test_a_split_that_changed_after_the_job_was_accepted_fails(workspace: Worksp
 
 def test_a_checkpoint_that_is_replaced_is_loaded_again(service: Service, workspace: Workspace) -> None:
     """Experts stay resident, but never beyond their file."""
-    first = _post(service, experts=["first"], splits=["short"])
-    _wait(service, first)
+    first = post(service, experts=["first"], splits=["short"])
+    wait_for(service, first)
     time.sleep(0.01)
     workspace.save_expert("slow_first", 99, SLOW)
-    second = _post(service, experts=["first"], splits=["short"])
-    _wait(service, second)
+    second = post(service, experts=["first"], splits=["short"])
+    wait_for(service, second)
     assert _digests(service, first) != _digests(service, second)
 
 
 def test_wrong_class_count_is_refused_or_fails_alike(service: Service, workspace: Workspace) -> None:
     """Ten outputs for four classes: the unit fails, and the next request is refused with the same words."""
     workspace.save_expert("ten_x", 5, CifarResNetSpec((1, 1, 1), (4, 8, 8), 10))
-    done = _wait(service, _post(service, prefix="ten_", splits=["short"]))
+    done = wait_for(service, post(service, prefix="ten_", splits=["short"]))
     error = done["units"][0]["error"]
     assert error["code"] == "classes-mismatch"
     refused = httpx.post(service.url + "/jobs", json={"dataset": "tiny", "prefix": "ten_", "splits": ["short"]})
@@ -267,18 +235,18 @@ def test_wrong_class_count_is_refused_or_fails_alike(service: Service, workspace
 def test_a_job_keeps_the_declaration_it_was_accepted_with(workspace: Workspace) -> None:
     """Another mean in datasets.toml while a job waits or runs must not split it in two."""
     with running(workspace, RELOGIT_WORKERS="0") as service:
-        accepted = _post(service, experts=["first"], splits=["short"], output_dir="as_accepted")
+        accepted = post(service, experts=["first"], splits=["short"], output_dir="as_accepted")
         toml = workspace.root / "data" / "datasets.toml"
         declared = toml.read_text()
         toml.write_text(declared.replace("mean = [0.5, 0.4, 0.3]", "mean = [0.1, 0.1, 0.1]"))
-        edited = _post(service, experts=["first"], splits=["short"], output_dir="as_edited")
+        edited = post(service, experts=["first"], splits=["short"], output_dir="as_edited")
         toml.write_text(declared)
         with (workspace.root / "worker.log").open("wb") as log:
             worker = start("worker", environment(workspace), log.fileno())
             try:
                 manifests = []
                 for job in (accepted, edited):
-                    assert _wait(service, job)["state"] == "succeeded"
+                    assert wait_for(service, job)["state"] == "succeeded"
                     manifests.append(service.get(f"/jobs/{job}/artifacts").json()["artifacts"][0]["manifest"])
             finally:
                 end(worker)
@@ -296,8 +264,8 @@ def test_a_checkpoint_of_equal_size_and_time_is_still_another(service: Service, 
         os.utime(target, times)
         link.unlink(missing_ok=True)
         link.symlink_to(target)
-        job = _post(service, experts=["link"], splits=["short"])
-        _wait(service, job)
+        job = post(service, experts=["link"], splits=["short"])
+        wait_for(service, job)
         digests.append(_digests(service, job))
     sizes = {(workspace.experts / f"slow_{name}.pth").stat().st_size for name in ("first", "third")}
     assert len(sizes) == 1
@@ -308,26 +276,26 @@ def test_two_workers_share_a_job(workspace: Workspace) -> None:
     """Each takes an expert of its own, and the files are those of one worker."""
     with running(workspace, RELOGIT_WORKERS="2") as service:
         wait_until(lambda: len(service.worker_pids()) == 2, 60, service.log.read_text)
-        job = _post(service, splits=["long"])
-        wait_until(lambda: [u["state"] for u in _job(service, job)["units"]] == ["running"] * 2, 60)
-        assert _wait(service, job)["state"] == "succeeded"
+        job = post(service, splits=["long"])
+        wait_until(lambda: [u["state"] for u in job_of(service, job)["units"]] == ["running"] * 2, 60)
+        assert wait_for(service, job)["state"] == "succeeded"
         shared = _digests(service, job)
     with running(workspace) as service:
-        alone = _post(service, splits=["long"])
-        assert _wait(service, alone)["state"] == "succeeded"
+        alone = post(service, splits=["long"])
+        assert wait_for(service, alone)["state"] == "succeeded"
         assert _digests(service, alone) == shared
 
 
 @pytest.mark.parametrize("what", ["data", "checkpoint"])
 def test_a_file_replaced_in_mid_job_fails_the_rest(service: Service, workspace: Workspace, what: str) -> None:
     """After a worker's death the job is taken up with other images or weights: its parts would not fit together."""
-    job = _post(service, experts=["first"], splits=["short", "long"])
-    wait_until(lambda: _job(service, job)["units"][0]["state"] == "succeeded", 60, service.log.read_text)
+    job = post(service, experts=["first"], splits=["short", "long"])
+    wait_until(lambda: job_of(service, job)["units"][0]["state"] == "succeeded", 60, service.log.read_text)
     if what == "data":
         workspace.save_images("test", 2500, size=24)
     else:
         workspace.save_expert("slow_first", 77, SLOW)
     os.kill(service.worker_pids()[0], signal.SIGKILL)
-    done = _wait(service, job)
+    done = wait_for(service, job)
     assert [unit["state"] for unit in done["units"]] == ["succeeded", "failed"]
     assert done["units"][1]["error"]["code"] == f"{what}-changed"

@@ -29,7 +29,7 @@ def unit(split: str = "val", state: str = "succeeded", **fields: Any) -> dict[st
     """A unit of the expert `ce`, done unless told otherwise."""
     done = 3 if state == "succeeded" else 0
     figures = {"accuracy": 2 / 3 if state == "succeeded" else None, "rate": None, "remaining_s": None}
-    rows = {"done": done, "total": 3, "reused": 0, "computed": done}
+    rows = {"done": done, "total": 3, "reused": 0, "computed": done, "attempts": 1}
     base: dict[str, Any] = {"expert": "ce", "split": split, "state": state, "error": None, "notes": []}
     return {**base, **rows, **figures, **fields}
 

@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 
 from app.facts import Fact, Question
-from app.job_audit import Check, warnings_for
+from app.job_audit import Check, changed_lists, warnings_for
 from app.jobs import Job
 from app.store import JobStore
 from tests.fakes import submit
 
 QUESTION = Question("audit", {})
+TODAY = {name: f"sha-of-{name}" for name in ("val", "test", "train")}
+"""As the units of `submit` have it."""
 
 
 def _check(check_id: str, verdict: str = "failed", **more: Any) -> Check:
@@ -22,7 +24,7 @@ def _check(check_id: str, verdict: str = "failed", **more: Any) -> Check:
 
 
 def _warned(job: Job, whole: list[Check], lists: dict[str, list[Check]], own: list[Check] | None = None) -> list[str]:
-    fact = Fact(QUESTION, {"checks": whole, "lists": lists})
+    fact = Fact(QUESTION, {"checks": whole, "lists": lists, "sha256": TODAY})
     results = [{"expert": "a", "split": "val", "checks": own or []}]
     return [check["message"] for check in warnings_for(job, fact, results)]
 
@@ -34,14 +36,13 @@ def job(store: JobStore) -> Job:
 
 def test_only_what_failed_is_a_warning_of_the_job(job: Job) -> None:
     """What an audit passed or could not do is the audit's own business."""
-    assert _warned(job, [_check("class-counts"), _check("same-picture", "passed"), _check("x", "skipped")], {}) == [
-        "class-counts is so."
-    ]
+    passed = _check("same-picture", "passed", measured={"pictures": 0})
+    assert _warned(job, [_check("class-counts"), passed, _check("x", "skipped")], {}) == ["class-counts is so."]
 
 
 def test_what_the_job_checks_itself_is_not_said_twice(job: Job) -> None:
     """Overlaps among its own splits, repeats in them, and weights that it looked at."""
-    both = replace(job, units=(*job.units, replace(job.units[0], split="test")))
+    both = replace(job, units=(*job.units, replace(job.units[0], split="test", split_sha256="sha-of-test")))
     inside = _check("overlap", measured={"splits": ["val", "test"]})
     outside = _check("overlap", measured={"splits": ["val", "train"]}, message="outside")
     elsewhere = _check("overlap", measured={"splits": ["train", "gating"]})
@@ -59,10 +60,42 @@ def test_lists_that_the_job_does_not_take_are_not_its_business(job: Job) -> None
     assert _warned(job, [], lists) == ["'val' is shuffled."]
 
 
+def test_pictures_that_lists_share_are_the_business_of_jobs_that_take_one_of_them(job: Job) -> None:
+    """Also of one that takes both, for its own checks look at indices alone."""
+    both = replace(job, units=(*job.units, replace(job.units[0], split="test", split_sha256="sha-of-test")))
+    one = _check("same-picture", measured={"splits": ["train", "test"], "pictures": 1})
+    other = _check("same-picture", measured={"splits": ["val", "test"], "pictures": 1}, message="of val")
+    assert _warned(job, [one, other], {}) == ["of val"]
+    assert _warned(both, [one, other], {}) == ["same-picture is so.", "of val"]
+
+
+def test_a_list_that_is_not_what_is_described_is_a_warning(job: Job) -> None:
+    """If the job takes it."""
+    lists = {"val": [_check("as-described")], "test": [_check("as-described")]}
+    assert _warned(job, [], lists) == ["'val': as-described is so."]
+
+
+@pytest.mark.parametrize("today", [{}, {"val": "another"}])
+def test_a_set_that_was_changed_since_says_nothing_of_the_job(job: Job, today: dict[str, str]) -> None:
+    """Its lists were others: what an audit finds now, they never had."""
+    found = {"checks": [_check("class-counts")], "lists": {"val": [_check("balance")]}, "sha256": today}
+    [check] = warnings_for(job, Fact(QUESTION, found), [])
+    assert check["verdict"] == "skipped"
+    assert "'val' was changed since" in check["message"]
+
+
+def test_a_verification_of_files_has_its_lists_in_its_results(job: Job) -> None:
+    """It has no units; a file whose list could not be read has no list to compare."""
+    results = [{"split": "val", "split_sha256": "sha-of-val"}, {"split": "test"}]
+    files = replace(job, units=())
+    assert changed_lists(files, results, TODAY) == []
+    assert changed_lists(files, results, TODAY | {"val": "another"}) == ["val"]
+
+
 def test_nothing_that_an_audit_finds_fails_the_job(job: Job) -> None:
     """An error of the audit is a warning here, with all of its evidence."""
     long = _check("class-counts", level="error", evidence=list(range(1309)))
-    [shown] = warnings_for(job, Fact(QUESTION, {"checks": [long], "lists": {}}), [])
+    [shown] = warnings_for(job, Fact(QUESTION, {"checks": [long], "lists": {}, "sha256": TODAY}), [])
     assert (shown["evidence"], shown["level"]) == (list(range(1309)), "warning")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -57,8 +57,10 @@ def test_a_job_succeeds_only_if_all_is_there_and_verified(
     units: list[UnitState], cancelled: bool, verified: bool, expected: JobState
 ) -> None:
     """A wish to cancel stands above both."""
-    found = final_state([unit(state) for state in units], cancel_requested=cancelled, verified=verified)
-    assert found is expected
+    units_ = tuple(unit(state) for state in units)
+    job = Job("j", JobState.RUNNING, job_request(), units_, 0.0, cancel_requested=cancelled)
+    assert final_state(job, verified=verified) is expected
+    assert final_state(replace(job, error={"code": "deadline-exceeded"}), verified=verified) is JobState.FAILED
 
 
 # --- random walks -------------------------------------------------------------------------------------

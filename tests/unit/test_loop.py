@@ -12,7 +12,7 @@ import torch
 
 from app.database import Database
 from app.errors import FatalError, JobError, TransientError
-from app.jobs import Claim, JobState, UnitState
+from app.jobs import COMPUTING, LOOKING, Claim, JobState, UnitState
 from app.settings import Settings
 from app.store import JobStore
 from tests.computing import worker_context
@@ -113,7 +113,7 @@ def test_a_store_that_fails_while_a_claim_is_held_ends_the_process(
             raise sqlite3.OperationalError("disk full")
 
     with pytest.raises(FatalError, match="disk full"):
-        loop.work(replace(context, jobs=cast(JobStore, Broken(database))), database, "w", loop.COMPUTING)
+        loop.work(replace(context, jobs=cast(JobStore, Broken(database))), database, "w", COMPUTING)
 
 
 def test_a_verification_that_cannot_be_carried_out_records_why(context: Context, store: JobStore) -> None:
@@ -159,7 +159,7 @@ def test_a_verification_is_done_by_whoever_looks(database: Database, store: JobS
     request = replace(VERIFICATION, upload=None, path="here", files=VERIFICATION.files[:1], declaration=declaration)
     job = store.submit(request)
     context = worker_context(home.settings, database, stopping=lambda: store.get(job.id).state.ended)
-    loop.work(context, database, "w", loop.LOOKING)
+    loop.work(context, database, "w", LOOKING)
     done = store.get(job.id)
     assert done.state is JobState.SUCCEEDED
     assert done.verification is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,9 +34,9 @@ def grouped(counts: Sequence[int]) -> Record:
     }
 
 
-def printed(lists: Sequence[Record], groups: Record | None = None) -> list[str]:
-    """The lines in a window of 80 columns."""
-    console = Console(width=80, markup=False, emoji=False, highlight=False, soft_wrap=True)
+def printed(lists: Sequence[Record], groups: Record | None = None, width: int = 80) -> list[str]:
+    """The lines in a window of so many columns."""
+    console = Console(width=width, markup=False, emoji=False, highlight=False, soft_wrap=True)
     with console.capture() as capture:
         for line in shown({"splits": list(lists), "groups": groups}):
             console.print(line)
@@ -107,6 +108,22 @@ def test_six_lists_fit_a_window(classes: int) -> None:
     lines = printed(lists, grouped(train))
     assert len(lines) == 2 + 1 + 6 + 1 + 2 + 5
     assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize(("width", "blocks"), [(60, 7), (80, 17), (200, 32)])
+def test_a_picture_gives_way_to_the_figures(width: int, blocks: int) -> None:
+    """Beside millions of rows and a long name it has fewer blocks, each group at least one, and no digit is cut."""
+    train = [5_000_000] * 30 + [50] * 60 + [1] * 10
+    lines = printed([one_list("train", train), one_list("n" * 40, train)], grouped(train), width)
+    begin = next(at for at, line in enumerate(lines) if line.startswith("──"))
+    rows = lines[begin + 1 : next(at for at, line in enumerate(lines) if line.startswith("A full block"))]
+    assert max(map(len, rows)) <= width
+    drawn = [line.split()[-1] for line in rows if " train 150,003,010 5,000,000     1 5000000.0 " in line]
+    heading = rows[0].removeprefix("groups").strip()
+    assert [len(one) for one in (heading, *drawn)] == [blocks] * 3
+    assert [(one[0], one[blocks // 2], one[-1]) for one in drawn] == [("█", "▃", "▁")] * 2
+    assert re.fullmatch("M[any·]*M[edium·]*F[ew·]*", heading)
+    assert sum(line.split()[0].count("n") for line in rows[2:]) == 40
 
 
 def test_a_list_that_nobody_has_read_has_no_picture() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from relogit.render_splits import WIDTH, picture
-from relogit.split_diff import difference
+from relogit.split_diff import Sample, difference
 
 
-def _set(**lists: list[int]) -> dict[str, set[tuple[str, int]]]:
-    return {name: {("test", index) for index in indices} for name, indices in lists.items()}
+def _set(**lists: list[int]) -> dict[str, list[Sample]]:
+    return {name: [("test", index) for index in indices] for name, indices in lists.items()}
 
 
 def test_samples_are_added_removed_and_moved() -> None:
@@ -20,10 +22,31 @@ def test_samples_are_added_removed_and_moved() -> None:
     assert not found.none
 
 
-def test_equal_sets_do_not_differ_whatever_their_order() -> None:
-    """A list is the samples that it holds; the same index of another base is another sample."""
-    assert difference(_set(val=[0, 1]), _set(val=[1, 0])).none
-    assert not difference(_set(val=[0]), {"val": {("train", 0)}}).none
+def test_equal_lists_do_not_differ() -> None:
+    """Row by row; the same index of another base is another sample."""
+    assert difference(_set(val=[0, 1, 0]), _set(val=[0, 1, 0])).none
+    assert not difference(_set(val=[0]), {"val": [("train", 0)]}).none
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "order", "repeats"),
+    [
+        ([0, 1, 2], [2, 1, 0], ["val"], {}),
+        ([0, 1, 2], [0, 1, 2, 2, 0], [], {"val": (0, 2)}),
+        ([0, 1, 2], [2, 1, 0, 0], ["val"], {"val": (0, 1)}),
+        ([0, 1, 0], [0, 0, 1], ["val"], {}),
+        ([0, 0, 1], [0, 1, 1], [], {"val": (1, 1)}),
+        ([0, 1], [1, 0, 5], [], {}),
+        ([0, 1, 1], [0, 1, 5], [], {"val": (1, 0)}),
+    ],
+)
+def test_other_rows_of_the_same_samples_are_a_difference(
+    old: list[int], new: list[int], order: list[str], repeats: dict[str, tuple[int, int]]
+) -> None:
+    """Logits go by row: another order, or a sample taken more or less often, is said of the list."""
+    found = difference(_set(val=old, test=[7]), _set(val=new, test=[7]))
+    assert (list(found.order), found.repeats) == (order, repeats)
+    assert not found.none
 
 
 def test_a_sample_that_stays_is_not_moved() -> None:

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from app.catalog import parse_indices
 from app.errors import RelogitError, RequestError
+from app.split_sets import DatasetDescription, ListDescription, list_sha256
 from worker.long_tail import LongTail
 from worker.splits.audit import LIST_CHECKS, AuditedList, AuditReport, audit
+from worker.splits.described import check_dataset
 from worker.splits.pictures import image_digests
 from worker.verify.check import MAX_EVIDENCE, Check
 
@@ -23,9 +25,13 @@ LABELS = np.repeat(np.arange(3), 10)
 """Of a base of 30 images, sorted by class."""
 
 
-def _list(name: str, *indices: int, base: str = "test", **described: Any) -> AuditedList:
+def _list(name: str, *indices: int, base: str = "test") -> AuditedList:
     rows = np.array(indices, dtype=np.int64)
-    return AuditedList(name, base, rows, LABELS[rows], **described)
+    return AuditedList(name, base, rows, LABELS[rows])
+
+
+def _said(base: str = "test", **more: Any) -> ListDescription:
+    return ListDescription(base=base, **more)
 
 
 def _digests(*pictures: int) -> NDArray[np.void]:
@@ -38,9 +44,10 @@ def _audit(
     problems: Mapping[str, RelogitError] | None = None,
     digests: Mapping[str, NDArray[np.void] | str] | None = None,
     long_tail: LongTail = NOTHING,
+    described: Mapping[str, ListDescription] | None = None,
 ) -> AuditReport:
     every = {"test": _digests(*range(30)), "train": _digests(*range(30, 60))}
-    report = audit(lists, problems or {}, 3, every | dict(digests or {}), long_tail)
+    report = audit(lists, problems or {}, 3, every | dict(digests or {}), long_tail, described)
     json.dumps(report.to_dict(), allow_nan=False)
     return report
 
@@ -70,7 +77,9 @@ def test_every_list_has_every_check_in_order() -> None:
         assert {check.id: check.level for check in checks} == LIST_CHECKS
         assert [check.id for check in checks] == list(LIST_CHECKS)
     assert list(report.lists) == ["val", "none", "bad"]
-    assert {check.verdict for check in report.lists["val"]} == {"passed"}
+    verdicts = {check.id: check.verdict for check in report.lists["val"]}
+    assert verdicts.pop("as-described") == "skipped"  # nothing is
+    assert set(verdicts.values()) == {"passed"}
 
 
 @pytest.mark.parametrize(
@@ -124,7 +133,7 @@ def test_repeats_and_missing_classes_are_warnings_of_their_list() -> None:
     assert _of_list(report, "val", "missing-classes").evidence == (2,)
     failed = {check.id for check in report.lists["val"] if check.verdict == "failed"}
     assert failed == {"repeats", "missing-classes"}
-    assert {check.verdict for check in report.lists["test"]} == {"passed"}
+    assert {check.verdict for check in report.lists["test"]} == {"passed", "skipped"}
 
 
 def test_lists_overlap_within_a_base_only() -> None:
@@ -162,7 +171,9 @@ def test_a_picture_in_two_lists_is_found_across_bases() -> None:
     lists = (_list("train", 4, 5, base="train"), _list("test", 4, 8), _list("val", 5))
     report = _audit(*lists, digests={"train": _digests(*train), "test": _digests(*test)})
     (check,) = _named(report.checks, "same-picture")
-    assert (check.verdict, check.level, check.measured) == ("failed", "warning", {"pictures": 1})
+    assert (check.verdict, check.level) == ("failed", "warning")
+    assert check.measured == {"splits": ["train", "test"], "pictures": 1}
+    assert "1 picture is in 'train' and, at another index, in 'test';" in check.message
     assert len(check.evidence) == 1
     assert [place["list"] for place in check.evidence[0]["places"]] == ["train", "test"]
     assert [(place["base"], place["index"]) for place in check.evidence[0]["places"]] == [("train", 4), ("test", 8)]
@@ -182,12 +193,30 @@ def test_pictures_that_no_list_has_and_shared_indices_are_not_the_same_picture()
     assert _of_list(report, "b", "same-picture").measured == {"pictures": 1}
 
 
+def test_a_part_may_hold_the_twin_of_a_picture_in_its_whole() -> None:
+    """Train and its own part are one; two parts of it, or a list that is no part, are different lists."""
+    pictures = [*range(30)]
+    pictures[3] = pictures[2]
+    digests, whole = {"test": _digests(*pictures)}, _list("train", 2, 3, 14, 25)
+    lists = (whole, _list("expert", 2, 14), _list("gating", 25))
+    described = {"train": _said(), "expert": _said(part_of="train"), "gating": _said(part_of="train")}
+    (check,) = _named(_audit(*lists, digests=digests, described=described).checks, "same-picture")
+    assert (check.verdict, check.measured) == ("passed", {"pictures": 0})
+    (alone,) = _named(_audit(*lists[:2], digests=digests, described=described).checks, "same-picture")
+    assert alone.verdict == "skipped"
+    lists = (whole, _list("expert", 2, 14), _list("gating", 3, 25), _list("val", 2, 4))
+    checks = _named(_audit(*lists, digests=digests, described=described | {"val": _said()}).checks, "same-picture")
+    assert {tuple(check.measured["splits"]) for check in checks} == {
+        ("train", "val"), ("expert", "gating"), ("gating", "val")
+    }  # fmt: skip
+
+
 def test_the_evidence_of_pictures_is_bounded() -> None:
     """Ten pictures and ten places of each are shown, however many there are."""
     one, pairs = _digests(*[5] * 30), _digests(*[*range(15)] * 2)
     black = _audit(_list("val", *range(30)), _list("all", *range(30)), digests={"test": one})
     for check in (_of_list(black, "val", "same-picture"), _named(black.checks, "same-picture")[0]):
-        assert check.measured == {"pictures": 1}
+        assert check.measured["pictures"] == 1
         assert [len(picture["places"]) for picture in check.evidence] == [MAX_EVIDENCE]
     check = _of_list(_audit(_list("val", *range(30)), digests={"test": pairs}), "val", "same-picture")
     assert (check.measured, len(check.evidence)) == ({"pictures": 15}, MAX_EVIDENCE)
@@ -200,7 +229,7 @@ def test_without_pixels_pictures_are_skipped_with_the_reason() -> None:
     report = _audit(*lists, digests={"train": "No images of 'train'.", "test": twins})
     assert _of_list(report, "train", "same-picture").message == "No images of 'train'."
     done, left_out = _named(report.checks, "same-picture")
-    assert (done.verdict, done.measured) == ("failed", {"pictures": 1})
+    assert (done.verdict, done.measured) == ("failed", {"splits": ["a", "b"], "pictures": 1})
     assert (left_out.verdict, "'train'" in left_out.message) == ("skipped", True)
     alone = _audit(_list("a", 1), digests={"train": "No images."})
     assert _named(alone.checks, "same-picture")[0].verdict == "skipped"
@@ -281,9 +310,98 @@ def test_without_a_train_list_counts_are_not_checked_but_weights_are_held_agains
 
 def test_what_is_described_of_a_list_is_held_against_it() -> None:
     """A list that is otherwise than described is a warning of its own; no other list's, and no error."""
-    report = _audit(_list("a", 0, 10, 20, balance="long-tailed", row_order="shuffled"), _list("b", 1, 11, 21))
+    described = {"a": _said(balance="long-tailed", row_order="shuffled"), "b": _said()}
+    report = _audit(_list("a", 0, 10, 20), _list("b", 1, 11, 21), described=described)
     assert report.verdict == "passed"
     failed = {
         name: {check.id for check in checks if check.verdict == "failed"} for name, checks in report.lists.items()
     }
     assert failed == {"a": {"balance", "row-order"}, "b": set()}
+
+
+# --- what is described ----------------------------------------------------------------------------
+
+
+def _fails(described: Mapping[str, ListDescription], *lists: AuditedList) -> dict[str, str]:
+    """Messages of the failed `as-described`, by the list's name."""
+    checks = {name: report[-1] for name, report in _audit(*lists, described=described).lists.items()}
+    assert {(check.id, check.level) for check in checks.values()} == {("as-described", "warning")}
+    return {name: check.message for name, check in checks.items() if check.verdict == "failed"}
+
+
+def test_a_list_has_the_rows_that_are_described() -> None:
+    """Sorted, cut short or exchanged for others it is another list; what is not described is not held against it."""
+    rows = _said(size=3, sha256=list_sha256([20, 0, 10]))
+    assert _fails({"a": rows, "b": _said()}, _list("a", 20, 0, 10), _list("b", 7)) == {}
+    assert "or their order" in _fails({"a": rows}, _list("a", 0, 10, 20))["a"]
+    assert "it has 2 rows, and 3 are described" in _fails({"a": rows}, _list("a", 20, 0))["a"]
+
+
+def test_lists_without_a_description_and_descriptions_without_a_list_are_named() -> None:
+    """A list that was deleted has its place in the report, and fails no audit; a job that wants it is refused."""
+    report = _audit(_list("a", 0, 10, 20), _list("new", 1), described={"a": _said(), "gone": _said(size=3)})
+    assert _of_list(report, "new", "as-described").verdict == "failed"
+    gone = {check.id: check.verdict for check in report.lists["gone"]}
+    assert list(gone) == list(LIST_CHECKS)
+    assert gone.pop("as-described") == "failed"
+    assert set(gone.values()) == {"skipped"}
+    assert report.verdict == "passed"
+
+
+def _overlaps(described: Mapping[str, ListDescription], *lists: AuditedList) -> dict[tuple[str, ...], str]:
+    checks = _named(_audit(*lists, described=described).checks, "overlap")
+    return {tuple(check.measured["splits"]): check.verdict for check in checks if check.measured}
+
+
+def test_a_part_of_train_overlaps_it_without_a_warning() -> None:
+    """That is what it is for. What they share is told all the same, and two parts may not share anything."""
+    lists = (_list("train", 0, 1, 10, 20), _list("expert", 1, 10), _list("gating", 10, 20))
+    described = {"train": _said(), "expert": _said(part_of="train"), "gating": _said(part_of="train")}
+    assert _overlaps(described, *lists) == {
+        ("train", "expert"): "passed", ("train", "gating"): "passed", ("expert", "gating"): "failed"
+    }  # fmt: skip
+    assert _fails(described, *lists) == {}
+    checks = _named(_audit(*lists, described=described).checks, "overlap")
+    assert "'train' and 'expert' share 2 samples" in checks[0].message
+
+
+@pytest.mark.parametrize(
+    ("whole", "part", "part_of", "said"),
+    [
+        (_list("train", 0, 1, 10), _list("part", 1, 2, 10), "train", "1 of its samples are not in 'train'"),
+        (_list("test", 0, 1, 10), _list("part", 1, 10), "test", "only 'train' has parts"),
+        (_list("train", 0, 1, base="train"), _list("part", 0, 1), "train", "another base, 'train'"),
+        (_list("val", 0, 1), _list("part", 0, 1), "train", "is not there"),
+        (_list("val", 0, 1), _list("part", 0, 1), "nosuch", "only 'train' has parts"),
+    ],
+)
+def test_who_is_no_part_of_train_is_not_taken_for_one(
+    whole: AuditedList, part: AuditedList, part_of: str, said: str
+) -> None:
+    """It is said so, and what the two share is leakage."""
+    described = {whole.name: _said(whole.base), "part": _said(part.base, part_of=part_of)}
+    assert said in _fails(described, whole, part)["part"]
+    assert set(_overlaps(described, whole, part).values()) <= {"failed"}
+
+
+def test_a_set_belongs_to_the_labels_that_it_was_drawn_from() -> None:
+    """And to the data set that it was made for. Labels that are not at hand are named, and compared with nothing."""
+    labels = {"test": np.array([0, 1, 2]), "train": np.array([2, 1])}
+    said = DatasetDescription(name="a", labels_sha256={"test": list_sha256([0, 1, 2]), "train": list_sha256([2, 1])})
+    assert check_dataset(said, ["a", "b"], labels).verdict == "passed"
+    other = check_dataset(said, ["b"], labels)
+    assert (other.verdict, "'a', not for 'b'" in other.message) == ("failed", True)
+    relabelled = check_dataset(said, ["a"], labels | {"train": np.array([2, 2])})
+    assert (relabelled.verdict, "the labels of 'train'" in relabelled.message) == ("failed", True)
+    away = check_dataset(said, [], {"test": labels["test"]})
+    assert (away.verdict, "train are not at hand" in away.message) == ("passed", True)
+    for nothing in (None, DatasetDescription(), DatasetDescription(labels_sha256={"x": ""})):
+        assert check_dataset(nothing, ["a"], labels).verdict == "skipped"
+
+
+@pytest.mark.parametrize("code", ["invalid-name", "base-unknown"])
+def test_a_list_that_points_nowhere_is_an_error(code: str) -> None:
+    """A job that names it is refused, so its audit does not pass."""
+    report = _audit(_list("test", 0, 10, 20), problems={"val": RequestError(code, "There is no such base.")})
+    assert report.verdict == "failed"
+    assert _of_list(report, "val", "schema").message == "There is no such base."

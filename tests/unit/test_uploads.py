@@ -141,13 +141,19 @@ def test_a_request_says_where_its_files_are(uploads: Uploads, tmp_path: Path) ->
 
 def test_sweeping_spares_what_is_young_or_referred_to(uploads: Uploads) -> None:
     """A client may be on its way from its files to its verification."""
-    young, kept, left = (uploads.create() for _ in range(3))
+    young, kept, left, growing = (uploads.create() for _ in range(4))
     _send(uploads, left, "ce/val_logits.npz", b"1")
-    for upload in (kept, left):
-        old = time.time() - LEFT_S - 1
-        os.utime(uploads.folder(upload), (old, old))
+    old = time.time() - LEFT_S - 1
+    for folder in map(uploads.folder, (kept, left)):
+        for path in (folder, *folder.rglob("*")):
+            os.utime(path, (old, old))
+    _send(uploads, growing, "ce/val_logits.npz", b"1")  # below its folder, which is as it was an hour ago
+    os.utime(uploads.folder(growing), (old, old))
+    assert uploads.sweep({kept}, dry_run=True) == [left]
+    assert list(uploads.files(left)) == ["ce/val_logits.npz"]
     assert uploads.sweep({kept}) == [left]
     assert [uploads.files(upload) for upload in (young, kept)] == [{}, {}]
+    assert list(uploads.files(growing)) == ["ce/val_logits.npz"]
     with pytest.raises(NotFound):
         uploads.folder(left)
     assert uploads.sweep({kept}) == []

@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 from app.catalog import Split
 from app.datasets import Dataset
 from app.errors import JobError, RequestError
+from app.faults import reach
 from app.jobs import Claim
 from app.logit_files import MANIFEST_SUFFIX
 from app.names import check_folder, check_name
 from app.requests import LogitFile, VerificationRequest
 from app.uploads import Uploads
 from worker.artifacts import targets_sha256
-from worker.context import Cancelled, Context, Stopped
+from worker.context import Context
+from worker.edge import Edge
 from worker.logit_reader import StoredLogits, read_stored
 from worker.long_tail import read_long_tail
 from worker.verify.between import check_targets_between_experts
@@ -44,16 +46,15 @@ def check_files(claim: Claim, context: Context) -> None:
     request = claim.job.request
     assert isinstance(request, VerificationRequest)
     checks = FileChecks(request, context)
-    results = []
+    results, edge = [], Edge(claim, context)
     for unit, files in groupby(request.files, key=lambda file: (file.expert, file.split)):
-        if context.stopping():
-            raise Stopped
-        if not context.jobs.go_on(claim):
-            raise Cancelled
+        edge.cross()
+        reach("check.file")
         results.append(checks.result(*unit, list(files)))
     whole = checks.whole()
     failed = any(check.fatal for check in whole) or any(result["verdict"] == "failed" for result in results)
     found = {"verdict": "failed" if failed else "passed", "checks": [check.to_dict() for check in whole]}
+    reach("check.verdict")
     context.jobs.finish_job(claim, found | {"results": results})
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from app import VERSION
 from app.catalog import COUNTS_FILE, SPLIT_SUFFIX, TRAIN_SPLIT, WEIGHTS_FILE
 from app.datasets import Dataset
-from app.errors import RequestError
+from app.errors import Conflict, RequestError
+from app.faults import reach
 from app.jobs import Claim
 from app.requests import HEAD_THRESHOLD, SplitsRequest
-from app.split_sets import DESCRIPTION_FILE, write_set
+from app.split_sets import DESCRIPTION_FILE, list_sha256, write_set
 from app.times import rfc3339
 from worker.context import Context
 from worker.splits.distribution import check_balance
@@ -45,14 +46,32 @@ def draw_splits(claim: Claim, context: Context) -> None:
     labels = {base: context.pools.labels(dataset, base) for base in {request.train_base, request.test_base}}
     lists, counts = draw_lists(request, labels, classes)
     described = describe(request, lists, counts, labels)
+    described["job"] = claim.job.id
     described["dataset"] = {
         "name": request.dataset,
-        "labels_sha256": {base: _sha256(values.tolist()) for base, values in sorted(labels.items())},
+        "labels_sha256": {base: list_sha256(values.tolist()) for base, values in sorted(labels.items())},
     }
     files = files_of(lists, counts, described)
+    reach("draw.drawn")
     context.jobs.hold(claim)  # only who still holds the claim may show a folder
-    write_set(context.settings.data_dir / request.name, files, overwrite=request.overwrite)
+    described = _written(claim, context.settings.data_dir / request.name, files, overwrite=request.overwrite)
     context.jobs.finish_job(claim, {"verdict": "passed", "checks": [], "splits": described})
+
+
+def _written(claim: Claim, folder: Path, files: dict[str, Any], *, overwrite: bool) -> dict[str, Any]:
+    """Write the set. Returns its description: that of this very job, if a worker wrote it and died over the rest."""
+    described: dict[str, Any] = files[DESCRIPTION_FILE]
+    try:
+        write_set(folder, files, overwrite=overwrite)
+    except Conflict:
+        try:
+            there = json.loads((folder / DESCRIPTION_FILE).read_bytes())
+        except (OSError, ValueError):
+            there = None
+        if not isinstance(there, dict) or there.get("job") != claim.job.id:
+            raise
+        return there
+    return described
 
 
 def draw_lists(
@@ -100,7 +119,7 @@ def describe(request: SplitsRequest, lists: Lists, counts: NDArray[np.int64], la
             name: {
                 "base": base_of[name],
                 "size": int(indices.size),
-                "sha256": _sha256(indices.tolist()),
+                "sha256": list_sha256(indices.tolist()),
                 "balance": _balance(labels[base_of[name]][indices], counts.size),
                 "row_order": "class-major",
                 "part_of": TRAIN_SPLIT if name in DIVISION else None,
@@ -126,8 +145,3 @@ def _balance(labels: NDArray[np.int64], classes: int) -> str | None:
     """As the audit would call it; None where it is neither, as few rows of a long tail may be."""
     measured: str = check_balance(labels, classes, None).measured["balance"]
     return measured if measured in ("balanced", "long-tailed") else None
-
-
-def _sha256(values: list[int]) -> str:
-    """Of the list as it is written: compact JSON."""
-    return hashlib.sha256(json.dumps(values, separators=(",", ":")).encode()).hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,17 @@ from app.catalog import Split, check_classes, check_temperature
 from app.datasets import Dataset
 from app.errors import JobError
 from app.facts import Question
+from app.faults import reach
 from app.jobs import Artifact, Claim, Progress, Unit
 from app.numerics import SAMPLED
 from app.questions import passport_question, pool_question
 from app.requests import Precision
 from worker.artifacts import Logits, drafted, publish, read_arrays, targets_sha256
-from worker.context import Cancelled, Context, Stopped
+from worker.context import Cancelled, Context
+from worker.edge import Edge
 from worker.experts import Assumptions
 from worker.inspector import pool_answer
+from worker.laps import Laps
 from worker.long_tail import read_long_tail
 from worker.manifest import Origin, manifest
 from worker.pools import Pool
@@ -57,6 +61,7 @@ class Recompute:
     """
 
     def __init__(self, claim: Claim, context: Context) -> None:
+        self._laps = Laps()
         self._claim = claim
         self._context = context
         request, catalog = claim.job.recompute, context.catalog
@@ -86,15 +91,20 @@ class Recompute:
         self._exact = Supply(self._expert, request.batch_size, "fp32", True, context)
         self._long_tail = read_long_tail(catalog, context.pools, self._dataset, self._splits_folder)
         self._pools: dict[str, Pool] = {}
+        self._edge = Edge(claim, context)
+        self._laps.lap("load")
 
-    def run(self, unit: Unit) -> None:
+    def run(self, unit: Unit) -> Progress:
         """Compute, write, read back, verify, show and record one unit.
+
+        Returns:
+            Where it stands at its end.
 
         Raises:
             VerificationFailed: a check failed.
             Stopped, Cancelled: at the edge of a batch.
         """
-        claim, context = self._claim, self._context
+        claim, context, laps = self._claim, self._context, self._laps
         started_at = time.time()
         if not context.jobs.start_unit(claim, unit.split):
             raise Cancelled
@@ -105,10 +115,14 @@ class Recompute:
                 f"The index file of split {unit.split!r} was changed after the job was accepted. Submit it again.",
             )
         pool = self._pool(split.base)
+        laps.lap("decode")
         logits, progress = self._logits(unit, split, pool)
+        laps.lap("rows")
         content = Logits(logits, pool.labels[split.indices])
         with drafted(context.settings.objects_dir, content) as draft:
+            laps.lap("write")
             arrays = read_arrays(draft.path, draft.sha256)
+            reach("artifact.verifying", claim.job.id, claim.expert, unit.split)
             report = verify_unit(arrays, self._truth(split, pool), self._more_checks(split, pool, progress))
             if report.verdict != "passed":
                 self._supply.drop_differing(pool, split.indices)
@@ -124,12 +138,15 @@ class Recompute:
                 progress=progress,
                 started_at=started_at,
             )
+            laps.lap("verify")
             described = manifest(origin, draft, content.logits.shape)
             # Only who still holds the claim may show a file; a worker that was thought dead may wake up here.
             context.jobs.hold(claim)
             folder = context.settings.outputs_dir / claim.job.recompute.output_dir / claim.expert
             lock = context.settings.internal_dir / "publish.lock"
             path = publish(draft, context.settings.objects_dir, folder / f"{unit.split}_logits.npz", described, lock)
+        laps.lap("publish")
+        progress, self._laps = replace(progress, seconds=laps.seconds), Laps()  # loading counts for the first unit
         artifact = Artifact(
             sha256=draft.sha256,
             size=draft.size,
@@ -140,6 +157,7 @@ class Recompute:
             manifest=described,
         )
         context.jobs.finish_unit(claim, unit.split, artifact, report.to_dict(), progress, is_there=path.exists)
+        return progress
 
     def _truth(self, split: Split, pool: Pool) -> Truth:
         standards = self._claim.job.recompute.standards
@@ -164,8 +182,7 @@ class Recompute:
         supply, started, reported = self._supply, time.monotonic(), 0.0
         progress = Progress(0, 0)
         for there, computed in supply.fill(pool, split.indices):
-            if self._context.stopping():
-                raise Stopped
+            self._edge.cross()
             now = time.monotonic()
             progress = Progress(
                 reused=there - computed,
@@ -197,8 +214,7 @@ class Recompute:
         compared = np.union1d(kept, sample)
         reported = time.monotonic()
         for _ in self._exact.fill(pool, compared):
-            if self._context.stopping():
-                raise Stopped
+            self._edge.cross()
             if time.monotonic() - reported >= PROGRESS_EVERY_S:
                 reported = time.monotonic()
                 if not self._context.jobs.progress(self._claim, split.name, progress):

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from app.datasets import Dataset
 from app.errors import RequestError
+from app.faults import reach
 from app.jobs import Artifact, Claim, Job, Unit, UnitState
 from app.objects import object_path
 from worker.artifacts import read_rows
@@ -27,6 +28,7 @@ def verify(claim: Claim, context: Context) -> None:
     sound = not any(check.fatal for check in checks)
     complete = all(unit.state is UnitState.SUCCEEDED for unit in job.units)
     verdict = "passed" if sound and complete else "failed"
+    reach("verify.verdict")
     context.jobs.finish_job(claim, {"verdict": verdict, "checks": [check.to_dict() for check in checks]})
 
 

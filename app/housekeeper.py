@@ -1,0 +1,73 @@
+"""What has to be looked after while the service runs, whether or not anybody asks for anything."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from app.liveness import Hangs
+from app.store import JobStore
+
+log = logging.getLogger(__name__)
+
+EVERY_S = 1.0
+
+
+class Housekeeper:
+    """A thread that stops jobs whose deadline has passed, and ends workers that hang. Lives as long as the API.
+
+    Args:
+        store: the jobs, and who works on them.
+        hangs: tells which workers hang.
+        kill: ends a worker by its process id; False for one that this service did not start, and leaves alone.
+        tidy: removes what is kept longer than was asked for; called every so often, and may take its time.
+        tidy_every_s: how often.
+    """
+
+    def __init__(
+        self,
+        store: JobStore,
+        hangs: Hangs,
+        kill: Callable[[int], bool],
+        tidy: Callable[[], None] = lambda: None,
+        tidy_every_s: float = 3600.0,
+    ) -> None:
+        self._store, self._hangs, self._kill = store, hangs, kill
+        self._tidy, self._rounds_a_tidy = tidy, max(1, round(tidy_every_s / EVERY_S))
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="housekeeper", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        rounds = 0
+        while not self._stop.wait(EVERY_S):
+            try:
+                self._look_after_jobs()
+                if rounds % self._rounds_a_tidy == 0:
+                    self._tidy()
+            except (OSError, sqlite3.Error):  # a full disk, say: it will pass
+                log.exception("housekeeping could not be done; it is tried again")
+            except Exception:
+                log.exception("unexpected error while housekeeping")
+            rounds += 1
+
+    def _look_after_jobs(self) -> None:
+        for job in self._store.expire():
+            log.warning("job %s has not ended by its deadline and is stopped", job)
+        for worker, silent_s in self._hangs.look().items():
+            pids = [row["pid"] for row in self._store.workers() if row["id"] == worker]
+            if any(self._kill(pid) for pid in pids):
+                log.error("worker %s has shown no sign of life for %.0f s and is killed", worker, silent_s)

@@ -1,0 +1,327 @@
+"""Hangs, deadlines, full and forbidden disks, stopping: each ends in a clear state, and work goes on after it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.integration.slow import build_slow, in_the_middle, job_of, post, wait_for
+from tests.integration.workspace import (
+    REPOSITORY,
+    Service,
+    Workspace,
+    environment,
+    running,
+    start,
+    wait_until,
+)
+
+NOBODY = 65534
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return build_slow(tmp_path)
+
+
+def _checks(service: Service) -> tuple[int, dict[str, Any]]:
+    answer = service.get("/readyz")
+    checks: dict[str, Any] = answer.json()["checks"]
+    return answer.status_code, checks
+
+
+# --- hangs and deadlines ------------------------------------------------------------------------------
+
+
+def test_a_worker_that_hangs_is_replaced_and_its_job_goes_on(workspace: Workspace) -> None:
+    """While it hangs the service is not ready, and says so; then it is killed, and another one takes over."""
+    with running(workspace, RELOGIT_HANG_TIMEOUT_S="6") as service:
+        service.wait_ready()
+        job = post(service, experts=["first"], splits=["long"])
+        wait_until(lambda: in_the_middle(service, job), 60, service.log.read_text)
+        [victim] = service.worker_pids()
+        os.kill(victim, signal.SIGSTOP)
+        assert wait_for(service, job)["state"] == "succeeded"
+        assert service.worker_pids() != [victim]
+        assert "no sign of life" in service.log.read_text()
+        [unit] = job_of(service, job)["units"]
+        assert unit["attempts"] == 2
+        assert any("worker died" in note for note in unit["notes"])
+
+
+def test_a_hanging_worker_that_is_not_the_services_own_is_named(workspace: Workspace) -> None:
+    """Nobody kills what somebody else has started; readyz says which one it is."""
+    with running(workspace, RELOGIT_WORKERS="0", RELOGIT_HANG_TIMEOUT_S="4") as service:
+        with (workspace.root / "worker.log").open("wb") as log:
+            worker = start("worker", environment(workspace), log.fileno())
+        try:
+            service.wait_ready()
+            worker.send_signal(signal.SIGSTOP)
+            wait_until(lambda: _checks(service)[0] == 503, 60)
+            assert f"pid {worker.pid}" in _checks(service)[1]["worker"]["detail"]
+            worker.send_signal(signal.SIGCONT)
+            service.wait_ready()
+        finally:
+            worker.kill()
+            worker.wait()
+
+
+def test_a_job_that_computes_past_its_deadline_is_stopped(workspace: Workspace) -> None:
+    """It has failed, with the reason; units that were done by then stand."""
+    with running(workspace) as service:
+        service.wait_ready()
+        known = post(service, experts=["first"], splits=["short"])
+        assert wait_for(service, known)["state"] == "succeeded"
+        [worker] = service.worker_pids()
+        job = post(service, experts=["first"], splits=["short", "long"], deadline_s=30, reuse=False)
+        wait_until(lambda: in_the_middle(service, job), 60, service.log.read_text)
+        os.kill(worker, signal.SIGSTOP)  # so that its deadline passes in the middle, however fast the machine
+        with sqlite3.connect(workspace.settings.store_path) as store:
+            store.execute("UPDATE jobs SET deadline_at = 1 WHERE id = ?", (job,))
+        store.close()
+        wait_until(lambda: job_of(service, job)["state"] == "cancelling", 30)
+        os.kill(worker, signal.SIGCONT)
+        ended = wait_for(service, job)
+        assert (ended["state"], ended["error"]["code"]) == ("failed", "deadline-exceeded")
+        assert {unit["split"]: unit["state"] for unit in ended["units"]} == {
+            "short": "succeeded",
+            "long": "cancelled",
+        }
+        assert ended["units"][1]["error"]["code"] == "deadline-exceeded"
+        assert wait_for(service, post(service, experts=["first"], splits=["short"]))["state"] == "succeeded"
+
+
+def test_a_deadline_passes_in_the_queue_as_well(workspace: Workspace) -> None:
+    """Without any worker the API sees to it; wrong deadlines are refused."""
+    with running(workspace, RELOGIT_WORKERS="0") as service:
+        job = post(service, splits=["short"], deadline_s=0.5)
+        ended = wait_for(service, job)
+        assert (ended["state"], ended["error"]["code"]) == ("failed", "deadline-exceeded")
+        assert ended["deadline_at"] > ended["created_at"]
+        assert {unit["attempts"] for unit in ended["units"]} == {0}
+        for wrong in (0, -1, "soon", 1e12):
+            refused = httpx.post(service.url + "/jobs", json={"dataset": "tiny", "deadline_s": wrong})
+            assert (refused.status_code, "deadline_s" in refused.text) == (422, True)
+
+
+# --- what readyz knows --------------------------------------------------------------------------------
+
+
+def test_readiness_waits_for_experts_that_are_to_be_warm(workspace: Workspace) -> None:
+    """One that cannot be loaded is named with the reason; the worker works without it."""
+    (workspace.experts / "best_broken.pth").write_bytes(b"no checkpoint")
+    asked = "tiny/alpha, tiny/slow_/first, tiny/broken, tiny/best_/nope, nonsense"
+    with running(workspace, RELOGIT_WARM_START=asked) as service:
+        wait_until(lambda: len(_checks(service)[1]["warm_start"].get("experts", [])) == 5, 60, service.log.read_text)
+        wait_until(lambda: "loading" not in str(_checks(service)[1]["warm_start"]["experts"]), 60)
+        status, checks = _checks(service)
+        states = {entry["expert"]: entry["state"] for entry in checks["warm_start"]["experts"]}
+        assert (status, checks["warm_start"]["ok"]) == (503, False)
+        assert list(states.values()) == ["ready", "ready", "failed", "failed", "failed"]
+        for named in ("tiny/broken", "tiny/best_/nope", "nonsense"):
+            assert named in checks["warm_start"]["detail"]
+        assert wait_for(service, post(service, experts=["first"], splits=["short"]))["state"] == "succeeded"
+    with running(workspace, RELOGIT_WARM_START="tiny/alpha") as service:
+        service.wait_ready()
+
+
+def test_a_disk_that_is_nearly_full_is_not_ready(workspace: Workspace) -> None:
+    """How nearly, a setting says."""
+    with running(workspace, RELOGIT_MIN_FREE_BYTES=str(10**18)) as service:
+        wait_until(lambda: _checks(service)[1]["worker"]["ok"], 60, service.log.read_text)
+        status, checks = _checks(service)
+        assert (status, checks["disk"]["ok"]) == (503, False)
+        assert "RELOGIT_MIN_FREE_BYTES" in checks["disk"]["detail"]
+
+
+# --- disks --------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _small_disk(folder: Path, size: str) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], check=False)
+    if mounted.returncode != 0:
+        pytest.skip("this user may not mount a small disk")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def test_a_full_disk_fails_what_cannot_be_written_and_nothing_else(workspace: Workspace) -> None:
+    """A request is refused as a passing error, a unit fails as `disk-error`; with room again, all goes on."""
+    outputs = workspace.settings.outputs_dir
+    with _small_disk(outputs, "8m"), running(workspace, RELOGIT_MIN_FREE_BYTES="200000") as service:
+        service.wait_ready()
+        before = post(service, experts=["first"], splits=["short"])
+        assert wait_for(service, before)["state"] == "succeeded"
+        job = post(service, experts=["first", "second"], splits=["long"])
+        wait_until(lambda: in_the_middle(service, job), 60, service.log.read_text)
+        filler = outputs / "filler"
+        with filler.open("wb", buffering=0) as stream:
+            try:
+                while stream.write(b"\0" * 4096):
+                    pass
+            except OSError:
+                pass
+        wait_until(lambda: _checks(service)[0] == 503, 60)
+        refused = httpx.post(service.url + "/jobs", json={"dataset": "tiny", "splits": ["test"]}, timeout=60)
+        assert refused.status_code == 503, refused.text
+        assert refused.headers["content-type"] == "application/problem+json"
+        shown = service.get(f"/jobs/{before}/verification").json()
+        assert shown["verdict"] == "passed"
+        time.sleep(1)  # the job meets the full disk
+        filler.unlink()
+        service.wait_ready()
+        ended = wait_for(service, job)
+        failed = [unit["error"]["code"] for unit in ended["units"] if unit["state"] == "failed"]
+        assert set(failed) <= {"disk-error", "store-unusable", "worker-died"}
+        again = post(service, experts=["first", "second"], splits=["long"])
+        assert wait_for(service, again)["state"] == "succeeded"
+        assert service.get(f"/jobs/{again}/verification").json()["verdict"] == "passed"
+        leftovers = [path for path in outputs.rglob("*.part") if ".relogit" not in path.parts]
+        assert leftovers == []
+
+
+def test_outputs_that_cannot_be_written_are_refused_at_the_start(workspace: Workspace) -> None:
+    """By a user without the right: one sentence that names the setting, and an exit status, no traceback."""
+    if os.getuid() != 0:
+        pytest.skip("only root can become somebody else")
+    workspace.root.chmod(0o755)
+    for parent in workspace.root.parents:
+        if not parent.stat().st_mode & 0o001:
+            pytest.skip(f"{parent} is closed to others")
+    command = [sys.executable, "-m", "app"]
+    done = subprocess.run(
+        command, cwd=REPOSITORY, env=environment(workspace, RELOGIT_PORT="0"), capture_output=True, text=True,
+        user=NOBODY, group=NOBODY, extra_groups=[], timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "RELOGIT_OUTPUTS_DIR" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_store_that_is_locked_for_a_while_only_delays(workspace: Workspace) -> None:
+    """SQLITE_BUSY: somebody holds the store for some seconds; requests and units wait, and nothing fails."""
+    with running(workspace) as service:
+        service.wait_ready()
+        job = post(service, experts=["first"], splits=["long"])
+        wait_until(lambda: in_the_middle(service, job), 60, service.log.read_text)
+        other = sqlite3.connect(workspace.settings.store_path, isolation_level=None, timeout=30)
+        other.execute("BEGIN IMMEDIATE")
+        answers: list[int] = []
+        asking = threading.Thread(
+            target=lambda: answers.append(
+                httpx.post(service.url + "/jobs", json={"dataset": "tiny", "splits": ["val"]}, timeout=60).status_code
+            )
+        )
+        asking.start()
+        time.sleep(3)
+        assert answers == []
+        other.execute("ROLLBACK")
+        other.close()
+        asking.join(60)
+        assert answers == [202]
+        assert wait_for(service, job)["state"] == "succeeded"
+        assert [unit["attempts"] for unit in job_of(service, job)["units"]] == [1]
+
+
+# --- stopping -----------------------------------------------------------------------------------------
+
+
+def _ask_slowly(service: Service, path: str) -> socket.socket:
+    """Send a request and read nothing of the answer yet, through a small window."""
+    port = int(service.url.rsplit(":", 1)[1])
+    asking = socket.socket()
+    asking.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    asking.connect(("127.0.0.1", port))
+    asking.sendall(f"GET {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n".encode())
+    return asking
+
+
+def test_answers_under_way_end_before_the_service_does(workspace: Workspace) -> None:
+    """A download that has begun is sent whole, a request that is held is answered at once, work is handed back."""
+    workspace.save_split("huge", list(range(60)) * 5000)  # an artifact that no socket's buffers swallow
+    with running(workspace, RELOGIT_STOP_TIMEOUT_S="120") as service:
+        service.wait_ready()
+        done = post(service, prefix="best_", experts=["alpha"], splits=["huge"])
+        wait_for(service, done)
+        [entry] = service.get(f"/jobs/{done}/artifacts").json()["artifacts"]
+        job = post(service, experts=["first"], splits=["long"])
+        wait_until(lambda: in_the_middle(service, job), 60, service.log.read_text)
+        [worker] = service.worker_pids()
+        os.kill(worker, signal.SIGSTOP)  # so that nothing changes that a held request would be answered for
+        with _ask_slowly(service, entry["href"]) as download, _ask_slowly(service, f"/jobs/{job}?wait=60") as held:
+            head = download.recv(4096)
+            assert b" 200 OK" in head
+            time.sleep(1)
+            service.process.send_signal(signal.SIGTERM)
+            assert b" 200 OK" in held.recv(4096)
+            os.kill(worker, signal.SIGCONT)
+            time.sleep(4)  # longer than it takes to stop when nothing is under way
+            body = head.split(b"\r\n\r\n", 1)[1]
+            while part := download.recv(1 << 20):
+                body += part
+        assert len(body) == entry["bytes"]
+        assert service.process.wait(60) == 0
+    with running(workspace) as service:
+        service.wait_ready()
+        assert wait_for(service, job)["state"] == "succeeded"
+
+
+def test_a_second_signal_stops_at_once(workspace: Workspace) -> None:
+    """Even while a download that nobody reads is under way, and with a worker that would never stop by itself."""
+    workspace.save_split("huge", list(range(60)) * 5000)
+    with running(workspace, RELOGIT_STOP_TIMEOUT_S="300") as service:
+        service.wait_ready()
+        done = post(service, prefix="best_", experts=["alpha"], splits=["huge"])
+        wait_for(service, done)
+        [entry] = service.get(f"/jobs/{done}/artifacts").json()["artifacts"]
+        [worker] = service.worker_pids()
+        os.kill(worker, signal.SIGSTOP)
+        with _ask_slowly(service, entry["href"]) as download:
+            assert download.recv(100)
+            service.process.send_signal(signal.SIGTERM)
+            time.sleep(1)
+            assert service.process.poll() is None
+            service.process.send_signal(signal.SIGTERM)
+            assert service.process.wait(10) == 128 + signal.SIGTERM
+        wait_until(lambda: not Path(f"/proc/{worker}").exists() or _is_zombie(worker), 10)
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def test_a_download_goes_on_after_the_service_was_killed(workspace: Workspace) -> None:
+    """Half of a file, then SIGKILL and a restart: the rest comes by its range, and the whole has the right sha256."""
+    with running(workspace) as service:
+        service.wait_ready()
+        job = post(service, prefix="best_", experts=["alpha"], splits=["test"])
+        wait_for(service, job)
+        [entry] = service.get(f"/jobs/{job}/artifacts").json()["artifacts"]
+        whole = service.get(entry["href"])
+        half = whole.content[: entry["bytes"] // 2]
+        service.process.kill()
+        service.process.wait()
+    with running(workspace) as service:
+        conditions = {"Range": f"bytes={len(half)}-", "If-Range": whole.headers["ETag"]}
+        rest = httpx.get(service.url + entry["href"], headers=conditions)
+        assert (rest.status_code, half + rest.content) == (206, whole.content)

@@ -1,0 +1,96 @@
+"""Signs of life: a thread that is silent shows, though the others go on; who looks uses no clock but its own."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from app.liveness import Hangs, hold_lock, worker_lock
+from app.numerics import Arithmetic
+from app.store import JobStore
+from tests.computing import ARITHMETIC
+from worker import pulse
+from worker.pulse import Pulse
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pulse, "SHOWN_EVERY_S", 0.01)
+
+
+def _moves(path: Path) -> bool:
+    before = path.stat().st_mtime_ns
+    deadline = time.monotonic() + 2
+    while time.monotonic() < deadline:
+        if path.stat().st_mtime_ns != before:
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def test_the_file_moves_only_as_long_as_every_thread_goes_on(tmp_path: Path, quick: None) -> None:
+    """One that hangs is not hidden by one that lives, nor by the thread that shows the pulse."""
+    path = tmp_path / "w.lock"
+    path.touch()
+    shown, stop = Pulse(path), threading.Event()
+
+    def go_on() -> None:
+        while not stop.wait(0.01):
+            shown.beat()
+
+    other = threading.Thread(target=go_on)
+    with shown.shown():
+        other.start()
+        assert _moves(path)
+        shown.beat()  # from here on this thread counts, and is silent
+        time.sleep(0.1)
+        assert not _moves(path)
+        shown.beat()
+        assert _moves(path)
+        stop.set()
+        other.join()
+
+
+def test_who_never_beat_by_itself_does_not_count(tmp_path: Path, quick: None) -> None:
+    """What is called by any thread must not make a hanging worker of one that only asked a question."""
+    path = tmp_path / "w.lock"
+    path.touch()
+    shown = Pulse(path)
+    with shown.shown():
+        shown.still()
+        time.sleep(0.1)
+        assert _moves(path)
+
+
+def _worker(store: JobStore, arithmetic: Arithmetic = ARITHMETIC) -> None:
+    store.add_worker("w", pid=1, device="cpu", devices=1, arithmetic=arithmetic)
+
+
+def test_a_worker_hangs_when_its_file_has_not_moved_for_so_long(store: JobStore, tmp_path: Path) -> None:
+    """However old or new the time in it is: clocks of other machines and of sleeping ones do not matter."""
+    _worker(store)
+    path = worker_lock(tmp_path, "w")
+    hangs = Hangs(store, tmp_path, timeout_s=0.2)
+    with hold_lock(path):
+        os.utime(path, (0, 0))
+        assert hangs.look() == {}
+        time.sleep(0.3)
+        assert hangs.look().keys() == {"w"}
+        assert hangs.hanging()["w"] > 0.2
+        os.utime(path, (5, 5))
+        assert hangs.look() == {}
+    assert hangs.look() == {}  # a dead one does not hang
+
+
+def test_workers_are_first_seen_when_they_are_first_looked_at(store: JobStore, tmp_path: Path) -> None:
+    """One that has just been recorded is not blamed for what was before it."""
+    hangs = Hangs(store, tmp_path, timeout_s=0.0)
+    assert hangs.look() == {}
+    _worker(store)
+    with hold_lock(worker_lock(tmp_path, "w")):
+        hangs.look()
+        assert set(hangs.look()) <= {"w"}

@@ -1,0 +1,124 @@
+"""What `relogit splits` prints of all sets, in windows of any width and with whatever their files say."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+from rich.text import Text
+
+from relogit.render import NONE, printable, problem_lines, table
+from relogit.render_sets import sets
+
+Record = dict[str, Any]
+
+LONG = "a_name_of_forty_characters_0123456789012"
+MADE = {"made_by": "relogit 1", "made_at": "t", "profile": "exponential", "imbalance_factor": 100.0, "seed": 42}
+
+
+def one_list(name: str, size: int, base: str = "train") -> Record:
+    return {"name": name, "base": base, "size": size, "problem": None}
+
+
+def one_set(name: str, *lists: Record, **description: Any) -> Record:
+    described = {**MADE, **description}
+    return {"name": name, "own": True, "claimed": True, "description": described, "problem": None, "splits": lists}
+
+
+def printed(width: int, *listed: Record) -> list[str]:
+    """The lines in a window of so many columns."""
+    console = Console(
+        file=io.StringIO(), width=width, markup=False, emoji=False, highlight=False, soft_wrap=True, color_system=None
+    )
+    with console.capture() as capture:
+        for line in sets({"sets": listed}):
+            console.print(line)
+    return [line.rstrip() for line in capture.get().splitlines()]
+
+
+def column(lines: list[str], heading: str) -> list[str]:
+    """What stands under a heading, line by line, without the spaces."""
+    rule = lines.index(next(line for line in lines if line.startswith("──")))
+    headings = lines[rule - 1]
+    names = headings.split()
+    if heading == "size":  # flush right
+        begin, end = headings.index("base") + 5, headings.index("size") + 4
+    else:
+        begin = headings.index(heading)
+        after = names[names.index(heading) + 1 :]
+        end = headings.index(f" {after[0]}", begin) if after else None
+        end = headings.index("size") - 6 if heading == "base" else end
+    return [line[begin:end].strip() for line in lines[rule + 1 : -1]]
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_no_digit_is_cut_in_a_narrow_window(width: int) -> None:
+    """Sizes and bases stand whole; names and how a set was made go over several lines, and nothing of them is lost."""
+    listed = one_set(LONG, one_list("train", 10_000_000), one_list(LONG, 10_847, "test"), one_list("val", 999))
+    lines = printed(width, listed)
+    assert max(map(len, lines[:-1])) <= width
+    assert [said for said in column(lines, "size") if said] == ["10,000,000", "10,847", "999"]
+    assert [line.split()[-2:] for line in lines if line.endswith("10,847")] == [["test", "10,847"]]
+    assert "".join(column(lines, "set")) == f"{LONG}*"
+    assert "".join(column(lines, "list")) == f"train{LONG}val"
+    assert " ".join(said for said in column(lines, "made") if said) == "exponential, factor 100, seed 42"
+
+
+def test_the_name_that_made_the_trouble_is_shown_whole() -> None:
+    """In 80 columns, with its description beside it."""
+    lines = printed(80, one_set("cifar100_lt_if100_splits_fixed", one_list("train", 10_847)))
+    assert column(lines, "size")[0] == "10,847"
+    assert column(lines, "list")[0] == "train"
+    assert " ".join(said for said in column(lines, "made") if said) == "exponential, factor 100, seed 42"
+
+
+@pytest.mark.parametrize(
+    ("description", "said"),
+    [
+        ({"imbalance_factor": None}, "exponential, seed 42"),
+        ({"imbalance_factor": "ten"}, "exponential, factor ten, seed 42"),
+        ({"imbalance_factor": 10, "seed": [1]}, "exponential, factor 10, seed 1"),
+        ({"imbalance_factor": 10**400, "seed": None}, f"exponential, factor {10**400}"),
+        ({"profile": {"a": 1}}, "a 1, factor 100, seed 42"),
+        ({"profile": None, "made_by": ["me"]}, "me"),
+        ({"profile": None, "made_by": None}, NONE),
+    ],
+)
+def test_a_description_that_somebody_else_wrote_is_shown_as_it_is(description: Record, said: str) -> None:
+    """`splits.json` may hold any value; no set keeps the others from being listed."""
+    assert column(printed(600, one_set("s", one_list("train", 5), **description)), "made") == [said]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("a\nb", "a\\nb"), ("\x1b[31mred", "\\x1b[31mred"), ("a\udcff", "a\\udcff"), ("\u202egnp", "\\u202egnp")],
+)
+def test_a_name_breaks_no_line_and_drives_no_terminal(name: str, said: str) -> None:
+    """In a cell, and where something is wrong with it; Python's escapes stand for what is no letter."""
+    problem = {"message": f"No {name}.", "details": {"available": [name, "x"]}}
+    listed = one_set(name, {**one_list(name, 5), "problem": problem})
+    lines = printed(200, listed)
+    assert lines[2].split()[:3] == [said, "*", said]
+    assert f"{said}/{said}: No " in lines[3]
+    assert all(line.isprintable() for line in lines)
+    assert f"available: {said}, x" in lines[-2]
+
+
+def test_a_message_may_have_several_lines() -> None:
+    """They stay lines; a letter that all can read is left alone."""
+    [line] = problem_lines({"message": "one\ntwo\x07"}, where="Größe: ")
+    assert line.plain == "Größe: one\ntwo\\x07"
+    assert printable("T=1 Größe [x]") == "T=1 Größe [x]"
+
+
+def test_any_table_is_safe() -> None:
+    """Words and coloured words of every command's table; the colour stays."""
+    made = table(["expert"])
+    made.add_row("a\nb")
+    made.add_row(Text("a\nb", style="red"))
+    assert [str(cell) for cell in made.columns[0].cells] == ["a\\nb", "a\\nb"]
+    [_, coloured] = made.columns[0].cells
+    assert isinstance(coloured, Text)
+    assert coloured.style == "red"

@@ -1,0 +1,75 @@
+"""Experts that are loaded when a worker starts, so that the first job need not wait for them."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from typing import Any
+
+from app.catalog import check_classes
+from app.datasets import DEFAULT_BASE
+from app.errors import FatalError, RelogitError, RequestError
+from app.names import check_name
+from worker.context import Context
+from worker.engines.engine import NoMemory
+from worker.experts import Assumptions
+from worker.supply import ExpertFile, Supply
+
+log = logging.getLogger(__name__)
+
+DEFAULT_PREFIX = "best_"
+DEFAULT_BATCH = 128
+
+
+def wanted(setting: str) -> list[str]:
+    """The entries of `RELOGIT_WARM_START`, as written."""
+    return [entry.strip() for entry in setting.split(",") if entry.strip()]
+
+
+def warm_up(context: Context, worker: str) -> None:
+    """Load what the settings ask for, one after the other, and record what became of each.
+
+    An expert that cannot be loaded is on record with the reason, which `/readyz` shows; the worker works without it.
+
+    Raises:
+        FatalError: the device is lost.
+    """
+    entries: list[dict[str, Any]] = [
+        {"expert": entry, "state": "loading", "error": None} for entry in wanted(context.settings.warm_start)
+    ]
+    for entry in entries:
+        context.pulse.beat()
+        if context.stopping():
+            return
+        try:
+            _load(entry["expert"], context)
+        except FatalError:
+            raise
+        except RelogitError as error:
+            entry |= {"state": "failed", "error": error.to_dict()}
+        except (NoMemory, MemoryError, OSError, sqlite3.OperationalError) as error:
+            unknown = RelogitError("not-loaded", f"It could not be loaded: {error}.")
+            entry |= {"state": "failed", "error": unknown.to_dict()}
+        else:
+            entry["state"] = "ready"
+        if entry["error"] is not None:
+            log.error("warm start: %s: %s", entry["expert"], entry["error"]["message"])
+        context.jobs.record_warm(worker, entries)
+
+
+def _load(entry: str, context: Context) -> None:
+    parts = entry.split("/")
+    if len(parts) not in (2, 3):
+        right = "data_set/expert, or data_set/prefix/expert for another prefix"
+        raise RequestError("warm-start-unclear", f"{entry!r} is not like {right}.")
+    prefix = parts[1] if len(parts) == 3 else DEFAULT_PREFIX
+    name, expert = check_name("dataset", parts[0]), check_name("expert", parts[-1])
+    catalog, dataset = context.catalog, context.catalog.dataset(name)
+    folder = catalog.experts_folder(name, dataset, None)
+    path = catalog.checkpoint(folder, check_name("checkpoint_prefix", prefix, may_be_empty=True), expert)
+    assumptions = Assumptions(**dataset.override(expert).assumptions())
+    passport = context.residents.passport(path, assumptions)
+    check_classes(path.name, passport.classes, name, catalog.bases.classes(dataset))
+    seen = {"expert": expert, "file": path.name, "dataset": name}
+    file = ExpertFile(path, assumptions, passport, dataset.transform(expert), seen)
+    Supply(file, DEFAULT_BATCH, "fp32", True, context).prepare(context.pools.get(dataset, DEFAULT_BASE))
