@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -13,9 +15,10 @@ import torch
 from app.database import Database
 from app.errors import FatalError, JobError, TransientError
 from app.jobs import COMPUTING, LOOKING, Claim, JobState, UnitState
+from app.liveness import bury_the_dead, hold_lock, worker_lock
 from app.settings import Settings
 from app.store import JobStore
-from tests.computing import worker_context
+from tests.computing import ARITHMETIC, worker_context
 from tests.fakes import Home, finish, submit, take
 from tests.unit.test_requests import VERIFICATION
 from worker import loop
@@ -25,7 +28,15 @@ from worker.context import Context
 @pytest.fixture
 def context(database: Database, store: JobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Context:
     monkeypatch.setattr(loop, "RETRY_AFTER_S", 0.0)
-    return worker_context(Settings(data_dir=tmp_path, _env_file=None), database)
+    return worker_context(Settings(data_dir=tmp_path, outputs_dir=tmp_path, _env_file=None), database)
+
+
+@contextmanager
+def _recorded(context: Context) -> Iterator[None]:
+    """The worker `w` lives and is on record for as long as the block."""
+    with hold_lock(worker_lock(context.settings.locks_dir, "w")):
+        context.jobs.add_worker("w", pid=1, device="cpu", devices=1, arithmetic=ARITHMETIC)
+        yield
 
 
 @pytest.fixture
@@ -112,8 +123,19 @@ def test_a_store_that_fails_while_a_claim_is_held_ends_the_process(
         def fail_unit(self, *args: Any, **more: Any) -> None:
             raise sqlite3.OperationalError("disk full")
 
-    with pytest.raises(FatalError, match="disk full"):
+    with _recorded(context), pytest.raises(FatalError, match="disk full"):
         loop.work(replace(context, jobs=cast(JobStore, Broken(database))), database, "w", COMPUTING)
+
+
+def test_a_worker_that_was_taken_for_dead_ends(context: Context, database: Database, store: JobStore) -> None:
+    """Whatever it claimed would be taken from it again and again; what it holds is freed for others."""
+    job = submit(store, ["ce"], ["val"])
+    held = take(store)  # of a worker that is on record no more
+    with pytest.raises(FatalError, match="for dead"):
+        loop.work(context, database, "w", COMPUTING)
+    assert bury_the_dead(store, context.settings.locks_dir) == ["w"]
+    again = take(store, "next")
+    assert (again.job.id, again.token) == (job.id, held.token + 1)
 
 
 def test_a_verification_that_cannot_be_carried_out_records_why(context: Context, store: JobStore) -> None:
@@ -159,7 +181,8 @@ def test_a_verification_is_done_by_whoever_looks(database: Database, store: JobS
     request = replace(VERIFICATION, upload=None, path="here", files=VERIFICATION.files[:1], declaration=declaration)
     job = store.submit(request)
     context = worker_context(home.settings, database, stopping=lambda: store.get(job.id).state.ended)
-    loop.work(context, database, "w", LOOKING)
+    with _recorded(context):
+        loop.work(context, database, "w", LOOKING)
     done = store.get(job.id)
     assert done.state is JobState.SUCCEEDED
     assert done.verification is not None
