@@ -38,8 +38,8 @@ LABELS = (
     # The API.
     "submit.recorded",  # not answered yet
     "upload.piece",
-    "delete.forgotten",  # a file is gone, its job is not yet
-    "delete.recorded",
+    "delete.forgotten",  # a job is gone, and so is one of its files
+    "delete.recorded",  # its files too; not answered yet
     "download.piece",
 )
 """Every fault point there is. Facts, where there are any, are for whoever listens."""

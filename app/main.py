@@ -13,10 +13,8 @@ from prometheus_client import CollectorRegistry
 
 from app import VERSION, problems
 from app.housekeeper import Housekeeper
-from app.leftovers import sweep_leftovers, sweep_locks
 from app.metrics import ServiceMetrics
-from app.objects import sweep
-from app.retention import tidy
+from app.retention import remove_unreferred, tidy
 from app.routes import (
     analysis,
     artifacts,
@@ -48,13 +46,8 @@ def create_app(settings: Settings) -> FastAPI:
         services = Services.build(settings)
         app.state.services = services
         app.state.registry.register(ServiceMetrics(services))
-        removed = sweep(settings.objects_dir, services.jobs.artifacts(), services.jobs.created_at)
-        if removed:
-            log.info("removed %d files from %s that no job refers to", len(removed), settings.objects_dir)
-        sweep_leftovers(settings.outputs_dir, settings.data_dir)
-        sweep_locks(settings.locks_dir)
-        services.rows.sweep()
-        services.uploads.sweep(services.jobs.uploads())
+        if freed := remove_unreferred(services):
+            log.info("removed %d bytes below %s that no job refers to", freed, settings.outputs_dir)
         supervisor = Supervisor(settings, services.jobs)
         app.state.stopping = Stopping(services.watcher, supervisor)
         async with services.watcher.running():

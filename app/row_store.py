@@ -106,9 +106,9 @@ class RowStore:
             used_at = 0.0
         try:
             about, kept = self._read(key)
-            return Entry(key, about, kept.there(), _bytes(folder), used_at)
+            return Entry(key, about, kept.there(), on_disk(folder), used_at)
         except (OSError, ValueError):
-            return Entry(key, {}, 0, _bytes(folder), used_at)
+            return Entry(key, {}, 0, on_disk(folder), used_at)
 
     def condition(self, key: str) -> Condition | None:
         """A look at every row of a key; None if they are not usable."""
@@ -127,7 +127,7 @@ class RowStore:
             OSError: they cannot be removed.
         """
         folder = self._folder / key
-        freed = _bytes(folder)
+        freed = on_disk(folder)
         # First out of sight, whole: nobody may find half a folder. A full disk has room for another name.
         doomed = self._folder / f".{key}.{uuid.uuid4().hex}"
         try:
@@ -150,28 +150,70 @@ class RowStore:
         Raises:
             OSError: something cannot be removed.
         """
+        surplus = self.surplus(max_bytes=max_bytes, older_than_s=older_than_s)
+        return [replace(entry, bytes=self.remove(entry.key)) for entry in surplus]
+
+    def surplus(
+        self,
+        *,
+        max_bytes: int | None = None,
+        older_than_s: float | None = None,
+        spare_since: float | None = None,
+    ) -> list[Entry]:
+        """What `prune` would remove.
+
+        Args:
+            max_bytes: as for `prune`.
+            older_than_s: as for `prune`.
+            spare_since: what was used since then, in seconds since the epoch, stays whatever it takes.
+        """
         now = time.time()
         doomed: list[Entry] = []
         rest: list[Entry] = []
+        spared = 0
         for entry in self.entries():
             old = older_than_s is not None and now - entry.used_at > older_than_s
-            (doomed if old or not entry.usable else rest).append(entry)
-        left = sum(entry.bytes for entry in rest)
+            if entry.usable and spare_since is not None and entry.used_at >= spare_since:
+                spared += entry.bytes
+            else:
+                (doomed if old or not entry.usable else rest).append(entry)
+        left = spared + sum(entry.bytes for entry in rest)
         while max_bytes is not None and rest and left > max_bytes:
             left -= rest[-1].bytes
             doomed.append(rest.pop())
-        return [replace(entry, bytes=self.remove(entry.key)) for entry in doomed]
+        return doomed
+
+    def remove_as_listed(self, listed: Entry) -> int | None:
+        """Forget a key's rows, unless they were used, made anew or found to be usable since they were listed.
+
+        Returns:
+            The bytes freed; None where they stay, or somebody else was faster.
+
+        Raises:
+            OSError: they cannot be removed.
+        """
+        now = self.entry(listed.key)
+        if now is None or (now.used_at, now.usable) != (listed.used_at, listed.usable):
+            return None
+        return self.remove(listed.key)
 
     def sweep(self) -> int:
         """Remove what processes left that died while they made or removed rows. Returns the bytes freed."""
-        old = time.time() - LEFT_S
         freed = 0
+        for left in self.leftovers():
+            freed += on_disk(left)
+            _delete(left)
+        return freed
+
+    def leftovers(self) -> list[Path]:
+        """What `sweep` would remove."""
+        old = time.time() - LEFT_S
+        found = []
         for left in self._folder.glob(".*"):
             with contextlib.suppress(FileNotFoundError):  # somebody else was faster
                 if left.lstat().st_mtime < old:
-                    freed += _bytes(left)
-                    _delete(left)
-        return freed
+                    found.append(left)
+        return found
 
     def _read(self, key: str) -> tuple[dict[str, Any], KeptRows]:
         """What the rows are and the rows themselves; OSError or ValueError if they are not usable."""
@@ -228,7 +270,7 @@ def _delete(path: Path) -> None:
             path.unlink()
 
 
-def _bytes(path: Path) -> int:
+def on_disk(path: Path) -> int:
     """What a file, or all files below a folder, take on the disk."""
     total = 0
     for file in [path, *(Path(root, name) for root, _, names in os.walk(path) for name in names)]:

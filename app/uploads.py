@@ -101,16 +101,22 @@ class Uploads:
         """Forget it and its files."""
         shutil.rmtree(self.folder(upload))
 
-    def sweep(self, referred: Container[str]) -> list[str]:
+    def sweep(self, referred: Container[str], *, dry_run: bool = False) -> list[str]:
         """Remove those that no job refers to, unless they are so young that a job may be on its way.
 
         Returns:
-            Their ids.
+            Their ids; with `dry_run` nothing is removed.
         """
         removed = []
         for path in self._root.glob("*"):
             with contextlib.suppress(OSError):  # it stays then, and does no harm
-                if path.name not in referred and path.stat().st_mtime < time.time() - LEFT_S:
-                    shutil.rmtree(path)
+                if path.name not in referred and _touched_at(path) < time.time() - LEFT_S:
+                    if not dry_run:
+                        shutil.rmtree(path)
                     removed.append(path.name)
         return removed
+
+
+def _touched_at(path: Path) -> float:
+    # A folder's own time says nothing of what is being written further below.
+    return max(one.lstat().st_mtime for one in (path, *path.rglob("*")))

@@ -47,10 +47,10 @@ def work(context: Context, database: Database, worker: str, tasks: tuple[Task, .
         context.pulse.beat()
         try:
             if time.monotonic() - buried > BURY_EVERY_S:
+                _check_recorded(context, worker)
                 for dead in bury_the_dead(context.jobs, context.settings.locks_dir):
                     log.warning("worker %s is dead; its work is free again", dead)
                     seen = -1
-                _check_recorded(context, worker)
                 context.jobs.expire()  # the API does so as well, but workers may be all that is left
                 buried = time.monotonic()
             version = database.version()

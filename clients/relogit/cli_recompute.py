@@ -9,6 +9,7 @@ import typer
 
 from relogit import render, render_checks, render_plan
 from relogit.argv import batch_size_of, floors_of, own_folder
+from relogit.cli_rows import SECONDS, amount_of
 from relogit.client import JobRequest
 from relogit.job import Job
 from relogit.options import (
@@ -68,6 +69,9 @@ def recompute(
     ] = False,
     floor: FloorOption = None,
     head_threshold: HeadThresholdOption = None,
+    deadline: Annotated[
+        str | None, typer.Option("--deadline", help="Stop the job, as failed, unless it ends within 30min, 2h, 1d")
+    ] = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Only say what the job would reuse, compute and write, and what is wrong")
     ] = False,
@@ -93,6 +97,7 @@ def recompute(
         reuse=False if no_reuse else None,
         head_threshold=head_threshold,
         floors=floors_of(floor),
+        deadline_s=None if deadline is None else amount_of(deadline, SECONDS, "--deadline", "2h"),
     )
     with session(ctx.obj, server, as_json) as run:
         if plan:

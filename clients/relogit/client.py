@@ -40,6 +40,7 @@ class JobRequest(TypedDict, total=False):
         reuse: whether rows computed before are taken; False computes all again and compares.
         head_threshold: train samples; a class with more is head, any other is tail.
         floors: fractions by the accuracy's name; a result below one gets a warning.
+        deadline_s: seconds in which it has to end; else it is stopped, and has failed.
     """
 
     dataset: str | None
@@ -55,6 +56,7 @@ class JobRequest(TypedDict, total=False):
     reuse: bool | None
     head_threshold: int | None
     floors: Mapping[str, float] | None
+    deadline_s: float | None
 
 
 class SplitsRequest(TypedDict, total=False):
@@ -295,6 +297,31 @@ class Client:
             `removed`, `freed_bytes`, and what is `left`.
         """
         return self._wire.post("/rows/prune", {"max_bytes": max_bytes, "older_than_s": older_than_s})
+
+    def collect_garbage(
+        self,
+        *,
+        jobs_older_than_s: float | None = None,
+        artifacts_max_bytes: int | None = None,
+        rows_older_than_s: float | None = None,
+        rows_max_bytes: int | None = None,
+        dry_run: bool = False,
+    ) -> dict[str, Any]:
+        """Remove what the server keeps beyond some limits, and what no job refers to; never what an open job needs.
+
+        Args:
+            jobs_older_than_s: jobs that ended longer ago go; without it, what the server's settings say.
+            artifacts_max_bytes: what the jobs' own files may take; the longest ended jobs go first.
+            rows_older_than_s: kept rows that no job used for longer go.
+            rows_max_bytes: what kept rows may take; the longest unused go first.
+            dry_run: only tell what would go.
+
+        Returns:
+            `jobs` and `rows` that went, `freed_bytes`, what was `kept_back` by the disk, and what is `left`.
+        """
+        limits = {"jobs_older_than_s": jobs_older_than_s, "artifacts_max_bytes": artifacts_max_bytes,
+                  "rows_older_than_s": rows_older_than_s, "rows_max_bytes": rows_max_bytes}  # fmt: skip
+        return self._wire.post("/gc", {**_body(limits), "dry_run": dry_run}, hold_s=CHECK_S)
 
     def ready(self) -> dict[str, Any]:
         """Whether jobs can be done now: `ready`, and under `checks` why not."""

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.style import StyleType
 from rich.table import Table
 from rich.text import Text
 
@@ -15,7 +16,8 @@ from relogit.download import Saved
 
 Record = dict[str, Any]
 
-FOLDED = frozenset({"expert", "file", "output", "data set"})  # the columns that a narrow window folds
+# The columns that a narrow window folds: numbers keep their width, for a digit that is cut off is a wrong number.
+FOLDED = frozenset({"expert", "split", "file", "output", "data set", "set", "list", "made"})
 ID_SHOWN = 8
 UNBOUNDED = 10_000  # columns: room for what any table would take if it could
 NONE = "-"  # a figure that is not there
@@ -31,6 +33,27 @@ COLOURS = {
     "skipped": "yellow",
     "running": "cyan",
 }
+
+
+def printable(text: str) -> str:
+    """A name as one line that does nothing to a terminal: line ends and control characters as Python escapes them."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+class Cells(Table):
+    """A table whose words are what they are: no name of a file or a list breaks a line or drives the terminal."""
+
+    def add_row(
+        self, *renderables: RenderableType | None, style: StyleType | None = None, end_section: bool = False
+    ) -> None:
+        """As rich's, with the words in plain letters."""
+        super().add_row(*(_plain_cell(cell) for cell in renderables), style=style, end_section=end_section)
+
+
+def _plain_cell(cell: RenderableType | None) -> RenderableType | None:
+    if isinstance(cell, Text):
+        return cell if cell.plain.isprintable() else Text(printable(cell.plain), cell.style)
+    return printable(cell) if isinstance(cell, str) else cell
 
 
 def word(state: str) -> Text:
@@ -80,7 +103,7 @@ def size(number: int | None) -> str:
 
 def table(left: Sequence[str], right: Sequence[str] = (), last: Sequence[str] = ()) -> Table:
     """An empty table; `left` and `last` hold words, `right` holds numbers between them."""
-    made = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0, header_style="bold")
+    made = Cells(box=box.SIMPLE_HEAD, show_edge=False, padding=0, header_style="bold")
     for name in (*left, *right, *last):
         made.add_column(
             name, justify="right" if name in right else "left", overflow="fold", no_wrap=name not in FOLDED
@@ -107,8 +130,8 @@ def job_lines(job: Record) -> list[Text]:
     """What the job is and was asked to do."""
     request = job["request"]
     lines = [Text.assemble(f"{title(job)}: ", word(job["state"]))]
-    for name in ("created_at", "started_at", "finished_at"):
-        if job[name]:
+    for name in ("created_at", "started_at", "finished_at", "deadline_at"):
+        if job.get(name):
             lines.append(Text(f"  {name.removesuffix('_at'):<9}{job[name]}"))
     asked = ", ".join(
         f"{name} {json.dumps(value) if value == '' else plain(value)}"
@@ -154,14 +177,15 @@ def problem_lines(error: Record, *, where: str = "") -> list[Text]:
     """An error of a unit, an expert or a split: its message, and what is available."""
     message: str = error["message"]
     available = (error.get("details") or {}).get("available")
-    return [Text.assemble((where, "bold red"), message), *available_lines(message, available)]
+    said = "\n".join(printable(line) for line in message.splitlines())
+    return [Text.assemble((printable(where), "bold red"), said), *available_lines(message, available)]
 
 
 def available_lines(said: str, names: Sequence[str] | None) -> list[Text]:
     """The names that would have been right, unless the sentence before has said them all."""
     if not names or all(name in said for name in names):
         return []
-    return [Text(f"    available: {', '.join(names)}")]
+    return [Text(f"    available: {printable(', '.join(names))}")]
 
 
 def failure_lines(job: Record) -> list[Text]:
@@ -170,10 +194,11 @@ def failure_lines(job: Record) -> list[Text]:
     if job["error"]:
         lines += problem_lines(job["error"], where=f"{title(job).split()[0]} failed: ")
     for unit in job.get("units", []):
-        if unit["error"]:
+        if unit["error"] and unit["error"] != job["error"]:
             lines += problem_lines(unit["error"], where=f"{unit['expert']} / {unit['split']} failed: ")
     for unit in job.get("units", []):
-        lines += [Text(f"{unit['expert']} / {unit['split']}: {note}", style="yellow") for note in unit["notes"]]
+        notes = [*unit["notes"], *([f"begun {unit['attempts']} times"] if unit["attempts"] > 1 else [])]
+        lines += [Text(f"{unit['expert']} / {unit['split']}: {note}", style="yellow") for note in notes]
     return lines
 
 

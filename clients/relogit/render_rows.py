@@ -18,7 +18,7 @@ def listing(found: Record, console: Console, now: datetime) -> list[RenderableTy
     """One line for each key, last used first, and the sum. A narrow console gets fewer columns."""
     if not found["rows"]:
         return ["No rows are kept yet. Jobs keep what they compute."]
-    lines: list[RenderableType] = [_fitting(found["rows"], console, now), Text(f"{_sum(found['totals'])}.")]
+    lines: list[RenderableType] = [fitting(found["rows"], console, now), Text(f"{_sum(found['totals'])}.")]
     if any(not one["usable"] for one in found["rows"]):
         said = "unusable: damaged as a whole. A job that needs such rows computes them again; any"
         lines.append(Text(f"{said} `relogit rows prune` removes them.", style="yellow"))
@@ -54,7 +54,7 @@ def pruned(answer: Record, console: Console, now: datetime) -> list[RenderableTy
         freed = f" {size(answer['freed_bytes'])} that a crash had left are freed." if answer["freed_bytes"] else ""
         return [Text(f"There was nothing to remove.{freed} {left}")]
     said = f"Removed: {number_of(len(removed), 'key')}; {size(answer['freed_bytes'])} are freed. {left}"
-    return [_fitting(removed, console, now), Text(said, style="green")]
+    return [fitting(removed, console, now), Text(said, style="green")]
 
 
 def ago(time: str | None, now: datetime) -> str:
@@ -74,7 +74,8 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def _fitting(listed: Sequence[Record], console: Console, now: datetime) -> Table:
+def fitting(listed: Sequence[Record], console: Console, now: datetime) -> Table:
+    """One line for each key; a narrow console gets fewer columns."""
     wide = _table(listed, now, wide=True)
     return wide if fits(wide, console) else _table(listed, now, wide=False)
 

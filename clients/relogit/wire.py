@@ -58,9 +58,9 @@ class Wire:
             raise self._stranger(f"{path} lists no {key}")
         return listed
 
-    def post(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Post `body` as JSON; the JSON object of the answer."""
-        return self._object(self._send("POST", path, json=body))
+    def post(self, path: str, body: Mapping[str, Any] | None = None, *, hold_s: float = 0.0) -> dict[str, Any]:
+        """Post `body` as JSON; the JSON object of the answer, which may take `hold_s` longer than others."""
+        return self._object(self._send("POST", path, json=body, timeout=self._timeout(hold_s)))
 
     def put(self, path: str, chunks: Iterable[bytes]) -> None:
         """Put the chunks as one body at `path`; they are taken one after another, never whole in memory."""

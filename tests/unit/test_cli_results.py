@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from relogit.render import plain
-from tests.unit.command_line import Relogit
+from tests.unit.command_line import Ran, Relogit
 from tests.unit.fake_server import JOB_ID, FakeServer, check, job, npz, verification
+
+Lists = dict[str, Any]
 
 
 def test_verify_shows_what_failed_first(relogit: Relogit) -> None:
@@ -168,3 +172,91 @@ def test_sets_of_splits_show_what_each_holds(relogit: Relogit) -> None:
     assert "NAME_indices.json" in relogit(server, "splits").out
     nameless = relogit(server, "splits", "check")
     assert (nameless.code, "name another" in nameless.err) == (2, True)
+
+
+def compared(relogit: Relogit, first: Lists, second: Lists, *more: str) -> tuple[Ran, FakeServer]:
+    """`splits diff A B`; a list is its indices, what is wrong with it, or whatever else the server answers."""
+    server = FakeServer()
+    for name, lists in (("A", first), ("B", second)):
+        listed = []
+        for split, held in lists.items():
+            problem = held if isinstance(held, dict) and "code" in held else None
+            listed.append({"name": split, "base": "test", "state": "bad" if problem else "ready", "problem": problem})
+            body = {"split": split, "base": "test", "indices": held} if isinstance(held, list) else held
+            server.answers[f"GET /splits/{name}/{split}"] = httpx.Response(200, json=body)
+        server.answers[f"GET /splits/{name}"] = httpx.Response(200, json={"name": name, "splits": listed})
+    totals = {"total": 8, "computed": 3}
+    plan = {"ok": True, "totals": totals, "problems": []}
+    server.answers["POST /jobs/plan"] = httpx.Response(200, json=plan)
+    return relogit(server, "splits", "diff", "A", "B", *more), server
+
+
+def test_equal_sets_are_said_to_be_so(relogit: Relogit) -> None:
+    """With exit code 0, and what a job would compute."""
+    ran, server = compared(relogit, {"val": [1, 2]}, {"val": [1, 2]})
+    assert ran.code == 0
+    assert "A and B hold the same samples, in the same order." in ran.out
+    assert "A job over B has 8 rows; forward passes: 3." in ran.out
+    assert server.submitted["splits"] == ["val"]
+
+
+def test_a_list_that_cannot_be_read_is_compared_in_neither_set(relogit: Relogit) -> None:
+    """It is named, nothing is said to be equal, its samples are not said to be added; exit code 1."""
+    first: Lists = {"val": WRONG, "test": [3, 4], "audit": {"state": "ready", "checks": []}}
+    second: Lists = {"val": [1, 2], "test": [3, 4], "audit": {"state": "ready", "checks": []}}
+    ran, server = compared(relogit, first, second)
+    assert ran.code == 1
+    assert "A/val cannot be compared: Index 99 is out of range." in ran.out
+    assert "B/audit cannot be compared: the server has something else at B/audit." in ran.out
+    assert "same samples" not in ran.out
+    assert re.search(r"val +- +- +-$", ran.out, re.MULTILINE)
+    assert re.search(r"test +2 +0 +0$", ran.out, re.MULTILINE)
+    assert "A job over what can be read of B has 8 rows" in ran.out
+    assert server.submitted["splits"] == ["test", "val"]
+    ran, _ = compared(relogit, first, second, "--json")
+    found = json.loads(ran.out)
+    assert [(one["set"], one["list"]) for one in found["unreadable"]] == [
+        ("A", "val"),
+        ("A", "audit"),
+        ("B", "audit"),
+    ]
+    assert found["unreadable"][0]["problem"] == WRONG
+    assert (found["added"], found["removed"], ran.code) == ({"test": 0}, {"test": 0}, 1)
+
+
+def test_a_set_without_a_readable_list_has_no_cost(relogit: Relogit) -> None:
+    """No plan is asked for: over no list at all there is none."""
+    ran, server = compared(relogit, {"val": [1]}, {"val": WRONG})
+    assert (ran.code, ran.err) == (1, "")
+    assert "POST /jobs/plan" not in server.asked
+
+
+def test_another_order_and_repeats_are_said_of_each_list(relogit: Relogit) -> None:
+    """Though the samples are the same, for who uses logits goes by rows."""
+    first, second = {"val": [0, 1, 2], "test": [5, 6]}, {"val": [2, 1, 0, 0], "test": [5, 6]}
+    ran, _ = compared(relogit, dict(first), dict(second))
+    assert ran.code == 0
+    assert "val holds the same samples in another order." in ran.out
+    assert "val holds samples more or less often; repeated rows: 0 before, 1 now." in ran.out
+    assert "hold the same samples, in" not in ran.out
+    found = json.loads(compared(relogit, dict(first), dict(second), "--json")[0].out)
+    assert (found["order"], found["repeats"]) == (["val"], {"val": {"before": 0, "now": 1}})
+    assert found["unreadable"] == []
+
+
+def test_one_sample_is_singular(relogit: Relogit) -> None:
+    """Whatever it did."""
+    ran, _ = compared(relogit, {"val": [0], "test": [1]}, {"val": [0, 1], "test": []})
+    assert "\n1 sample moved from test to val." in ran.out
+
+
+def test_a_list_is_given_one_new_name(relogit: Relogit, tmp_path: Path) -> None:
+    """--map twice for a list is refused before anything is sent; so is a file that is no list."""
+    (tmp_path / "ok_indices.txt").write_text("1")
+    server = FakeServer()
+    ran = relogit(server, "splits", "import", "x", str(tmp_path), "--map", "ok=val", "--map", "ok=test:train")
+    assert (ran.code, "'ok' is given twice" in ran.err) == (2, True)
+    (tmp_path / "ok_indices.txt").write_text("1_0")
+    ran = relogit(server, "splits", "import", "x", str(tmp_path))
+    assert (ran.code, "'1_0' is not one" in ran.err) == (2, True)
+    assert server.asked == []

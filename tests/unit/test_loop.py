@@ -18,8 +18,8 @@ from app.jobs import COMPUTING, LOOKING, Claim, JobState, UnitState
 from app.liveness import bury_the_dead, hold_lock, worker_lock
 from app.settings import Settings
 from app.store import JobStore
-from tests.computing import ARITHMETIC, worker_context
-from tests.fakes import Home, finish, submit, take
+from tests.computing import worker_context
+from tests.fakes import ARITHMETIC, Home, finish, submit, take
 from tests.unit.test_requests import VERIFICATION
 from worker import loop
 from worker.context import Context

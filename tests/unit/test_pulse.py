@@ -12,7 +12,7 @@ import pytest
 from app.liveness import Hangs, hold_lock, worker_lock
 from app.numerics import Arithmetic
 from app.store import JobStore
-from tests.computing import ARITHMETIC
+from tests.fakes import ARITHMETIC
 from worker import pulse
 from worker.pulse import Pulse
 

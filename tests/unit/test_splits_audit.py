@@ -204,8 +204,8 @@ def test_a_part_may_hold_the_twin_of_a_picture_in_its_whole() -> None:
     assert (check.verdict, check.measured) == ("passed", {"pictures": 0})
     (alone,) = _named(_audit(*lists[:2], digests=digests, described=described).checks, "same-picture")
     assert alone.verdict == "skipped"
-    lists = (whole, _list("expert", 2, 14), _list("gating", 3, 25), _list("val", 2, 4))
-    checks = _named(_audit(*lists, digests=digests, described=described | {"val": _said()}).checks, "same-picture")
+    more = (whole, _list("expert", 2, 14), _list("gating", 3, 25), _list("val", 2, 4))
+    checks = _named(_audit(*more, digests=digests, described=described | {"val": _said()}).checks, "same-picture")
     assert {tuple(check.measured["splits"]) for check in checks} == {
         ("train", "val"), ("expert", "gating"), ("gating", "val")
     }  # fmt: skip
