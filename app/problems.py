@@ -26,6 +26,7 @@ EXPECTED = {
     "string_type": "a text is expected",
     "model_attributes_type": "a JSON object is expected",
     "dict_type": "a JSON object is expected",
+    "too_short": "the list is empty; at least one item is expected",
 }
 """What pydantic says in Python's words."""
 

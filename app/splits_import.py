@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import combinations
 from typing import Any
 
 from app import VERSION
@@ -17,6 +19,9 @@ from app.intake import Problems
 from app.names import check_name
 from app.split_sets import DESCRIPTION_FILE, free_name, write_set
 from app.times import rfc3339
+
+RESERVED = frozenset({"audit"})
+"""No list can be called so: what `GET /splits/{name}/audit` answers is the set's audit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,7 @@ def import_splits(order: ImportOrder, catalog: Catalog) -> dict[str, Any]:
             problems.guard(f"lists/{i}", partial(_check_list, one, dataset, catalog, names[:i], doubtful))
     if name is None or problems.found:
         raise problems.refusal()
+    doubtful += [*_repeats(order.lists), *_overlaps(order.lists)]
     files: dict[str, Any] = {f"{one.name}{SPLIT_SUFFIX}": list(one.indices) for one in order.lists}
     for file, values in ((WEIGHTS_FILE, order.class_weights), (COUNTS_FILE, order.train_class_counts)):
         if values is None:
@@ -78,6 +84,9 @@ def _check_list(
     one: ImportedList, dataset: Dataset, catalog: Catalog, before: list[str], doubtful: list[str]
 ) -> None:
     name, bases = check_name("list", one.name), catalog.bases.names(dataset)
+    if name in RESERVED:
+        message = f"A list cannot be called {name!r}: under that name the service answers with the set's audit. "
+        raise RequestError("reserved-name", f"{message}Any other plain name, such as '{name}_list', would be right.")
     if name in before:
         raise RequestError("repeated-name", f"{name!r} stands twice among the lists.")
     if one.base not in bases:
@@ -93,6 +102,33 @@ def _check_list(
             right = "0 or more" if size is None else f"0 to {size - 1}"
             message = f"{name!r} holds {index} at position {position}; {right} would be right for {one.base!r}."
             raise RequestError("split-out-of-range", message, position=position)
+
+
+def _repeats(lists: Sequence[ImportedList]) -> list[str]:
+    said = []
+    for one in lists:
+        rows, samples = len(one.indices), len(set(one.indices))
+        if rows > samples:
+            said.append(f"{one.name!r} repeats indices: its {rows:,} rows are {_samples(samples)}.")
+    return said
+
+
+def _overlaps(lists: Sequence[ImportedList]) -> list[str]:
+    """Lists over one base that share samples: what one of them is tuned on, the other is then no test of."""
+    held = [(one, set(one.indices)) for one in lists]
+    said = []
+    for (one, its), (other, others) in combinations(held, 2):
+        if one.base == other.base and (shared := len(its & others)):
+            whole = [
+                repr(held_by.name) for held_by, samples in ((one, its), (other, others)) if len(samples) == shared
+            ]
+            more = f", all of {' and of '.join(whole)}" if whole else ""
+            said.append(f"{one.name!r} and {other.name!r} share {_samples(shared)} of {one.base!r}{more}.")
+    return said
+
+
+def _samples(number: int) -> str:
+    return "1 sample" if number == 1 else f"{number:,} samples"
 
 
 def _describe(order: ImportOrder, name: str) -> dict[str, Any]:

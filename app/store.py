@@ -143,9 +143,10 @@ class JobStore(Workforce):
         )
         return frozenset(row[0] for row in rows)
 
-    def uploads(self) -> frozenset[str]:
-        """Ids of every upload that a job refers to."""
+    def uploads(self, *, open_only: bool = False) -> frozenset[str]:
+        """Ids of every upload that a job refers to, or only of those whose job has not ended."""
         asked = "SELECT json_extract(request, '$.upload') FROM jobs WHERE kind = 'verification'"
+        asked += " AND finished_at IS NULL" if open_only else ""
         return frozenset(row[0] for row in self._database.connection.execute(asked) if row[0] is not None)
 
     # --- the worker's side ------------------------------------------------------------------------

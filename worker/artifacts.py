@@ -170,6 +170,9 @@ def publish(draft: Draft, objects_dir: Path, target: Path, manifest: dict[str, A
             reach("publish.whole")
             draft.path.replace(own)
             reach("publish.own")
+            # Two files cannot change at once. Whoever looks in between, or after this process died there, may find no
+            # manifest, but never one that is of another file.
+            target.with_suffix(".json").unlink(missing_ok=True)
             copied.replace(target)
             reach("publish.shown")
             described.replace(target.with_suffix(".json"))

@@ -12,6 +12,7 @@ from app.catalog import Folder
 from app.datasets import DEFAULT_DATASET, Dataset
 from app.errors import NotFound, RequestError
 from app.facts import Question
+from app.names import check_name
 from app.questions import audit_question, groups_question
 from app.requests import HEAD_THRESHOLD
 from app.routes.asking import answers
@@ -21,6 +22,7 @@ from app.services import Services, Used
 from app.set_listing import describe_set, list_sets, look_at_list
 from app.splits_import import import_splits
 from app.splits_intake import plan_splits
+from app.tracing import Traceparent
 
 SetName = Annotated[str, Path(description="Of the folder, below the data directory.")]
 DatasetName = Annotated[str, Query(description="A data set of `datasets.toml`.")]
@@ -29,9 +31,9 @@ router = APIRouter(tags=["splits"])
 
 
 @router.post("/splits", status_code=202)
-def create_splits(body: SplitsBody, used: Used, response: Response) -> JobView:
+def create_splits(body: SplitsBody, used: Used, trace: Traceparent, response: Response) -> JobView:
     """Check a request for a new set of splits and queue it. It is a job like any other, and takes a second or so."""
-    job = used.jobs.submit(plan_splits(body.order(), used.catalog))
+    job = used.jobs.submit(plan_splits(body.order(), used.catalog), terms=body.terms(trace))
     response.headers["Location"] = f"/jobs/{job.id}"
     return JobView.of(job)
 
@@ -91,10 +93,12 @@ async def get_split(
     declared = await run_sync(used.catalog.dataset, dataset)
 
     def read() -> dict[str, Any] | None:
-        below = used.catalog.settings.data_dir / name / split
-        if below.is_dir() and used.catalog.split_names(Folder(f"{name}/{split}", below)):
+        # Both names are checked before they become a path.
+        folder, path = used.catalog.splits_folder(declared, name), check_name("split", split)
+        below = Folder(f"{folder.name}/{path}", folder.path / path)
+        if not used.catalog.split_path(folder, path).is_file() and used.catalog.split_names(below):
             return None
-        found = used.catalog.read_split(declared, used.catalog.splits_folder(declared, name), split)
+        found = used.catalog.read_split(declared, folder, split)
         shown = {"name": name, "split": split, "dataset": dataset, "base": found.base, "sha256": found.sha256}
         return shown | {"size": int(found.indices.size), "indices": found.indices.tolist()}
 

@@ -7,6 +7,7 @@ from typing import Any
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
 
+from app.errors import Conflict
 from app.faults import reach
 from app.services import Used
 
@@ -55,5 +56,11 @@ async def put_file(upload: str, name: str, request: Request, used: Used) -> None
 
 @router.delete("/{upload}", status_code=204)
 def delete_upload(upload: str, used: Used) -> None:
-    """Forget the files. What was found in them stays with the verification; curves can no longer be drawn."""
+    """Forget the files. What was found in them stays with the verification; curves can no longer be drawn.
+
+    Not while a verification of them has not ended: whoever had no answer to its request may not know of it.
+    """
+    if upload in used.jobs.uploads(open_only=True):
+        message = f"Upload {upload} is being verified. Cancel that verification first, or wait until it has ended."
+        raise Conflict("upload-in-use", message)
     used.uploads.remove(upload)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -17,7 +18,7 @@ from relogit.argv import own_folder
 from relogit.client import SplitsRequest
 from relogit.index_files import find_lists, read_indices
 from relogit.options import DatasetOption, JsonOption, PrefixOption, ServerOption
-from relogit.render import NONE, Record, count, table
+from relogit.render import NONE, Record, count, printable, table
 from relogit.session import ExitCode, Session, group_session
 from relogit.split_diff import Sample, difference
 
@@ -136,27 +137,45 @@ def diff(
     server: ServerOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show which samples B adds, removes and moves, and what a job over B's lists would compute."""
+    """Show which samples B adds, removes and moves, and what a job over B's lists would compute.
+
+    A list that cannot be read is named and compared in neither set; the exit code is 1 then.
+    """
     data = _dataset(ctx, dataset)
     names = (own_folder(first, "data") or first, own_folder(second, "data") or second)
     with group_session(ctx, server, as_json) as run:
         old, new = (_samples(run, name, data) for name in names)
-        plan = run.client.plan(dataset=data, splits=sorted(new), splits_dir=names[1], checkpoint_prefix=prefix)
+        unreadable = [
+            {"set": name, "list": one, "problem": problem}
+            for name, lists in zip(names, (old, new), strict=True)
+            for one, problem in lists.unreadable.items()
+        ]
+        plan: Record = {"ok": False, "problems": []}
+        if new.rows:
+            splits = sorted(new.rows)
+            plan = run.client.plan(dataset=data, splits=splits, splits_dir=names[1], checkpoint_prefix=prefix)
         cost = plan["totals"] if plan["ok"] else None
-        found = difference(old, new)
+        # What one of them does not show would look as if the other had added or removed it.
+        hidden = {one["list"] for one in unreadable}
+        found = difference(*({n: rows for n, rows in lists.rows.items() if n not in hidden} for lists in (old, new)))
         document = {
             "added": found.added,
             "removed": found.removed,
             "moved": [{"from": a, "to": b, "samples": number} for (a, b), number in found.moved.items()],
             "same": found.same,
+            "order": found.order,
+            "repeats": {name: {"before": before, "now": now} for name, (before, now) in found.repeats.items()},
+            "unreadable": unreadable,
             "cost": cost,
             "problems": plan["problems"],
         }
-        run.show(document, lambda: render_splits.diff_lines(names, found, cost))
-        if cost is None and not run.json:
+        run.show(document, lambda: render_splits.diff_lines(names, found, unreadable, cost))
+        if plan["problems"] and not run.json:
             run.err.print("What a job over it would compute cannot be said:", style="yellow")
             for line in render_plan.problem_lines(plan):
                 run.err.print(line)
+        if unreadable:
+            raise typer.Exit(ExitCode.FAILED)
 
 
 @app.command("import")
@@ -177,11 +196,12 @@ def take_over(
 
     Without --map a list keeps its name; train, expert and gating point into train, any other into test.
     """
-    mapping = dict(_mapped(one) for one in mapped or ())
+    mapping = _mapping(mapped or ())
     with group_session(ctx, server, as_json) as run:
         files, beside = find_lists(sources)
         if unknown := sorted(set(mapping) - set(files)):
-            raise typer.BadParameter(f"There is no list {', '.join(unknown)}; there are {', '.join(files)}.")
+            said = f"There is no list {printable(', '.join(unknown))}; there are {printable(', '.join(files))}."
+            raise typer.BadParameter(said, param_hint="--map")
         lists = []
         assumed = []
         for old, path in files.items():
@@ -195,12 +215,18 @@ def take_over(
         run.show(made, lambda: _imported(made))
 
 
-def _mapped(given: str) -> tuple[str, tuple[str, str | None]]:
-    old, equals, rest = given.partition("=")
-    new, _, base = rest.partition(":")
-    if not (old and equals and new):
-        raise typer.BadParameter(f"{given!r} is not like val_lt=val or val_lt=val:test.", param_hint="--map")
-    return old, (new, base or None)
+def _mapping(given: Sequence[str]) -> dict[str, tuple[str, str | None]]:
+    """By a list's old name its new one, and the base if that is given."""
+    mapping: dict[str, tuple[str, str | None]] = {}
+    for one in given:
+        old, equals, rest = one.partition("=")
+        new, _, base = rest.partition(":")
+        if not (old and equals and new):
+            raise typer.BadParameter(f"{one!r} is not like val_lt=val or val_lt=val:test.", param_hint="--map")
+        if old in mapping:
+            raise typer.BadParameter(f"{old!r} is given twice; one new name is expected.", param_hint="--map")
+        mapping[old] = (new, base or None)
+    return mapping
 
 
 def _imported(made: Record) -> Iterator[RenderableType]:
@@ -209,16 +235,33 @@ def _imported(made: Record) -> Iterator[RenderableType]:
         shown.add_row(name, one["base"], count(one["size"]))
     yield shown
     for sentence in made["doubtful"]:
-        yield Text(f"doubtful  {sentence}", style="yellow")
+        yield Text(f"doubtful  {printable(sentence)}", style="yellow")
     name = made["name"]
     yield Text(f"The splits {name!r} are there; `relogit splits check {name}` audits them.", style="green")
 
 
-def _samples(run: Session, name: str, dataset: str | None) -> dict[str, set[Sample]]:
-    """The samples of each list of a set that can be read."""
-    listed = run.client.split_set(name, dataset=dataset)["splits"]
-    read = [run.client.split(name, one["name"], dataset=dataset) for one in listed if one["state"] != "bad"]
-    return {one["split"]: {(one["base"], index) for index in one["indices"]} for one in read}
+@dataclass(frozen=True)
+class _Lists:
+    """The lists of a set by name: the samples of those that can be read, in order, and why the others cannot."""
+
+    rows: dict[str, list[Sample]]
+    unreadable: dict[str, Record]
+
+
+def _samples(run: Session, name: str, dataset: str | None) -> _Lists:
+    lists = _Lists({}, {})
+    for listed in run.client.split_set(name, dataset=dataset)["splits"]:
+        split = listed["name"]
+        if listed["problem"]:
+            lists.unreadable[split] = listed["problem"]
+            continue
+        found = run.client.split(name, split, dataset=dataset)
+        if "indices" in found:
+            lists.rows[split] = [(found["base"], index) for index in found["indices"]]
+        else:  # `audit`: such a file was put there by hand
+            said = f"the server has something else at {name}/{split}. Give its file another name."
+            lists.unreadable[split] = {"code": "not-a-list", "message": said, "details": {}}
+    return lists
 
 
 def _set_name(run: Session, given: str | None, dataset: str | None) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rich.console import RenderableType
 from rich.text import Text
 
-from relogit.render import NONE, Record, count, problem_lines, table
+from relogit.render import NONE, Record, count, plain, problem_lines, table
 
 
 def sets(listing: Record) -> list[RenderableType]:
@@ -18,7 +20,7 @@ def sets(listing: Record) -> list[RenderableType]:
         for row, entry in enumerate(one["splits"]):
             first = row == 0
             name = Text(one["name"] + (" *" if one["own"] else "")) if first else ""
-            how = _how(one["description"]) if first else ""
+            how = Text(_how(one["description"])) if first else ""
             made.add_row(name, entry["name"], entry["base"] or NONE, count(entry["size"]), how)
             if entry["problem"]:
                 problems += problem_lines(entry["problem"], where=f"{one['name']}/{entry['name']}: ")
@@ -29,9 +31,18 @@ def sets(listing: Record) -> list[RenderableType]:
 
 
 def _how(description: Record | None) -> str:
+    """How a set was made, as far as its `splits.json` says: anybody may have written that."""
     if description is None:
         return NONE
     if description["profile"] is None:
-        return str(description["made_by"] or NONE)
-    factor, seed = description["imbalance_factor"], description["seed"]
-    return f"{description['profile']}, factor {factor:g}, seed {seed}"
+        made_by = description["made_by"]
+        return NONE if made_by is None else plain(made_by)
+    said = [plain(description["profile"])]
+    for name, key in (("factor", "imbalance_factor"), ("seed", "seed")):
+        if description[key] is not None:
+            said.append(f"{name} {_figure(description[key])}")
+    return ", ".join(said)
+
+
+def _figure(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else plain(value)

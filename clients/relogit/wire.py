@@ -114,7 +114,8 @@ class Wire:
 
 def segment(name: str) -> str:
     """A name as one segment of a URL path: a slash or a percent sign in it stays part of the name."""
-    return quote(name, safe="")
+    # Dots alone would be taken for the way up (RFC 3986, 5.2.4); escaped, they are the server's to refuse.
+    return name.replace(".", "%2E") if name in (".", "..") else quote(name, safe="")
 
 
 def _given(params: Mapping[str, Any] | None) -> dict[str, Any]:

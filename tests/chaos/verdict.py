@@ -116,12 +116,13 @@ def shown(settings: Settings, reference: Reference, excused: set[Path]) -> Itera
     Args:
         settings: of the service.
         reference: what an undisturbed run wrote.
-        excused: files in these folders may lack their own manifest; see `between_renames`.
+        excused: files in these folders may have no manifest; see `between_renames`.
     """
     for path in sorted(settings.outputs_dir.rglob("*_logits.npz")):
         if ".relogit" in path.parts or "given" in path.parts:
             continue
-        if _sha256(path) != _described(path) and path.parent not in excused:
+        described = _described(path)
+        if described != _sha256(path) and not (described is None and path.parent in excused):
             yield f"{path} is not what its manifest describes"
         if _sha256(path) not in reference.values():
             yield f"{path} is nothing that an undisturbed run wrote"
@@ -131,8 +132,8 @@ def shown(settings: Settings, reference: Reference, excused: set[Path]) -> Itera
 
 
 def between_renames(settings: Settings, user: User, kills: list[dict[str, Any]]) -> set[Path]:
-    """Folders in which a file may lie without its own manifest: its worker was killed between the two renames, and
-    its job was cancelled before another worker took it up. The sha256 in the manifest tells.
+    """Folders in which a file may lie without a manifest: its worker was killed between the two renames, and its job
+    was cancelled before another worker took it up.
     """
     cancelled = {job.id: job for job in [*user.accepted, *user.deleted] if job.cancelled}
     torn = [claim.split() for kill in kills if kill["label"] == "publish.shown" for claim in kill["claims"]]
@@ -182,11 +183,12 @@ def splits(settings: Settings, user: User) -> Iterator[str]:
             yield f"the set {path.name} is there, but no job made it"
     for name, candidates in asked.items():
         found = {path.name: path.read_bytes() for path in (settings.data_dir / name).glob("*_indices.json")}
-        if not any(found == _drawn(catalog, job) for job in candidates):
+        if not any(found == drawn(catalog, job) for job in candidates):
             yield f"the set {name} is not what {'any of its jobs' if len(candidates) > 1 else 'its job'} draws"
 
 
-def _drawn(catalog: Catalog, job: Wanted) -> dict[str, bytes]:
+def drawn(catalog: Catalog, job: Wanted) -> dict[str, bytes]:
+    """The lists of a set as its request draws them: content by file name."""
     dataset: Dataset = catalog.dataset("tiny")
     pools = Pools(catalog.bases)
     bases = {base: pools.labels(dataset, base) for base in ("train", "test")}

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 
 from tests.integration.verifying import good, upload, verify
-from tests.integration.workspace import Service, Workspace
+from tests.integration.workspace import Service, Workspace, build, running
 
 
 def test_an_empty_upload_is_refused(service: Service) -> None:
@@ -37,6 +37,18 @@ def test_deleting_a_verification_deletes_its_upload(service: Service, workspace:
     assert folder.is_dir()
     assert httpx.delete(f"{service.url}/jobs/{other}").status_code == 204
     assert not folder.exists()
+
+
+def test_files_that_are_being_verified_are_not_deleted(tmp_path: Path) -> None:
+    """Whoever had no answer to its request, and tidies up behind it, must not take the files from under it."""
+    workspace = build(tmp_path)
+    with running(workspace, RELOGIT_WORKERS="0") as service:
+        sent = upload(service, {"ce/many_logits.npz": b"anything"})
+        job = verify(service, upload=sent)["id"]
+        refused = httpx.delete(f"{service.url}/uploads/{sent}")
+        assert (refused.status_code, refused.json()["code"]) == (409, "upload-in-use")
+        assert httpx.post(f"{service.url}/jobs/{job}/cancel").status_code == 202
+        assert httpx.delete(f"{service.url}/uploads/{sent}").status_code == 204
 
 
 def test_the_instance_marks_the_outputs_directory(service: Service, workspace: Workspace) -> None:

@@ -208,6 +208,7 @@ def test_a_list_that_cannot_be_read_is_compared_in_neither_set(relogit: Relogit)
     assert ran.code == 1
     assert "A/val cannot be compared: Index 99 is out of range." in ran.out
     assert "B/audit cannot be compared: the server has something else at B/audit." in ran.out
+    assert "What these lists hold may be among the samples added or removed." in ran.out
     assert "same samples" not in ran.out
     assert re.search(r"val +- +- +-$", ran.out, re.MULTILINE)
     assert re.search(r"test +2 +0 +0$", ran.out, re.MULTILINE)

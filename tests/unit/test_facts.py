@@ -8,7 +8,7 @@ import pytest
 
 from app.bases import file_id
 from app.database import Database
-from app.errors import JobError
+from app.errors import JobError, RelogitError
 from app.facts import Fact, FactStore, Question
 from app.jobs import MAX_DEATHS
 from app.store import JobStore
@@ -96,6 +96,18 @@ def test_a_question_survives_its_way_through_the_store(facts: FactStore) -> None
     assert asked is not None
     facts.record(asked, {"classes": 3})
     assert facts.look_up([question("a")])[0].known
+
+
+def test_what_workers_died_over_may_be_asked_again_later(facts: FactStore, database: Database) -> None:
+    """That may have been bad luck; what is true of a file stays."""
+    facts.record(question("a"), RelogitError("worker-died", "5 workers died."))
+    facts.record(question("b"), RelogitError("checkpoint-empty", "It is empty."))
+    facts.ask([question("c")])
+    assert [fact.known for fact in facts.look_up([question("a"), question("b")])] == [True, True]
+    with database.transaction() as db:
+        db.execute("UPDATE facts SET asked_at = asked_at - 7200")
+    facts.ask([question("d")])
+    assert [fact.known for fact in facts.look_up([question("a"), question("b")])] == [False, True]
 
 
 def test_a_key_covers_everything_that_the_answer_depends_on(tmp_path: Path) -> None:

@@ -97,7 +97,10 @@ def draw_lists(
         lists |= dict(zip(DIVISION, division, strict=True))
     empty_lists = [name for name, indices in lists.items() if not indices.size]
     if empty_lists:
-        raise RequestError("split-empty", f"{', '.join(empty_lists)} would have no samples; choose larger shares.")
+        raise RequestError(
+            "split-empty",
+            f"{', '.join(empty_lists)} would have no samples; choose larger shares, or a base with more of each class.",
+        )
     return lists, counts
 
 
