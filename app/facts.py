@@ -21,8 +21,8 @@ FactKind = Literal["passport", "split", "pool", "rate", "statistics", "causes", 
 
 KEPT_S = 90 * 24 * 3600.0
 """Facts that were found out longer ago are forgotten; whoever wants them asks again."""
-DEATHS_KEPT_S = 3600.0
-"""That workers died over a question may have been bad luck: after so long it may be asked again."""
+PASSING_KEPT_S = 3600.0
+"""That workers died over a question, or met a bug, may have been bad luck: after so long it may be asked again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +77,8 @@ class FactStore:
             return
         with self._database.transaction() as db:
             db.execute("DELETE FROM facts WHERE asked_at < ?", (now - KEPT_S,))
-            died = "json_extract(error, '$.code') = 'worker-died'"
-            db.execute(f"DELETE FROM facts WHERE {died} AND asked_at < ?", (now - DEATHS_KEPT_S,))
+            passing = "json_extract(error, '$.code') IN ('worker-died', 'audit-failed')"
+            db.execute(f"DELETE FROM facts WHERE {passing} AND asked_at < ?", (now - PASSING_KEPT_S,))
             db.executemany(
                 "INSERT INTO facts (key, kind, question, asked_at) VALUES (?,?,?,?) ON CONFLICT (key) DO NOTHING",
                 rows,

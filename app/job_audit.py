@@ -15,7 +15,7 @@ from app.requests import SplitsRequest
 
 Check = dict[str, Any]
 
-OF_LISTS = ("same-picture", "balance", "row-order")
+OF_LISTS = ("same-picture", "balance", "row-order", "as-described")
 """Checks of a list that only an audit makes; the others are made for each result."""
 
 
@@ -48,6 +48,9 @@ def warnings_for(job: Job, fact: Fact, results: Sequence[Mapping[str, Any]]) -> 
     if fact.answer is None:
         why = fact.error["message"] if fact.error else "A worker is still looking at them; ask again in a moment."
         return [_check("skipped", f"The splits {where!r} as a whole were not looked at: {why}")]
+    if changed := changed_lists(job, results, fact.answer["sha256"]):
+        lists = ", ".join(map(repr, changed))
+        return [_check("skipped", f"The splits {where!r} as a whole are not looked at: {lists} was changed since.")]
     used = {unit.split for unit in job.units} | {result["split"] for result in results}
     found = [check for check in fact.answer["checks"] if not _beside(check, used, results)]
     for split in sorted(used):
@@ -56,10 +59,24 @@ def warnings_for(job: Job, fact: Fact, results: Sequence[Mapping[str, Any]]) -> 
     return [{**check, "level": "warning"} for check in found if check["verdict"] == "failed"]
 
 
+def changed_lists(job: Job, results: Sequence[Mapping[str, Any]], today: Mapping[str, str | None]) -> list[str]:
+    """Lists that are not what they were for the job: what is said of the set now says nothing of it. Sorted.
+
+    Args:
+        job: that took them.
+        results: of its verification, where it verified files.
+        today: sha256 of the files as they are now, by the list's name.
+    """
+    taken = {(unit.split, unit.split_sha256) for unit in job.units}
+    taken |= {(result["split"], result["split_sha256"]) for result in results if result.get("split_sha256")}
+    return sorted({split for split, sha256 in taken if today.get(split) != sha256})
+
+
 def _beside(check: Check, used: set[str], results: Sequence[Mapping[str, Any]]) -> bool:
     """Whether it is of no list that the job takes, or the job's own checks say the same."""
-    if check["id"] == "overlap" and check["measured"]:
-        return len(used.intersection(check["measured"]["splits"])) != 1
+    if check["id"] in ("overlap", "same-picture") and check["verdict"] == "failed":
+        theirs = len(used.intersection(check["measured"]["splits"]))
+        return theirs == 0 or (theirs == 2 and check["id"] == "overlap")
     if check["id"] == "class-weights":
         made = [own for result in results for own in result["checks"] if own["id"] == check["id"]]
         return any(own["verdict"] != "skipped" for own in made)

@@ -132,6 +132,7 @@ def audit_question(dataset: Dataset, folder: Folder, catalog: Catalog, *, pictur
     lists = {name: _identity(catalog.split_path(folder, name)) for name in catalog.split_names(folder)}
     about = {
         "dataset": dataset.model_dump(mode="json"),
+        "names": [name for name, declared in catalog.datasets().items() if declared == dataset],
         "splits_dir": folder.name,
         "lists": lists,
         "others": [_identity(path) for path in others],
@@ -157,8 +158,11 @@ def groups_question(dataset: Dataset, folder: Folder, catalog: Catalog, head_thr
 def _train_part(dataset: Dataset, folder: Folder, catalog: Catalog) -> dict[str, Any]:
     """What counts and weights of the train split are read from."""
     files = (folder.path / COUNTS_FILE, folder.path / WEIGHTS_FILE, catalog.split_path(folder, TRAIN_SPLIT))
-    base = catalog.base_of(dataset, folder, TRAIN_SPLIT)
-    return {"train": [_identity(path) for path in files], "train_base": _base_identity(catalog, dataset, base)}
+    try:
+        identity = catalog.bases.identity(dataset, catalog.base_of(dataset, folder, TRAIN_SPLIT))
+    except RequestError:
+        identity = None
+    return {"train": [_identity(path) for path in files], "train_base": identity}
 
 
 def _identity(path: Path) -> FileId | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from app.catalog import Catalog, Folder
@@ -10,7 +9,7 @@ from app.datasets import Dataset
 from app.errors import RequestError
 from app.facts import Question
 from app.questions import split_question
-from app.split_sets import read_description
+from app.split_sets import Description, read_description
 
 MADE_WITH = ("made_by", "made_at", "profile", "imbalance_factor", "seed", "test_shares", "expert_share", "dataset")
 """What a listing shows of a `splits.json`; the rest is about single lists."""
@@ -34,13 +33,14 @@ def list_sets(dataset_name: str, catalog: Catalog) -> list[dict[str, Any]]:
     listed = []
     for name in sorted({*below, *owners}):
         folder = Folder(name, root / name)
-        described, problem = describe_set(folder)
+        described, problem = _read(folder)
         splits = catalog.split_names(folder)
-        whose = owners.get(name) or [owner for owner in [_owner(described)] if owner]
+        owner = described.dataset.name if described and described.dataset else None
+        whose = owners.get(name) or ([owner] if owner else [])
         if splits and (dataset_name in whose or not whose):
             lists = [_brief(look_at_list(dataset, folder, split, catalog)[0]) for split in splits]
             head = {"name": name, "own": name == dataset.splits, "claimed": bool(whose)}
-            listed.append(head | {"description": described, "problem": problem, "splits": lists})
+            listed.append(head | {"description": _made(described), "problem": problem, "splits": lists})
     return listed
 
 
@@ -63,18 +63,20 @@ def look_at_list(
 
 def describe_set(folder: Folder) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
     """How the set was made, as its `splits.json` says, if it has one; and what is wrong with that file, if it is."""
+    described, problem = _read(folder)
+    return _made(described), problem
+
+
+def _read(folder: Folder) -> tuple[Description | None, dict[str, Any] | None]:
     try:
-        described = read_description(folder.path)
+        return read_description(folder.path), None
     except RequestError as error:
         return None, error.to_dict()
-    return ({name: described.get(name) for name in MADE_WITH} if described else None), None
+
+
+def _made(described: Description | None) -> dict[str, Any] | None:
+    return None if described is None else described.model_dump(include=set(MADE_WITH))
 
 
 def _brief(entry: dict[str, Any]) -> dict[str, Any]:
     return {name: entry[name] for name in ("name", "base", "size", "problem")}
-
-
-def _owner(described: Mapping[str, Any] | None) -> str | None:
-    dataset = (described or {}).get("dataset")
-    name = dataset.get("name") if isinstance(dataset, dict) else None
-    return name if isinstance(name, str) else None

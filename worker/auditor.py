@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from typing import Any, cast
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.catalog import COUNTS_FILE, TRAIN_SPLIT, Catalog, Split
+from app.catalog import COUNTS_FILE, TRAIN_SPLIT, Catalog, Folder
 from app.datasets import Dataset
 from app.errors import RelogitError, RequestError
-from app.split_sets import read_description
+from app.split_sets import DESCRIPTION_FILE, Description, read_description
 from worker.long_tail import read_declared, read_long_tail
 from worker.pools import Pools
-from worker.splits.audit import AuditedList, AuditReport, audit
-from worker.splits.distribution import Balance, RowOrder
+from worker.splits.audit import AuditedList, audit
+from worker.splits.described import check_dataset
 from worker.splits.pictures import image_digests
 from worker.verify.metrics.groups import class_groups
 
@@ -27,29 +30,37 @@ class Auditor:
         self._catalog, self._pools = catalog, pools
 
     def audit(self, about: Mapping[str, Any]) -> dict[str, Any]:
-        """The report, as JSON.
+        """The report, as JSON, with the `sha256` of each list's file that could be read.
 
         Raises:
             RequestError: the folder or its `splits.json` cannot be read.
         """
         dataset = Dataset.model_validate(about["dataset"])
         folder = self._catalog.splits_folder(dataset, about["splits_dir"])
-        described = _described_lists(read_description(folder.path))
+        description = read_description(folder.path) or Description()
         classes = self._catalog.bases.classes(dataset)
+        labels: dict[str, NDArray[np.int64]] = {}
         lists: list[AuditedList] = []
         problems: dict[str, RelogitError] = {}
         for name in self._catalog.split_names(folder):
             try:
                 split = self._catalog.read_split(dataset, folder, name)
-                lists.append(self._list(dataset, split, described.get(name, {})))
+                if split.base not in labels:
+                    labels[split.base] = self._pools.labels(dataset, split.base)
+                lists.append(AuditedList(name, split.base, split.indices, labels[split.base][split.indices]))
             except RequestError as error:
-                problems[name] = error
+                problems[name] = self._explained(dataset, description, name, error)
         bases = {one.base for one in lists}
         not_looked = "The pictures were not compared; `relogit splits check` does that."
         digests = {base: self._digests(dataset, base) if about["pictures"] else not_looked for base in bases}
-        long_tail = read_declared(folder)
-        report = audit(lists, problems, classes, digests, long_tail)
-        return _without_parts(report, described).to_dict() | {"described": bool(described)}
+        report = audit(lists, problems, classes, digests, read_declared(folder), description.lists)
+        drawn_from = description.dataset.labels_sha256 if description.dataset else {}
+        for base in drawn_from.keys() & self._catalog.bases.names(dataset) - labels.keys():
+            with suppress(RequestError):  # then they are not at hand, and not compared
+                labels[base] = self._pools.labels(dataset, base)
+        whole = check_dataset(description.dataset, about["names"], labels)
+        found = replace(report, checks=(*report.checks, whole)).to_dict()
+        return found | {"described": bool(description.lists), "sha256": self._files(folder)}
 
     def groups(self, about: Mapping[str, Any]) -> dict[str, Any]:
         """Train counts and the groups that they make, null where there are none; see `app.questions.groups_question`.
@@ -67,36 +78,25 @@ class Auditor:
         source = COUNTS_FILE if declared else f"the list {TRAIN_SPLIT!r}"
         return {"groups": {"source": source, "head_threshold": threshold, "train_counts": counts.tolist(), **groups}}
 
-    def _list(self, dataset: Dataset, split: Split, described: Mapping[str, Any]) -> AuditedList:
-        labels = self._pools.labels(dataset, split.base)[split.indices]
-        balance, order = described.get("balance"), described.get("row_order")
-        return AuditedList(
-            split.name,
-            split.base,
-            split.indices,
-            labels,
-            cast(Balance, balance) if balance in ("balanced", "long-tailed") else None,
-            cast(RowOrder, order) if order in ("class-major", "ascending", "shuffled") else None,
-        )
+    def _files(self, folder: Folder) -> dict[str, str]:
+        digests = {}
+        for name in self._catalog.split_names(folder):
+            with suppress(OSError):
+                data = self._catalog.split_path(folder, name).read_bytes()
+                digests[name] = hashlib.sha256(data).hexdigest()
+        return digests
+
+    def _explained(self, dataset: Dataset, description: Description, name: str, error: RequestError) -> RequestError:
+        """That a base has no files is the list's fault if it is a base that the data set does not have."""
+        said, bases = (description.lists or {}).get(name), self._catalog.bases.names(dataset)
+        if error.code != "data-missing" or said is None or said.base in bases:
+            return error
+        there = ", ".join(bases)
+        message = f"{name!r} points into the base {said.base!r}, as {DESCRIPTION_FILE} says; there are only {there}."
+        return RequestError("base-unknown", message)
 
     def _digests(self, dataset: Dataset, base: str) -> NDArray[np.void] | str:
         try:
             return image_digests(self._pools.get(dataset, base).images)
         except RequestError as error:
             return error.message
-
-
-def _described_lists(described: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    lists = described.get("lists", {})
-    return {name: one for name, one in lists.items() if isinstance(one, dict)} if isinstance(lists, dict) else {}
-
-
-def _without_parts(report: AuditReport, described: Mapping[str, Mapping[str, Any]]) -> AuditReport:
-    """Without the overlap of a list and its own part: that `expert` is in `train` is what it is for."""
-    parts = {frozenset((name, one["part_of"])) for name, one in described.items() if one.get("part_of")}
-    checks = tuple(
-        check
-        for check in report.checks
-        if not (check.id == "overlap" and check.measured and frozenset(check.measured["splits"]) in parts)
-    )
-    return AuditReport(report.verdict, checks, report.lists)

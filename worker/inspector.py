@@ -79,9 +79,13 @@ class Inspector:
         except (RelogitError, OSError) as error:
             log.warning("no lasting answer about %s: %s", dict(question.about), error)
             self._facts.forget(question)
-        except Exception:  # whatever this was, it says nothing about the file
+        except Exception as error:
             log.exception("unexpected error about %s", question)
-            self._facts.forget(question)
+            if question.kind in ("audit", "groups"):  # of files that anybody may write: it would come again at once
+                message = f"relogit met an error of its own over these splits: {type(error).__name__}."
+                self._facts.record(question, RelogitError("audit-failed", message))
+            else:  # whatever this was, it says nothing about the file
+                self._facts.forget(question)
         else:
             self._facts.record(question, answer)
 

@@ -35,7 +35,6 @@ RETRY_AFTER_S = 0.5
 AFTER_STORE_ERROR_S = 1.0
 
 
-
 def work(context: Context, database: Database, worker: str, tasks: tuple[Task, ...]) -> None:
     """Do what there is to do of those tasks until the context says to stop.
 

@@ -71,8 +71,14 @@ def split_set(found: Record) -> SplitSet | None:
         key,
         _groups(groups) if groups else (),
         groups["source"] if groups else None,
-        _notes(lists),
+        [*_changed(found.get("changed", ())), *_notes(lists)],
     )
+
+
+def _changed(names: Sequence[str]) -> list[str]:
+    if not names:
+        return []
+    return [f"Changed since this job took them: {', '.join(names)}. The picture shows what is there now."]
 
 
 def class_counts(found: Record) -> Markup:

@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse
 
 from app.datasets import Dataset
 from app.errors import RequestError
+from app.job_audit import changed_lists
 from app.jobs import Job
 from app.report.page import render
 from app.report.view import Sources
@@ -40,6 +41,9 @@ async def report(job_id: JobId, used: Used) -> HTMLResponse:
     """
     job = await run_sync(used.jobs.get, job_id)
     found, splits = await asyncio.gather(verify_job(used, job, PATIENCE_S), _splits(used, job))
+    if splits:
+        now = {one["name"]: one["sha256"] for one in splits["splits"]}
+        splits["changed"] = changed_lists(job, found["results"], now)
     again: int | None
     view = JobView.of(job).model_dump(mode="json")
     if not job.state.ended:

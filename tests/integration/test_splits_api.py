@@ -213,7 +213,7 @@ def test_the_same_picture_at_two_indices_is_found(service: Service, workspace: W
         (workspace.splits.with_name("twice") / "train_indices.json").write_text("[4, 5, 6]")
         found = _audit(service, "twice")
         [same] = [check for check in found["checks"] if check["id"] == "same-picture"]
-        assert (same["verdict"], same["measured"]) == ("failed", {"pictures": 1})
+        assert (same["verdict"], same["measured"]["pictures"]) == ("failed", 1)
         places = same["evidence"][0]["places"]
         assert {(place["list"], place["base"], place["index"]) for place in places} == {
             ("test", "test", 0), ("train", "train", 5)
@@ -350,6 +350,9 @@ def test_what_an_audit_warns_of_is_shown_with_the_job(service: Service, workspac
     assert sorted(item["index"] for item in whole["evidence"]) == sorted(test[:15])
     page = service.get(f"/jobs/{job.id}/report").text
     assert "class-counts" in page
+    assert "Changed since" not in page
+    (folder / "val_indices.json").write_text(json.dumps(val[::-1]))
+    assert "Changed since this job took them: val." in service.get(f"/jobs/{job.id}/report").text
     (folder / "val_indices.json").write_text("[1")
     again = service.get(f"/jobs/{job.id}/verification?wait=30").json()
     assert again["verdict"] == "passed"

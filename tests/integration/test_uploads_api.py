@@ -44,7 +44,8 @@ def test_files_that_are_being_verified_are_not_deleted(tmp_path: Path) -> None:
     workspace = build(tmp_path)
     with running(workspace, RELOGIT_WORKERS="0") as service:
         sent = upload(service, {"ce/many_logits.npz": b"anything"})
-        job = verify(service, upload=sent)["id"]
+        asked = httpx.post(f"{service.url}/verifications", json={"dataset": "tiny", "upload": sent})
+        job = asked.json()["id"]
         refused = httpx.delete(f"{service.url}/uploads/{sent}")
         assert (refused.status_code, refused.json()["code"]) == (409, "upload-in-use")
         assert httpx.post(f"{service.url}/jobs/{job}/cancel").status_code == 202

@@ -6,8 +6,9 @@ a warning. Pure functions of arrays; who calls them reads the lists, the labels 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Any, Literal
 
 import numpy as np
@@ -15,15 +16,10 @@ from numpy.typing import NDArray
 
 from app.catalog import TRAIN_SPLIT
 from app.errors import RelogitError
+from app.split_sets import ListDescription
 from worker.long_tail import LongTail
-from worker.splits.distribution import (
-    Balance,
-    RowOrder,
-    check_balance,
-    check_class_counts,
-    check_row_order,
-    check_weights,
-)
+from worker.splits.described import Described, check_list, check_missing, parts
+from worker.splits.distribution import check_balance, check_class_counts, check_row_order, check_weights
 from worker.splits.pictures import Lists, Pictures
 from worker.verify.check import Check, Level, error_check, skipped
 from worker.verify.lists import check_missing_classes, check_overlap, check_repeats
@@ -37,6 +33,7 @@ LIST_CHECKS: dict[str, Level] = {
     "missing-classes": "warning",
     "balance": "warning",
     "row-order": "warning",
+    "as-described": "warning",
 }
 """Of each list, in this order: after a failed error there is nothing to do the others with."""
 
@@ -46,8 +43,10 @@ ERRORS = {
     "split-empty": "empty",
     "unknown-split": "schema",
     "split-out-of-range": "range",
+    "invalid-name": "schema",
+    "base-unknown": "schema",
 }
-"""Which check fails by which of the catalog's errors. Any other is about the base, not about the list."""
+"""Which check fails by which of the catalog's errors. Any other is about the base's files, not about the list."""
 
 EXPECTED = {"schema": "a flat list of integers", "empty": "one row or more", "range": "indices of the base"}
 """Of the checks whose failure is an error."""
@@ -62,16 +61,12 @@ class AuditedList:
         base: that it points into.
         indices: [N] int64, each in [0, size of the base), in the file's order.
         labels: [N] int64, the base's labels at these, each in [0, classes).
-        balance: what a description says of it, or None.
-        row_order: the same of its rows' order.
     """
 
     name: str
     base: str
     indices: NDArray[np.int64]
     labels: NDArray[np.int64]
-    balance: Balance | None = None
-    row_order: RowOrder | None = None
 
 
 @dataclass(frozen=True)
@@ -103,7 +98,7 @@ def audit(
     classes: int,
     digests: Mapping[str, NDArray[np.void] | str],
     long_tail: LongTail,
-    train_split: str = TRAIN_SPLIT,
+    described: Described = None,
 ) -> AuditReport:
     """Hold a set of splits against itself, its bases and what is declared of it. Bad lists fail; nothing is raised.
 
@@ -114,23 +109,37 @@ def audit(
         digests: for each base of `lists`, what `image_digests` gives for all of its images, or why there are none.
         long_tail: counts and weights as their files say, each None, with the reason, where there is no such file:
             what was worked out from the train list would be held against itself.
-        train_split: the list that these describe.
+        described: what a description says of each list.
     """
     pictures = Pictures({base: found for base, found in digests.items() if not isinstance(found, str)})
-    of_lists = {a_list.name: _check_list(a_list, classes, pictures, digests[a_list.base]) for a_list in lists}
+    readable: Lists = {one.name: (one.base, one.indices) for one in lists}
+    of_lists = {
+        one.name: _check_list(one, classes, pictures, digests[one.base], described)
+        + (check_list(one.name, readable, described),) * bool(one.indices.size)
+        for one in lists
+    }
     of_lists |= {name: _check_problem(problem) for name, problem in problems.items()}
+    missing = {name: said for name, said in (described or {}).items() if name not in of_lists}
+    of_lists |= {name: _check_absent(name, said) for name, said in missing.items()}
+    shared = parts(readable, described)
     whole = (
-        *_check_overlaps(lists, problems),
-        *_check_pictures(lists, problems, pictures, digests),
-        *_check_train(lists, problems, classes, long_tail, train_split),
+        *_check_overlaps(lists, problems, shared),
+        *_check_pictures(lists, problems, pictures, digests, shared),
+        *_check_train(lists, problems, classes, long_tail),
     )
     fatal = any(check.fatal for checks in (whole, *of_lists.values()) for check in checks)
     return AuditReport("failed" if fatal else "passed", whole, of_lists)
 
 
 def _check_list(
-    a_list: AuditedList, classes: int, pictures: Pictures, digests: NDArray[np.void] | str
+    a_list: AuditedList,
+    classes: int,
+    pictures: Pictures,
+    digests: NDArray[np.void] | str,
+    described: Described,
 ) -> tuple[Check, ...]:
+    """Of a list for itself: all but what it is held against other lists for."""
+    said = (described or {}).get(a_list.name)
     name, base, indices, labels = a_list.name, a_list.base, a_list.indices, a_list.labels
     if not indices.size:
         return _failed_at("empty", {"rows": 0}, f"{name!r} has no row.")
@@ -143,8 +152,8 @@ def _check_list(
         if isinstance(digests, str)
         else pictures.check_within({name: (base, indices)}),
         check_missing_classes(labels, classes),
-        check_balance(labels, classes, a_list.balance),
-        check_row_order(indices, labels, a_list.row_order),
+        check_balance(labels, classes, said.balance if said else None),
+        check_row_order(indices, labels, said.row_order if said else None),
     )
 
 
@@ -152,6 +161,12 @@ def _check_problem(problem: RelogitError) -> tuple[Check, ...]:
     if problem.code in ERRORS:
         return _failed_at(ERRORS[problem.code], problem.code, problem.message, problem.details.get("position"))
     return tuple(skipped(check_id, level, problem.message) for check_id, level in LIST_CHECKS.items())
+
+
+def _check_absent(name: str, said: ListDescription) -> tuple[Check, ...]:
+    absent = check_missing(name, said)
+    others = ((check_id, level) for check_id, level in LIST_CHECKS.items() if check_id != absent.id)
+    return (*(skipped(check_id, level, "There is no such list.") for check_id, level in others), absent)
 
 
 def _failed_at(check_id: str, measured: object, message: str, position: int | None = None) -> tuple[Check, ...]:
@@ -172,12 +187,28 @@ def _sound(check_id: str, measured: object) -> Check:
     return error_check(check_id, True, measured, expected, f"As it should be: {expected}.")
 
 
-def _check_overlaps(lists: Sequence[AuditedList], problems: Mapping[str, RelogitError]) -> list[Check]:
+def _check_overlaps(
+    lists: Sequence[AuditedList], problems: Mapping[str, RelogitError], shared: Collection[frozenset[str]]
+) -> list[Check]:
     bases: dict[str, dict[str, NDArray[np.int64]]] = {}
     for a_list in lists:
         bases.setdefault(a_list.base, {})[a_list.name] = a_list.indices
     checks = [check for base, of_base in bases.items() for check in check_overlap(base, of_base, listed=None)]
+    checks = [_allowed(check) if check.measured and _pair(check) in shared else check for check in checks]
     return checks + [_left_out("overlap", name, problem.message) for name, problem in problems.items()]
+
+
+def _pair(check: Check) -> frozenset[str]:
+    return frozenset(check.measured["splits"])
+
+
+def _allowed(check: Check) -> Check:
+    """That a part is in its whole is what it is for; what they share is told, but is no fault."""
+    one, other = check.measured["splits"]
+    message = (
+        f"{one!r} and {other!r} share {check.measured['shared']} samples: one is a part of the other, as described."
+    )
+    return replace(check, verdict="passed", message=message, evidence=())
 
 
 def _check_pictures(
@@ -185,15 +216,19 @@ def _check_pictures(
     problems: Mapping[str, RelogitError],
     pictures: Pictures,
     digests: Mapping[str, NDArray[np.void] | str],
+    shared: Collection[frozenset[str]],
 ) -> list[Check]:
     reasons = {a_list.name: digests[a_list.base] for a_list in lists}
     unseen = {name: reason for name, reason in reasons.items() if isinstance(reason, str)}
     seen: Lists = {one.name: (one.base, one.indices) for one in lists if one.name not in unseen}
-    if len(seen) < 2:
-        reason = f"Two lists whose pictures are at hand are needed to compare; here there is {len(seen)}."
-        checks = [skipped("same-picture", "warning", reason)]
+    pairs = [pair for pair in combinations(seen, 2) if frozenset(pair) not in shared]
+    if pairs:
+        checks = pictures.check_across(seen, pairs)
     else:
-        checks = [pictures.check_across(seen)]
+        reason = f"Two lists whose pictures are at hand are needed to compare; here there is {len(seen)}."
+        if len(seen) > 1:
+            reason = "Of the lists whose pictures are at hand one is a part of the other, as described."
+        checks = [skipped("same-picture", "warning", reason)]
     unseen |= {name: problem.message for name, problem in problems.items()}
     return checks + [_left_out("same-picture", name, reason) for name, reason in unseen.items()]
 
@@ -203,16 +238,15 @@ def _check_train(
     problems: Mapping[str, RelogitError],
     classes: int,
     long_tail: LongTail,
-    train_split: str,
 ) -> list[Check]:
-    train = next((a_list for a_list in lists if a_list.name == train_split), None)
+    train = next((a_list for a_list in lists if a_list.name == TRAIN_SPLIT), None)
     declared, absent = long_tail.counts, long_tail.counts_reason
     if train is not None:
         counts: NDArray[np.int64] | None = np.bincount(train.labels, minlength=classes)
         check = check_class_counts(train.labels, declared, absent, classes)
     else:
         counts = declared if declared is not None and declared.shape == (classes,) else None
-        why = problems[train_split].message if train_split in problems else f"There is no list {train_split!r}."
+        why = problems[TRAIN_SPLIT].message if TRAIN_SPLIT in problems else f"There is no list {TRAIN_SPLIT!r}."
         check = (
             check_class_counts(np.empty(0, np.int64), None, absent, classes)
             if declared is None

@@ -7,7 +7,7 @@ train and in test leaks as a shared index does. The same index twice is a repeat
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,18 +54,31 @@ class Pictures:
     def check_within(self, lists: Lists) -> Check:
         """No picture is at several indices of the one list that is given."""
         (name,) = lists
-        return self._check(lists, 1, f"in {name!r} at several indices; each counts in every figure.")
+        return self._check(lists, 1, {}, f"in {name!r} at several indices; each counts in every figure.")
 
-    def check_across(self, lists: Lists) -> Check:
+    def check_across(self, lists: Lists, pairs: Iterable[tuple[str, str]]) -> list[Check]:
         """No picture of a list is, at another index or in another base, also in another list.
 
         Args:
-            lists: all that are to be compared; two or more.
-        """
-        message = "in several lists, at different indices; what was chosen on one of them is not tested on the other."
-        return self._check(lists, 2, message)
+            lists: by name.
+            pairs: that are to be compared; one or more.
 
-    def _check(self, lists: Lists, least: int, what: str) -> Check:
+        Returns:
+            A failed check for each pair that shares pictures, or one that passed.
+        """
+        checks = [self._check_pair(lists, one, other) for one, other in pairs]
+        return [check for check in checks if check.verdict == "failed"] or [
+            warning_check(
+                "same-picture", True, {"pictures": 0}, {"pictures": 0},
+                "No picture is in several lists, at different indices.",
+            )
+        ]  # fmt: skip
+
+    def _check_pair(self, lists: Lists, one: str, other: str) -> Check:
+        rest = f"in {one!r} and, at another index, in {other!r}; what was chosen on one is not tested on the other."
+        return self._check({name: lists[name] for name in (one, other)}, 2, {"splits": [one, other]}, rest)
+
+    def _check(self, lists: Lists, least: int, about: Mapping[str, object], rest: str) -> Check:
         # Each index once: only different places count.
         places = {name: self._starts[base] + np.unique(indices) for name, (base, indices) in lists.items()}
         in_lists = np.zeros(len(self._digests), np.int64)  # by picture, of which there are no more than places
@@ -84,8 +97,11 @@ class Pictures:
             if len(shown) >= MAX_EVIDENCE:
                 break
         evidence = [self._places_of(number, lists, places) for number in shown[:MAX_EVIDENCE]]
-        message = f"{count} pictures are {what}" if count else f"No picture is {what.split(';')[0].rstrip('.')}."
-        return warning_check("same-picture", not count, {"pictures": count}, {"pictures": 0}, message, evidence)
+        message = f"No picture is {rest.split(';')[0].rstrip('.')}."
+        if count:
+            message = f"{count} {'picture is' if count == 1 else 'pictures are'} {rest}"
+        measured = {**about, "pictures": count}
+        return warning_check("same-picture", not count, measured, {"pictures": 0}, message, evidence)
 
     def _places_of(self, number: int, lists: Lists, places: Mapping[str, NDArray[np.int64]]) -> dict[str, object]:
         """One picture, with the first of its places: at most MAX_EVIDENCE, since many images may be all black."""

@@ -99,7 +99,7 @@ def draw_lists(
     if empty_lists:
         raise RequestError(
             "split-empty",
-            f"{', '.join(empty_lists)} would have no samples; choose larger shares, or a base with more of each class.",
+            f"{', '.join(empty_lists)} would have no samples; choose larger shares, or a base with more of them.",
         )
     return lists, counts
 
