@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import sqlite3
@@ -28,8 +29,6 @@ from tests.integration.workspace import (
     start,
     wait_until,
 )
-
-NOBODY = 65534
 
 
 @pytest.fixture
@@ -197,22 +196,77 @@ def test_a_full_disk_fails_what_cannot_be_written_and_nothing_else(workspace: Wo
         assert leftovers == []
 
 
-def test_outputs_that_cannot_be_written_are_refused_at_the_start(workspace: Workspace) -> None:
-    """By a user without the right: one sentence that names the setting, and an exit status, no traceback."""
+def _without_privileges() -> list[str]:
+    """A command to put before another one, so that permissions mean something to it, root or not."""
     if os.getuid() != 0:
-        pytest.skip("only root can become somebody else")
-    workspace.root.chmod(0o755)
-    for parent in workspace.root.parents:
-        if not parent.stat().st_mode & 0o001:
-            pytest.skip(f"{parent} is closed to others")
-    command = [sys.executable, "-m", "app"]
-    done = subprocess.run(
-        command, cwd=REPOSITORY, env=environment(workspace, RELOGIT_PORT="0"), capture_output=True, text=True,
-        user=NOBODY, group=NOBODY, extra_groups=[], timeout=60, check=False,
-    )  # fmt: skip
+        return []
+    drop = ["setpriv", "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all"]
+    if shutil.which(drop[0]) is None or subprocess.run([*drop, "true"], check=False).returncode != 0:
+        pytest.skip("root cannot lay down its rights here: there is no setpriv")
+    return drop
+
+
+@contextmanager
+def _closed(folder: Path) -> Iterator[None]:
+    """Nothing can be made in the folder; what is open or deeper down goes on."""
+    folder.chmod(0o555)
+    try:
+        yield
+    finally:
+        folder.chmod(0o755)
+
+
+def test_outputs_that_cannot_be_written_are_refused_at_the_start(workspace: Workspace) -> None:
+    """By who has not the right: one sentence that names the setting, and an exit status, no traceback."""
+    workspace.settings.outputs_dir.mkdir()
+    command = [*_without_privileges(), sys.executable, "-m", "app"]
+    with _closed(workspace.settings.outputs_dir):
+        done = subprocess.run(
+            command, cwd=REPOSITORY, env=environment(workspace, RELOGIT_PORT="0"), capture_output=True, text=True,
+            timeout=60, check=False,
+        )  # fmt: skip
     assert done.returncode == 1
     assert "RELOGIT_OUTPUTS_DIR" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_outputs_that_can_be_written_no_longer_fail_the_job_and_not_the_service(workspace: Workspace) -> None:
+    """The right to make a folder is taken away in mid-job: a disk error that names it; given back, all goes on."""
+    outputs = workspace.settings.outputs_dir
+    with running(workspace, before=_without_privileges()) as service:
+        service.wait_ready()
+        job = post(service, experts=["first"], splits=["long"])
+        wait_until(lambda: in_the_middle(service, job), 60, service.log.read_text)
+        with _closed(outputs):
+            ended = wait_for(service, job)
+        [unit] = ended["units"]
+        assert (ended["state"], unit["error"]["code"]) == ("failed", "disk-error")
+        assert str(outputs / "logits_fixed") in unit["error"]["message"]
+        again = wait_for(service, post(service, experts=["first"], splits=["long"]))
+        assert (again["state"], again["units"][0]["computed"]) == ("succeeded", 0)
+
+
+@pytest.mark.parametrize(
+    ("what", "code"), [("checkpoint", "unknown-expert"), ("data", "data-missing"), ("split", "unknown-split")]
+)
+def test_what_vanishes_in_mid_job_fails_the_rest_of_it(workspace: Workspace, what: str, code: str) -> None:
+    """A file that is gone when a new worker takes the job up is named; back in its place, all goes on."""
+    place = {
+        "checkpoint": workspace.experts / "slow_first.pth",
+        "data": workspace.root / "data" / "tiny" / "test.npz",
+        "split": workspace.splits / "long_indices.json",
+    }[what]
+    with running(workspace) as service:
+        service.wait_ready()
+        job = post(service, experts=["first"], splits=["short", "long"])
+        wait_until(lambda: in_the_middle(service, job), 60, service.log.read_text)
+        aside = place.rename(place.with_suffix(".aside"))
+        os.kill(service.worker_pids()[0], signal.SIGKILL)
+        ended = wait_for(service, job)
+        assert [unit["state"] for unit in ended["units"]] == ["succeeded", "failed"]
+        assert ended["units"][1]["error"]["code"] == code
+        aside.rename(place)
+        assert wait_for(service, post(service, experts=["first"], splits=["long"]))["state"] == "succeeded"
 
 
 def test_a_store_that_is_locked_for_a_while_only_delays(workspace: Workspace) -> None:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -192,14 +192,14 @@ def environment(workspace: Workspace, **more: str) -> dict[str, str]:
 
 
 @contextmanager
-def running(workspace: Workspace, **more: str) -> Iterator[Service]:
-    """Start the real service on a free port; end it with SIGTERM."""
+def running(workspace: Workspace, *, before: Sequence[str] = (), **more: str) -> Iterator[Service]:
+    """Start the real service on a free port, with a command before it if one is given; end it with SIGTERM."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     log = workspace.root / f"service-{port}.log"
     with log.open("wb") as stream:
-        process = start("app", environment(workspace, RELOGIT_PORT=str(port), **more), stream.fileno())
+        process = start("app", environment(workspace, RELOGIT_PORT=str(port), **more), stream.fileno(), before)
     try:
         service = Service(f"http://127.0.0.1:{port}", process, log)
         wait_until(lambda: _answers(service), 60, log.read_text)
@@ -208,9 +208,9 @@ def running(workspace: Workspace, **more: str) -> Iterator[Service]:
         end(process)
 
 
-def start(module: str, variables: dict[str, str], output: int) -> subprocess.Popen[bytes]:
+def start(module: str, variables: dict[str, str], output: int, before: Sequence[str] = ()) -> subprocess.Popen[bytes]:
     """`python -m MODULE` in the repository."""
-    command = [sys.executable, "-m", module]
+    command = [*before, sys.executable, "-m", module]
     return subprocess.Popen(
         command, cwd=REPOSITORY, env=variables, stdin=subprocess.DEVNULL, stdout=output, stderr=output
     )
