@@ -5,7 +5,7 @@ from __future__ import annotations
 from app.database import Database
 from app.jobs import MAX_DEATHS, Job, Unit
 from app.store import JobStore
-from tests.unit.store_model import Model, ModelJob, ModelTask, ModelUnit
+from tests.unit.store_model import LATE, Model, ModelJob, ModelTask, ModelUnit
 
 Ended = dict[tuple[str, ...], Job | Unit]
 """Jobs by their id, units by job, expert and split: as they were when they had just ended."""
@@ -35,6 +35,7 @@ def check_as_modelled(jobs: list[Job], store: JobStore, database: Database, mode
 
 def _check_job(job: Job, expected: ModelJob) -> None:
     assert (str(job.state), job.cancel_requested) == (expected.state, expected.cancelled)
+    assert (job.error["code"] if job.error else None) == (LATE if expected.overdue else None)
     assert job.state.ended is (job.finished_at is not None)
     assert (job.started_at is None) is all(task.token == 0 for task in expected.tasks)
     if expected.verification and expected.verification.get("error", {}).get("code") == "worker-died":
@@ -54,7 +55,9 @@ def _check_unit(found: Unit, job: ModelJob, task: ModelTask, unit: ModelUnit) ->
     assert str(found.state) == job.state_of_unit(task, unit)
     at = unit.progress
     assert (found.reused, found.computed, found.done, found.notes) == (at.reused, at.computed, at.done, at.notes)
-    assert (found.error["code"] if found.error else None) == unit.error
+    late = LATE if job.overdue and str(found.state) == "cancelled" else None
+    assert (found.error["code"] if found.error else None) == (unit.error or late)
+    assert found.attempts == unit.attempts
     assert (found.artifact.sha256 if found.artifact else None) == unit.artifact
     assert (found.report is None) is (unit.artifact is None)
     assert found.state.ended is (found.finished_at is not None)

@@ -66,6 +66,7 @@ computing = precondition(some_held("recompute"))
 concluding = precondition(some_held("verify", "check", "draw"))
 at_units = precondition(lambda machine: bool(machine.held_units()))
 with_jobs = precondition(lambda machine: bool(machine.model.jobs))
+some_open = precondition(lambda machine: any(not job.ended for job in machine.model.jobs))
 with_workers = precondition(lambda machine: bool(machine.model.workers))
 something_queued = precondition(lambda machine: machine.model.next_task(ABLE, KINDS) is not None)
 room_for_jobs = precondition(lambda machine: sum(not job.ended for job in machine.model.jobs) < MOST_JOBS)
@@ -101,6 +102,20 @@ class StoreMachine(StoreDriver):
         else:
             job.cancelled = True
             assert self.change(lambda: self.store.cancel(job.id)).state == job.state
+
+    @some_open
+    @rule(pick=picks, held=st.booleans())
+    def expire(self, pick: int, held: bool) -> None:
+        """Its deadline passes; of those that are being cancelled already, none expires."""
+        jobs = [found.job for found in self.held(*KINDS)] if held else []
+        jobs = jobs or [job for job in self.model.jobs if not job.ended]
+        job = jobs[pick % len(jobs)]
+        with self.database.transaction() as db:
+            db.execute("UPDATE jobs SET deadline_at = 1 WHERE id = ?", (job.id,))
+        late = not job.cancelled
+        if late:
+            job.cancelled = job.overdue = True
+        assert self.change(self.store.expire) == ([job.id] if late else [])
 
     @with_jobs
     @rule(pick=picks)

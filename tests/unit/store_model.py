@@ -12,7 +12,7 @@ from typing import Any
 
 from app.jobs import MAX_DEATHS, Progress, Task
 
-DIED = "worker-died"
+DIED, LATE = "worker-died", "deadline-exceeded"
 TAKEN_UP = "its worker died; taken up again"
 
 
@@ -25,12 +25,14 @@ class ModelUnit:
     progress: Progress = field(default_factory=lambda: Progress(0, 0))
     artifact: str | None = None
     error: str | None = None
+    attempts: int = 0
 
     @property
     def open(self) -> bool:
         return self.state in ("queued", "running")
 
     def begin(self) -> None:
+        self.attempts += 1
         self.state, self.progress = "running", Progress(0, 0, None, self.progress.notes)
 
     def back(self) -> None:
@@ -81,6 +83,8 @@ class ModelJob:
     upload: str | None
     tasks: list[ModelTask]
     cancelled: bool = False
+    overdue: bool = False
+    """Cancelled by its deadline, rather than by anybody."""
     verification: dict[str, Any] | None = None
 
     def state_of(self, task: ModelTask) -> str:
@@ -109,7 +113,7 @@ class ModelJob:
             untouched = all(task.token == 0 for task in self.tasks)
             return "cancelling" if self.cancelled else "queued" if untouched else "running"
         if self.cancelled:
-            return "cancelled"
+            return "failed" if self.overdue else "cancelled"
         found = self.verification or {"verdict": "failed", "error": {}}
         good = found["verdict"] == "passed" if self.kind == "recompute" else "error" not in found
         done = all(unit.state == "succeeded" for task in self.tasks for unit in task.units)
@@ -143,9 +147,9 @@ class Model:
     def bury(self, worker: str) -> list[str]:
         """Ids of the jobs that it held tasks of."""
         held = self.held_by(worker)
-        checking = any(task.kind == "check" for _, task in held)
+        looking = any(task.kind in ("check", "draw") for _, task in held)
         for job, task in held:
-            task.deaths += not checking or task.kind == "check"
+            task.deaths += not looking or task.kind in ("check", "draw")
             if task.kind == "recompute":
                 self._die_computing(task)
             elif task.deaths == MAX_DEATHS:
