@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
+from app import VERSION
 from app.liveness import living
 from app.services import Services, Used
 
@@ -22,7 +23,7 @@ def healthz(used: Used) -> dict[str, str]:
     `instance` is `<token>:<inode>` of the file `.relogit/instance` in the outputs directory: who sees that file
     above a folder, with that token and inode, looks at the server's own outputs, not at a copy.
     """
-    return {"status": "ok", "instance": used.instance}
+    return {"status": "ok", "version": VERSION, "instance": used.instance}
 
 
 @router.get("/readyz")

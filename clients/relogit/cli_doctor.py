@@ -100,9 +100,9 @@ def worst_first(found: list[Record]) -> list[Record]:
 
 
 def _version_of(wire: Wire) -> str:
-    """The server's version; it says so in the description of its API alone."""
+    """The server's version."""
     try:
-        return str(wire.get("/openapi.json")["info"]["version"])
+        return str(wire.get("/healthz")["version"])
     except (Problem, LookupError, TypeError):
         return "of an unknown version"
 

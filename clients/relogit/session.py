@@ -43,7 +43,7 @@ class ExitCode(IntEnum):
         return member
 
     OK = 0, "done; for recompute, wait and verify: every result is verified"
-    FAILED = 1, "the job failed or was cancelled, a result is not verified, kept rows are damaged, a file not written"
+    FAILED = 1, "the job failed or was cancelled, a result is not verified, rows are damaged, the doctor found problems"
     REFUSED = 2, "wrong usage, the server refused the request (4xx), or a plan has problems"
     UNREACHABLE = 3, "the server is out of reach or out of order (no connection, no answer in time, 5xx)"
     INTERRUPTED = 130, "interrupted with Ctrl-C; a job that was submitted goes on, an upload is deleted"

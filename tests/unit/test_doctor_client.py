@@ -29,8 +29,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def serve(version_said: str | None = None) -> FakeServer:
     server = FakeServer()
-    said = {"info": {"version": version_said or version("relogit")}}
-    server.answers["GET /openapi.json"] = httpx.Response(200, json=said)
+    said = {"status": "ok", "version": version_said or version("relogit")}
+    server.answers["GET /healthz"] = httpx.Response(200, json=said)
     return server
 
 

@@ -23,7 +23,7 @@ from worker.doctor.store import Store, check_store
 from worker.doctor.variables import Variables, check_variables
 
 KNOWN = ("RELOGIT_DATA_DIR", "RELOGIT_OUTPUTS_DIR", "RELOGIT_PORT")
-ROOMY = Disk("ext4", free_bytes=10**11, total_bytes=10**12, free_inodes=900, total_inodes=1000)
+ROOMY = Disk("ext4", 10**11, 10**12, free_inodes=900, total_inodes=1000, least_bytes=10**9)
 OUTPUTS = Outputs("outputs", disk=ROOMY)
 FOLDERS = [
     Folder("RELOGIT_DATA_DIR", "data", "there"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from worker.doctor.finding import Finding, amount, ok, problem, warning
 
-LOW_BYTES, NO_BYTES = 5 * 10**9, 10**9
+LOW_BYTES = 5 * 10**9
 LOW_SHARE, NO_INODES = 0.05, 0.01
 NETWORK = (
     "nfs",
@@ -38,6 +38,8 @@ class Disk:
     free_inodes: int = 0
     total_inodes: int = 0
     """0 on file systems that do not count them."""
+    least_bytes: int = 0
+    """With less room free the service is not ready (`RELOGIT_MIN_FREE_BYTES`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +142,9 @@ def check_space(path: str, disk: Disk) -> list[Finding]:
     """Room for results: bytes, and inodes where they are counted."""
     share = disk.free_bytes / disk.total_bytes if disk.total_bytes else 1.0
     said = f"{amount(disk.free_bytes)} free of {amount(disk.total_bytes)} ({share:.0%}) for {path}"
-    do = "Make room; `relogit rows prune --max-size 10GB` removes rows that can be computed again."
+    do = "Make room; `relogit gc` and `relogit rows prune` remove what is kept."
     # A large disk with a hundredth free has room for many jobs: that alone stops nobody.
-    if disk.free_bytes < NO_BYTES:
+    if disk.free_bytes < disk.least_bytes:
         found = [problem("space", f"Only {said}.", do)]
     elif disk.free_bytes < LOW_BYTES or share < NO_INODES:
         found = [warning("space", f"Only {said}.", do)]

@@ -162,7 +162,7 @@ def outputs(use: Settings) -> Outputs:
     """Whether this user can write and lock there; a file is made and removed."""
     path = use.outputs_dir
     there = _nearest(path)
-    disk = _disk(there)
+    disk = _disk(there, use.min_free_bytes)
     if there != path.resolve():
         return Outputs(str(path), makeable=os.access(there, os.W_OK | os.X_OK), disk=disk)
     unwritable = []
@@ -206,7 +206,7 @@ def _nearest(path: Path) -> Path:
     return next(folder for folder in (whole, *whole.parents) if folder.exists())
 
 
-def _disk(path: Path) -> Disk:
+def _disk(path: Path, least_bytes: int) -> Disk:
     seen = os.statvfs(path)
     return Disk(
         kind=file_system_of(str(path), read("/proc/mounts").splitlines()),
@@ -214,6 +214,7 @@ def _disk(path: Path) -> Disk:
         total_bytes=seen.f_blocks * seen.f_frsize,
         free_inodes=seen.f_favail,
         total_inodes=seen.f_files,
+        least_bytes=least_bytes,
     )
 
 
