@@ -43,7 +43,10 @@ class ExitCode(IntEnum):
         return member
 
     OK = 0, "done; for recompute, wait and verify: every result is verified"
-    FAILED = 1, "the job failed or was cancelled, a result is not verified, rows are damaged, the doctor found problems"
+    FAILED = (
+        1,
+        "a job failed or was cancelled, a result is not verified, rows are damaged, the doctor found a problem",
+    )
     REFUSED = 2, "wrong usage, the server refused the request (4xx), or a plan has problems"
     UNREACHABLE = 3, "the server is out of reach or out of order (no connection, no answer in time, 5xx)"
     INTERRUPTED = 130, "interrupted with Ctrl-C; a job that was submitted goes on, an upload is deleted"
