@@ -11,7 +11,7 @@ SHELL_SCRIPTS := .ci/run
 COMPOSE_FILES := docker/compose.yaml docker/compose.gpu.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types bench chaos serve demo-data clean
+.PHONY: help setup demo test lint types bench chaos soak serve demo-data clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -21,6 +21,7 @@ help: ## this list
 	@echo "  another Python                     make setup PYTHON=/path/to/python3.12"
 	@echo "  only one of the benchmarks         make bench ONLY=reuse"
 	@echo "  fewer kills, or others             make chaos KILLS=200 SEED=2"
+	@echo "  a longer soak                      make soak MINUTES=120"
 	@echo "  PyTorch without CUDA (GBs less)    PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make setup"
 
 setup: $(READY) ## make .venv with the service, the relogit command and the developers' tools
@@ -68,6 +69,10 @@ KILLS ?= 1000
 SEED ?= 1
 chaos: $(READY) ## kill the service 1,000 times at its fault points, and prove that nothing is lost (docs/reliability.md)
 	@$(BIN)/python -m tests.chaos --kills $(KILLS) --seed $(SEED)
+
+MINUTES ?= 10
+soak: $(READY) ## use the service for 10 minutes, and see that memory, descriptors and disk stay flat (docs/reliability.md)
+	@$(BIN)/python -m tests.chaos.soak --minutes $(MINUTES) --seed $(SEED)
 
 serve: $(READY) ## run the service on 127.0.0.1:8000, or as RELOGIT_* settings and .env say
 	@$(BIN)/python -m app

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -34,8 +34,9 @@ class Question:
 
     @property
     def key(self) -> str:
-        """sha256 over kind and grounds."""
-        text = json.dumps([self.kind, self.about], sort_keys=True)
+        """sha256 over kind and grounds; where a file lies is none, where its content is one."""
+        grounds = {name: value for name, value in self.about.items() if name != "path"}
+        text = json.dumps([self.kind, grounds], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -104,6 +105,17 @@ class FactStore:
                 (worker,),
             ).fetchone()
             return Question(row["kind"], json.loads(row["question"])) if row else None
+
+    def forget_files(self, digests: Collection[str]) -> None:
+        """What was found out about files of logits, by their sha256, that are gone: nobody will ask again."""
+        if not digests:
+            return
+        with self._database.transaction() as db:
+            db.execute(
+                "DELETE FROM facts WHERE kind IN ('statistics', 'causes')"
+                " AND json_extract(question, '$.sha256') IN (SELECT value FROM json_each(?))",
+                (json.dumps(list(digests)),),
+            )
 
     def forget(self, question: Question) -> None:
         """There is no answer that would still be true tomorrow: whoever wants one asks again."""

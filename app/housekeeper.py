@@ -54,20 +54,28 @@ class Housekeeper:
     def _run(self) -> None:
         rounds = 0
         while not self._stop.wait(EVERY_S):
-            try:
-                self._look_after_jobs()
-                if rounds % self._rounds_a_tidy == 0:
-                    self._tidy()
-            except (OSError, sqlite3.Error):  # a full disk, say: it will pass
-                log.exception("housekeeping could not be done; it is tried again")
-            except Exception:
-                log.exception("unexpected error while housekeeping")
+            # Hangs first, and each by itself: a worker that hangs in the middle of a change keeps everybody else from
+            # changing anything, until it is killed.
+            self._guarded(self._end_hanging)
+            self._guarded(self._stop_overdue)
+            if rounds % self._rounds_a_tidy == 0:
+                self._guarded(self._tidy)
             rounds += 1
 
-    def _look_after_jobs(self) -> None:
-        for job in self._store.expire():
-            log.warning("job %s has not ended by its deadline and is stopped", job)
+    def _guarded(self, chore: Callable[[], None]) -> None:
+        try:
+            chore()
+        except (OSError, sqlite3.Error):  # a full disk, say: it will pass
+            log.exception("housekeeping could not be done; it is tried again")
+        except Exception:
+            log.exception("unexpected error while housekeeping")
+
+    def _end_hanging(self) -> None:
         for worker, silent_s in self._hangs.look().items():
             pids = [row["pid"] for row in self._store.workers() if row["id"] == worker]
             if any(self._kill(pid) for pid in pids):
                 log.error("worker %s has shown no sign of life for %.0f s and is killed", worker, silent_s)
+
+    def _stop_overdue(self) -> None:
+        for job in self._store.expire():
+            log.warning("job %s has not ended by its deadline and is stopped", job)

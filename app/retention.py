@@ -159,9 +159,11 @@ def delete_job(job_id: str, used: Services) -> Deleted:
     """
     freed = 0
     stuck = []
+    gone: list[str] = []
 
     def forget(digest: str) -> None:
         nonlocal freed
+        gone.append(digest)
         path = object_path(used.settings.objects_dir, digest)
         size = _size(path)
         try:
@@ -186,6 +188,9 @@ def delete_job(job_id: str, used: Services) -> Deleted:
         except OSError as error:
             stuck.append(_cannot(folder, error))
         freed += size - _size(folder)
+        results = (job.verification or {}).get("results", [])
+        gone += [result["file"]["sha256"] for result in results if result.get("file")]
+    used.facts.forget_files(gone)
     return Deleted(freed, tuple(stuck))
 
 

@@ -144,32 +144,9 @@ class Campaign:
 
     def _undisturbed(self, installation: Installation) -> Reference:
         place = self._place(installation, "undisturbed")
-        reference: Reference = {}
         with forked(place):
             _wait_until_up(place)
-            with Client(place.url) as client:
-                jobs = [
-                    client.submit(
-                        dataset="tiny",
-                        checkpoint_prefix=prefix(group),
-                        experts=EXPERTS,
-                        splits=[*SIZES, "train"],
-                        calibration=calibration,
-                        output_dir=f"{prefix(group)}{calibration}",
-                    )
-                    for group in range(installation.groups)
-                    for calibration in ("none", "checkpoint")
-                ]
-                for job in jobs:
-                    job.wait()
-                    assert job.state == "succeeded", job.data
-                    request = job.data["request"]
-                    for entry in job.artifacts():
-                        key = (request["checkpoint_prefix"] + entry["expert"], entry["split"], request["calibration"])
-                        reference[key] = entry["sha256"]
-                for folder in (installation.given, installation.sent):
-                    jobs[0].download(folder)
-        return reference
+            return learn(place.url, installation)
 
     def _kill(self, user: User, tell: Tell) -> None:
         deadline = time.monotonic() + self._plan.seconds
@@ -211,6 +188,34 @@ class Campaign:
     def _place(self, installation: Installation, outputs: str, url: str | None = None) -> Place:
         port = int(url.rpartition(":")[2]) if url else free_port()
         return Place(installation.workspace, port, self._root / f"{outputs}.log", outputs)
+
+
+def learn(url: str, installation: Installation) -> Reference:
+    """Have everything computed once by a service that is left in peace, and lay down files to be verified."""
+    reference: Reference = {}
+    with Client(url) as client:
+        jobs = [
+            client.submit(
+                dataset="tiny",
+                checkpoint_prefix=prefix(group),
+                experts=EXPERTS,
+                splits=[*SIZES, "train"],
+                calibration=calibration,
+                output_dir=f"{prefix(group)}{calibration}",
+            )
+            for group in range(installation.groups)
+            for calibration in ("none", "checkpoint")
+        ]
+        for job in jobs:
+            job.wait()
+            assert job.state == "succeeded", job.data
+            request = job.data["request"]
+            for entry in job.artifacts():
+                key = (request["checkpoint_prefix"] + entry["expert"], entry["split"], request["calibration"])
+                reference[key] = entry["sha256"]
+        for folder in (installation.given, installation.sent):
+            jobs[0].download(folder)
+    return reference
 
 
 class _Timed:

@@ -9,7 +9,7 @@ import pytest
 from app.bases import file_id
 from app.database import Database
 from app.errors import JobError, RelogitError
-from app.facts import Fact, FactStore, Question
+from app.facts import Fact, FactKind, FactStore, Question
 from app.jobs import MAX_DEATHS
 from app.store import JobStore
 
@@ -108,6 +108,21 @@ def test_what_workers_died_over_may_be_asked_again_later(facts: FactStore, datab
         db.execute("UPDATE facts SET asked_at = asked_at - 7200")
     facts.ask([question("d")])
     assert [fact.known for fact in facts.look_up([question("a"), question("b")])] == [False, True]
+
+
+def test_what_is_known_of_a_file_goes_with_it(facts: FactStore) -> None:
+    """Intervals and curves of a deleted file would pile up; wherever it lay, its content was one question."""
+
+    def about(kind: FactKind, sha256: str, path: str = "here") -> Question:
+        return Question(kind, {"path": path, "sha256": sha256})
+
+    gone: list[Question] = [about("statistics", "a"), about("causes", "a")]
+    stay: list[Question] = [about("statistics", "b"), about("passport", "a")]
+    for asked in (*gone, *stay):
+        facts.record(asked, {"n": 1})
+    assert about("statistics", "b", "there").key == stay[0].key
+    facts.forget_files(["a", "c"])
+    assert [fact.known for fact in facts.look_up([*gone, *stay])] == [False, False, True, True]
 
 
 def test_a_key_covers_everything_that_the_answer_depends_on(tmp_path: Path) -> None:

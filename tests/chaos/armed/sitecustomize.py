@@ -6,6 +6,10 @@ the standard library alone, for it comes before everything else. In the environm
     CHAOS_FOLDER   where `events.jsonl` and `kills.jsonl` are written; without it, nothing is armed
     CHAOS_SEED     what lots are drawn with: each process draws its own, by its number
     CHAOS_KILLS    so many kills there may be in all
+
+Or, to prove that `make soak` finds a leak:
+
+    SOAK_LEAK      bytes that the API forgets to free with each job submitted, and a worker with each task done
 """
 
 from __future__ import annotations
@@ -137,6 +141,15 @@ def _plain(fact: object) -> object:
 armed: Armed | None = None
 
 
+LEAKS_AT = ("submit.recorded", "task.left")
+_leaked: list[bytes] = []
+
+
+def _leak(event: str, arguments: tuple[object, ...]) -> None:
+    if event == EVENT and arguments[0] in LEAKS_AT:
+        _leaked.append(b"x" * int(os.environ["SOAK_LEAK"]))
+
+
 def _hook(event: str, arguments: tuple[object, ...]) -> None:
     if event == EVENT and armed is not None:
         label, *facts = arguments
@@ -163,3 +176,5 @@ if "CHAOS_FOLDER" in os.environ:
     module = sys.orig_argv[sys.orig_argv.index("-m") + 1] if "-m" in sys.orig_argv else ""
     if module in ("app", "worker"):
         arm(module, "supervised")
+if "SOAK_LEAK" in os.environ:
+    sys.addaudithook(_leak)
