@@ -43,8 +43,9 @@ $(READY): pyproject.toml .ci/constraints.txt
 demo: $(READY) ## run the main job on real images: service, recompute, verification, files in outputs/demo
 	@$(BIN)/python -m docs.demo
 
-test: $(READY) ## run all tests
-	@$(BIN)/python -m pytest
+JOBS ?= 2
+test: $(READY) ## run all tests, two files at a time (JOBS=1: one after the other)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 lint: $(READY) ## check style, import rules, shell, YAML and the Dockerfile
 	@$(BIN)/ruff check .

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import signal
 import socket
 import sys
+from typing import NoReturn
 
 import uvicorn
 from pydantic import ValidationError
@@ -39,9 +41,10 @@ def main() -> int:
         timeout_graceful_shutdown=math.ceil(settings.stop_timeout_s),
     )
     server = StoppableServer(config, app.state)
-    # uvicorn raises the signal that ended it once more when all is closed; by then it has been obeyed.
+    # Before uvicorn listens to signals itself, and after: one that comes early is obeyed once it has started. It
+    # raises the one that ended it once more when all is closed; by then it has been obeyed.
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
+        signal.signal(number, server.handle_outside)
     try:
         with hold_lock(settings.internal_dir / "service.lock"), _listen(settings) as listening:
             log.info("listening on http://%s:%d", *listening.getsockname()[:2])
@@ -70,5 +73,13 @@ def _listen(settings: Settings) -> socket.socket:
         ) from error
 
 
+def _end(status: int) -> NoReturn:
+    """End now: a request that hangs in a thread, over a file that nobody serves, would be waited for without end."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    _end(main())

@@ -15,6 +15,7 @@ from app.faults import reach
 
 SCHEMA_VERSION = 5
 BUSY_TIMEOUT_S = 30.0
+CACHE_KIB = 512
 LONG_LOG, LONGEST_LOG = 1000, 16000
 """Pages of 4 KiB in the write-ahead log."""
 
@@ -201,6 +202,8 @@ class Database:
             # long: to a worker, as long as there is one.
             connection.execute(f"PRAGMA wal_autocheckpoint = {LONGEST_LOG if self._durable else LONG_LOG}")
             connection.execute("PRAGMA foreign_keys = ON")
+            # For each thread's connection; the system keeps the file's pages in memory as well.
+            connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
             self._local.connection = connection
             self._remember(connection)
         return connection

@@ -23,6 +23,8 @@ KEPT_S = 90 * 24 * 3600.0
 """Facts that were found out longer ago are forgotten; whoever wants them asks again."""
 PASSING_KEPT_S = 3600.0
 """That workers died over a question, or met a bug, may have been bad luck: after so long it may be asked again."""
+OF_SPLITS = ("split", "audit", "groups")
+"""Kinds of facts about index lists as they are now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,7 @@ class FactStore:
     def record(self, question: Question, result: dict[str, Any] | RelogitError) -> None:
         """Keep the answer, or the error that is the answer."""
         failed = isinstance(result, RelogitError)
+        named = {name: question.about.get(name) for name in ("splits_dir", "split", "pictures", "head_threshold")}
         text = json.dumps(result.to_dict() if isinstance(result, RelogitError) else result)
         with self._database.transaction() as db:
             db.execute(
@@ -133,3 +136,11 @@ class FactStore:
                 (question.key, question.kind, json.dumps(dict(question.about)),
                  None if failed else text, text if failed else None, time.time()),
             )  # fmt: skip
+            if question.kind in OF_SPLITS and "dataset" in question.about:
+                # What was so of lists that have been replaced since, nobody asks again: they would pile up.
+                same = " AND ".join(f"json_extract(question, '$.{name}') IS ?" for name in named)
+                db.execute(
+                    "DELETE FROM facts WHERE kind = ? AND key != ? AND (answer IS NOT NULL OR error IS NOT NULL)"
+                    f" AND json_extract(question, '$.dataset.root') IS ? AND {same}",
+                    (question.kind, question.key, question.about["dataset"]["root"], *named.values()),
+                )

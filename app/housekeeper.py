@@ -23,7 +23,7 @@ class Housekeeper:
     Args:
         store: the jobs, and who works on them.
         hangs: tells which workers hang.
-        kill: ends a worker by its process id; False for one that this service did not start, and leaves alone.
+        kill: ends a worker by its name and process id; False for one that this service did not start.
         tidy: removes what is kept longer than was asked for; called every so often, and may take its time.
         tidy_every_s: how often.
     """
@@ -32,7 +32,7 @@ class Housekeeper:
         self,
         store: JobStore,
         hangs: Hangs,
-        kill: Callable[[int], bool],
+        kill: Callable[[str, int], bool],
         tidy: Callable[[], None] = lambda: None,
         tidy_every_s: float = 3600.0,
     ) -> None:
@@ -52,14 +52,16 @@ class Housekeeper:
         self._thread.join()
 
     def _run(self) -> None:
-        rounds = 0
+        rounds, tidying = 0, threading.Thread()
         while not self._stop.wait(EVERY_S):
             # Hangs first, and each by itself: a worker that hangs in the middle of a change keeps everybody else from
             # changing anything, until it is killed.
             self._guarded(self._end_hanging)
             self._guarded(self._stop_overdue)
-            if rounds % self._rounds_a_tidy == 0:
-                self._guarded(self._tidy)
+            if rounds % self._rounds_a_tidy == 0 and not tidying.is_alive():
+                # By itself: a thousand deletions take seconds, in which the others are to be looked after.
+                tidying = threading.Thread(target=self._guarded, args=(self._tidy,), name="tidying", daemon=True)
+                tidying.start()
             rounds += 1
 
     def _guarded(self, chore: Callable[[], None]) -> None:
@@ -73,8 +75,13 @@ class Housekeeper:
     def _end_hanging(self) -> None:
         for worker, silent_s in self._hangs.look().items():
             pids = [row["pid"] for row in self._store.workers() if row["id"] == worker]
-            if any(self._kill(pid) for pid in pids):
+            if any(self._kill(worker, pid) for pid in pids):
                 log.error("worker %s has shown no sign of life for %.0f s and is killed", worker, silent_s)
+            else:
+                # Somebody else's, who alone may end it. Should it wake up, it finds its claims taken, and ends.
+                log.error("worker %s (pid %s) has shown no sign of life for %.0f s; its work is free again, and it "
+                          "should be ended by hand", worker, *pids, silent_s)  # fmt: skip
+                self._store.bury(worker)
 
     def _stop_overdue(self) -> None:
         for job in self._store.expire():

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import os
 import time
 from pathlib import Path
 from typing import IO
@@ -66,11 +67,29 @@ def living(store: JobStore, locks_dir: Path) -> list[str]:
     return [w["id"] for w in store.workers() if is_held(worker_lock(locks_dir, w["id"]))]
 
 
+def has_open(pid: int, path: Path) -> bool:
+    """Whether that process here is the one that has a file open. A worker in a container of its own counts processes
+    from one as well: the same number may be another one's.
+    """
+    with contextlib.suppress(OSError), os.scandir(f"/proc/{pid}/fd") as entries:
+        wanted = path.stat()
+        for entry in entries:
+            with contextlib.suppress(OSError):  # closed meanwhile
+                if os.path.samestat(entry.stat(), wanted):
+                    return True
+    return False
+
+
+LOOKED_S = 2.0
+"""Between two looks no more than this counts as silence."""
+
+
 class Hangs:
     """Which living workers show no sign of life any more. Looked at by one thread; may be asked by any.
 
-    A worker moves the time of its lock file as long as its threads go on (`worker/pulse.py`). Whether it moves is
-    measured with this process's own clock, which stands still while the machine sleeps.
+    A worker moves the time of its lock file as long as its threads go on (`worker/pulse.py`). Silence is what was
+    seen of it from look to look, two seconds for each at most: where this process did not look, for it was busy or
+    stood still itself, nobody is blamed for that time.
 
     Args:
         store: where the workers are on record.
@@ -80,8 +99,9 @@ class Hangs:
 
     def __init__(self, store: JobStore, locks_dir: Path, timeout_s: float) -> None:
         self._store, self._locks_dir, self._timeout_s = store, locks_dir, timeout_s
+        self._looked = time.monotonic()
         self._seen: dict[str, tuple[float, float]] = {}
-        """Worker → the time of its file, and when it was first seen to be that."""
+        """Worker → the time of its file, and for how many seconds it was seen to be that."""
 
     def look(self) -> dict[str, float]:
         """Look at every living worker's file; to be called every second or so.
@@ -89,19 +109,21 @@ class Hangs:
         Returns:
             Those that hang: seconds of silence by name.
         """
-        now, seen = time.monotonic(), {}
+        now = time.monotonic()
+        passed, self._looked = min(now - self._looked, LOOKED_S), now
+        seen = {}
         for worker in living(self._store, self._locks_dir):
             with contextlib.suppress(OSError):
                 moved = worker_lock(self._locks_dir, worker).stat().st_mtime
                 before = self._seen.get(worker)
-                seen[worker] = before if before is not None and before[0] == moved else (moved, now)
+                silent = before[1] + passed if before is not None and before[0] == moved else 0.0
+                seen[worker] = (moved, silent)
         self._seen = seen
         return self.hanging()
 
     def hanging(self) -> dict[str, float]:
         """Seconds of silence by name, as far as it was looked at."""
-        silent = {worker: time.monotonic() - since for worker, (_, since) in self._seen.items()}
-        return {worker: seconds for worker, seconds in silent.items() if seconds > self._timeout_s}
+        return {worker: silent for worker, (_, silent) in self._seen.items() if silent > self._timeout_s}
 
 
 def arithmetics(store: JobStore, locks_dir: Path) -> list[Arithmetic]:

@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 
 from app.census import Census, take_census
 from app.jobs import JobState, UnitState
-from app.liveness import living, worker_lock
+from app.liveness import has_open, living, worker_lock
 from app.requests import REQUESTS
 from app.services import Services
 
@@ -56,7 +56,7 @@ class ServiceMetrics(Collector):
         here = {
             worker["pid"]
             for worker in used.jobs.workers()
-            if worker["id"] in alive and _has_open(worker["pid"], worker_lock(locks_dir, worker["id"]))
+            if worker["id"] in alive and has_open(worker["pid"], worker_lock(locks_dir, worker["id"]))
         }
         for process, pid in (("api", os.getpid()), *(("worker", pid) for pid in sorted(here))):
             with contextlib.suppress(OSError):  # there is no /proc here, or it has just ended
@@ -148,14 +148,3 @@ def _process(pid: int) -> tuple[int, int]:
     """Resident bytes and open file descriptors. OSError where that cannot be known."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE"), sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
-
-
-def _has_open(pid: int, path: Path) -> bool:
-    # A worker in a container of its own counts processes from one as well: the same number is another process here.
-    with contextlib.suppress(OSError), os.scandir(f"/proc/{pid}/fd") as entries:
-        wanted = path.stat()
-        for entry in entries:
-            with contextlib.suppress(OSError):  # closed meanwhile
-                if os.path.samestat(entry.stat(), wanted):
-                    return True
-    return False

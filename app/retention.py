@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import shutil
 import stat
 import time
 from collections import Counter
@@ -138,13 +139,11 @@ def collect(limits: Limits, used: Services, *, dry_run: bool = False) -> Collect
 
 
 def tidy(used: Services) -> None:
-    """Collect by the limits of the settings, if they set any, and log what went. To be called every so often."""
+    """Collect by the limits of the settings, or else what nobody refers to. To be called every so often; logs it."""
     limits = Limits.of(used.settings)
-    if limits == Limits():
-        return
     found = collect(limits, used)
     if found.jobs or found.rows or found.unreferred_bytes:
-        what = "removed by the RELOGIT_KEEP settings: %d jobs and %d keys of kept rows; %d bytes are freed"
+        what = "tidied up by the settings: %d jobs and %d keys of kept rows; %d bytes are freed"
         log.info(what, len(found.jobs), len(found.rows), found.freed_bytes)
     for reason in found.kept_back:
         log.warning("%s", reason)
@@ -178,13 +177,10 @@ def delete_job(job_id: str, used: Services) -> Deleted:
     used.jobs.delete(job_id, forget)
     reach("delete.recorded")
     upload = job.request.upload if isinstance(job.request, VerificationRequest) else None
-    if upload is not None and upload not in used.jobs.uploads():
-        folder = used.settings.uploads_dir / upload
+    if upload is not None and (folder := _taken_away(upload, used)) is not None:
         size = _size(folder)
         try:
-            used.uploads.remove(upload)
-        except NotFound:
-            pass
+            shutil.rmtree(folder)
         except OSError as error:
             stuck.append(_cannot(folder, error))
         freed += size - _size(folder)
@@ -192,6 +188,17 @@ def delete_job(job_id: str, used: Services) -> Deleted:
         gone += [result["file"]["sha256"] for result in results if result.get("file")]
     used.facts.forget_files(gone)
     return Deleted(freed, tuple(stuck))
+
+
+def _taken_away(upload: str, used: Services) -> Path | None:
+    """Where the files of an upload are that no job refers to any more; nobody finds them there. None: one does."""
+    with used.database.transaction():  # nobody can submit a verification of it in between
+        if upload in used.jobs.uploads():
+            return None
+        try:
+            return used.uploads.take_away(upload)
+        except (NotFound, OSError):
+            return None
 
 
 def remove_unreferred(used: Services, *, dry_run: bool = False) -> int:

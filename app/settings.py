@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, ValidationError
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "RELOGIT_"
@@ -46,10 +46,10 @@ class Settings(BaseSettings):
     """What the API and the worker write to standard error."""
     log_format: Literal["text", "json"] = "text"
     """How they write it: lines for people, or a JSON object a line."""
-    stop_timeout_s: PositiveFloat = 20.0
+    stop_timeout_s: Annotated[float, Field(gt=0, le=86400)] = 20.0
     """How long a stopping service waits for its workers to hand back their work before it kills them, and for
     answers that are being sent."""
-    hang_timeout_s: Annotated[float, Field(ge=2)] = 300.0
+    hang_timeout_s: Annotated[float, Field(ge=2, le=86400)] = 300.0
     """After so many seconds without any sign of life a worker counts as hanging, and is killed and replaced."""
     min_free_bytes: Annotated[int, Field(ge=0)] = 10**9
     """With less room on the disk of the outputs directory the service is not ready."""

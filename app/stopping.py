@@ -58,6 +58,13 @@ class StoppableServer(uvicorn.Server):
             os._exit(128 + sig)
         super().handle_exit(sig, frame)
 
+    def handle_outside(self, sig: int, _frame: FrameType | None) -> None:
+        """For before uvicorn has its own handlers, and after: it raises what it was told once more at its end."""
+        if sig in self._captured_signals:
+            self._captured_signals.remove(sig)
+        else:
+            self.should_exit = True
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """As uvicorn does; but nobody waits for what will not come any more."""
         if self._state.stopping is not None:

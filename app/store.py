@@ -37,9 +37,23 @@ class JobStore(Workforce):
 
     # --- the API's side ---------------------------------------------------------------------------
 
-    def submit(self, request: Request, units: Sequence[UnitPlan] = (), terms: Terms | None = None) -> Job:
-        """Record a job whose request was checked; its units, if it has any, are computed in the order given."""
+    def submit(
+        self,
+        request: Request,
+        units: Sequence[UnitPlan] = (),
+        terms: Terms | None = None,
+        check: Callable[[], object] = lambda: None,
+    ) -> Job:
+        """Record a job whose request was checked.
+
+        Args:
+            request: what is to be done.
+            units: are computed in the order given.
+            terms: what comes with it.
+            check: raises if what the job refers to has gone meanwhile; from then on nobody removes it.
+        """
         with self._database.transaction() as db:
+            check()
             return insert_job(db, request, units, terms or Terms())
 
     def get(self, job_id: str) -> Job:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
-from app.liveness import bury_the_dead
+from app.liveness import bury_the_dead, has_open, worker_lock
 from app.settings import Settings, as_environment
 from app.store import JobStore
 
@@ -79,9 +79,14 @@ class Supervisor:
         self._stop.set()
         self._thread.join()
 
-    def kill(self, pid: int) -> bool:
+    def kill(self, worker: str, pid: int) -> bool:
         """End one of the workers at once, if it is one of these; it is replaced."""
-        mine = [slot.process for slot in self._slots if slot.process is not None and slot.process.pid == pid]
+        lock = worker_lock(self._settings.locks_dir, worker)
+        mine = [
+            slot.process
+            for slot in self._slots
+            if slot.process is not None and slot.process.pid == pid and has_open(pid, lock)
+        ]
         for process in mine:
             process.kill()
         return bool(mine)

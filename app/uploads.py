@@ -99,7 +99,15 @@ class Uploads:
 
     def remove(self, upload: str) -> None:
         """Forget it and its files."""
-        shutil.rmtree(self.folder(upload))
+        shutil.rmtree(self.take_away(upload))
+
+    def take_away(self, upload: str) -> Path:
+        """Forget it at once; where its files are now, for who removes them when there is time.
+
+        Raises:
+            NotFound: `upload-not-found`.
+        """
+        return self.folder(upload).rename(self._root / f".{upload}.{uuid.uuid4().hex}")
 
     def sweep(self, referred: Container[str], *, dry_run: bool = False) -> list[str]:
         """Remove those that no job refers to, unless they are so young that a job may be on its way.

@@ -55,7 +55,7 @@ def main() -> int:
         print(explain(error), file=sys.stderr)
         return 2
     set_up(settings)
-    stop = _stop_on_signals()
+    stop = _stop_on_signals(supervised=arguments.supervised)
     if arguments.supervised:
         threading.Thread(target=_stop_with_parent, args=(stop,), daemon=True).start()
     try:
@@ -136,11 +136,13 @@ def _shareable(settings: Settings) -> int:
     return device_count() if settings.device in ("auto", "cuda") else 1
 
 
-def _stop_on_signals() -> threading.Event:
+def _stop_on_signals(*, supervised: bool) -> threading.Event:
     stop = threading.Event()
 
     def on_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 — the signature is given
-        if stop.is_set():  # asked twice: at once. What this worker held is freed by its death
+        # Asked twice: at once; what this worker held is freed by its death. Not where a supervisor sees to that: a
+        # service manager that signals all processes of a service, and the supervisor, mean it once.
+        if stop.is_set() and not supervised:
             os._exit(128 + number)
         stop.set()
 

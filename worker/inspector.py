@@ -75,7 +75,7 @@ class Inspector:
         try:
             answer = self._find_out(question)
         except (RequestError, JobError) as error:
-            self._facts.record(question, error)  # true of the file for as long as it stays as it is
+            self._record(question, error)  # true of the file for as long as it stays as it is
         except (RelogitError, OSError) as error:
             log.warning("no lasting answer about %s: %s", dict(question.about), error)
             self._facts.forget(question)
@@ -83,11 +83,22 @@ class Inspector:
             log.exception("unexpected error about %s", question)
             if question.kind in ("audit", "groups"):  # of files that anybody may write: it would come again at once
                 message = f"relogit met an error of its own over these splits: {type(error).__name__}."
-                self._facts.record(question, RelogitError("audit-failed", message))
+                self._record(question, RelogitError("audit-failed", message))
             else:  # whatever this was, it says nothing about the file
                 self._facts.forget(question)
         else:
-            self._facts.record(question, answer)
+            self._record(question, answer)
+
+    def _record(self, question: Question, result: dict[str, Any] | RelogitError) -> None:
+        # The question is on record as this worker's: without an answer it would stay open for as long as it lives.
+        while True:
+            try:
+                self._facts.record(question, result)
+                return
+            except sqlite3.Error as error:  # a full disk, say: it will pass
+                log.warning("an answer cannot be recorded yet: %s", error)
+                if self._stop.wait(AFTER_ERROR_S):
+                    return
 
     def _find_out(self, question: Question) -> dict[str, Any]:
         if question.kind == "statistics":

@@ -60,6 +60,8 @@ class Pools:
     def __init__(self, bases: Bases, max_bytes: int = 8 * 2**30, beat: Callable[[], None] = lambda: None) -> None:
         self._bases = bases
         self._beat = beat
+        self._decoded = 0
+        """Images, so far: moves as long as a thread that decodes gets on."""
         self._max_bytes = max_bytes
         self._kept: OrderedDict[tuple[Any, ...], tuple[object, Pool]] = OrderedDict()
         self._lock = threading.Lock()
@@ -87,10 +89,17 @@ class Pools:
                 self._kept.popitem(last=False)
             return kept[1]
 
+    def _get_on(self) -> None:
+        self._decoded += 1
+        self._beat()
+
     @contextmanager
     def _alone(self) -> Iterator[None]:
+        decoded = -1
         while not self._lock.acquire(timeout=WAITED_S):
-            self._beat()
+            if self._decoded != decoded:  # whoever has the lock gets on; else this thread hangs with it
+                decoded = self._decoded
+                self._beat()
         try:
             yield
         finally:
@@ -127,7 +136,7 @@ class Pools:
             folder = self._bases.root(dataset) / base
             numbered = _numbered_files(folder, self._bases.class_names(dataset))
             files = [path for path, _ in numbered]
-            images = _read_images(dataset, files, self._beat) if pixels else NO_PIXELS
+            images = _read_images(dataset, files, self._get_on) if pixels else NO_PIXELS
             labels = np.asarray([label for _, label in numbered], dtype=np.int64)
         return images, _checked_labels(labels, self._bases.classes(dataset), base)
 

@@ -26,12 +26,13 @@ class Pulse:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._beats: dict[int, float] = {}
+        self._began = time.time() - time.monotonic()  # so that the file's time looks like one; clocks may be set
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
 
     def beat(self) -> None:
         """The calling thread goes on, and counts from now on. Costs a tenth of a microsecond."""
-        self._beats[threading.get_ident()] = time.time()
+        self._beats[threading.get_ident()] = time.monotonic()
 
     def still(self) -> None:
         """The same, for what is called by any thread: one that has never called `beat` does not count after it."""
@@ -50,7 +51,7 @@ class Pulse:
 
     def _run(self) -> None:
         while not self._stop.wait(SHOWN_EVERY_S):
-            silent_since = min(list(self._beats.values()), default=time.time())
+            silent_since = self._began + min(list(self._beats.values()), default=time.monotonic())
             try:
                 os.utime(self._path, (silent_since, silent_since))
             except OSError:  # a disk that refuses now; what lasts is seen as a hang

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import Any
 
 from anyio.to_thread import run_sync
@@ -60,7 +61,9 @@ def delete_upload(upload: str, used: Used) -> None:
 
     Not while a verification of them has not ended: whoever had no answer to its request may not know of it.
     """
-    if upload in used.jobs.uploads(open_only=True):
-        message = f"Upload {upload} is being verified. Cancel that verification first, or wait until it has ended."
-        raise Conflict("upload-in-use", message)
-    used.uploads.remove(upload)
+    with used.database.transaction():  # nobody can submit a verification of it in between
+        if upload in used.jobs.uploads(open_only=True):
+            hint = "Cancel that verification first, or wait until it has ended."
+            raise Conflict("upload-in-use", f"Upload {upload} is being verified. {hint}")
+        gone = used.uploads.take_away(upload)
+    shutil.rmtree(gone)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
@@ -23,7 +24,8 @@ router = APIRouter(prefix="/verifications", tags=["verifications"])
 def submit(body: VerificationBody, used: Used, trace: Traceparent, response: Response) -> dict[str, Any]:
     """Check a request to verify files and queue it. It is a job like any other; no checkpoint is needed."""
     request = plan_verification(body.order(), used.catalog, used.uploads)
-    job = used.jobs.submit(request, terms=body.terms(trace))
+    root = partial(used.uploads.root_of, request, used.settings.outputs_dir)
+    job = used.jobs.submit(request, terms=body.terms(trace), check=root)
     response.headers["Location"] = f"/verifications/{job.id}"
     reach("submit.recorded")
     return _shown(job)

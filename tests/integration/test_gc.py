@@ -254,6 +254,6 @@ def test_the_service_tidies_by_its_settings(tmp_path: Path) -> None:
     with running(workspace, RELOGIT_KEEP_JOBS_S="0.1", RELOGIT_KEEP_ROWS_BYTES="0") as service:
         wait_until(lambda: not service.get("/jobs").json()["jobs"], 20, service.log.read_text)
         wait_until(lambda: not service.get("/rows").json()["rows"], 20, service.log.read_text)
-        wait_until(lambda: "removed by the RELOGIT_KEEP settings: 1 jobs" in service.log.read_text(), 20)
+        wait_until(lambda: "tidied up by the settings: 1 jobs" in service.log.read_text(), 20)
     assert list(workspace.settings.objects_dir.rglob("*.npz")) == []
     assert shown(workspace, "kept") == before

@@ -61,18 +61,24 @@ def test_a_worker_that_hangs_is_replaced_and_its_job_goes_on(workspace: Workspac
         assert any("worker died" in note for note in unit["notes"])
 
 
-def test_a_hanging_worker_that_is_not_the_services_own_is_named(workspace: Workspace) -> None:
-    """Nobody kills what somebody else has started; readyz says which one it is."""
+def test_a_hanging_worker_that_is_not_the_services_own_loses_its_work(workspace: Workspace) -> None:
+    """Nobody kills what somebody else has started: its work is freed for others, and when it wakes up it ends."""
     with running(workspace, RELOGIT_WORKERS="0", RELOGIT_HANG_TIMEOUT_S="4") as service:
         with (workspace.root / "worker.log").open("wb") as log:
             worker = start("worker", environment(workspace), log.fileno())
         try:
             service.wait_ready()
+            job = post(service, experts=["first"], splits=["long"])
+            wait_until(lambda: in_the_middle(service, job), 60, service.log.read_text)
             worker.send_signal(signal.SIGSTOP)
             wait_until(lambda: _checks(service)[0] == 503, 60)
-            assert f"pid {worker.pid}" in _checks(service)[1]["worker"]["detail"]
+            wait_until(lambda: job_of(service, job)["units"][0]["state"] == "queued", 30)
+            assert str(worker.pid) in service.log.read_text()
             worker.send_signal(signal.SIGCONT)
-            service.wait_ready()
+            assert worker.wait(60) == 1
+            with (workspace.root / "worker.log").open("ab") as log:
+                worker = start("worker", environment(workspace), log.fileno())
+            assert wait_for(service, job)["state"] == "succeeded"
         finally:
             worker.kill()
             worker.wait()
@@ -355,6 +361,34 @@ def test_a_second_signal_stops_at_once(workspace: Workspace) -> None:
             service.process.send_signal(signal.SIGTERM)
             assert service.process.wait(10) == 128 + signal.SIGTERM
         wait_until(lambda: not Path(f"/proc/{worker}").exists() or _is_zombie(worker), 10)
+
+
+def test_a_request_that_hangs_keeps_nobody_from_stopping(workspace: Workspace) -> None:
+    """A file that nobody serves, as on a network disk that is gone: its thread is left behind."""
+    os.mkfifo(workspace.splits / "stuck_indices.json")
+    with running(workspace, RELOGIT_STOP_TIMEOUT_S="1") as service:
+        service.wait_ready()
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(f"{service.url}/jobs", json={"dataset": "tiny", "splits": ["stuck"]}, timeout=2)
+        service.process.send_signal(signal.SIGTERM)
+        assert service.process.wait(30) == 0
+
+
+def test_a_signal_that_comes_early_is_obeyed(workspace: Workspace) -> None:
+    """As soon as the port is open somebody may think better of it."""
+    with running(workspace) as service:
+        service.process.send_signal(signal.SIGTERM)
+        assert service.process.wait(60) == 0
+    log = workspace.root / "early.log"
+    with log.open("wb") as stream:
+        process = start("app", environment(workspace, RELOGIT_PORT="0"), stream.fileno())
+    try:
+        wait_until(lambda: "listening on" in log.read_text(), 60, log.read_text)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) in (0, 1)
+    finally:
+        process.kill()
+        process.wait()
 
 
 def _is_zombie(pid: int) -> bool:

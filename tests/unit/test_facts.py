@@ -125,6 +125,22 @@ def test_what_is_known_of_a_file_goes_with_it(facts: FactStore) -> None:
     assert [fact.known for fact in facts.look_up([*gone, *stay])] == [False, False, True, True]
 
 
+def test_what_was_so_of_replaced_lists_is_forgotten(facts: FactStore) -> None:
+    """A set that is drawn again and again leaves no trail; other sets, lists and open questions stay."""
+
+    def about(kind: FactKind, sha256: str, folder: str = "lt", split: str = "val") -> Question:
+        return Question(kind, {"dataset": {"root": "."}, "splits_dir": folder, "split": split, "sha256": sha256})
+
+    old, others = about("split", "1"), [about("split", "1", "rt"), about("split", "1", split="test")]
+    for asked in (old, *others, about("groups", "1")):
+        facts.record(asked, {"n": 1})
+    waiting = about("split", "2")
+    facts.ask([waiting])
+    facts.record(about("split", "3"), {"n": 2})
+    assert [fact.known for fact in facts.look_up([old, *others, about("groups", "1")])] == [False, True, True, True]
+    assert facts.next_open("w") == waiting
+
+
 def test_a_key_covers_everything_that_the_answer_depends_on(tmp_path: Path) -> None:
     """Kind, file, size, time and assumptions each make another question; the order of keys does not."""
     path = tmp_path / "best_ce.pth"

@@ -166,6 +166,7 @@ def test_workers_live_hang_or_have_ended(used: Services) -> None:
         hangs = Hangs(used.jobs, locks, 1e-9)
         hangs.look()
         time.sleep(0.001)
+        hangs.look()
         assert others(samples(replace(used, hangs=hangs)), "relogit_workers") == {"relogit_workers{state=hanging}": 2}
     for worker in ("a", "b", "dead"):
         used.jobs.bury(worker)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from app.liveness import Hangs, hold_lock, worker_lock
+from app import liveness
+from app.liveness import Hangs, has_open, hold_lock, worker_lock
 from app.numerics import Arithmetic
 from app.store import JobStore
 from tests.fakes import ARITHMETIC
@@ -70,6 +71,14 @@ def _worker(store: JobStore, arithmetic: Arithmetic = ARITHMETIC) -> None:
     store.add_worker("w", pid=1, device="cpu", devices=1, arithmetic=arithmetic)
 
 
+def _look(hangs: Hangs, seconds: float) -> dict[str, float]:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        hangs.look()
+        time.sleep(0.02)
+    return hangs.look()
+
+
 def test_a_worker_hangs_when_its_file_has_not_moved_for_so_long(store: JobStore, tmp_path: Path) -> None:
     """However old or new the time in it is: clocks of other machines and of sleeping ones do not matter."""
     _worker(store)
@@ -78,12 +87,35 @@ def test_a_worker_hangs_when_its_file_has_not_moved_for_so_long(store: JobStore,
     with hold_lock(path):
         os.utime(path, (0, 0))
         assert hangs.look() == {}
-        time.sleep(0.3)
-        assert hangs.look().keys() == {"w"}
+        assert _look(hangs, 0.3).keys() == {"w"}
         assert hangs.hanging()["w"] > 0.2
         os.utime(path, (5, 5))
         assert hangs.look() == {}
     assert hangs.look() == {}  # a dead one does not hang
+
+
+def test_time_in_which_nobody_looked_is_no_silence(
+    store: JobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This process was busy, or stood still together with the worker: nobody knows what that one did meanwhile."""
+    monkeypatch.setattr(liveness, "LOOKED_S", 0.05)
+    _worker(store)
+    hangs = Hangs(store, tmp_path, timeout_s=0.2)
+    with hold_lock(worker_lock(tmp_path, "w")):
+        hangs.look()
+        for _ in range(2):
+            time.sleep(0.3)
+            assert hangs.hanging() == {}
+            assert hangs.look() == {}
+
+
+def test_the_process_that_has_a_file_open_is_told_from_one_of_its_number(tmp_path: Path) -> None:
+    """Another container counts from one as well."""
+    path = worker_lock(tmp_path, "w")
+    with hold_lock(path):
+        assert has_open(os.getpid(), path)
+        assert not has_open(os.getppid(), path)
+    assert not has_open(os.getpid(), path)
 
 
 def test_workers_are_first_seen_when_they_are_first_looked_at(store: JobStore, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from app.requests import HEAD_THRESHOLD, SplitsRequest
 from app.split_sets import DESCRIPTION_FILE, list_sha256, write_set
 from app.times import rfc3339
 from worker.context import Context
+from worker.edge import Edge
 from worker.splits.distribution import check_balance
 from worker.splits.draw import divide, draw_train, part_balanced
 from worker.splits.profile import class_counts
@@ -53,7 +54,7 @@ def draw_splits(claim: Claim, context: Context) -> None:
     }
     files = files_of(lists, counts, described)
     reach("draw.drawn")
-    context.jobs.hold(claim)  # only who still holds the claim may show a folder
+    Edge(claim, context).cross()  # only who still holds the claim may show a folder, and nobody for a cancelled job
     described = _written(claim, context.settings.data_dir / request.name, files, overwrite=request.overwrite)
     context.jobs.finish_job(claim, {"verdict": "passed", "checks": [], "splits": described})
 
