@@ -87,14 +87,5 @@ def test_a_service_that_is_used_takes_no_more_and_more(tmp_path: Path) -> None:
     assert {"API, memory", "worker 0, memory", "disk, store in use"} <= outcome.trends.keys()
 
 
-@pytest.mark.timeout(240)
-def test_a_service_that_leaks_is_found_out(tmp_path: Path) -> None:
-    """With megabytes that API and worker keep of each job, the same seconds suffice; all else holds."""
-    plan = Plan(seconds=SECONDS, seed=1, kill_every_s=3600, warming=WARMING, leak=8 * 2**20)
-    outcome = soak(plan, tmp_path, _silent)
-    assert {fault.partition(": grows")[0] for fault in outcome.faults} >= {"API, memory", "worker 0, memory"}
-    assert all(", memory: grows" in fault for fault in outcome.faults), outcome.faults
-
-
 def _silent(passed: float, standing: str) -> None:
     """Nobody watches."""
