@@ -52,6 +52,9 @@ class FileCache(Generic[T]):
         settled = self._now_ns() - changed_ns > SETTLED_NS and file_id(Path(name)) == identity
         if settled and size <= self._max_bytes:
             with self._lock:
+                # What the file was before, nobody asks for any more.
+                for old in [old for old in self._kept if old[0][0] == name and old[0] != identity]:
+                    del self._kept[old]
                 self._kept[key] = value
                 while sum(kept[1] for kept, _ in self._kept) > self._max_bytes:
                     self._kept.popitem(last=False)

@@ -82,6 +82,18 @@ def test_a_file_that_changes_while_it_is_read_is_not_remembered(tmp_path: Path) 
     assert cache.get(asked, None, Reader()) == "later"
 
 
+def test_what_a_file_was_before_is_not_kept(tmp_path: Path) -> None:
+    """One that is written again and again would fill the memory with what nobody asks for any more."""
+    cache, reader = FileCache[str](100, later), Reader()
+    other = write(tmp_path / "g", "other")
+    cache.get(file_id(other), None, reader)
+    for text in ("one", "three", "seven"):
+        path = write(tmp_path / "f", text)
+        for also in "ab":
+            assert cache.get(file_id(path), also, reader) == text
+    assert sorted(cache._kept.values()) == ["other", "seven", "seven"]
+
+
 def test_what_cannot_be_read_is_no_value(tmp_path: Path) -> None:
     """An error is told each time, and gone once the cause is."""
     cache, path = FileCache[int](100, later), write(tmp_path / "f", "no number")
