@@ -200,7 +200,8 @@ def test_a_killed_worker_changes_no_byte(installation: Installation, known: relo
     workspace.save_split("train", list(range(2000)))
     job = installation.client.submit(dataset="tiny", experts=["wide"], splits=["train"], output_dir="struck")
     # Beyond the first rows that are written together: those before it would be lost with the worker.
-    wait_until(lambda: 300 < job.refresh().data["units"][0]["computed"] < 2000, 60, installation.service.log.read_text)
+    said = installation.service.log.read_text
+    wait_until(lambda: 300 < job.refresh().data["units"][0]["computed"] < 2000, 60, said)
     [victim] = installation.service.worker_pids()
     os.kill(victim, signal.SIGKILL)
     job.wait(timeout=90)
