@@ -23,6 +23,7 @@ from worker.engines.openvino_engine import (
     layer_precisions,
 )
 from worker.engines.openvino_model import build_model
+from worker.engines.overflow import leaky
 
 openvino = pytest.importorskip("openvino", reason="OpenVINO is an extra that is not installed")
 IMAGE = (12, 12, 3)
@@ -60,7 +61,7 @@ def test_an_operation_is_pytorchs(something: nn.Module) -> None:
     torch.manual_seed(0)
     network = _After(something).eval()
     images = torch.randn(2, 3, *IMAGE[:2])
-    compiled = compile_model(build_model(fold(network), 2, IMAGE), "fp32", 1)
+    compiled = compile_model(build_model(leaky(fold(network)), 2, IMAGE), "fp32", 1)
     [found] = compiled(images.permute(0, 2, 3, 1).numpy()).values()
     np.testing.assert_allclose(found, network(images).detach().numpy(), atol=1e-5, rtol=1e-5)
 
@@ -89,7 +90,7 @@ def test_an_operation_is_pytorchs(something: nn.Module) -> None:
 def test_an_operation_that_is_not_known_is_named(something: nn.Module, name: str) -> None:
     """Nothing is guessed: what the engine does not know in all its options is refused by name."""
     with pytest.raises(JobError, match=name) as caught:
-        build_model(fold(_After(something).eval()), 2, IMAGE)
+        build_model(leaky(fold(_After(something).eval())), 2, IMAGE)
     assert caught.value.code == "operation-unknown"
     assert "RELOGIT_ENGINE=torch" in caught.value.message
 
@@ -111,7 +112,7 @@ def test_fp32_has_no_narrower_layer() -> None:
 @pytest.mark.parametrize("precision", _precisions())
 def test_what_was_compiled_in_another_precision_is_refused(precision: Precision) -> None:
     """OpenVINO's own default on such a CPU is narrow: if it ever overrode what was asked for, that would show."""
-    model = build_model(fold(lived_in(SMALL)), 8, IMAGE)
+    model = build_model(leaky(fold(lived_in(SMALL))), 8, IMAGE)
     by_default = openvino.Core().compile_model(model, "CPU")
     with pytest.raises(JobError, match="Convolution in") as caught:
         check_precision(by_default, "fp32")

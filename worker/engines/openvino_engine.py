@@ -20,6 +20,7 @@ from app.requests import Precision
 from worker.engines.engine import Setup, telling_of_memory, whole_batch
 from worker.engines.folding import fold
 from worker.engines.openvino_model import build_model
+from worker.engines.overflow import expose_overflow
 from worker.engines.pixels import normalise
 
 TYPES: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
@@ -38,14 +39,16 @@ class OpenvinoEngine:
         setup: on the CPU, in fp32, bf16 or fp16.
 
     Raises:
-        JobError: `operation-unknown`; `precision-not-kept`, what was compiled computes in another.
+        JobError: `operation-unknown`; `precision-not-kept`, what was compiled computes in another; as
+            `expose_overflow` raises.
         NoMemory: it does not fit.
     """
 
     def __init__(self, network: nn.Module, setup: Setup) -> None:
         self._setup = setup
         with telling_of_memory():
-            model = build_model(fold(network), setup.batch, setup.image)
+            folded = expose_overflow(fold(network), setup.transform, setup.precision)
+            model = build_model(folded, setup.batch, setup.image)
             self.compiled = compile_model(model, setup.precision, setup.threads)
         check_precision(self.compiled, setup.precision)
         self._depth = IN_FLIGHT * int(self.compiled.get_property("NUM_STREAMS"))

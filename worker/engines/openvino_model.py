@@ -19,7 +19,7 @@ def build_model(folded: fx.GraphModule, batch: int, image: tuple[int, int, int])
     """The network as an `openvino.Model`.
 
     Args:
-        folded: as `worker.engines.folding.fold` gives it, float32, on the CPU.
+        folded: as `worker.engines.overflow.expose_overflow` gives it, float32, on the CPU.
         batch: images that go in at once.
         image: H, W, 3 of each.
 
@@ -56,8 +56,6 @@ class _Builder(fx.Interpreter):
                 return self._convolution(module, *args, **kwargs)
             case nn.Linear():
                 return self._linear(module, *args, **kwargs)
-            case nn.ReLU():
-                return self.ops.relu(*args, **kwargs)
             case nn.MaxPool2d(ceil_mode=False, return_indices=False):
                 return self._max_pool(module, *args, **kwargs)
             case nn.AdaptiveAvgPool2d(output_size=1 | (1, 1)):
@@ -70,8 +68,8 @@ class _Builder(fx.Interpreter):
         """The node of a function's call."""
         if target is operator.add and not kwargs:
             return self.ops.add(*args)
-        if target is F.relu:
-            return self.ops.relu(args[0])
+        if target is F.leaky_relu and not kwargs:
+            return self.ops.prelu(args[0], np.array([args[1]], np.float32))
         if target is F.adaptive_avg_pool2d and args[1:] in ((1,), ((1, 1),)):
             return self._mean(args[0])
         if target is torch.flatten and args[1:] == (1,):

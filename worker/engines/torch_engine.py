@@ -21,17 +21,10 @@ import torch.nn.functional as F  # noqa: N812 - the name that every PyTorch read
 from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 
-from app.requests import Precision
 from worker.engines.engine import Setup, telling_of_memory, whole_batch
 from worker.engines.folding import fold
+from worker.engines.overflow import DTYPES, expose_overflow
 from worker.engines.pixels import normalise
-
-DTYPES: dict[Precision, torch.dtype] = {
-    "fp32": torch.float32,
-    "tf32": torch.float32,
-    "bf16": torch.bfloat16,
-    "fp16": torch.float16,
-}
 
 SMALL_BATCH = 2**18
 """Pixels, as in 64 images of 64x64. Larger batches keep all threads busy together, and need memory for one only."""
@@ -45,6 +38,7 @@ class TorchEngine:
         setup: in any precision that the device has.
 
     Raises:
+        JobError: as `expose_overflow` raises.
         NoMemory: the network does not fit.
     """
 
@@ -52,8 +46,9 @@ class TorchEngine:
         self._setup = setup
         self._dtype = DTYPES[setup.precision]
         with telling_of_memory():
-            folded = _overwriting(fold(network)).to(setup.device, self._dtype)
-            self._network = folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            folded = expose_overflow(fold(network), setup.transform, setup.precision)
+            moved = _overwriting(folded).to(setup.device, self._dtype)
+            self._network = moved.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         height, width, _ = setup.image
         self._streams = setup.threads if setup.batch * height * width <= SMALL_BATCH else 1
         self._on_gpu = setup.device.type == "cuda"
@@ -104,11 +99,14 @@ def _fetch(there: Tensor) -> NDArray[np.float32]:
 
 
 def _overwriting(folded: fx.GraphModule) -> fx.GraphModule:
-    """Let each ReLU write over its input where nobody else reads that: the same bits with less memory touched."""
+    """Let each rectifier overwrite its input where no other operation reads it.
+
+    The bits stay the same, and less memory is touched.
+    """
     for node in folded.graph.nodes:
-        if node.op != "call_function" or node.target is not F.relu:
+        if node.op != "call_function" or node.target is not F.leaky_relu:
             continue
-        [before] = node.args
+        before = node.args[0]
         # Only of what was made for it: an Identity or a view would hand on somebody else's memory.
         made = before.target is operator.add or (
             before.op == "call_module" and isinstance(folded.get_submodule(before.target), nn.Conv2d)
