@@ -153,7 +153,7 @@ def groups_question(dataset: Dataset, folder: Folder, catalog: Catalog, head_thr
         "splits_dir": folder.name,
         "head_threshold": head_threshold,
         **_train_part(dataset, folder, catalog),
-        "code": code_digest(JUDGING),
+        "code": code_digest(AUDITING),
     }
     return Question("groups", about)
 

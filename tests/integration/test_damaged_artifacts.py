@@ -17,7 +17,7 @@ from tests.integration.workspace import Service, Workspace, build, running
 from tests.unit.mapped import Rewriter, mapped
 
 REPEATS = 6000
-"""Of each of 60 images: 12 MB of results, more than sockets hold, so that the end is read after the beginning came."""
+"""Of each of 60 images: 12 MB of results, more than sockets hold; the end is read after the beginning came."""
 
 
 @dataclass(frozen=True)
