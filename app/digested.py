@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,7 +89,7 @@ class _Blocks(io.RawIOBase):
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
         start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}[whence]
         if start + offset < 0:
-            raise ValueError(f"negative seek position {start + offset}")
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))  # as a file does; `zipfile` relies on it
         self._position = start + offset
         return self._position
 

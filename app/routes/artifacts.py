@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Header, Response
-from fastapi.responses import StreamingResponse
+from fastapi.responses import FileResponse, StreamingResponse
 from zipstream import ZipStream
 
 from app.errors import JobError, NotFound
@@ -29,7 +29,7 @@ def list_artifacts(job_id: str, used: Used) -> dict[str, Any]:
     return {"job": job.id, "artifacts": [_entry(job, unit, artifact) for unit, artifact in _done(job)]}
 
 
-@router.get("/artifacts/{expert}/{split}", response_class=RangedFile)
+@router.get("/artifacts/{expert}/{split}", response_class=FileResponse)
 def download(
     job_id: str, expert: str, split: str, used: Used, if_none_match: Annotated[str | None, Header()] = None
 ) -> Response:

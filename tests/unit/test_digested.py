@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -63,6 +64,16 @@ def test_a_file_that_cannot_be_read_is_an_os_error(tmp_path: Path) -> None:
         DigestedFile(tmp_path / "f")
     with pytest.raises(IsADirectoryError):
         DigestedFile(tmp_path)
+
+
+def test_a_place_before_its_beginning_is_refused_as_a_file_refuses_it(tmp_path: Path) -> None:
+    """Readers of archives look for an end that may not be there, and expect this very error."""
+    path = tmp_path / "f"
+    path.write_bytes(b"x")
+    for opened in (DigestedFile(path), path.open("rb")):
+        with opened as stream, pytest.raises(OSError, match="Invalid argument") as caught:
+            stream.seek(-2, io.SEEK_END)
+        assert caught.value.errno == errno.EINVAL
 
 
 def test_nobody_gets_at_its_descriptor(tmp_path: Path) -> None:
