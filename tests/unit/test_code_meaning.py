@@ -177,6 +177,15 @@ OTHER: dict[str, tuple[Package, Package]] = {
     "a keyword": (FILES, edited("chance.py", "tail(count)", "tail(count, share=0.5)")),
     "a library": (FILES, edited("report.py", "import numpy as np", "import torch as np")),
     "a library's function": (FILES, edited("chance.py", "from functools import cache", "from toolz import cache")),
+    "a library that is imported for its effect": (FILES, edited("limits.py", "LIMIT = 3", "import torch\n\nLIMIT = 3")),
+    "calls in another order": (
+        edited("limits.py", "LIMIT = 3", "LIMIT = 3\nprint(1)\nprint(2)"),
+        edited("limits.py", "LIMIT = 3", "LIMIT = 3\nprint(2)\nprint(1)"),
+    ),
+    "an unused name that is defined twice": (
+        edited("limits.py", "LIMIT = 3", "LIMIT = 3\nLAST = 1\nLAST = 2"),
+        edited("limits.py", "LIMIT = 3", "LIMIT = 3\nLAST = 2\nLAST = 1"),
+    ),
     "statements in another order": (
         edited("limits.py", "LIMIT = 3", "LIMIT = 3\nLIMIT += 1\nLIMIT *= 2"),
         edited("limits.py", "LIMIT = 3", "LIMIT = 3\nLIMIT *= 2\nLIMIT += 1"),
