@@ -8,29 +8,24 @@ from __future__ import annotations
 
 import hashlib
 import os
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
-
-import numpy as np
-from numpy.lib import format as npy
 
 from app.datasets import Dataset
 from app.errors import RequestError
+from app.npz_bases import npz_checksums, npz_classes, npz_size
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 """As torchvision.datasets.folder.IMG_EXTENSIONS."""
 
 FileId = tuple[str, int, int, int, int]
-"""Path, bytes, modification and change time in ns, inode: changes whenever another content can be there.
+"""Path, bytes, modification and change time in ns, inode: changes whenever a file is written or replaced.
 
 Size and modification time alone would not do: checkpoints of one network are equally large, and `cp -p` or an
-archive sets the time. Nobody sets the change time.
+archive sets the time. Nobody sets the change time. A memory map, though, can change content and move no time: where
+a number depends on the content, a digest or checksum of it has to be compared as well.
 """
 
 
@@ -133,11 +128,13 @@ class Bases:
         paths = self.files(dataset, base)
         layout = CIFAR.get(dataset.kind)
         if layout:
+            # Remembered by times alone, for no number depends on it: sizes are those of the published files, and
+            # the worker compares the md5 of the very bytes that it decodes.
             for path, (_, md5) in zip(paths, layout.files[base], strict=True):
-                self._remember("md5", (path,), partial(_check_file, path, md5))
+                self._remember("md5", (file_id(path),), partial(_check_file, path, md5))
             return layout.sizes[base]
         if dataset.kind == "npz":
-            return self._remember("npz", paths, lambda: _npz_size(paths[0]))
+            return npz_size(paths[0])
         return len(_images(paths))
 
     def classes(self, dataset: Dataset) -> int:
@@ -155,7 +152,7 @@ class Bases:
             return dataset.classes
         there = [b for b in dataset.base_names() if (self.root(dataset) / f"{b}.npz").exists()]
         paths = [self.files(dataset, base)[0] for base in there or dataset.base_names()]
-        return max(self._remember("labels", (path,), partial(_npz_classes, path)) for path in paths)
+        return max(self._remember("labels", _npz_identity(path), partial(npz_classes, path)) for path in paths)
 
     def class_names(self, dataset: Dataset) -> tuple[str, ...]:
         """Class folders of an `imagefolder`, over all its bases, sorted: class c is the c-th.
@@ -167,8 +164,18 @@ class Bases:
         return tuple(sorted(names))
 
     def identity(self, dataset: Dataset, base: str) -> tuple[FileId, ...]:
-        """Changes when one of the base's files does; for `imagefolder`, one entry over all of its images."""
+        """Tell one state of a base's files from another.
+
+        For `npz` also by the checksums of its arrays, which are compared again when the arrays are read: a memory
+        map can exchange content without moving times. For CIFAR by times alone, since only the published bytes are
+        ever decoded. For `imagefolder` by the times of every image, in one entry: reading them all takes too long.
+
+        Raises:
+            RequestError: `base-unknown`, `data-missing`, or `data-corrupt` for what is no .npz.
+        """
         paths = self.files(dataset, base)
+        if dataset.kind == "npz":
+            return _npz_identity(paths[0])
         if dataset.kind != "imagefolder":
             return tuple(file_id(path) for path in paths)
         try:
@@ -178,8 +185,8 @@ class Bases:
         digest = hashlib.sha256(repr(ids).encode()).hexdigest()
         return ((digest, len(ids), 0, 0, 0),)
 
-    def _remember(self, what: str, paths: tuple[Path, ...], find_out: Callable[[], int]) -> int:
-        key = (what, tuple(file_id(path) for path in paths))
+    def _remember(self, what: str, identity: tuple[FileId, ...], find_out: Callable[[], int]) -> int:
+        key = (what, identity)
         if key not in self._seen:
             self._seen[key] = find_out()
         return self._seen[key]
@@ -228,21 +235,6 @@ def image_files(folder: Path) -> list[str]:
     ]
 
 
-@contextmanager
-def npz_errors(path: Path) -> Iterator[None]:
-    """Whatever numpy, zipfile and zlib say of a damaged file, said as one problem.
-
-    Raises:
-        RequestError: `data-corrupt`.
-    """
-    try:
-        yield
-    except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, OSError, EOFError, RuntimeError) as error:
-        raise RequestError(
-            "data-corrupt", f"{path} is not a readable .npz with `images` and `labels`: {error}."
-        ) from error
-
-
 def read_file(path: Path) -> bytes:
     """A file's bytes.
 
@@ -259,38 +251,6 @@ def _unreadable(path: Path, error: OSError) -> RequestError:
     return RequestError("data-unreadable", f"{path} cannot be read: {error.strerror}.")
 
 
-def _npz_size(path: Path) -> int:
-    with npz_errors(path), zipfile.ZipFile(path) as archive:
-        shapes = {name: _npy_header(archive, name) for name in ("images", "labels")}
-    (images, image_type), (labels, label_type) = shapes["images"], shapes["labels"]
-    fits = (
-        len(images) == 4 and images[3] == 3 and image_type == np.uint8
-        and labels == images[:1] and np.issubdtype(label_type, np.integer)
-    )  # fmt: skip
-    if not fits:
-        raise RequestError(
-            "data-corrupt",
-            f"{path} holds images {image_type}{list(images)} and labels {label_type}{list(labels)}; "
-            "images uint8 [N, H, W, 3] and integer labels [N] would have been right.",
-        )
-    return images[0]
-
-
-def _npy_header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
-    with archive.open(f"{name}.npy") as stream:
-        return read_header(stream)  # type: ignore[arg-type]  # a ZipExtFile reads like a file
-
-
-def read_header(stream: BinaryIO) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
-    """Shape and dtype of an .npy stream, without its data."""
-    version = npy.read_magic(stream)
-    header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    shape, _, dtype = header(stream)
-    return shape, dtype
-
-
-def _npz_classes(path: Path) -> int:
-    _npz_size(path)
-    with npz_errors(path), np.load(path, allow_pickle=False) as arrays:
-        labels = arrays["labels"]
-        return int(labels.max()) + 1 if labels.size else 0
+def _npz_identity(path: Path) -> tuple[FileId, ...]:
+    sums = npz_checksums(path)
+    return (file_id(path), *sums)

@@ -7,17 +7,16 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.bases import Bases, file_id
+from app.bases import Bases
 from app.datasets import Dataset, read_datasets
 from app.errors import RequestError
-from app.file_cache import FileCache
 from app.names import check_folder, check_name
+from app.parsed_lists import ParsedLists
 from app.settings import Settings
 from app.split_sets import base_in, read_description
 
@@ -27,8 +26,8 @@ COUNTS_FILE = "train_class_counts.json"
 WEIGHTS_FILE = "class_weights.json"
 TRAIN_SPLIT = "train"
 """What a folder of splits may say of its long-tailed train part."""
-SPLITS_KEPT_BYTES = 32 * 2**20
-"""Of index files; parsed they take a little more."""
+LISTS_KEPT_BYTES = 32 * 2**20
+"""Of parsed index lists; a million indices take 8 MB."""
 JSON_NAMES = {dict: "object", str: "string", int: "number", float: "number", bool: "boolean", type(None): "null"}
 
 
@@ -59,7 +58,7 @@ class Catalog:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.bases = Bases(settings.data_dir)
-        self._splits: FileCache[Split] = FileCache(SPLITS_KEPT_BYTES)
+        self._lists = ParsedLists(LISTS_KEPT_BYTES)
 
     # --- data sets --------------------------------------------------------------------------------
 
@@ -189,18 +188,21 @@ class Catalog:
         return base_in(read_description(folder.path), folder.path, split) or dataset.base_of(split)
 
     def read_split(self, dataset: Dataset, folder: Folder, split: str) -> Split:
-        """An index list, checked against the base that it points into.
+        """Read an index list and check it against the base that it points into.
+
+        The file is read anew each time, once: indices and digest are of the same bytes.
 
         Raises:
             RequestError: `unknown-split`, or what `parse_indices` and `Bases.size` raise.
         """
         path = self.split_path(folder, check_name("split", split))
         with self._unreadable_split(folder, split, path):
-            identity = file_id(path)
+            data = path.read_bytes()
         base = self.base_of(dataset, folder, split)
         size = self.bases.size(dataset, base)
-        with self._unreadable_split(folder, split, path):
-            return self._splits.get(identity, (base, size), partial(_parse_split, split, path.name, base, size))
+        sha256 = hashlib.sha256(data).hexdigest()
+        indices = self._lists.get(sha256, size, lambda: parse_indices(data, path.name, base, size))
+        return Split(split, base, indices, sha256)
 
     @contextmanager
     def _unreadable_split(self, folder: Folder, split: str, path: Path) -> Iterator[None]:
@@ -215,12 +217,6 @@ class Catalog:
             ) from None
         except OSError as error:
             raise RequestError("split-unreadable", f"{path.name} cannot be read: {error.strerror}.") from error
-
-
-def _parse_split(split: str, file: str, base: str, size: int, data: bytes) -> Split:
-    indices = parse_indices(data, file, base, size)
-    indices.flags.writeable = False  # one value for all who ask
-    return Split(split, base, indices, hashlib.sha256(data).hexdigest())
 
 
 def parse_indices(data: bytes, name: str, base: str, size: int) -> NDArray[np.int64]:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from app.bases import FileId, file_id
 from app.catalog import COUNTS_FILE, TRAIN_SPLIT, WEIGHTS_FILE, Catalog, Folder, Split
 from app.datasets import Dataset
+from app.digested import file_sha256
 from app.errors import RequestError
 from app.facts import Question
 from app.numerics import Numerics
@@ -115,7 +116,7 @@ def analysis_question(part: AnalysisPart, subject: AnalysisSubject, catalog: Cat
     else:
         about["bases"] = {name: _base_identity(catalog, dataset, name) for name in catalog.bases.names(dataset)}
         lists = catalog.split_names(folder)
-        about["lists"] = [_identity(catalog.split_path(folder, name)) for name in lists]
+        about["lists"] = {name: _content(catalog.split_path(folder, name)) for name in lists}
     return Question(part, about)
 
 
@@ -127,15 +128,17 @@ def audit_question(dataset: Dataset, folder: Folder, catalog: Catalog, *, pictur
         folder: of the set.
         catalog: what is on disk.
         pictures: whether the bases' images are compared, for which all of them are decoded.
+
+    The answer holds for the lists whose sha256 stand under `lists`, by name.
     """
     others = (folder.path / name for name in (COUNTS_FILE, WEIGHTS_FILE, DESCRIPTION_FILE))
-    lists = {name: _identity(catalog.split_path(folder, name)) for name in catalog.split_names(folder)}
+    lists = {name: _content(catalog.split_path(folder, name)) for name in catalog.split_names(folder)}
     about = {
         "dataset": dataset.model_dump(mode="json"),
         "names": [name for name, declared in catalog.datasets().items() if declared == dataset],
         "splits_dir": folder.name,
         "lists": lists,
-        "others": [_identity(path) for path in others],
+        "others": [_content(path) for path in others],
         "bases": {name: _base_identity(catalog, dataset, name) for name in catalog.bases.names(dataset)},
         "pictures": pictures,
         "code": code_digest(AUDITING),
@@ -150,7 +153,7 @@ def groups_question(dataset: Dataset, folder: Folder, catalog: Catalog, head_thr
         "splits_dir": folder.name,
         "head_threshold": head_threshold,
         **_train_part(dataset, folder, catalog),
-        "code": code_digest(JUDGING),
+        "code": code_digest(AUDITING),
     }
     return Question("groups", about)
 
@@ -162,12 +165,13 @@ def _train_part(dataset: Dataset, folder: Folder, catalog: Catalog) -> dict[str,
         identity = catalog.bases.identity(dataset, catalog.base_of(dataset, folder, TRAIN_SPLIT))
     except RequestError:
         identity = None
-    return {"train": [_identity(path) for path in files], "train_base": identity}
+    return {"train": [_content(path) for path in files], "train_base": identity}
 
 
-def _identity(path: Path) -> FileId | None:
+def _content(path: Path) -> str | None:
+    """Digest a small file that an answer is read from; its times could stay while its content changes."""
     try:
-        return file_id(path)
+        return file_sha256(path)
     except OSError:
         return None
 

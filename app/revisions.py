@@ -1,15 +1,30 @@
-"""Digests of the worker's code: what it made before it was changed is not taken for what it makes now.
+"""Digests of the worker's code: results of other code are never taken for those of this one.
 
-Of the code itself: a number that somebody has to raise would be forgotten, and old answers and rows served.
+Digested is what the code means (`app.code_meaning`), so comments, docstrings and moved files cost nobody a
+recomputation. A version number, which somebody would have to raise, would be forgotten.
 """
 
 from __future__ import annotations
 
-import hashlib
 from functools import cache
 from pathlib import Path
 
-COMPUTING = ("engines/*.py", "device.py", "infer.py", "networks.py")
+from app.code_meaning import Source, meaning_of, read_source
+from app.errors import FatalError
+
+COMPUTING = (
+    "device.py",
+    "engines/__init__.py",
+    "engines/choice.py",
+    "engines/engine.py",
+    "engines/folding.py",
+    "engines/openvino_engine.py",
+    "engines/openvino_model.py",
+    "engines/pixels.py",
+    "engines/torch_engine.py",
+    "infer.py",
+    "networks.py",
+)
 """What decides which operations an image goes through, and in which order."""
 
 RECOGNITION = (
@@ -22,19 +37,88 @@ RECOGNITION = (
 )
 """What decides which network and which tensors a checkpoint file holds."""
 
-JUDGING = ("analysis.py", "logit_reader.py", "long_tail.py", "verify/*.py", "verify/metrics/*.py")
+JUDGING = (
+    "analysis.py",
+    "logit_reader.py",
+    "long_tail.py",
+    "pools.py",
+    "verify/__init__.py",
+    "verify/between.py",
+    "verify/causes.py",
+    "verify/chance.py",
+    "verify/check.py",
+    "verify/figures.py",
+    "verify/form.py",
+    "verify/likeness.py",
+    "verify/lists.py",
+    "verify/metrics/__init__.py",
+    "verify/metrics/accuracy.py",
+    "verify/metrics/bootstrap.py",
+    "verify/metrics/calibration.py",
+    "verify/metrics/groups.py",
+    "verify/metrics/point.py",
+    "verify/metrics/rows.py",
+    "verify/metrics/selective.py",
+    "verify/metrics/ties.py",
+    "verify/recomputed.py",
+    "verify/report.py",
+    "verify/stale.py",
+    "verify/standards.py",
+    "verify/truth.py",
+)
 """What decides figures, their intervals and curves, and which causes are found."""
 
-AUDITING = ("auditor.py", "long_tail.py", "splits/*.py", "verify/check.py", "verify/lists.py")
-"""What decides what is said of a set of splits."""
+AUDITING = (
+    "auditor.py",
+    "long_tail.py",
+    "pools.py",
+    "splits/__init__.py",
+    "splits/audit.py",
+    "splits/described.py",
+    "splits/distribution.py",
+    "splits/pictures.py",
+    "verify/check.py",
+    "verify/lists.py",
+    "verify/metrics/groups.py",
+)
+"""What decides what is said of a set of splits, and which groups its classes make."""
 
 WORKER = Path(__file__).parents[1] / "worker"
 
 
 @cache
-def code_digest(patterns: tuple[str, ...], *more: str, folder: Path = WORKER) -> str:
-    """16 hex digits over the files of those patterns, their names, and whatever else is given."""
-    digest = hashlib.sha256("\0".join(more).encode())
-    for path in sorted(path for pattern in patterns for path in folder.glob(pattern)):
-        digest.update(b"\0" + path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()[:16]
+def code_digest(files: tuple[str, ...], *more: str, folder: Path = WORKER) -> str:
+    """Digest what the files mean, as 16 hex digits.
+
+    Args:
+        files: below `folder`.
+        more: whatever else belongs to it.
+        folder: of the package.
+
+    Raises:
+        FatalError: `code-missing`, a file is not there: a digest without it would let its changes pass.
+    """
+    sources = {_module(name, folder): _source(folder, name) for name in files}
+    return meaning_of(sources, more)[:16]
+
+
+@cache
+def _source(folder: Path, name: str) -> Source:
+    """Parse a file once for all groups that it is in."""
+
+    def is_module(dotted: str) -> bool:
+        path = folder.parent.joinpath(*dotted.split("."))
+        return path.is_dir() or path.with_name(f"{path.name}.py").is_file()
+
+    try:
+        return read_source(folder / name, is_module)
+    except OSError as error:
+        raise FatalError(
+            "code-missing",
+            f"{folder / name} cannot be read ({error.strerror}), but kept results depend on what it does. If it was "
+            f"moved or renamed, give its new name in the lists of {Path(__file__).name}.",
+        ) from error
+
+
+def _module(name: str, folder: Path) -> str:
+    return ".".join((folder.name, *Path(name).with_suffix("").parts)).removesuffix(".__init__")

@@ -25,9 +25,10 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from app.digested import ContentChanged, DigestedFile
 from app.errors import JobError, TransientError
 from app.faults import reach
-from app.objects import object_path
+from app.objects import damaged, object_path
 
 LOCAL_HEADER = struct.Struct("<26xHH")
 """Of a zip's member, up to the lengths of its name and extra field (APPNOTE.TXT 4.3.7)."""
@@ -80,46 +81,56 @@ def drafted(objects_dir: Path, content: Logits) -> Iterator[Draft]:
 
 
 def read_arrays(path: Path, sha256: str) -> dict[str, NDArray[Any]]:
-    """The arrays as they lie on disk, after their digest was found right.
+    """Read an artifact's arrays from disk, with the digest that was recorded.
 
     Raises:
         JobError: `artifact-damaged`.
     """
-    with path.open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
-        if found != sha256:
-            raise JobError(
-                "artifact-damaged", f"{path} has sha256 {found} instead of {sha256}: the disk is at fault."
-            )
-        stream.seek(0)
+    with _checked(path, sha256) as stream, np.load(stream, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+def read_rows(path: Path, sha256: str, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Read the logits of some rows of an artifact, without holding the others in memory.
+
+    Args:
+        path: of the artifact.
+        sha256: that was recorded.
+        rows: [n] int64, their numbers.
+
+    Returns:
+        [n, C] float32.
+
+    Raises:
+        JobError: `artifact-damaged`.
+    """
+    with _checked(path, sha256) as stream, zipfile.ZipFile(stream) as archive:
+        member = archive.getinfo("logits.npy")
+        stream.seek(member.header_offset)
+        name, extra = LOCAL_HEADER.unpack(stream.read(LOCAL_HEADER.size))
+        stream.seek(name + extra, os.SEEK_CUR)
+        npy.read_magic(stream)
+        (count, classes), fortran, dtype = npy.read_array_header_1_0(stream)
+        if fortran or dtype != np.float32 or (len(rows) and not 0 <= rows.min() <= rows.max() < count):
+            raise ValueError(f"its logits are {dtype} [{count}, {classes}], or not in C order")
+        start, width = stream.tell(), classes * dtype.itemsize
+        read = []
+        for row in rows:
+            stream.seek(start + int(row) * width)
+            read.append(stream.read(width))
+    return np.frombuffer(b"".join(read), dtype).reshape(len(rows), classes)
+
+
+@contextmanager
+def _checked(path: Path, sha256: str) -> Iterator[DigestedFile]:
+    """Open an artifact whose digest is right; what is read from it is of that digest."""
+    with DigestedFile(path) as stream:
+        if stream.sha256 != sha256:
+            raise damaged(str(path), stream.sha256, sha256)
         try:
-            with np.load(stream, allow_pickle=False) as arrays:
-                return {name: arrays[name] for name in arrays.files}
-        except (zipfile.BadZipFile, ValueError, EOFError) as error:
-            raise JobError("artifact-damaged", f"{path} cannot be read back: {error}.") from error
-
-
-def read_rows(path: Path, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """[n, C] logits of some rows of an artifact, without reading the others. Its digest is not looked at.
-
-    Raises:
-        JobError: `artifact-damaged`.
-    """
-    try:
-        with path.open("rb") as stream, zipfile.ZipFile(stream) as archive:
-            member = archive.getinfo("logits.npy")
-            stream.seek(member.header_offset)
-            name, extra = LOCAL_HEADER.unpack(stream.read(LOCAL_HEADER.size))
-            stream.seek(name + extra, os.SEEK_CUR)
-            npy.read_magic(stream)
-            (count, classes), fortran, dtype = npy.read_array_header_1_0(stream)
-            if fortran or dtype != np.float32 or (len(rows) and not 0 <= rows.min() <= rows.max() < count):
-                raise ValueError(f"its logits are {dtype} [{count}, {classes}], or not in C order")
-            start, width = stream.tell(), classes * dtype.itemsize
-            read = [os.pread(stream.fileno(), width, start + int(row) * width) for row in rows]
-        return np.frombuffer(b"".join(read), dtype).reshape(len(rows), classes)
-    except (zipfile.BadZipFile, KeyError, ValueError, struct.error) as error:
-        raise JobError("artifact-damaged", f"{path} cannot be read: {error}.") from error
+            yield stream
+        except (zipfile.BadZipFile, KeyError, ValueError, EOFError, struct.error, ContentChanged) as error:
+            raise JobError("artifact-damaged", f"{path} cannot be read: {error}.") from error
 
 
 def targets_sha256(targets: NDArray[Any]) -> str:

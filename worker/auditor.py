@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from app.catalog import COUNTS_FILE, TRAIN_SPLIT, Catalog, Folder
 from app.datasets import Dataset
-from app.errors import RelogitError, RequestError
+from app.errors import RelogitError, RequestError, TransientError
 from app.split_sets import DESCRIPTION_FILE, Description, read_description
 from worker.long_tail import read_declared, read_long_tail
 from worker.pools import Pools
@@ -34,6 +34,7 @@ class Auditor:
 
         Raises:
             RequestError: the folder or its `splits.json` cannot be read.
+            TransientError: `file-changed`, a list is not what was asked about.
         """
         dataset = Dataset.model_validate(about["dataset"])
         folder = self._catalog.splits_folder(dataset, about["splits_dir"])
@@ -42,9 +43,11 @@ class Auditor:
         labels: dict[str, NDArray[np.int64]] = {}
         lists: list[AuditedList] = []
         problems: dict[str, RelogitError] = {}
+        read: dict[str, str] = {}
         for name in self._catalog.split_names(folder):
             try:
                 split = self._catalog.read_split(dataset, folder, name)
+                read[name] = split.sha256
                 if split.base not in labels:
                     labels[split.base] = self._pools.labels(dataset, split.base)
                 lists.append(AuditedList(name, split.base, split.indices, labels[split.base][split.indices]))
@@ -60,7 +63,7 @@ class Auditor:
                 labels[base] = self._pools.labels(dataset, base)
         whole = check_dataset(description.dataset, about["names"], labels)
         found = replace(report, checks=(*report.checks, whole)).to_dict()
-        return found | {"described": bool(description.lists), "sha256": self._files(folder)}
+        return found | {"described": bool(description.lists), "sha256": self._as_asked(folder, read, about)}
 
     def groups(self, about: Mapping[str, Any]) -> dict[str, Any]:
         """Train counts and the groups that they make, null where there are none; see `app.questions.groups_question`.
@@ -77,6 +80,13 @@ class Auditor:
         declared = (folder.path / COUNTS_FILE).exists()
         source = COUNTS_FILE if declared else f"the list {TRAIN_SPLIT!r}"
         return {"groups": {"source": source, "head_threshold": threshold, "train_counts": counts.tolist(), **groups}}
+
+    def _as_asked(self, folder: Folder, read: Mapping[str, str], about: Mapping[str, Any]) -> dict[str, str]:
+        # A list that cannot be used was read without a digest; that of its file now has to be the one asked about.
+        digests = {**self._files(folder), **read}
+        if digests != {name: sha256 for name, sha256 in about["lists"].items() if sha256 is not None}:
+            raise TransientError("file-changed", f"A list in {folder.name} was changed after the question was asked.")
+        return digests
 
     def _files(self, folder: Folder) -> dict[str, str]:
         digests = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import lzma
 import pickle
@@ -21,6 +20,7 @@ import torch
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from app.digested import DigestedFile
 from app.errors import JobError
 from worker.verify.form import ARTIFACT, BARE, Form
 
@@ -66,13 +66,11 @@ def read_stored(path: Path, samples: int, classes: int) -> StoredLogits:
         JobError: `logits-missing` or `logits-unreadable`, which says why and what would have been right.
     """
     largest = ROOM * 8 * max(samples * classes, 1) + 2**20
-    with _errors(path), path.open("rb") as stream:
-        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-        size = stream.tell()
-        stream.seek(0)
+    # A file that is changed meanwhile is unreadable: figures of it would stand under another file's digest.
+    with _errors(path), DigestedFile(path) as stream:
         if path.suffix == ".pt":
-            return StoredLogits({"logits": _tensor(stream, largest)}, BARE, sha256, size)
-        return StoredLogits(_arrays(stream, largest), ARTIFACT, sha256, size)
+            return StoredLogits({"logits": _tensor(stream, largest)}, BARE, stream.sha256, stream.size)
+        return StoredLogits(_arrays(stream, largest), ARTIFACT, stream.sha256, stream.size)
 
 
 def _arrays(stream: IO[bytes], largest: int) -> dict[str, NDArray[Any]]:

@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.bases import CIFAR, Bases, check_md5, image_files, npz_errors, read_file
+from app.bases import CIFAR, Bases, check_md5, image_files, read_file
 from app.datasets import Dataset
 from app.errors import RequestError, TransientError
+from app.npz_bases import npz_errors
 from worker.device import cores
 from worker.torchvision_import import import_torchvision
 

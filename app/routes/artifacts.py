@@ -8,12 +8,12 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Header, Response
-from fastapi.responses import StreamingResponse
+from fastapi.responses import FileResponse, StreamingResponse
 from zipstream import ZipStream
 
-from app.errors import NotFound
+from app.errors import JobError, NotFound
 from app.jobs import Artifact, Job, Unit
-from app.objects import object_path
+from app.objects import check_content, checked_pieces, object_path
 from app.ranged import RangedFile
 from app.services import Services, Used
 
@@ -29,11 +29,15 @@ def list_artifacts(job_id: str, used: Used) -> dict[str, Any]:
     return {"job": job.id, "artifacts": [_entry(job, unit, artifact) for unit, artifact in _done(job)]}
 
 
-@router.get("/artifacts/{expert}/{split}", response_class=RangedFile)
+@router.get("/artifacts/{expert}/{split}", response_class=FileResponse)
 def download(
     job_id: str, expert: str, split: str, used: Used, if_none_match: Annotated[str | None, Header()] = None
 ) -> Response:
-    """The unit's .npz. Its strong ETag is the file's sha256; ranges are served (RFC 9110)."""
+    """The unit's .npz. Its strong ETag is the file's sha256; ranges are served (RFC 9110).
+
+    The file is digested before and while it is sent. One that is not what was written is answered with the problem
+    `artifact-damaged`; one that is changed meanwhile breaks the connection before its end.
+    """
     unit = used.jobs.get(job_id).unit(expert, split)
     if unit is None or unit.artifact is None:
         state = "is not one of the job's units" if unit is None else f"is {unit.state} and has no file"
@@ -43,13 +47,17 @@ def download(
     headers = {"ETag": etag, "Cache-Control": "private, max-age=31536000, immutable"}
     if if_none_match is not None and _matches(if_none_match, etag):
         return Response(status_code=304, headers=headers)
-    path = _object(used, unit, unit.artifact)
-    return RangedFile(path, headers=headers, media_type=NPZ, filename=f"{split}_logits.npz")
+    path = _checked_object(used, unit, unit.artifact)
+    name = f"{split}_logits.npz"
+    return RangedFile(path, unit.artifact.sha256, headers=headers, media_type=NPZ, filename=name)
 
 
 @router.get("/archive", response_class=StreamingResponse)
 def archive(job_id: str, used: Used) -> Response:
-    """All files with their manifests as one zip, in the layout of the outputs directory, streamed."""
+    """All files with their manifests as one zip, in the layout of the outputs directory, streamed.
+
+    Every file is digested before the first byte is sent and once more on its way, as in a single download.
+    """
     job = used.jobs.get(job_id)
     done = _done(job)
     if not done:
@@ -57,7 +65,8 @@ def archive(job_id: str, used: Used) -> Response:
     # Stored, not deflated: logits hardly shrink, and the length is known before the first byte.
     stream = ZipStream(sized=True)
     for unit, artifact in done:
-        stream.add_path(_object(used, unit, artifact), _path(job, unit))
+        pieces = checked_pieces(_checked_object(used, unit, artifact), artifact.sha256)
+        stream.add(pieces, _path(job, unit), size=artifact.size)
         manifest = json.dumps(artifact.manifest, indent=2) + "\n"
         stream.add(manifest.encode(), _path(job, unit).removesuffix(".npz") + ".json")
     headers = {
@@ -67,14 +76,25 @@ def archive(job_id: str, used: Used) -> Response:
     return StreamingResponse(stream, media_type="application/zip", headers=headers)
 
 
-def _object(used: Services, unit: Unit, artifact: Artifact) -> Path:
+def _checked_object(used: Services, unit: Unit, artifact: Artifact) -> Path:
+    """The artifact's file, digested just now.
+
+    Raises:
+        NotFound: `artifact-gone`.
+        JobError: `artifact-damaged`.
+    """
     path = object_path(used.settings.objects_dir, artifact.sha256)
-    if not path.exists():
+    name = f"({unit.expert}, {unit.split})"
+    try:
+        check_content(path, artifact.sha256, f"The file of {name}")
+    except FileNotFoundError:
         raise NotFound(
             "artifact-gone",
-            f"The file of ({unit.expert}, {unit.split}) was removed from {used.settings.objects_dir}. "
-            "Run the job again.",
-        )
+            f"The file of {name} was removed from {used.settings.objects_dir}. Run the job again.",
+        ) from None
+    except OSError as error:
+        message = f"The file of {name} cannot be read: {error.strerror}. Run the job again."
+        raise JobError("artifact-damaged", message) from error
     return path
 
 

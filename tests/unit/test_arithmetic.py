@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 
-from app.revisions import COMPUTING, RECOGNITION, WORKER, code_digest
 from worker.arithmetic import arithmetic, processor
 
 CPU = torch.device("cpu")
@@ -69,24 +66,3 @@ def test_kernels_chosen_by_hand_are_another_way(monkeypatch: pytest.MonkeyPatch)
     after = arithmetic(CPU, "torch")
     assert after != before
     assert "ONEDNN_MAX_CPU_ISA=AVX2" in after.capability
-
-
-def test_changed_code_is_another_revision(tmp_path: Path) -> None:
-    """Any change to a file that computes or recognises changes its digest, and no other file does."""
-    for patterns in (COMPUTING, RECOGNITION):
-        files = [path for pattern in patterns for path in WORKER.glob(pattern)]
-        assert len(files) >= len(patterns), "a pattern fits no file"
-    (tmp_path / "infer.py").write_text("one")
-    (tmp_path / "loop.py").write_text("one")
-
-    def digest() -> str:
-        code_digest.cache_clear()
-        return code_digest(COMPUTING, folder=tmp_path)
-
-    first = digest()
-    (tmp_path / "loop.py").write_text("two")
-    assert digest() == first
-    (tmp_path / "infer.py").write_text("two")
-    assert digest() != first
-    assert code_digest(COMPUTING, "a library", folder=tmp_path) != digest()
-    code_digest.cache_clear()

@@ -14,6 +14,7 @@ import pytest
 
 from app.errors import JobError, TransientError
 from app.objects import object_path
+from tests.unit.mapped import mapped
 from worker.artifacts import Logits, drafted, publish, read_arrays, read_rows
 
 CONTENT = Logits(
@@ -73,6 +74,16 @@ def test_a_damaged_file_is_never_read(tmp_path: Path, damage: object) -> None:
     assert caught.value.code == "artifact-damaged"
 
 
+def test_rows_of_a_file_with_another_digest_are_never_read(tmp_path: Path) -> None:
+    """One changed logit, with the file's times as they were, is found before any row is taken."""
+    own, _ = published(tmp_path, CONTENT, {})
+    with mapped(own) as rewriter:
+        rewriter.write(own.read_bytes().replace(np.float32(0.5).tobytes(), np.float32(0.75).tobytes(), 1))
+    with pytest.raises(JobError, match="Run the job again") as caught:
+        read_rows(own, own.stem, np.array([0]))
+    assert caught.value.code == "artifact-damaged"
+
+
 def test_the_shown_file_is_a_copy_of_its_own(tmp_path: Path) -> None:
     """Saving over the file under outputs/ never writes through to the job's own."""
     own, shown = published(tmp_path, CONTENT, {"job": "first"})
@@ -129,7 +140,7 @@ def test_some_rows_are_read_without_the_others(tmp_path: Path, rows: list[int]) 
     """In the order asked for, bit by bit what the whole array holds there."""
     logits = np.random.default_rng(0).random((1000, 7), dtype=np.float32)
     with drafted(tmp_path, Logits(logits, np.zeros(1000, np.int64))) as draft:
-        read = read_rows(draft.path, np.array(rows, np.int64))
+        read = read_rows(draft.path, draft.sha256, np.array(rows, np.int64))
     assert (str(read.dtype), read.shape) == ("float32", (len(rows), 7))
     assert read.tobytes() == logits[rows].tobytes()
 
@@ -147,5 +158,5 @@ def test_rows_of_what_is_no_artifact_are_refused(tmp_path: Path, content: Any) -
     else:
         np.savez(path, **content)
     with pytest.raises(JobError, match=r"x\.npz") as caught:
-        read_rows(path, np.array([0, 2]))
+        read_rows(path, hashlib.sha256(path.read_bytes()).hexdigest(), np.array([0, 2]))
     assert caught.value.code == "artifact-damaged"

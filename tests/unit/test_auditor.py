@@ -14,6 +14,7 @@ import pytest
 from app.questions import audit_question, groups_question
 from app.split_sets import list_sha256
 from tests.fakes import DIGITS, Home, refused
+from tests.unit.mapped import mapped
 from worker.auditor import Auditor
 from worker.pools import Pools
 
@@ -70,6 +71,22 @@ def test_a_set_that_is_what_it_says_passes(home: Home, folder: Path) -> None:
     data = (folder / "val_indices.json").read_bytes()
     assert found["sha256"].keys() == LISTS.keys()
     assert found["sha256"]["val"] == hashlib.sha256(data).hexdigest()
+
+
+def test_a_rewritten_list_is_another_question(home: Home, folder: Path) -> None:
+    """Also where its times stay; the old question, put again, has no answer that could be kept."""
+    catalog = home.catalog()
+    dataset = catalog.dataset("digits")
+    place = catalog.splits_folder(dataset, "lt")
+    with mapped(folder / "val_indices.json") as rewriter:
+        before = audit_question(dataset, place, catalog)
+        rewriter.write(b"[3, 4, 5]")
+        after = audit_question(dataset, place, catalog)
+    assert after.key != before.key
+    auditor = Auditor(catalog, Pools(catalog.bases))
+    assert auditor.audit(after.about)["sha256"] == after.about["lists"]
+    with refused("file-changed"):
+        auditor.audit(before.about)
 
 
 def test_lists_that_were_changed_or_deleted_are_named(home: Home, folder: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 from app.bases import CIFAR, Bases, check_md5, image_files
 from app.datasets import Dataset
 from app.errors import RequestError
+from tests.unit.mapped import mapped
 
 
 def dataset(kind: str, **more: Any) -> Dataset:
@@ -119,6 +120,19 @@ def test_a_base_is_looked_at_again_when_its_file_was_written(tmp_path: Path) -> 
     save(tmp_path / "test.npz", images=images(5), labels=np.arange(5))
     assert (bases.size(declared, "test"), bases.classes(declared)) == (5, 5)
     assert bases.identity(declared, "test") != before
+
+
+def test_a_base_is_told_by_its_content_where_its_times_stay(tmp_path: Path) -> None:
+    """A whole .npz of the same length, written through a memory map: identity and classes are the new file's."""
+    bases, declared = Bases(tmp_path), dataset("npz")
+    path = save(tmp_path / "test.npz", images=images(4), labels=np.array([0, 1, 2, 3]))
+    other = save(tmp_path / "other.npz", images=images(4), labels=np.array([0, 1, 2, 7])).read_bytes()
+    with mapped(path) as rewriter:
+        before = bases.identity(declared, "test")
+        assert bases.classes(declared) == 4
+        rewriter.write(other)
+        assert bases.identity(declared, "test") != before
+        assert bases.classes(declared) == 8
 
 
 def test_labels_may_be_unsigned(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from app.catalog import Folder, check_classes, parse_indices
 from app.errors import RequestError
 from tests.fakes import DIGITS, Home, refused
+from tests.unit.mapped import mapped
 
 
 def experts_folder(home: Home) -> Folder:
@@ -170,6 +171,34 @@ def test_a_split_is_read_in_its_files_order_against_its_own_base(home: Home) -> 
     assert catalog.read_split(declared, splits_folder(home), "train").indices.tolist() == [8, 0]
     home.write_split("val", [8, 0])
     with refused("split-out-of-range", "index 8 at position 0", "'test'", "has 6 images: 0 to 5", "`bases`"):
+        catalog.read_split(declared, splits_folder(home), "val")
+
+
+def test_a_list_is_read_anew_each_time_whatever_its_times_say(home: Home) -> None:
+    """A rewrite through a memory map moves no time: the next read has the new indices and their digest."""
+    catalog = home.catalog()
+    declared, path = catalog.dataset("digits"), home.data / "digits_splits/val_indices.json"
+    with mapped(path) as rewriter:
+        assert catalog.read_split(declared, splits_folder(home), "val").indices.tolist() == [0, 1, 2]
+        for content, expected in ((b"[2, 1, 0]", [2, 1, 0]), (b"[5, 4, 5]", [5, 4, 5])):
+            rewriter.write(content)
+            split = catalog.read_split(declared, splits_folder(home), "val")
+            assert split.indices.tolist() == expected
+            assert split.sha256 == hashlib.sha256(content).hexdigest()
+
+
+def test_a_kept_list_is_held_against_the_base_as_it_is_now(home: Home) -> None:
+    """Against its size, and against another base if the declaration says so; a file that is gone is gone."""
+    catalog = home.catalog()
+    declared = catalog.dataset("digits")
+    assert catalog.read_split(declared, splits_folder(home), "val").base == "test"
+    home.declare(DIGITS + 'val = "train"\n')
+    assert catalog.read_split(catalog.dataset("digits"), splits_folder(home), "val").base == "train"
+    home.write_npz("test", 2)
+    with refused("split-out-of-range", "has 2 images"):
+        catalog.read_split(declared, splits_folder(home), "val")
+    catalog.split_path(splits_folder(home), "val").unlink()
+    with refused("unknown-split"):
         catalog.read_split(declared, splits_folder(home), "val")
 
 

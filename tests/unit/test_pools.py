@@ -14,6 +14,7 @@ import pytest
 from app.bases import CIFAR, Bases, CifarLayout
 from app.datasets import Dataset
 from app.errors import RequestError, TransientError
+from tests.unit.mapped import mapped
 from worker.pools import Pools
 
 
@@ -49,6 +50,32 @@ def test_a_pool_is_decoded_once_until_its_file_changes(tmp_path: Path) -> None:
     _save(tmp_path / "test.npz", count=5)
     os.utime(tmp_path / "test.npz", ns=(1, 1))
     assert len(pools.get(_dataset("npz"), "test").images) == 5
+
+
+def test_an_npz_whose_times_stay_is_decoded_again_when_its_content_changed(tmp_path: Path) -> None:
+    """Rewritten through a memory map: pixels, labels and digests are those that lie on disk now."""
+    _save(tmp_path / "test.npz")
+    images, labels = np.full((4, 4, 5, 3), 7, np.uint8), np.array([2, 1, 0, 2])
+    np.savez(tmp_path / "other.npz", images=images, labels=labels)
+    pools = Pools(Bases(tmp_path))
+    expected = pools.get(_dataset("npz"), "other")
+    with mapped(tmp_path / "test.npz") as rewriter:
+        before = pools.get(_dataset("npz"), "test")
+        rewriter.write((tmp_path / "other.npz").read_bytes())
+        after = pools.get(_dataset("npz"), "test")
+    assert before.sha256 != after.sha256 == expected.sha256
+    np.testing.assert_array_equal(after.images, images)
+    np.testing.assert_array_equal(after.labels, labels)
+
+
+def test_an_npz_with_pixels_that_its_checksum_does_not_fit_is_refused(tmp_path: Path) -> None:
+    """A pixel written through a memory map leaves the zip's checksum: no number is computed of it."""
+    _save(tmp_path / "test.npz")
+    with mapped(tmp_path / "test.npz") as rewriter:
+        rewriter.flip((tmp_path / "test.npz").read_bytes().index(b"images.npy") + 200)
+    with pytest.raises(RequestError) as caught:
+        Pools(Bases(tmp_path)).get(_dataset("npz"), "test")
+    assert caught.value.code == "data-corrupt"
 
 
 def test_the_digest_covers_pixels_and_labels(tmp_path: Path) -> None:

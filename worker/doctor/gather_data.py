@@ -101,7 +101,7 @@ def _base(bases: Bases, dataset: Dataset, base: str) -> Base:
 
 def _decoded_bytes(bases: Bases, dataset: Dataset, base: str, images: int) -> int:
     """Of a base's pixels; 0 where only decoding would tell."""
-    from app.bases import read_header
+    from app.npz_bases import read_header
 
     if not images or dataset.kind == "imagefolder":
         return images * (dataset.crop or 0) ** 2 * 3

@@ -52,7 +52,7 @@ def _likeness(done: Done, context: Context) -> list[Check]:
     samples: dict[str, dict[str, NDArray[np.float32]]] = {}
     for unit, artifact in done:
         path = object_path(context.settings.objects_dir, artifact.sha256)
-        samples.setdefault(unit.split, {})[unit.expert] = read_rows(path, sample_rows(unit.total))
+        samples.setdefault(unit.split, {})[unit.expert] = read_rows(path, artifact.sha256, sample_rows(unit.total))
     return [check_duplicates(split, rows) for split, rows in samples.items()]
 
 
