@@ -128,6 +128,13 @@ class KeptRows:
         """
         return int(np.count_nonzero(self._read_sums(0, self.shape[0])))
 
+    def places(self) -> Indices:
+        """Return the ascending places that claim to hold a row; [] where the files were removed. Reads checksums only."""
+        try:
+            return np.flatnonzero(self._read_sums(0, self.shape[0]))
+        except OSError:
+            return np.zeros(0, np.int64)
+
     def write(self, indices: Indices, logits: Matrix) -> None:
         """Keep rows [n, C] float32 at the given ascending places.
 

@@ -20,12 +20,16 @@ COMPUTING = (
     "engines/folding.py",
     "engines/openvino_engine.py",
     "engines/openvino_model.py",
+    "engines/overflow.py",
     "engines/pixels.py",
     "engines/torch_engine.py",
     "infer.py",
     "networks.py",
 )
 """What decides which operations an image goes through, and in which order."""
+
+PLAIN = ("networks.py", "plain_forward.py")
+"""What decides the rows of the plain forward pass, which a sample of every job is held against."""
 
 RECOGNITION = (
     "checkpoints.py",

@@ -69,14 +69,19 @@ class Residents:
         """
         key = (passport.sha256, assumptions, wanted)
         if key not in self._engines:
-            self._engines[key] = self._build(self._network(path, passport, assumptions), wanted)
+            self._engines[key] = self._build(self.network(path, passport, assumptions), wanted)
         return _used(self._engines, key)
 
     def drop_engines(self) -> None:
         """Give their memory back; they are made again when asked for."""
         self._engines.clear()
 
-    def _network(self, path: Path, passport: Passport, assumptions: Assumptions) -> nn.Module:
+    def network(self, path: Path, passport: Passport, assumptions: Assumptions) -> nn.Module:
+        """Return the expert as it stands: in eval mode, float32, on the CPU. Callers must not change it.
+
+        Raises:
+            JobError: what `load_expert` raises; `checkpoint-changed` if the file is not the passport's any more.
+        """
         key = (passport.sha256, assumptions)
         if key not in self._networks:
             found = self._load(path, assumptions).passport

@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.verify.check import MAX_EVIDENCE, Check, error_check, skipped
+from worker.verify.check import MAX_EVIDENCE, Check, error_check, finite_or_name, skipped
+
+TOLERANCE = {"fp32": 1e-4, "tf32": 0.02, "fp16": 0.02, "bf16": 0.15}
+"""Largest difference to plain float32 logits, relative to a row's largest absolute logit.
+
+Measured on three real ResNet-32: float32 1.4e-6, fp16 0.0044, bf16 0.035. TF32 rounds to as many bits as fp16.
+"""
 
 
 def check_kept_rows(differing: NDArray[np.int64], indices: NDArray[np.int64]) -> Check:
@@ -70,3 +76,50 @@ def check_precision(
         message,
         evidence,
     )
+
+
+def check_plain_forward(
+    precision: str,
+    rows: NDArray[np.float32],
+    plain: NDArray[np.float32],
+    images: NDArray[np.int64],
+    in_split: int,
+) -> Check:
+    """Compare rows with those of a plain forward pass of another implementation.
+
+    Args:
+        precision: what `rows` were computed in.
+        rows: [n, C] float32 raw logits of the expert.
+        plain: [n, C] float32, the same rows by `worker.plain_forward`.
+        images: [n] int64, whose rows they are.
+        in_split: how many of them are of the split at hand; the others are of the same base.
+    """
+    tolerance = TOLERANCE[precision]
+    if not images.size:
+        return skipped("plain-forward", "error", "No row could be compared with a plain forward pass.")
+    with np.errstate(invalid="ignore", over="ignore"):
+        differences = np.abs(rows.astype(np.float64) - plain).max(axis=1)  # [n]; NaN where either is
+        scales = np.abs(plain.astype(np.float64)).max(axis=1)
+        relative = differences / np.maximum(scales, np.finfo(np.float32).tiny)
+    wrong = ~(relative <= tolerance)  # NaN is wrong
+    largest = relative.max() if not np.isnan(relative).any() else np.nan
+    measured = {
+        "rows": int(images.size),
+        "rows_of_split": in_split,
+        "largest_difference": finite_or_name(differences.max()),
+        "largest_relative_difference": finite_or_name(largest),
+    }
+    compared = f"{images.size} rows of this expert over the base, {in_split} of them of this split,"
+    message = (
+        f"{int(wrong.sum())} of {compared} differ from a plain float32 forward pass by more than {tolerance:g} of "
+        f"their largest logit. Either the engine computes wrongly here, or the expert's numbers are too extreme for "
+        f"{precision}; RELOGIT_ENGINE=torch takes another engine."
+        if wrong.any()
+        else f"{compared} agree with a plain float32 forward pass of another implementation."
+    )
+    evidence = [
+        {"image": int(images[i]), "difference": finite_or_name(differences[i]), "scale": finite_or_name(scales[i])}
+        for i in np.flatnonzero(wrong)[:MAX_EVIDENCE]
+    ]
+    expected = {"largest_relative_difference": tolerance}
+    return error_check("plain-forward", not wrong.any(), measured, expected, message, evidence)
