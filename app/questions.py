@@ -91,6 +91,8 @@ class AnalysisSubject:
     """Of the splits."""
     split: Split
     head_threshold: int
+    targets: tuple[Path, str] | None = None
+    """The file of its targets, where that is one of its own, and that file's sha256."""
 
 
 def analysis_question(part: AnalysisPart, subject: AnalysisSubject, catalog: Catalog) -> Question:
@@ -113,6 +115,8 @@ def analysis_question(part: AnalysisPart, subject: AnalysisSubject, catalog: Cat
     if part == "statistics":
         about |= {"head_threshold": subject.head_threshold, **_train_part(dataset, folder, catalog)}
     else:
+        if subject.targets is not None:
+            about["targets"] = {"path": str(subject.targets[0]), "sha256": subject.targets[1]}
         about["bases"] = {name: _base_identity(catalog, dataset, name) for name in catalog.bases.names(dataset)}
         lists = catalog.split_names(folder)
         about["lists"] = [_identity(catalog.split_path(folder, name)) for name in lists]

@@ -87,6 +87,8 @@ class LogitFile:
     """Below the folder that is verified, with `/` between folders."""
     expert: str
     split: str
+    targets: str | None = None
+    """Name of the file beside it that holds its targets; only a bare tensor has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,12 @@ class VerificationRequest:
     declaration: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """The data set as `datasets.toml` declared it then."""
     standards: Standards = Standards()
+    recompute: int = 0
+    """Rows of each result that are computed anew with its checkpoint and held against the file."""
+    checkpoint_prefix: str = "best_"
+    """Before an expert's name in the name of its checkpoint, for files without a manifest."""
+    experts_dir: str | None = None
+    """Below the checkpoint directory, for files without a manifest; None for the data set's own."""
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> VerificationRequest:
