@@ -125,7 +125,7 @@ def check_recomputed_sample(
     }
     expected = {"differing_rows": 0, "relative": tolerance, "absolute": ABSOLUTE}
     if fit.wrong.any():
-        message = _difference_message(fit, sample, [item["row"] for item in evidence])
+        message = _difference_message(fit, sample, sample.rows[worst])
         if (of_file := (stated or {}).get("transform")) and any(
             of_file[k] != sample.transform[k] for k in ("mean", "std")
         ):
@@ -165,9 +165,9 @@ def _agreement_message(fit: _Fit, sample: Sample) -> str:
     return f"{message}; with more than {share:.1%} of the images wrong, 19 of 20 such samples would show it."
 
 
-def _difference_message(fit: _Fit, sample: Sample, rows: list[int]) -> str:
+def _difference_message(fit: _Fit, sample: Sample, rows: NDArray[np.int64]) -> str:
     divided = "" if fit.divisor is None else f", divided by {fit.divisor:.6g}"
-    named = ", ".join(str(row) for row in rows[:NAMED])
+    named = ", ".join(map(str, rows[:NAMED].tolist()))
     return (
         f"{int(fit.wrong.sum())} of {sample.rows.size} rows are not what {sample.checkpoint} gives for the split's "
         f"images{divided}, most of all the rows {named}."
