@@ -68,6 +68,13 @@ def test_a_softmax_in_numpy_half_precision_is_named() -> None:
     assert _kind(shares / shares.sum(axis=1, keepdims=True)) == "probabilities"
 
 
+def test_log_probabilities_less_a_rounded_logsumexp_are_named() -> None:
+    """Where each row is shifted by a number of 11 bits, all of it is off by that number's rounding."""
+    half = (_logits(500).numpy() + 30).astype(np.float16)
+    total = np.log(np.exp(half.astype(np.float64)).sum(axis=1, keepdims=True)).astype(np.float16)
+    assert _kind(half - total) == "log-probabilities"
+
+
 @pytest.mark.parametrize("digits", [3, 4, 5, 6])
 def test_probabilities_in_decimals_are_named(digits: int) -> None:
     """Numbers that went through a text with so many digits sum to 1 as well as these digits can."""
