@@ -149,6 +149,18 @@ class Catalog:
             raise RequestError("checkpoint-missing", f"{paths[0].name} in {folder.name} is a link to nothing.")
         return paths[0]
 
+    def unused_overrides(self, dataset: Dataset, folder: Folder | None = None) -> list[str]:
+        """Return the data set's overrides that match no checkpoint of its own folder, nor of another one; sorted.
+
+        Args:
+            dataset: as declared.
+            folder: of checkpoints that a request names; None for the data set's own alone.
+        """
+        own = Folder(dataset.experts, self.settings.checkpoints_dir / dataset.experts)
+        folders = [one for one in (own, folder) if one is not None and _is_dir(one.path)]
+        stems = {path.stem for one in folders for paths in self.experts(one, "").values() for path in paths}
+        return dataset.unused_overrides(stems)
+
     def unknown_prefix(self, folder: Folder, prefix: str) -> RequestError:
         """No file begins with the prefix: what there is instead."""
         stems = sorted(self.experts(folder, ""))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Collection
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -106,7 +108,7 @@ class Dataset(_Table):
     bases: dict[str, BaseName] = {}
     """Split → where its indices point; `test` for those not named."""
     overrides: dict[str, Override] = {}
-    """Expert → what is different for it."""
+    """Checkpoint file, by its name without the suffix (`*`, `?`: any characters) → what is different for it."""
 
     @model_validator(mode="after")
     def _options_fit_kind(self) -> Self:
@@ -124,14 +126,60 @@ class Dataset(_Table):
         """Every base that is named, and the default one."""
         return tuple(sorted({DEFAULT_BASE, *self.bases.values()}))
 
-    def override(self, expert: str) -> Override:
-        """What is declared for that expert alone."""
-        return self.overrides.get(expert, Override())
+    def override(self, stem: str) -> Override:
+        """Return what is declared for a checkpoint file alone, whichever prefix a request takes it under.
 
-    def transform(self, expert: str) -> Transform:
-        """The expert's own normalisation, or the data set's."""
-        own = self.override(expert)
+        Args:
+            stem: the file's name without its suffix, such as `best_ce`.
+
+        Raises:
+            RequestError: `override-ambiguous`, two patterns match the file and none names it in full.
+        """
+        if stem in self.overrides:
+            return self.overrides[stem]
+        keys = [key for key in self.overrides if _matches(stem, key)]
+        if len(keys) > 1:
+            raise RequestError(
+                "override-ambiguous",
+                f"The overrides {' and '.join(map(repr, sorted(keys)))} in {FILE_NAME} both match the checkpoint "
+                f"{stem!r}. Give it an entry under its full name.",
+            )
+        return self.overrides[keys[0]] if keys else Override()
+
+    def transform(self, stem: str) -> Transform:
+        """Return the normalisation of a checkpoint file, its own or the data set's.
+
+        Raises:
+            RequestError: `override-ambiguous`.
+        """
+        own = self.override(stem)
         return Transform(mean=own.mean or self.mean, std=own.std or self.std)
+
+    def unused_overrides(self, stems: Collection[str]) -> list[str]:
+        """Return the overrides that match none of the checkpoint files, sorted."""
+        return sorted(key for key in self.overrides if not any(_matches(stem, key) for stem in stems))
+
+    def check_override(self, stem: str, expert: str) -> None:
+        """Refuse an override that bears an expert's name but does not match its file.
+
+        Args:
+            stem: of the checkpoint file that the expert's name leads to.
+            expert: the file's name without suffix and without the request's prefix.
+
+        Raises:
+            RequestError: `override-unmatched`; `override-ambiguous`.
+        """
+        self.override(stem)
+        if expert in self.overrides and not _matches(stem, expert):
+            raise RequestError(
+                "override-unmatched",
+                f"The override {expert!r} in {FILE_NAME} does not match the checkpoint {stem!r}: overrides are named "
+                f"after the file, with the prefix. Rename it to {stem!r}, or to '*{expert}' for every prefix.",
+            )
+
+
+def _matches(stem: str, key: str) -> bool:
+    return stem == key or fnmatchcase(stem, key)
 
 
 def read_datasets(data_dir: Path) -> dict[str, Dataset]:

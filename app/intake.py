@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from app.bases import FileId, file_id
 from app.catalog import Catalog, Folder, Split, check_classes, check_temperature
 from app.datasets import Dataset
 from app.errors import Conflict, Refused, RequestError
@@ -17,7 +18,7 @@ from app.jobs import UnitPlan
 from app.names import check_name
 from app.numerics import Arithmetic
 from app.questions import passport_question
-from app.requests import BatchSize, Calibration, Precision, RecomputeRequest, Standards
+from app.requests import BatchSize, Calibration, Grounds, Precision, RecomputeRequest, Standards
 
 INTERNAL_NAME = ".relogit"
 
@@ -48,6 +49,8 @@ class ExpertFile:
 
     name: str
     path: Path
+    identity: FileId
+    """Of the file, as it was when its passport was looked up."""
     passport: Mapping[str, Any] | None
     """What a worker found in the file; None where none has read it yet."""
 
@@ -65,6 +68,8 @@ class Examined:
     """Those that are right, in the order given, each once."""
     request: RecomputeRequest | None = None
     """With every default filled in; None where a folder, the prefix or the data set is wrong."""
+    unused_overrides: tuple[str, ...] = ()
+    """Of the data set: those that match no checkpoint."""
 
 
 class Problems:
@@ -160,8 +165,19 @@ def examine(
         precision=order.precision,
         reuse=order.reuse,
         standards=order.standards,
+        grounds=problems.guard("dataset", lambda: _grounds(dataset, experts, splits, catalog)) or Grounds(),
     )
-    return Examined(problems.found, dataset, tuple(experts), tuple(splits), request)
+    unused = tuple(catalog.unused_overrides(dataset, experts_folder))
+    return Examined(problems.found, dataset, tuple(experts), tuple(splits), request, unused)
+
+
+def _grounds(dataset: Dataset, experts: Sequence[ExpertFile], splits: Sequence[Split], catalog: Catalog) -> Grounds:
+    return Grounds(
+        bases={split.name: split.base for split in splits},
+        data={base: catalog.bases.identity(dataset, base) for base in {split.base for split in splits}},
+        checkpoints={expert.name: expert.identity for expert in experts},
+        contents={expert.name: expert.passport["sha256"] for expert in experts if expert.passport is not None},
+    )
 
 
 def _check_precision(precision: Precision, arithmetics: Sequence[Arithmetic]) -> None:
@@ -205,7 +221,9 @@ def _experts(
 
     def look(name: str) -> ExpertFile:
         path = catalog.checkpoint(folder, prefix, check_name("expert", name), there)
-        [fact] = facts.look_up([passport_question(path, dataset, name)])
+        dataset.check_override(path.stem, name)
+        identity = file_id(path)
+        [fact] = facts.look_up([passport_question(path, dataset)])
         if fact.error is not None:
             raise RequestError.from_dict(fact.error)
         if fact.answer is not None:
@@ -213,7 +231,7 @@ def _experts(
                 check_classes(path.name, fact.answer["classes"], order.dataset, classes)
             if order.calibration == "checkpoint":
                 check_temperature(path.name, fact.answer["temperature"])
-        return ExpertFile(name, path, fact.answer)
+        return ExpertFile(name, path, identity, fact.answer)
 
     found: dict[str, ExpertFile] = {}
     for i, name in enumerate(names):

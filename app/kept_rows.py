@@ -129,7 +129,10 @@ class KeptRows:
         return int(np.count_nonzero(self._read_sums(0, self.shape[0])))
 
     def places(self) -> Indices:
-        """Return the ascending places that claim to hold a row; [] where the files were removed. Reads checksums only."""
+        """Return the ascending places that claim to hold a row.
+
+        Reads checksums only; where the files were removed there are none.
+        """
         try:
             return np.flatnonzero(self._read_sums(0, self.shape[0]))
         except OSError:

@@ -1,9 +1,12 @@
-"""Files of logits by their names: `<expert>/<split>_logits.npz` (or `.pt`), at any depth of a folder."""
+"""Files of logits by their names: `<expert>/<split>_logits.npz` (or `.pt`), at any depth of a folder.
+
+Beside a `.pt` its targets may lie, as `<split>_targets.pt` or `<split>_labels.pt`.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
@@ -15,6 +18,10 @@ SUFFIXES = (".npz", ".pt")
 MANIFEST_SUFFIX = ".json"
 """Of the manifest that lies beside a file, under its name."""
 MARK = "_logits"
+BARE_SUFFIX = ".pt"
+"""Of a tensor alone, whose targets may lie in a file of their own beside it."""
+TARGETS_MARKS = ("_targets", "_labels")
+"""Of that file, in place of MARK; the first that is there is taken."""
 ARRAY_SUFFIXES = (*SUFFIXES, ".npy", ".pth", ".pkl", ".h5")
 """What may be meant as logits; under another name it is mentioned, so that nobody takes it for verified."""
 
@@ -40,16 +47,21 @@ def find_logit_files(root: Path, name: str) -> Found:
         RequestError: `no-logit-files`.
     """
     files, others = [], []
-    for path in sorted(_walk(root)):
+    paths = sorted(_walk(root))
+    names = {path.as_posix() for path in paths}
+    for path in paths:
         shown = path.as_posix()
         if not _utf8(shown):  # JSON could not carry it
             if path.suffix in ARRAY_SUFFIXES:
                 others.append(shown.encode(errors="replace").decode())
         elif path.suffix in SUFFIXES and path.stem.endswith(MARK) and path.stem != MARK:
             expert = path.parent.name or name
-            files.append(LogitFile(shown, expert, path.stem.removesuffix(MARK)))
+            targets = targets_name(shown, names.__contains__)
+            files.append(LogitFile(shown, expert, path.stem.removesuffix(MARK), targets))
         elif path.suffix in ARRAY_SUFFIXES:
             others.append(shown)
+    taken = {file.targets for file in files}
+    others = [name for name in others if name not in taken]
     if not files:
         hint = f" There are other files: {', '.join(others[:5])}." if others else ""
         raise RequestError(
@@ -57,6 +69,20 @@ def find_logit_files(root: Path, name: str) -> Found:
             f"There is no file <expert>/<split>{MARK}{SUFFIXES[0]} or {SUFFIXES[1]} in {name}.{hint}",
         )
     return Found(tuple(sorted(files, key=lambda file: (file.expert, file.split, file.name))), tuple(others))
+
+
+def targets_name(name: str, is_there: Callable[[str], bool]) -> str | None:
+    """Name the file with the targets of a bare tensor: `<split>_targets.pt` or `<split>_labels.pt` beside it.
+
+    Args:
+        name: of the file of logits, with `/` between folders.
+        is_there: whether there is a file of a name in the same place.
+    """
+    path = PurePath(name)
+    if path.suffix != BARE_SUFFIX or not path.stem.endswith(MARK) or path.stem == MARK:
+        return None
+    beside = (path.with_name(path.stem.removesuffix(MARK) + mark + BARE_SUFFIX) for mark in TARGETS_MARKS)
+    return next((targets.as_posix() for targets in beside if is_there(targets.as_posix())), None)
 
 
 def one_logit_file(path: PurePath, expert: str | None, split: str | None) -> LogitFile:

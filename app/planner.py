@@ -55,7 +55,7 @@ def questions_of(found: Examined, catalog: Catalog) -> list[Question]:
     """What a plan needs from a worker: what is in the checkpoints, and what the bases' pixels are."""
     if found.dataset is None:
         return []
-    experts = [passport_question(expert.path, found.dataset, expert.name) for expert in found.experts]
+    experts = [passport_question(expert.path, found.dataset) for expert in found.experts]
     return experts + [_pool_question(found, base, catalog) for base in _bases(found.splits)]
 
 
@@ -75,6 +75,7 @@ def make_plan(order: RecomputeOrder, site: Site) -> Plan:
         numerics = ways[0].numerics(order.precision, batch)
         plan.arithmetic = {name: getattr(numerics, name) for name in ("engine", "engine_version", "model")}
         plan.arithmetic |= {"capability": numerics.capability, "precision": order.precision, "batch": batch}
+    plan.problems += [unused_override(key, order.dataset) for key in found.unused_overrides]
     _warn_of_workers(plan, site)
     if order.precision != "fp32":
         plan.warn(
@@ -92,6 +93,16 @@ def make_plan(order: RecomputeOrder, site: Site) -> Plan:
                 error.details.setdefault("pointer", "#/dataset")
         _check_disk(plan, site.catalog.settings.outputs_dir)
     return plan
+
+
+def unused_override(key: str, dataset: str) -> RequestError:
+    """Name an override that matches no checkpoint file: a misspelt name would otherwise pass in silence."""
+    return RequestError(
+        "override-unused",
+        f"The override {key!r} of the data set {dataset} matches no checkpoint file, so nothing takes it. Name it "
+        "after a file without its suffix, such as best_ce, or with * for any characters; or take it out.",
+        pointer="#/dataset",
+    )
 
 
 def npz_bytes(rows: int, classes: int) -> int:
@@ -173,7 +184,7 @@ class _Sums:
         passport, pool = self._known(expert, base)
         if self._numerics is None:
             raise _Unknown("There is no worker that could compute this.")
-        transform = self._dataset.transform(expert.name).model_dump(mode="json")
+        transform = self._dataset.transform(expert.path.stem).model_dump(mode="json")
         source = row_source(passport, pool["pixels_sha256"], transform, self._numerics)
         if self._owners.setdefault(source.key, expert.name) != expert.name:
             return indices.size  # the same weights under another name: by then they are there

@@ -18,7 +18,7 @@ from app.revisions import AUDITING, JUDGING, RECOGNITION, code_digest
 from app.split_sets import DESCRIPTION_FILE
 
 
-def passport_question(path: Path, dataset: Dataset, expert: str) -> Question:
+def passport_question(path: Path, dataset: Dataset) -> Question:
     """What network a checkpoint file holds, as the data set's overrides have it read.
 
     Raises:
@@ -26,7 +26,7 @@ def passport_question(path: Path, dataset: Dataset, expert: str) -> Question:
     """
     about = {
         "file": file_id(path),
-        "assumptions": dataset.override(expert).assumptions(),
+        "assumptions": dataset.override(path.stem).assumptions(),
         "code": code_digest(RECOGNITION),
     }
     return Question("passport", about)
@@ -92,6 +92,8 @@ class AnalysisSubject:
     """Of the splits."""
     split: Split
     head_threshold: int
+    targets: tuple[Path, str] | None = None
+    """The file of its targets, where that is one of its own, and that file's sha256."""
 
 
 def analysis_question(part: AnalysisPart, subject: AnalysisSubject, catalog: Catalog) -> Question:
@@ -114,6 +116,8 @@ def analysis_question(part: AnalysisPart, subject: AnalysisSubject, catalog: Cat
     if part == "statistics":
         about |= {"head_threshold": subject.head_threshold, **_train_part(dataset, folder, catalog)}
     else:
+        if subject.targets is not None:
+            about["targets"] = {"path": str(subject.targets[0]), "sha256": subject.targets[1]}
         about["bases"] = {name: _base_identity(catalog, dataset, name) for name in catalog.bases.names(dataset)}
         lists = catalog.split_names(folder)
         about["lists"] = {name: _content(catalog.split_path(folder, name)) for name in lists}

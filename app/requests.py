@@ -42,6 +42,20 @@ class Standards:
 
 
 @dataclass(frozen=True, slots=True)
+class Grounds:
+    """What a recompute request was checked against. A worker that finds something else fails the unit."""
+
+    bases: Mapping[str, str] = field(default_factory=dict)
+    """Split → base that its list points into."""
+    data: Mapping[str, Any] = field(default_factory=dict)
+    """Base → identity of its files."""
+    checkpoints: Mapping[str, Any] = field(default_factory=dict)
+    """Expert → identity of its checkpoint file."""
+    contents: Mapping[str, str] = field(default_factory=dict)
+    """Expert → sha256 of its checkpoint, where a worker had read it."""
+
+
+@dataclass(frozen=True, slots=True)
 class RecomputeRequest:
     """Recompute the logits of experts for splits."""
 
@@ -66,13 +80,16 @@ class RecomputeRequest:
     reuse: bool = True
     """Whether rows that were kept are taken; False: everything is computed again and held against them."""
     standards: Standards = Standards()
+    grounds: Grounds = field(default=Grounds(), repr=False)
+    """Empty for jobs of earlier versions."""
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> RecomputeRequest:
-        """The request that `to_dict` wrote."""
+        """Rebuild the request that `to_dict` wrote."""
         standards = Standards(**data.get("standards", {}))
+        grounds = Grounds(**data.get("grounds", {}))
         lists = {name: tuple(data[name]) for name in ("experts", "splits")}
-        return cls(**{**data, **lists, "standards": standards})
+        return cls(**{**data, **lists, "standards": standards, "grounds": grounds})
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able, as stored."""
@@ -87,6 +104,8 @@ class LogitFile:
     """Below the folder that is verified, with `/` between folders."""
     expert: str
     split: str
+    targets: str | None = None
+    """Name of the file beside it that holds its targets; only a bare tensor has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +128,12 @@ class VerificationRequest:
     declaration: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """The data set as `datasets.toml` declared it then."""
     standards: Standards = Standards()
+    recompute: int = 0
+    """Rows of each result that are computed anew with its checkpoint and held against the file."""
+    checkpoint_prefix: str = "best_"
+    """Before an expert's name in the name of its checkpoint, for files without a manifest."""
+    experts_dir: str | None = None
+    """Below the checkpoint directory, for files without a manifest; None for the data set's own."""
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> VerificationRequest:

@@ -27,6 +27,7 @@ from app.times import rfc3339
 from app.verification_intake import VerificationOrder
 
 MAX_BATCH_SIZE = 65536
+MAX_RECOMPUTED = 10**6
 MAX_DEADLINE_S = 366 * 24 * 3600.0
 
 
@@ -128,6 +129,15 @@ class VerificationBody(StandardsBody):
     splits_dir: str | None = Field(None, description="Below the data directory; the data set's own, if left out.")
     expert: str | None = Field(None, description="Of a single file; the name of its folder, if left out.")
     split: str | None = Field(None, description="Of a single file; what stands before `_logits`, if left out.")
+    recompute: Annotated[int, Strict(), Field(ge=0, le=MAX_RECOMPUTED)] = Field(
+        0, description="Rows of each result to compute anew with its checkpoint and compare; all, if there are fewer."
+    )
+    checkpoint_prefix: str = Field(
+        "best_", description="Before the expert's name in its checkpoint's, where no manifest names the checkpoint."
+    )
+    experts_dir: str | None = Field(
+        None, description="Below the checkpoint directory, where no manifest names it; the data set's own."
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -330,4 +340,4 @@ class PlanView(BaseModel):
 
 
 def _shown_request(request: Request) -> dict[str, Any]:
-    return {name: value for name, value in request.to_dict().items() if name != "declaration"}
+    return {name: value for name, value in request.to_dict().items() if name not in ("declaration", "grounds")}

@@ -13,13 +13,14 @@ from app.catalog import Catalog, Folder, Split
 from app.datasets import Dataset
 from app.errors import JobError, RequestError, TransientError
 from app.requests import Standards
-from worker.logit_reader import read_stored
+from worker.logit_reader import read_stored, read_targets, with_targets
 from worker.long_tail import read_long_tail
 from worker.pools import Pools
 from worker.verify.causes import Candidate, search
-from worker.verify.figures import curves, interval_figures
+from worker.verify.figures import statistics
 from worker.verify.metrics.rows import RowScores
 from worker.verify.report import scores_of, verify_unit
+from worker.verify.scale import scale_of
 from worker.verify.truth import Truth
 
 
@@ -30,7 +31,9 @@ class Analyst:
         self._catalog, self._pools = catalog, pools
 
     def statistics(self, about: Mapping[str, Any]) -> dict[str, Any]:
-        """95 % intervals of the figures, risk-coverage curves, and how well the confidence is calibrated.
+        """Compute 95 % intervals of the figures, risk-coverage curves and the reliability diagram.
+
+        Of probabilities in the place of logits there are only the intervals of accuracies, and `reasons`.
 
         Raises:
             TransientError: file or split are not what was asked about.
@@ -39,7 +42,7 @@ class Analyst:
         """
         arrays, truth = self._read(about)
         scores = _scores(arrays, truth)
-        return {"intervals": interval_figures(scores, truth), **curves(scores, truth)}
+        return statistics(scores, truth, scale_of(arrays["logits"]).reason)
 
     def causes(self, about: Mapping[str, Any]) -> dict[str, Any]:
         """A base, a list or an order under which the predictions fit, of those that are to be had.
@@ -73,6 +76,11 @@ class Analyst:
         stored = read_stored(Path(about["path"]), len(truth.labels), classes)
         if stored.sha256 != about["sha256"]:
             raise TransientError("file-changed", f"{about['path']} was changed after it was verified.")
+        if beside := about.get("targets"):
+            targets = read_targets(Path(beside["path"]), len(truth.labels))
+            if targets.sha256 != beside["sha256"]:
+                raise TransientError("file-changed", f"{beside['path']} was changed after it was verified.")
+            stored = with_targets(stored, targets)
         return stored.arrays, truth
 
     def _split(self, about: Mapping[str, Any]) -> tuple[Dataset, Folder, Split]:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from app.digested import DigestedFile
 from app.errors import JobError
-from worker.verify.form import ARTIFACT, BARE, Form
+from worker.verify.form import ARTIFACT, BARE, BARE_WITH_TARGETS, Form
 
 ROOM = 4
 """An array of so many times the bytes that are right is not read: its shape alone shows that it is wrong."""
@@ -54,6 +54,18 @@ class StoredLogits:
     """Bytes."""
 
 
+@dataclass(frozen=True, eq=False)
+class StoredTargets:
+    """A file of targets as it lies there."""
+
+    targets: NDArray[Any]
+    """Of one that is far too large only shape and dtype are to be relied on."""
+    sha256: str
+    """Of the file's bytes."""
+    size: int
+    """Bytes."""
+
+
 def read_stored(path: Path, samples: int, classes: int) -> StoredLogits:
     """Read an .npz, or a .pt with one tensor.
 
@@ -69,8 +81,30 @@ def read_stored(path: Path, samples: int, classes: int) -> StoredLogits:
     # A file that is changed meanwhile is unreadable: figures of it would stand under another file's digest.
     with _errors(path), DigestedFile(path) as stream:
         if path.suffix == ".pt":
-            return StoredLogits({"logits": _tensor(stream, largest)}, BARE, stream.sha256, stream.size)
+            logits = _tensor(stream, largest, "(N, C) of logits")
+            return StoredLogits({"logits": logits}, BARE, stream.sha256, stream.size)
         return StoredLogits(_arrays(stream, largest), ARTIFACT, stream.sha256, stream.size)
+
+
+def read_targets(path: Path, samples: int) -> StoredTargets:
+    """Read the targets of a bare tensor, a .pt with one tensor of any shape and dtype.
+
+    Args:
+        path: of the file.
+        samples: targets that it should have.
+
+    Raises:
+        JobError: `logits-missing` or `logits-unreadable`, which says why and what would have been right.
+    """
+    with _errors(path), DigestedFile(path) as stream:
+        targets = _tensor(stream, ROOM * 8 * max(samples, 1) + 2**20, "(N) of targets")
+        return StoredTargets(targets, stream.sha256, stream.size)
+
+
+def with_targets(stored: StoredLogits, targets: StoredTargets) -> StoredLogits:
+    """Join a bare tensor with the targets that lie beside it."""
+    arrays = {**stored.arrays, "targets": targets.targets}
+    return StoredLogits(arrays, BARE_WITH_TARGETS, stored.sha256, stored.size)
 
 
 def _arrays(stream: IO[bytes], largest: int) -> dict[str, NDArray[Any]]:
@@ -102,7 +136,7 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     return shape, dtype
 
 
-def _tensor(stream: IO[bytes], largest: int) -> NDArray[Any]:
+def _tensor(stream: IO[bytes], largest: int, expected: str) -> NDArray[Any]:
     if zipfile.is_zipfile(stream):  # else it is of the older format, which cannot be compressed either
         with zipfile.ZipFile(stream) as archive:
             if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
@@ -111,7 +145,7 @@ def _tensor(stream: IO[bytes], largest: int) -> NDArray[Any]:
     stream.seek(0)
     loaded = torch.load(stream, map_location="cpu", weights_only=True)
     if not isinstance(loaded, torch.Tensor):
-        raise ValueError(f"it holds a {type(loaded).__name__}; one tensor (N, C) of logits is expected")
+        raise ValueError(f"it holds a {type(loaded).__name__}; one tensor {expected} is expected")
     tensor = loaded.detach()
     if tensor.layout is not torch.strided or tensor.is_quantized:
         raise ValueError("its tensor is sparse or quantized; a plain one is expected")
@@ -119,7 +153,7 @@ def _tensor(stream: IO[bytes], largest: int) -> NDArray[Any]:
     if tensor.numel() * 8 > largest:  # one number in the file can be repeated to any size
         tensor = torch.zeros((), dtype=tensor.dtype)
     if tensor.dtype == torch.bfloat16:  # which numpy has not
-        raise ValueError("its tensor is bfloat16; float16 or float32 is expected")
+        raise ValueError("its tensor is bfloat16, which is not read; for logits, float16 or float32 is expected")
     return np.broadcast_to(tensor.resolve_conj().resolve_neg().numpy(), shape)
 
 

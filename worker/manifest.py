@@ -39,6 +39,8 @@ class Origin:
     batch: int
     """Images a physical batch, as it was at the end."""
     progress: Progress
+    plain: dict[str, Any] | None
+    """What the comparison with a plain forward pass measured; None where it could not be made."""
     started_at: float
     """Seconds since the epoch."""
 
@@ -86,6 +88,7 @@ def manifest(origin: Origin, draft: Draft, shape: tuple[int, ...]) -> dict[str, 
             "computed": origin.progress.computed,
             "compared": not request.reuse,
             "notes": list(origin.progress.notes),
+            "plain_forward": origin.plain,
         },
         "versions": {
             "relogit": VERSION,

@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from app.datasets import Transform
 
-IMAGES_AT_ONCE = 16
+MAX_BATCH = 16
 """Unfolded patches take nine times the memory of the images."""
 
 
@@ -36,8 +36,8 @@ def plain_logits(network: nn.Module, images: NDArray[np.uint8], transform: Trans
     mean, std = (np.asarray(values, np.float32) for values in (transform.mean, transform.std))
     rows = []
     with torch.inference_mode(), _MatrixConvolutions():
-        for start in range(0, len(images), IMAGES_AT_ONCE):
-            scaled = images[start : start + IMAGES_AT_ONCE].astype(np.float32) / np.float32(255)
+        for start in range(0, len(images), MAX_BATCH):
+            scaled = images[start : start + MAX_BATCH].astype(np.float32) / np.float32(255)
             pixels = np.ascontiguousarray(((scaled - mean) / std).transpose(0, 3, 1, 2))  # [n, 3, H, W]
             rows.append(network(torch.from_numpy(pixels).to(device)).cpu().numpy())
     logits: NDArray[np.float32] = np.concatenate(rows)
@@ -47,7 +47,7 @@ def plain_logits(network: nn.Module, images: NDArray[np.uint8], transform: Trans
 class _MatrixConvolutions(TorchFunctionMode):
     """Computes each plain 2-d convolution as a product of matrices, in this thread."""
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ARG002
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is F.conv2d and not kwargs and not isinstance(args[4], str) and tuple(args[5]) == (1, 1):
             return _convolve(*args)
         return func(*args, **(kwargs or {}))

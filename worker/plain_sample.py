@@ -114,9 +114,7 @@ class PlainSample:
         if wanted <= 0 or not candidates.size:
             return
         chosen = candidates[np.linspace(0, candidates.size - 1, min(wanted, candidates.size)).astype(np.int64)]
-        network = self.context.residents.network(
-            self.expert.path, self.expert.passport, self.expert.assumptions
-        )
+        network = self.context.residents.network(self.expert.path, self.expert.passport, self.expert.assumptions)
         if self.context.device.type != "cpu":
             network = copy.deepcopy(network).to(self.context.device)
         logits = plain_logits(network, pool.images[chosen], self.expert.transform)

@@ -67,9 +67,10 @@ def _load(entry: str, context: Context) -> None:
     catalog, dataset = context.catalog, context.catalog.dataset(name)
     folder = catalog.experts_folder(name, dataset, None)
     path = catalog.checkpoint(folder, check_name("checkpoint_prefix", prefix, may_be_empty=True), expert)
-    assumptions = Assumptions(**dataset.override(expert).assumptions())
+    dataset.check_override(path.stem, expert)
+    assumptions = Assumptions(**dataset.override(path.stem).assumptions())
     passport = context.residents.passport(path, assumptions)
     check_classes(path.name, passport.classes, name, catalog.bases.classes(dataset))
     seen = {"expert": expert, "file": path.name, "dataset": name}
-    file = ExpertFile(path, assumptions, passport, dataset.transform(expert), seen)
+    file = ExpertFile(path, assumptions, passport, dataset.transform(path.stem), seen)
     Supply(file, DEFAULT_BATCH, "fp32", True, context).prepare(context.pools.get(dataset, DEFAULT_BASE))

@@ -216,6 +216,7 @@ def _splits(sources: Sources, analyses: Mapping[tuple[str, str], Record]) -> lis
             expert, analysis = result["expert"], known.get(result["expert"])
             metrics = result["metrics"] or {}
             recalls = metrics.get("class_recalls")
+            bins = None if analysis is None else analysis["reliability"]
             samples = metrics.get("samples")
             shown.append(
                 Result(
@@ -226,7 +227,7 @@ def _splits(sources: Sources, analyses: Mapping[tuple[str, str], Record]) -> lis
                     "–" if samples is None else f"{samples:,}",
                     cells(result, figures, analysis),
                     sources.files.get((expert, name)),
-                    None if analysis is None else reliability(f"{expert}, {name}", analysis["reliability"]),
+                    None if bins is None else reliability(f"{expert}, {name}", bins),
                     None if recalls is None else recall_by_class(f"{expert}, {name}", recalls),
                 )
             )

@@ -41,6 +41,8 @@ class _Result:
     split_sha256: str
     checks: list[dict[str, Any]]
     metrics: dict[str, Any]
+    targets: tuple[Path, str] | None = None
+    """The file of its targets, where that is one of its own, and that file's sha256."""
 
     def has(self, part: AnalysisPart) -> bool:
         """Whether there is anything to analyse."""
@@ -119,7 +121,9 @@ def _results(used: Services, job: Job, request: Analysed) -> Iterator[_Result]:
         if result["file"] is not None:
             file, named = result["file"], (result["expert"], result["split"])
             found = (result["checks"], result["metrics"])
-            yield _Result(*named, root / file["name"], file["sha256"], result["split_sha256"], *found)
+            beside = result.get("targets_file")  # verifications of older versions have none
+            targets = None if beside is None else (root / beside["name"], beside["sha256"])
+            yield _Result(*named, root / file["name"], file["sha256"], result["split_sha256"], *found, targets)
 
 
 def _question(used: Services, request: Analysed, result: _Result, part: AnalysisPart) -> Question:
@@ -129,13 +133,18 @@ def _question(used: Services, request: Analysed, result: _Result, part: Analysis
     split = used.catalog.read_split(dataset, folder, result.split)
     if split.sha256 != result.split_sha256:
         raise RequestError("split-changed", f"The index list {split.name!r} was changed since. Verify again.")
+    for path, sha256 in ((result.path, result.sha256), *([result.targets] if result.targets else [])):
+        _check_unchanged(path, sha256)
+    threshold = request.standards.head_threshold
+    subject = AnalysisSubject(result.path, result.sha256, dataset, folder, split, threshold, result.targets)
+    return analysis_question(part, subject, used.catalog)
+
+
+def _check_unchanged(path: Path, sha256: str) -> None:
     try:
-        with result.path.open("rb") as stream:
+        with path.open("rb") as stream:
             found = hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
-        raise RequestError("file-gone", f"{result.path.name} cannot be read: {error.strerror}.") from error
-    if found != result.sha256:
-        raise RequestError("file-changed", f"{result.path.name} was changed since it was verified. Verify again.")
-    threshold = request.standards.head_threshold
-    subject = AnalysisSubject(result.path, found, dataset, folder, split, threshold)
-    return analysis_question(part, subject, used.catalog)
+        raise RequestError("file-gone", f"{path.name} cannot be read: {error.strerror}.") from error
+    if found != sha256:
+        raise RequestError("file-changed", f"{path.name} was changed since it was verified. Verify again.")

@@ -8,7 +8,7 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query
 
 from app.catalog import check_classes
-from app.datasets import DEFAULT_DATASET, Dataset
+from app.datasets import DEFAULT_DATASET
 from app.errors import NotFound, RequestError
 from app.facts import Fact, Question
 from app.names import check_name
@@ -50,7 +50,7 @@ async def get_expert(
 async def _describe(
     used: Services, dataset_name: str, prefix: str, experts_dir: str | None, only: str | None
 ) -> dict[str, Any]:
-    def look_around() -> tuple[Dataset, str, int | None, list[dict[str, Any]], list[Question | None]]:
+    def look_around() -> tuple[list[str], str, int | None, list[dict[str, Any]], list[Question | None]]:
         dataset = used.catalog.dataset(dataset_name)
         folder = used.catalog.experts_folder(dataset_name, dataset, experts_dir)
         check_name("prefix", prefix, may_be_empty=True)
@@ -65,29 +65,30 @@ async def _describe(
             raise _not_found(used.catalog.unknown_prefix(folder, prefix))
         for name in there if only is None else [only]:
             entry: dict[str, Any] = {"name": name, "file": None, "state": "bad", "passport": None, "problem": None}
-            source = "data set" if dataset.override(name).mean is None else "override"
-            entry["transform"] = {**dataset.transform(name).model_dump(mode="json"), "from": source}
+            entry["transform"] = None
             question = None
             try:
                 path = used.catalog.checkpoint(folder, prefix, name)
                 entry["file"] = path.name
-                question = passport_question(path, dataset, name)
+                dataset.check_override(path.stem, name)
+                source = "data set" if dataset.override(path.stem).mean is None else "override"
+                entry["transform"] = {**dataset.transform(path.stem).model_dump(mode="json"), "from": source}
+                question = passport_question(path, dataset)
             except RequestError as error:
                 if only is not None and error.code in ("unknown-expert", "unknown-prefix"):
                     raise _not_found(error) from error
                 entry["problem"] = error.to_dict()
             entries.append(entry)
             questions.append(question)
-        return dataset, folder.name, classes, entries, questions
+        unused = used.catalog.unused_overrides(dataset, folder)
+        return unused, folder.name, classes, entries, questions
 
-    declared, folder_name, classes, entries, questions = await run_sync(look_around)
+    unused, folder_name, classes, entries, questions = await run_sync(look_around)
     asked = [question for question in questions if question is not None]
     facts = iter(await answers(used, asked))
     for entry, question in zip(entries, questions, strict=True):
         if question is not None:
             _fill(entry, next(facts), dataset_name, classes)
-    # An override's key is the name without the prefix; one that fits no file here may be a slip of the pen.
-    unused = sorted(declared.overrides.keys() - {entry["name"] for entry in entries}) if only is None else []
     return {
         "dataset": dataset_name,
         "experts_dir": folder_name,

@@ -14,9 +14,12 @@ from relogit import render, render_analysis, render_checks
 from relogit.argv import floors_of, own_folder
 from relogit.options import (
     DatasetOption,
+    ExpertsDirOption,
     FloorOption,
     HeadThresholdOption,
     JsonOption,
+    PrefixOption,
+    RecomputeRowsOption,
     ServerOption,
     SplitsDirOption,
 )
@@ -49,6 +52,9 @@ def verify(
     ] = None,
     floor: FloorOption = None,
     head_threshold: HeadThresholdOption = None,
+    recompute: RecomputeRowsOption = None,
+    checkpoint_prefix: PrefixOption = None,
+    experts_dir: ExpertsDirOption = None,
     full: Annotated[
         bool, typer.Option("--full", help="Also all figures with 95 % intervals; curves with --json")
     ] = False,
@@ -61,6 +67,9 @@ def verify(
     lie in the server's outputs is uploaded. A word of hex digits that is no path is a job's id or how it begins,
     and shows that job's own verification.
 
+    With --recompute N the server computes N rows of each result anew: with the checkpoint that the manifest beside
+    the file names, else with the expert's under the prefix. Only that shows rows which moved within a class.
+
     Exits with 0 if everything passed, else with 1.
     """
     request = VerifyRequest(
@@ -70,6 +79,9 @@ def verify(
         split=split,
         head_threshold=head_threshold,
         floors=floors_of(floor),
+        recompute=recompute,
+        checkpoint_prefix=checkpoint_prefix,
+        experts_dir=own_folder(experts_dir, "checkpoints"),
     )
     path = DEFAULT if what is None else Path(what)
     if _is_there(path):
@@ -112,7 +124,9 @@ def _verify_files(run: Session, path: Path, request: VerifyRequest, *, full: boo
     if not run.json:
         asked = found.data["request"]
         how = "in place" if asked["upload"] is None else "uploaded"
-        run.out.print(f"Verifying {render.number_of(len(asked['files']), 'file')} of {path}, {how}.")
+        rows = asked.get("recompute")  # servers of older versions have none
+        anew = f" Of each, {render.number_of(rows, 'row')} are computed anew." if rows else ""
+        run.out.print(f"Verifying {render.number_of(len(asked['files']), 'file')} of {path}, {how}.{anew}")
     run.follow(found)
     show_files(run, found, full=full)
 
@@ -141,6 +155,7 @@ def _show(run: Session, work: Work, document: Record, verdict: Text, *, full: bo
             *render_checks.reason_lines(document),
             *(render_analysis.statistics(document, statistics) if statistics else []),
             verdict,
+            *render_checks.provenance_lines(document),
         ],
     )
     if document["verdict"] != "passed":

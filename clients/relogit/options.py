@@ -32,6 +32,15 @@ HeadThresholdOption = Annotated[
     int | None,
     typer.Option("--head-threshold", metavar="N", help="Train samples above which a class is head [default: 20]"),
 ]
+RecomputeRowsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--recompute",
+        metavar="N",
+        min=0,
+        help="Compute N rows of each result anew with its checkpoint, and hold them against the file [default: 0]",
+    ),
+]
 FloorOption = Annotated[
     list[str] | None,
     typer.Option(

@@ -40,6 +40,7 @@ PROBABILITIES = {
     "e_aurc": "E-AURC",
     "augrc": "AUGRC",
 }
+PROVENANCE = "provenance"  # the check that says what the others cannot notice
 EVIDENCE_SHOWN = 5
 INDENT = " " * 9
 
@@ -97,6 +98,8 @@ def other_check_lines(verification: Record) -> list[Text]:
     lines = []
     skipped: dict[Place, dict[str, list[str]]] = {}
     for place, check in _checks(verification, "skipped"):
+        if check["id"] == PROVENANCE:
+            continue  # stands at the end, see `provenance_lines`
         skipped.setdefault(place, {}).setdefault(check["message"], []).append(check["id"])
     places: dict[tuple[str, ...], list[Place]] = {}
     for place, reasons in skipped.items():
@@ -110,6 +113,12 @@ def other_check_lines(verification: Record) -> list[Text]:
             Text(f"{number_of(len(passed), 'check')} passed: {', '.join(sorted(set(passed)))}.", style="green")
         )
     return lines
+
+
+def provenance_lines(verification: Record) -> list[Text]:
+    """What could be wrong with files although every check passed, and what would show it; for the end."""
+    skipped = _checks(verification, "skipped")
+    return [Text(check["message"], style="yellow") for _, check in skipped if check["id"] == PROVENANCE]
 
 
 def audit_lines(audit: Record) -> list[Text]:

@@ -90,5 +90,6 @@ def _unused(found: Record) -> list[Text]:
     names = found.get("unused_overrides")
     if not names:
         return []
-    said = f"overrides for {', '.join(names)} match no expert under the prefix {found['prefix']!r}"
-    return [Text(said, style="yellow")]
+    verb = "overrides {} match" if len(names) > 1 else "the override {} matches"
+    which = f"In datasets.toml, {verb.format(', '.join(names))} no checkpoint file"
+    return [Text(f"{which}: name overrides after files, prefix included.", style="yellow")]

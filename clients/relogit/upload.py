@@ -15,6 +15,8 @@ from relogit.wire import Wire, segment
 SUFFIXES = (".npz", ".pt")
 MANIFEST_SUFFIX = ".json"  # of the manifest that lies beside a file, under its name
 MARK = "_logits"
+BARE_SUFFIX = ".pt"  # of a tensor alone, whose targets may lie beside it
+TARGETS_MARKS = ("_targets", "_labels")  # of the file that holds them, in place of MARK; the first that is there
 ARRAY_SUFFIXES = (*SUFFIXES, ".npy", ".pth", ".pkl", ".h5")  # what may be meant as logits, whatever its name
 INSTANCE = Path(".relogit", "instance")  # below a server's outputs: what tells them from everybody else's
 CHUNK = 2**20  # bytes read at a time
@@ -50,11 +52,12 @@ class Sent(NamedTuple):
 
 
 def find_logit_files(path: Path) -> LogitFiles:
-    """The files of logits at a path, with the manifests beside them.
+    """Find the files of logits at a path, with the manifests and targets beside them.
 
     Of a folder these are all `*_logits.npz` and `*_logits.pt` below it; hidden ones are left out, and links are
     followed, but for those that lead back up. Files in the folder itself are of the expert that it is named after.
-    A single file may have any name.
+    A single file may have any name. The targets of `<split>_logits.pt` are `<split>_targets.pt` or
+    `<split>_labels.pt` beside it.
 
     Raises:
         InvalidPath: it is not there, cannot be read, or holds no such file.
@@ -67,7 +70,7 @@ def find_logit_files(path: Path) -> LogitFiles:
     if not is_folder:
         if not is_file:
             raise InvalidPath(f"There is neither a folder nor a file {str(path)!r}.")
-        return LogitFiles(_with_manifest(f"{whole.parent.name or 'logits'}/{whole.name}", path))
+        return LogitFiles(_with_companions(f"{whole.parent.name or 'logits'}/{whole.name}", path))
     files: dict[str, Path] = {}
     others = []
     for found in sorted(_walk(path)):
@@ -78,9 +81,11 @@ def find_logit_files(path: Path) -> LogitFiles:
             name = relative.as_posix() if len(relative.parts) > 1 else f"{whole.name or 'logits'}/{found.name}"
             while name in files:  # the expert stays the last folder's name, so the server sees that both claim it
                 name = f"{whole.name}/{name}"
-            files |= _with_manifest(name, found)
+            files |= _with_companions(name, found)
         elif found.suffix in ARRAY_SUFFIXES:
             others.append(relative.as_posix())
+    taken = {file.relative_to(path).as_posix() for file in files.values()}
+    others = [name for name in others if name not in taken]
     if not files:
         more = f", and {len(others) - NAMED} more" if len(others) > NAMED else ""
         hint = f" It has other files: {', '.join(others[:NAMED])}{more}." if others else ""
@@ -170,10 +175,16 @@ def _walk(root: Path) -> Iterator[Path]:
         yield from (here / name for name in files if not name.startswith("."))
 
 
-def _with_manifest(name: str, path: Path) -> dict[str, Path]:
-    manifest = path.with_suffix(MANIFEST_SUFFIX)
-    beside = {str(PurePosixPath(name).with_suffix(MANIFEST_SUFFIX)): manifest} if manifest.is_file() else {}
-    return {name: path, **beside}
+def _with_companions(name: str, path: Path) -> dict[str, Path]:
+    """The file under its name, with its manifest and its targets, where it has some."""
+    manifest, sent = path.with_suffix(MANIFEST_SUFFIX), PurePosixPath(name)
+    companions = [manifest] if manifest.is_file() else []
+    if path.suffix == BARE_SUFFIX and path.stem.endswith(MARK) and path.stem != MARK:
+        split = path.stem.removesuffix(MARK)
+        beside = (path.with_name(f"{split}{mark}{BARE_SUFFIX}") for mark in TARGETS_MARKS)
+        # A link that leads nowhere counts: to send the logits without it would be silent.
+        companions += [targets for targets in beside if targets.is_file() or targets.is_symlink()][:1]
+    return {name: path} | {str(sent.with_name(file.name)): file for file in companions}
 
 
 def _is_instance(marker: Path, token: str) -> bool:

@@ -19,6 +19,9 @@ class VerifyRequest(TypedDict, total=False):
         split: of a single file; what stands before `_logits` in its name by default.
         head_threshold: train samples; a class with more is head, any other is tail.
         floors: fractions by the accuracy's name; a result below one gets a warning.
+        recompute: rows of each result that the server computes anew with its checkpoint and compares; 0 for none.
+        checkpoint_prefix: what stands before the expert in its checkpoint's name; "best_" by default.
+        experts_dir: folder below the server's checkpoints. Both are for files whose manifest names no checkpoint.
     """
 
     dataset: str | None
@@ -27,6 +30,9 @@ class VerifyRequest(TypedDict, total=False):
     split: str | None
     head_threshold: int | None
     floors: Mapping[str, float] | None
+    recompute: int | None
+    checkpoint_prefix: str | None
+    experts_dir: str | None
 
 
 class Verification(Work):

@@ -45,7 +45,7 @@ class World:
 
     def knows_expert(self, name: str, file: str, **passport: Any) -> None:
         card = {"classes": 3, "temperature": None, "parameters": 1000, "tensors_sha256": f"of {name}"}
-        question = passport_question(self.home.experts / file, self.home.catalog().dataset("digits"), name)
+        question = passport_question(self.home.experts / file, self.home.catalog().dataset("digits"))
         self.facts.record(question, {**card, "network": NETWORK, **passport})
 
     def knows_pool(self, base: str, size: int, error: RelogitError | None = None) -> None:

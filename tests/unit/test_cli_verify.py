@@ -70,6 +70,64 @@ def test_verify_sends_its_options(relogit: Relogit) -> None:
     }  # fmt: skip
 
 
+def test_rows_to_be_computed_anew_are_asked_for(relogit: Relogit) -> None:
+    """Their number, the prefix and the folder of the checkpoints arrive as the API's fields; the number is told."""
+    server = FakeServer()
+    request = files_verification()["request"]
+    server.verifications = [files_verification("queued", request={**request, "recompute": 20}), files_verification()]
+    ran = relogit(server, "verify", "--recompute", "20", "--prefix", "final_", "--experts-dir", "checkpoints/new/")
+    wanted = {"recompute": 20, "checkpoint_prefix": "final_", "experts_dir": "new", "upload": UPLOAD_ID}
+    assert server.submitted == wanted
+    assert "Verifying 2 files of outputs/logits_fixed, uploaded. Of each, 20 rows are computed anew.\n" in ran.out
+    ran = relogit(server := FakeServer(), "verify", "--recompute", "-1")
+    assert (ran.code, server.requests) == (2, [])
+
+
+def test_a_sample_that_differs_fails(relogit: Relogit) -> None:
+    """It is shown as any other failed check, with its rows, and exits with 1."""
+    rows = [{"row": 7, "difference": 3.5}]
+    differing = check("failed", id="recomputed-sample", message="2 of 20 rows are not its own.", evidence=rows)
+    ran = relogit(judged("failed", result("ce", "val", differing)), "verify", "--recompute", "20")
+    assert ran.code == 1
+    assert "failed   ce / val: recomputed-sample: 2 of 20 rows are not its own.\n" in ran.out
+    assert "- row 7, difference 3.5" in ran.out
+
+
+def test_what_no_check_shows_stands_at_the_end(relogit: Relogit) -> None:
+    """Once, after the verdict, and not among the checks that were skipped; it fails nothing."""
+    unknown = check("skipped", "warning", id="provenance", message="Nothing shows where it comes from.")
+    server = judged("passed", result("ce", "val", verdict="passed"), checks=[unknown])
+    ran = relogit(server, "verify")
+    assert ran.code == 0
+    lines = ran.out.splitlines()
+    assert lines[-1] == "Nothing shows where it comes from."
+    assert lines[-2].startswith(f"Verification {VERIFICATION_ID} passed")
+    assert ran.out.count("Nothing shows") == 1
+    assert "provenance" not in ran.out
+    assert json.loads(relogit(server, "verify", "--json").out)["checks"] == [unknown]
+
+
+def test_figures_of_probabilities_have_a_reason(relogit: Relogit) -> None:
+    """With and without --full: what a second softmax would make wrong is left out by name."""
+    softmaxed = result("ce", "val", check("failed", "warning", id="raw-logits"), verdict="passed")
+    names = ("nll", "brier", "ece", "ece_equal_mass", "aurc", "e_aurc", "augrc")
+    softmaxed["metrics"] |= dict.fromkeys(names)
+    softmaxed["metrics"]["reasons"] = dict.fromkeys(names, "The file holds probabilities.")
+    server = judged("passed", softmaxed)
+    analysis = statistics()
+    analysis["intervals"]["figures"]["nll"] = None
+    empty = dict.fromkeys(analysis["curves"])
+    analysis |= {"curves": empty, "areas": empty, "reliability": None}
+    server.analyses["statistics"] = [entry(analysis)]
+    for argv in (["verify"], ["verify", "--full"]):
+        ran = relogit(server, *argv)
+        assert ran.code == 0
+        said = "No NLL, Brier, ECE, ECE eq. mass, AURC, E-AURC and AUGRC figure: The file holds probabilities."
+        assert said in ran.out
+    block = ran.out.split("ce / val, 3 samples\n")[1]
+    assert block.splitlines()[2].split()[-2:] == ["NLL", "-"]
+
+
 def test_recompute_sends_standards_too(relogit: Relogit) -> None:
     """A job is judged by floors and threshold as files are."""
     relogit(server := FakeServer(), "recompute", "--no-wait", "--floor", "accuracy=50%", "--head-threshold", "7")

@@ -67,6 +67,32 @@ def test_a_folder_is_uploaded_under_the_names_of_its_experts(tmp_path: Path) -> 
     assert DELETED not in server.asked
 
 
+def test_targets_go_with_the_bare_tensor_that_they_are_of(tmp_path: Path) -> None:
+    """Those of a tensor are sent beside it and not among the others; of two files one is, and no others are sent."""
+    folder = put(
+        tmp_path / "old", "ce/val_logits.pt", "ce/val_labels.pt", "ls/val_logits.pt", "ls/val_labels.pt",
+        "ls/val_targets.pt", "ls/test_targets.pt", "np/val_logits.npz", "np/val_targets.pt", "val_logits.pt",
+        "val_targets.pt",
+    )  # fmt: skip
+    server = FakeServer()
+    found = connect(server).verify(folder)
+    assert sorted(server.files) == [
+        "ce/val_labels.pt", "ce/val_logits.pt", "ls/val_logits.pt", "ls/val_targets.pt", "np/val_logits.npz",
+        "old/val_logits.pt", "old/val_targets.pt",
+    ]  # fmt: skip
+    assert found.others == ("ls/test_targets.pt", "ls/val_labels.pt", "np/val_targets.pt")
+    connect(alone := FakeServer()).verify(folder / "ce/val_logits.pt")
+    assert sorted(alone.files) == ["ce/val_labels.pt", "ce/val_logits.pt"]
+
+
+def test_targets_that_are_a_link_to_nothing_are_told(tmp_path: Path) -> None:
+    """To send the logits without them would be silent."""
+    folder = put(tmp_path / "old", "ce/val_logits.pt")
+    (folder / "ce/val_targets.pt").symlink_to(tmp_path / "gone")
+    with pytest.raises(relogit.InvalidPath, match=r"Cannot read '.*ce/val_targets\.pt': No such file"):
+        connect(FakeServer()).verify(folder)
+
+
 def test_a_folder_in_the_outputs_stays_where_it_is(tmp_path: Path) -> None:
     """What the server sees itself is named to it, below its outputs, and nothing is sent; links to it count."""
     server = FakeServer()

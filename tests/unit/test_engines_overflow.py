@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from app.errors import JobError
+from app.requests import Precision
 from tests.unit.engines import BATCHES, SPECS, TRANSFORM, engine, lived_in, logits_of, random_images
 from worker.engines.choice import EngineName
 from worker.engines.folding import fold
@@ -57,7 +58,10 @@ def inputs_of(network: nn.Module, images: NDArray[np.uint8]) -> dict[str, Tensor
 
 def leaves(scaled: Tensor, sign: int, largest: float) -> NDArray[np.bool_]:
     """[N] whether the output of a norm that `overflowing` changed is beyond its largest number for an image."""
-    return np.asarray(((sign * largest + largest / 100 * scaled).abs() > 1.001 * largest).flatten(1).any(1))
+    beyond: NDArray[np.bool_] = (
+        ((sign * largest + largest / 100 * scaled).abs() > 1.001 * largest).flatten(1).any(1).numpy()
+    )
+    return beyond
 
 
 @both
@@ -79,7 +83,7 @@ def test_overflow_after_any_batch_norm_is_refused(name: EngineName, spec: str, t
         hidden += bool(torch.isfinite(plain[torch.from_numpy(beyond)]).all())
         made = engine(name, broken)
         logits = logits_of(made, images)
-        assert not np.isfinite(logits).all(axis=1)[beyond].any(), norm
+        assert not np.isfinite(logits[beyond]).all(axis=1).any(), norm
         with pytest.raises(JobError) as caught:
             list(forward_rows(made, images, np.arange(len(images)), logits.shape[1]))
         assert caught.value.code == "non-finite-logits"
@@ -114,9 +118,10 @@ def test_half_precision_has_a_smaller_range() -> None:
     """Folded weights above 65504 are refused in fp16 and taken in fp32 and bf16."""
     network = copy.deepcopy(lived_in(SPECS["projection"]))
     with torch.no_grad():
-        network.fc.weight[0, 0] = 70000.0  # type: ignore[index, operator, union-attr]
-    for precision in ("fp32", "tf32", "bf16"):
-        expose_overflow(fold(network), TRANSFORM, precision)  # type: ignore[arg-type]
+        network.get_parameter("fc.weight")[0, 0] = 70000.0
+    precisions: tuple[Precision, ...] = ("fp32", "tf32", "bf16")
+    for precision in precisions:
+        expose_overflow(fold(network), TRANSFORM, precision)
     with pytest.raises(JobError, match="use fp32") as caught:
         expose_overflow(fold(network), TRANSFORM, "fp16")
     assert caught.value.code == "weights-overflow"
@@ -131,10 +136,9 @@ def test_half_precision_overflow_shows_in_pytorch() -> None:
             broken = overflowing(network, norm, sign, 65504.0)
             beyond = leaves(inputs[norm], sign, 65504.0)
             assert beyond.sum() > len(images) / 2
-            half, brain = (
-                logits_of(engine("torch", broken, precision=precision), images) for precision in ("fp16", "bf16")
-            )
-            assert not np.isfinite(half).all(axis=1)[beyond].any(), (norm, sign)
+            half = logits_of(engine("torch", broken, precision="fp16"), images)
+            brain = logits_of(engine("torch", broken, precision="bf16"), images)
+            assert not np.isfinite(half[beyond]).all(axis=1).any(), (norm, sign)
             assert np.isfinite(brain).all()
 
 
@@ -159,5 +163,5 @@ def test_the_bound_of_the_stem_holds_for_every_image() -> None:
         worst = normalise(torch.from_numpy(np.array([0, 255], np.uint8)[None, :, None, None].repeat(3, 3)), TRANSFORM)
         low, high = worst[0, :, 0, 0], worst[0, :, 1, 0]  # [3] each
         patch = torch.where(stem.weight > 0, high[None, :, None, None], low[None, :, None, None])
-        reached = (stem.weight * patch).sum(dim=(1, 2, 3)) + stem.bias
+        reached = (stem.weight * patch).sum(dim=(1, 2, 3)) + stem.get_parameter("bias")
     assert bound / 2 < float(reached.abs().max()) <= bound * (1 + 1e-6)

@@ -38,7 +38,7 @@ def problems(home: Home, facts: FactStore, **changes: Any) -> dict[str, str]:
 
 def know(home: Home, facts: FactStore, file: str, expert: str, result: dict[str, Any] | JobError) -> None:
     declared = home.catalog().dataset("digits")
-    facts.record(passport_question(home.experts / file, declared, expert), result)
+    facts.record(passport_question(home.experts / file, declared), result)
 
 
 # --- what is accepted ---------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ def test_what_is_wrong_hides_nothing_of_the_others(world: World) -> None:
     """A broken split, an unknown expert and a bad checkpoint: the rest is planned, and all three are named."""
     world.home.write_split("text", b"no json")
     world.facts.record(
-        passport_question(world.home.experts / "best_bal.pt", world.home.catalog().dataset("digits"), "bal"),
+        passport_question(world.home.experts / "best_bal.pt", world.home.catalog().dataset("digits")),
         JobError("checkpoint-unreadable", "It is cut short."),
     )
     plan = world.plan(experts=("bal", "ce", "nobody"), splits=("text", "val"))

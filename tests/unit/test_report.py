@@ -258,3 +258,21 @@ def test_each_result_has_its_own_analysis() -> None:
         if cell.figure.name == "nll"
     }
     assert intervals == {("a", "val"): "0.000–9.000", ("b", "val"): "1.000–9.000", ("a", "test"): "2.000–9.000"}
+
+
+def test_probabilities_have_no_curve_and_no_diagram() -> None:
+    """The page of a result whose likelihood figures are None, and why, beside one that has all of them."""
+    names = ("nll", "ece", "aurc")
+    reason = "The file holds probabilities."
+    softmaxed = result("a", metrics=metrics(**dict.fromkeys(names), reasons=dict.fromkeys(names, reason)))
+    results = [softmaxed, result("b")]
+    empty = dict.fromkeys(statistics()["curves"])
+    none = statistics() | {"curves": empty, "areas": empty, "reliability": None}
+    analyses = analysed(results, analysis=statistics())
+    analyses["results"][0]["analysis"] = none
+    shown = page(sources(results, statistics=analyses))
+    [split] = shown.splits
+    assert [one.reliability is None for one in split.results] == [True, False]
+    assert len(split.curves) == 1
+    assert ("NLL, ECE, AURC", reason) in shown.missing
+    assert reason in render(sources(results, statistics=analyses))

@@ -44,6 +44,8 @@ SPLITS = SplitsRequest(
         replace(job_request(), batch_size="auto", precision="bf16", reuse=False, declaration={"a": [1, {}]}),
         replace(job_request(), standards=STRICT),
         VERIFICATION,
+        replace(VERIFICATION, recompute=50, checkpoint_prefix="", experts_dir="experts/other"),
+        replace(VERIFICATION, files=(LogitFile("ce/val_logits.pt", "ce", "val", "ce/val_labels.pt"),)),
         SPLITS,
         replace(SPLITS, expert_share=0.9, overwrite=True),
         replace(VERIFICATION, path="logits_fixed", upload=None, files=(), others=(), standards=Standards()),
@@ -67,3 +69,13 @@ def test_a_job_from_before_there_were_standards_can_be_read() -> None:
     for later in ("standards", "precision", "reuse"):
         del stored[later]
     assert RecomputeRequest.from_dict(stored) == job_request()
+
+
+def test_a_verification_from_before_rows_were_computed_anew_can_be_read() -> None:
+    """Without targets files, and without a sample."""
+    stored = VERIFICATION.to_dict()
+    for later in ("recompute", "checkpoint_prefix", "experts_dir"):
+        del stored[later]
+    for file in stored["files"]:
+        del file["targets"]
+    assert VerificationRequest.from_dict(stored) == VERIFICATION

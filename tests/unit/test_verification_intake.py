@@ -186,3 +186,31 @@ def test_other_splits_of_the_data_set_can_be_named(home: Home) -> None:
     _touch(home.settings.outputs_dir / "logits_fixed", "ce/val_logits.npz")
     (home.data / "other").mkdir()
     assert _plan(home, splits_dir="other/").splits_dir == "other"
+
+
+def test_rows_to_compute_anew_come_with_their_checkpoints(home: Home) -> None:
+    """Number, prefix and folder are kept; without a folder the data set's own is meant, there or not."""
+    _touch(home.settings.outputs_dir / "logits_fixed", "ce/val_logits.npz")
+    (home.settings.checkpoints_dir / "new" / "digits").mkdir(parents=True)
+    planned = _plan(home, recompute=50, checkpoint_prefix="", experts_dir="new")
+    assert (planned.recompute, planned.checkpoint_prefix, planned.experts_dir) == (50, "", "new/digits")
+    usual = _plan(home)
+    assert (usual.recompute, usual.checkpoint_prefix, usual.experts_dir) == (0, "best_", None)
+    home.experts.rename(home.experts.with_name("gone"))
+    assert _plan(home, recompute=50).experts_dir is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "right"),
+    [
+        ({"experts_dir": "nowhere"}, [("experts-dir-missing", "#/experts_dir")]),
+        ({"experts_dir": "../data"}, [("invalid-name", "#/experts_dir")]),
+        ({"checkpoint_prefix": "a/b"}, [("invalid-name", "#/checkpoint_prefix")]),
+    ],
+)
+def test_checkpoints_that_are_named_wrongly_are_refused(
+    home: Home, changes: dict[str, Any], right: list[tuple[str, str]]
+) -> None:
+    """A folder that is not there, or a name that leads elsewhere."""
+    _touch(home.settings.outputs_dir / "logits_fixed", "ce/val_logits.npz")
+    assert _problems(home, recompute=5, **changes) == right

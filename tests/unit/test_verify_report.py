@@ -15,7 +15,7 @@ from worker.verify.figures import FIGURES
 from worker.verify.form import BARE
 from worker.verify.report import verify_unit
 
-OF_ROWS = {"finite", "predictions", "targets", "accuracy", "constant"}
+OF_ROWS = {"finite", "predictions", "targets", "raw-logits", "accuracy", "constant"}
 """Checks that need to know which sample each row is of."""
 BY_HAND = {
     "samples": 60,

@@ -27,6 +27,7 @@ CHECK_IDS = [
     "finite",
     "predictions",
     "targets",
+    "raw-logits",
     "accuracy",
     "constant",
     "repeats",

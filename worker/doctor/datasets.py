@@ -40,6 +40,8 @@ class DataSet:
     experts_folder: str = ""
     experts: Sequence[str] | None = None
     """Checkpoint stems that are there; None if their folder is not."""
+    unused_overrides: Sequence[str] = ()
+    """Entries of its overrides that match no checkpoint."""
     wrong: str | None = None
     """Why nothing of it could be looked at."""
 
@@ -75,11 +77,23 @@ def check_dataset(seen: DataSet) -> list[Finding]:
     if seen.absent:
         return [_absent(check, seen)]
     found = [
+        *_overrides(check, seen),
         *_bases(check, seen),
         *_splits(check, seen),
         *_experts(check, seen),
     ]
     return found or [ok(check, _all_well(seen))]
+
+
+def _overrides(check: str, dataset: DataSet) -> list[Finding]:
+    return [
+        problem(
+            check,
+            f"{dataset.name}: its override {key!r} matches no checkpoint in {dataset.experts_folder}.",
+            "Name it after a file without its suffix, such as best_ce, or *_ce for any prefix; or take it out.",
+        )
+        for key in dataset.unused_overrides
+    ]
 
 
 def _absent(check: str, seen: DataSet) -> Finding:

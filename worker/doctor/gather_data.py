@@ -71,6 +71,7 @@ def _dataset(catalog: Catalog, name: str, dataset: Dataset, *, default: bool) ->
         splits=names,
         wrong_splits=wrong,
         experts_folder=str(catalog.settings.checkpoints_dir / dataset.experts),
+        unused_overrides=catalog.unused_overrides(dataset),
         experts=None if experts is None else list(catalog.experts(experts, "")),
     )
 

@@ -1,10 +1,9 @@
-"""Verify files of logits that are there already, whoever made them: no expert is loaded, nothing is computed anew."""
+"""Verify files of logits that are there already, whoever made them. Only a sample of rows is ever computed anew."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -18,21 +17,24 @@ from app.errors import JobError, RequestError
 from app.faults import reach
 from app.jobs import Claim
 from app.logit_files import MANIFEST_SUFFIX
-from app.names import check_folder, check_name
 from app.requests import LogitFile, VerificationRequest
 from app.uploads import Uploads
 from worker.artifacts import targets_sha256
 from worker.context import Context
 from worker.edge import Edge
-from worker.logit_reader import StoredLogits, read_stored
+from worker.logit_reader import StoredLogits, read_stored, read_targets, with_targets
 from worker.long_tail import read_long_tail
+from worker.sample import Resampler, checkpoint_path
 from worker.verify.between import check_targets_between_experts
 from worker.verify.check import MAX_EVIDENCE, Check, error_check, skipped, warning_check
 from worker.verify.figures import no_figures
 from worker.verify.likeness import check_duplicates, sample_rows
 from worker.verify.lists import check_overlap
+from worker.verify.provenance import Place, check_preparations, check_provenance, preparation
 from worker.verify.report import UnitReport, verify_unit
-from worker.verify.stale import Now, check_manifest, checkpoint_of, read_manifest, unreadable_manifest
+from worker.verify.sample import CHECK_ID as SAMPLE_ID
+from worker.verify.stale import Now, check_manifest, read_manifest, unreadable_manifest
+from worker.verify.standards import check_overrides
 from worker.verify.truth import Truth
 
 
@@ -41,12 +43,12 @@ def check_files(claim: Claim, context: Context) -> None:
 
     Raises:
         RelogitError: the verification cannot be carried out at all.
-        Stopped, Cancelled: between two files.
+        Stopped, Cancelled: between two files, or two batches of images.
     """
     request = claim.job.request
     assert isinstance(request, VerificationRequest)
-    checks = FileChecks(request, context)
-    results, edge = [], Edge(claim, context)
+    edge = Edge(claim, context)
+    checks, results = FileChecks(request, context, edge.cross), []
     for unit, files in groupby(request.files, key=lambda file: (file.expert, file.split)):
         edge.cross()
         reach("check.file")
@@ -65,7 +67,7 @@ class FileChecks:
         RelogitError: on construction, files or splits are gone since the request was accepted.
     """
 
-    def __init__(self, request: VerificationRequest, context: Context) -> None:
+    def __init__(self, request: VerificationRequest, context: Context, cross: Callable[[], None]) -> None:
         self._request, self._context = request, context
         catalog = context.catalog
         self._dataset = Dataset.model_validate(request.declaration)
@@ -80,46 +82,68 @@ class FileChecks:
         """Split → expert → sha256 of the targets."""
         self._samples: dict[str, dict[str, NDArray[Any]]] = {}
         """Split → expert → some rows, for what is compared between experts."""
+        self._preparations: dict[Place, dict[str, Any]] = {}
+        """What the manifests state of how logits were made."""
+        self._looked_at: dict[Place, bool] = {}
+        """Whether it is on record, or was computed anew, where its rows come from."""
+        self._resampler = Resampler(request, self._dataset, context, cross, self._digest)
 
     def result(self, expert: str, split_name: str, files: Sequence[LogitFile]) -> dict[str, Any]:
         """What was found in the file of a unit. Whatever is wrong with it is a failed check of it alone."""
-        found: dict[str, Any] = {"expert": expert, "split": split_name, "error": None, "file": None}
+        found: dict[str, Any] = {"expert": expert, "split": split_name, "error": None}
+        found |= {"file": None, "targets_file": None}
         names = [file.name for file in files]
         if len(names) > 1:
             message = (
                 f"{len(names)} files claim to be ({expert}, {split_name}): {', '.join(names)}. Keep one of them."
             )
             return found | _refused(error_check("one-file", False, len(names), 1, message, names[:MAX_EVIDENCE]))
-        path = self._root / names[0]
         try:
             split, truth = self._truth(split_name)
         except RequestError as error:
             return found | _refused(error_check("split", False, error.code, "a split of the data set", error.message))
         found |= {"base": split.base, "split_sha256": split.sha256}
+        return found | self._report(files[0], split, truth)
+
+    def _report(self, file: LogitFile, split: Split, truth: Truth) -> dict[str, Any]:
+        path, found = self._root / file.name, dict[str, Any]()
         try:
             stored = read_stored(path, len(truth.labels), truth.classes)
+            found["file"] = {"name": file.name, "sha256": stored.sha256, "bytes": stored.size}
+            if file.targets is not None:
+                targets = read_targets(self._root / file.targets, len(truth.labels))
+                found["targets_file"] = {"name": file.targets, "sha256": targets.sha256, "bytes": targets.size}
+                stored = with_targets(stored, targets)
         except JobError as error:
             right = "an .npz with logits, targets and predictions, or a .pt with one tensor"
             return found | _refused(error_check("readable", False, error.code, right, error.message))
-        found["file"] = {"name": names[0], "sha256": stored.sha256, "bytes": stored.size}
-        report = verify_unit(stored.arrays, truth, self._check_manifest(path, files[0], stored, split), stored.form)
-        self._remember(files[0], split, stored.arrays, report)
+        report = verify_unit(stored.arrays, truth, self._origin_checks(path, file, stored, split), stored.form)
+        self._remember(file, split, stored.arrays, report)
         return found | report.to_dict()
 
     def whole(self) -> list[Check]:
         """What no file can show alone."""
         others = list(self._request.others)
-        unnamed = f"{len(others)} files are not named <expert>/<split>_logits, so they were not looked at."
-        message = unnamed if others else "All files with arrays are named <expert>/<split>_logits."
+        unnamed = (
+            f"{len(others)} files are neither named <expert>/<split>_logits, nor are they the targets beside a "
+            "<split>_logits.pt, so they were not looked at."
+        )
+        message = unnamed if others else "All files with arrays are named <expert>/<split>_logits or <split>_targets."
         names = warning_check("names", not others, len(others), 0, message, others[:MAX_EVIDENCE])
         without = [split for split in self._samples if split not in self._targets]
+        unknown = [place for place, known in self._looked_at.items() if not known]
         no_targets = "The files of {!r} have no targets of their own; those of the split are taken for all."
+        declared, unused = self._dataset.overrides, self._context.catalog.unused_overrides(self._dataset)
+        overrides = [check_overrides(self._request.dataset, len(declared), unused)] if declared else []
         return [
             names,
+            *overrides,
             *(check_targets_between_experts(split, digests) for split, digests in self._targets.items()),
             *(skipped("targets-between-experts", "error", no_targets.format(split)) for split in without),
             *(check_duplicates(split, samples) for split, samples in self._samples.items()),
             *(check for base, lists in self._lists.items() for check in check_overlap(base, lists)),
+            *check_preparations(self._preparations),
+            *([check_provenance(len(self._looked_at), unknown)] if self._looked_at else []),
         ]
 
     def _truth(self, name: str) -> tuple[Split, Truth]:
@@ -131,18 +155,23 @@ class FileChecks:
         classes = catalog.bases.classes(self._dataset)
         return split, Truth.of(split, self._labels[split.base], classes, self._long_tail, self._request.standards)
 
-    def _check_manifest(self, path: Path, file: LogitFile, stored: StoredLogits, split: Split) -> list[Check]:
+    def _origin_checks(self, path: Path, file: LogitFile, stored: StoredLogits, split: Split) -> list[Check]:
+        """Checks of where the rows come from: by the manifest, and by rows that are computed anew."""
+        manifest: Mapping[str, Any] | None = None
         try:
             manifest = read_manifest(path.with_suffix(MANIFEST_SUFFIX))
         except ValueError as error:
-            return unreadable_manifest(str(error))
-        named = None if manifest is None else checkpoint_of(manifest)
-        checkpoint = None
-        if named is not None:
-            with contextlib.suppress(RequestError):  # a name that leads out of the folder is no checkpoint's
-                folder, name = check_folder("folder", named[0]), check_name("checkpoint", named[1])
-                checkpoint = self._digest(self._context.settings.checkpoints_dir / folder / name)
-        return check_manifest(manifest, Now(file.expert, file.split, stored.sha256, split.sha256, checkpoint))
+            checks = unreadable_manifest(str(error))
+        else:
+            checkpoint = None
+            if manifest is not None:
+                self._preparations[file.expert, file.split] = preparation(manifest)
+                named = checkpoint_path(self._context.settings.checkpoints_dir, manifest)
+                checkpoint = None if named is None else self._digest(named)
+            checks = check_manifest(manifest, Now(file.expert, file.split, stored.sha256, split.sha256, checkpoint))
+        if self._request.recompute:
+            checks.append(self._resampler.check(file, stored.arrays.get("logits"), split, manifest))
+        return checks
 
     def _digest(self, path: Path) -> str | None:
         if path not in self._digests:
@@ -157,6 +186,8 @@ class FileChecks:
         self, file: LogitFile, split: Split, arrays: Mapping[str, NDArray[Any]], report: UnitReport
     ) -> None:
         sound = {check.id for check in report.checks if check.verdict == "passed"}
+        compared = any(check.id == SAMPLE_ID and check.verdict != "skipped" for check in report.checks)
+        self._looked_at[file.expert, file.split] = compared or "manifest-file" in sound
         if {"shapes", "finite"} <= sound:
             rows = sample_rows(split.indices.size)
             self._samples.setdefault(split.name, {})[file.expert] = arrays["logits"][rows]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from app.bases import FileId, file_id
 from app.catalog import Split, check_classes, check_temperature
 from app.datasets import Dataset
 from app.errors import JobError
@@ -27,6 +29,7 @@ from worker.inspector import pool_answer
 from worker.laps import Laps
 from worker.long_tail import read_long_tail
 from worker.manifest import Origin, manifest
+from worker.plain_sample import PlainSample
 from worker.pools import Pool
 from worker.supply import ExpertFile, Supply
 from worker.verify.check import Check
@@ -69,8 +72,9 @@ class Recompute:
         self._splits_folder = catalog.splits_folder(self._dataset, request.splits_dir)
         experts_folder = catalog.experts_at(request.experts_dir)
         path = catalog.checkpoint(experts_folder, request.checkpoint_prefix, claim.expert)
-        question = passport_question(path, self._dataset, claim.expert)
-        assumptions = Assumptions(**self._dataset.override(claim.expert).assumptions())
+        self._dataset.check_override(path.stem, claim.expert)
+        identity, question = file_id(path), passport_question(path, self._dataset)
+        assumptions = Assumptions(**self._dataset.override(path.stem).assumptions())
         [fact] = context.facts.look_up([question])
         try:
             self._passport = context.residents.passport(path, assumptions, fact.answer)
@@ -79,16 +83,17 @@ class Recompute:
             raise
         if fact.answer != self._passport.to_dict():
             self._tell(question, path, self._passport.to_dict())
-        self._check_unchanged(path.name)
+        self._check_unchanged(path.name, identity)
         check_classes(path.name, self._passport.classes, request.dataset, catalog.bases.classes(self._dataset))
         self._divisor: np.float32 | None = None
         if request.calibration == "checkpoint":
             self._divisor = np.float32(check_temperature(path.name, self._passport.temperature))
         seen = {"expert": claim.expert, "file": path.name, "dataset": request.dataset}
-        transform = self._dataset.transform(claim.expert)
+        transform = self._dataset.transform(path.stem)
         self._expert = ExpertFile(path, assumptions, self._passport, transform, seen)
         self._supply = Supply(self._expert, request.batch_size, request.precision, request.reuse, context)
         self._exact = Supply(self._expert, request.batch_size, "fp32", True, context)
+        self._plain = PlainSample(self._expert, context, request.reuse)
         self._long_tail = read_long_tail(catalog, context.pools, self._dataset, self._splits_folder)
         self._pools: dict[str, Pool] = {}
         self._edge = Edge(claim, context)
@@ -114,6 +119,13 @@ class Recompute:
                 "split-changed",
                 f"The index file of split {unit.split!r} was changed after the job was accepted. Submit it again.",
             )
+        base = claim.job.recompute.grounds.bases.get(unit.split, split.base)
+        if base != split.base:
+            raise JobError(
+                "split-changed",
+                f"The split {unit.split!r} pointed into the base {base!r} when the job was accepted, and now points "
+                f"into {split.base!r}: its splits.json was changed. Submit the job again.",
+            )
         pool = self._pool(split.base)
         laps.lap("decode")
         logits, progress = self._logits(unit, split, pool)
@@ -123,7 +135,8 @@ class Recompute:
             laps.lap("write")
             arrays = read_arrays(draft.path, draft.sha256)
             reach("artifact.verifying", claim.job.id, claim.expert, unit.split)
-            report = verify_unit(arrays, self._truth(split, pool), self._more_checks(split, pool, progress))
+            more = self._more_checks(split, pool, progress)
+            report = verify_unit(arrays, self._truth(split, pool), more)
             if report.verdict != "passed":
                 self._supply.drop_differing(pool, split.indices)
                 raise VerificationFailed(report)
@@ -136,6 +149,7 @@ class Recompute:
                 device=context.device,
                 batch=self._supply.batch,
                 progress=progress,
+                plain=next(check.measured for check in more if check.id == "plain-forward"),
                 started_at=started_at,
             )
             laps.lap("verify")
@@ -166,7 +180,14 @@ class Recompute:
     def _pool(self, base: str) -> Pool:
         # Taken once: rows, targets and manifest of all splits come from the same images.
         if base not in self._pools:
+            identity = self._context.catalog.bases.identity(self._dataset, base)
             pool = self._context.pools.get(self._dataset, base)
+            accepted = self._claim.job.recompute.grounds.data.get(base)
+            if accepted is not None and not _same(accepted, identity):
+                raise JobError(
+                    "data-changed",
+                    f"The files of base {base!r} were written after the job was accepted. Submit the job again.",
+                )
             before = self._claim.data_sha256(base)
             if before is not None and before != pool.sha256:
                 raise JobError(
@@ -200,7 +221,8 @@ class Recompute:
 
     def _more_checks(self, split: Split, pool: Pool, progress: Progress) -> list[Check]:
         request = self._claim.job.recompute
-        more = []
+        computed = progress.computed
+        more = [self._plain.check(self._supply, pool, split.indices, computed, request.precision)]
         if not request.reuse:
             more.append(check_kept_rows(self._supply.differing(pool, split.indices), split.indices))
         if request.precision != "fp32":
@@ -225,7 +247,7 @@ class Recompute:
     def _tell(self, question: Question, path: Path, answer: dict[str, Any] | JobError) -> None:
         # Only what is true of the file as it was when the question was put, and will be tomorrow.
         lasting = not isinstance(answer, JobError) or answer.code != "checkpoint-missing"
-        if lasting and path.exists() and passport_question(path, self._dataset, self._claim.expert) == question:
+        if lasting and path.exists() and passport_question(path, self._dataset) == question:
             self._context.facts.record(question, answer)
 
     def _tell_pool(self, pool: Pool) -> None:
@@ -236,8 +258,16 @@ class Recompute:
         if fact.answer != answer:
             self._context.facts.record(question, answer)
 
-    def _check_unchanged(self, file: str) -> None:
-        # Without this, a job resumed after somebody replaced the file would mix two checkpoints.
+    def _check_unchanged(self, file: str, identity: FileId) -> None:
+        grounds, expert = self._claim.job.recompute.grounds, self._claim.expert
+        accepted, content = grounds.checkpoints.get(expert), grounds.contents.get(expert)
+        if accepted is not None and not _same(accepted, identity) and content != self._passport.sha256:
+            raise JobError(
+                "checkpoint-changed",
+                f"{file} was written after the job was accepted, and its content is not known to be the same. "
+                "Submit the job again.",
+            )
+        # Without this, a job resumed after the file was replaced would mix two checkpoints.
         before = self._claim.checkpoint_sha256
         if before is not None and before != self._passport.sha256:
             raise JobError(
@@ -245,3 +275,8 @@ class Recompute:
                 f"{file} was changed while the job ran: its first units were computed with sha256 {before}, the file "
                 f"now has {self._passport.sha256}. Submit the job again.",
             )
+
+
+def _same(accepted: object, now: object) -> bool:
+    """Compare identities of files, of which one has been through JSON, which has no tuples."""
+    return json.dumps(accepted) == json.dumps(now)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from app.catalog import Folder
 from app.datasets import Dataset
 from app.errors import RequestError
 from app.faults import reach
@@ -18,13 +19,19 @@ from worker.verify.between import check_data_between_units, check_targets_betwee
 from worker.verify.check import Check, skipped
 from worker.verify.likeness import check_duplicates, sample_rows
 from worker.verify.lists import check_overlap
+from worker.verify.standards import check_overrides
 
 
 def verify(claim: Claim, context: Context) -> None:
     """Check the units against each other and record the job's verdict."""
     job = claim.job
     done = [(unit, unit.artifact) for unit in job.units if unit.artifact is not None]
-    checks = [*compare(done), *_likeness(done, context), *_overlaps(job, done, context)]
+    checks = [
+        *compare(done),
+        *_likeness(done, context),
+        *_overlaps(job, done, context),
+        *_overrides(job, context),
+    ]
     sound = not any(check.fatal for check in checks)
     complete = all(unit.state is UnitState.SUCCEEDED for unit in job.units)
     verdict = "passed" if sound and complete else "failed"
@@ -54,6 +61,17 @@ def _likeness(done: Done, context: Context) -> list[Check]:
         path = object_path(context.settings.objects_dir, artifact.sha256)
         samples.setdefault(unit.split, {})[unit.expert] = read_rows(path, artifact.sha256, sample_rows(unit.total))
     return [check_duplicates(split, rows) for split, rows in samples.items()]
+
+
+def _overrides(job: Job, context: Context) -> list[Check]:
+    """Check the data set's overrides, where it declares any."""
+    request, catalog = job.recompute, context.catalog
+    dataset = Dataset.model_validate(request.declaration)
+    if not dataset.overrides:
+        return []
+    folder = Folder(request.experts_dir, catalog.settings.checkpoints_dir / request.experts_dir)
+    unused = catalog.unused_overrides(dataset, folder)
+    return [check_overrides(request.dataset, len(dataset.overrides), unused)]
 
 
 def _overlaps(job: Job, done: Done, context: Context) -> list[Check]:

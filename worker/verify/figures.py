@@ -15,21 +15,52 @@ from worker.verify.truth import Truth
 FIGURES = (*point.FIGURES, "class_recalls")
 """In the order of the report; docs/metrics.md defines them."""
 
+OF_CONFIDENCE = ("nll", "brier", "ece", "ece_equal_mass", "aurc", "e_aurc", "augrc")
+"""The FIGURES that hang on softmax probabilities, not only on the order of a row's logits."""
+
+CURVES = ("risk_coverage", "balanced_risk_coverage", "worst_group_risk_coverage")
+
 RESAMPLES, LEVEL, SEED = 1000, 0.95, 0
 """Of the bootstrap: the same for everybody, so that equal files have equal intervals."""
 
 
-def figures(scores: RowScores, truth: Truth) -> dict[str, Any]:
-    """The FIGURES by name, and under `reasons` why, for each that is None."""
+def figures(scores: RowScores, truth: Truth, unfit: str | None = None) -> dict[str, Any]:
+    """Compute the FIGURES by name, and under `reasons` why, for each that is None.
+
+    Args:
+        scores: of the rows.
+        truth: what they are held against.
+        unfit: why the rows give no probabilities, so that OF_CONFIDENCE are None; None where they do.
+    """
     found = point.point_metrics(scores, truth.classes, truth.groups, truth.usable_weights)
     values: dict[str, Any] = {name: found[name] for name in FIGURES}
-    values["reasons"] = {name: _reason(name, truth) for name in FIGURES if values[name] is None}
+    reasons = {name: _reason(name, truth) for name in FIGURES if values[name] is None}
+    if unfit is not None:
+        values |= dict.fromkeys(OF_CONFIDENCE)
+        reasons |= dict.fromkeys(OF_CONFIDENCE, unfit)
+    values["reasons"] = reasons
     return values
 
 
 def no_figures(reason: str) -> dict[str, Any]:
     """The FIGURES where there is no ground for any."""
     return {**dict.fromkeys(FIGURES), "reasons": dict.fromkeys(FIGURES, reason)}
+
+
+def statistics(scores: RowScores, truth: Truth, unfit: str | None = None) -> dict[str, Any]:
+    """Intervals, curves, areas and reliability; under `reasons` why, for each curve, area or diagram that is None.
+
+    Args:
+        scores: of the rows.
+        truth: what they are held against.
+        unfit: as of `figures`; then only the intervals of accuracies are left.
+    """
+    intervals_of = interval_figures(scores, truth)
+    if unfit is None:
+        return {"intervals": intervals_of, **curves(scores, truth), "reasons": {}}
+    intervals_of["figures"] |= dict.fromkeys(OF_CONFIDENCE)
+    none = {"curves": dict.fromkeys(CURVES), "areas": dict.fromkeys(CURVES), "reliability": None}
+    return {"intervals": intervals_of, **none, "reasons": dict.fromkeys(none, unfit)}
 
 
 def interval_figures(scores: RowScores, truth: Truth) -> dict[str, Any]:

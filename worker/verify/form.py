@@ -21,12 +21,18 @@ class Form:
     """What a kind of file holds: the dtypes that each of its arrays may have, by name, in the file's order."""
 
     dtypes: Mapping[str, tuple[str, ...]]
+    holder: str = "The file"
+    """What holds the arrays, as the subject of a sentence."""
 
 
 ARTIFACT = Form({"logits": ("float32",), "targets": ("int64",), "predictions": ("int64",)})
 """An .npz of relogit's, or of the scripts that it replaces."""
 BARE = Form({"logits": ("float16", "float32")})
 """A tensor alone: targets are the split's labels, predictions the largest logits."""
+BARE_WITH_TARGETS = Form(
+    {**BARE.dtypes, "targets": ("int64", "int32", "uint8")}, "The file with the targets file beside it"
+)
+"""A tensor whose targets lie in a file of their own."""
 
 
 def check_arrays(arrays: Mapping[str, NDArray[Any]], form: Form = ARTIFACT) -> Check:
@@ -36,11 +42,11 @@ def check_arrays(arrays: Mapping[str, NDArray[Any]], form: Form = ARTIFACT) -> C
     extra = [name for name in found if name not in form.dtypes]
     if missing or extra:
         message = (
-            f"The file must hold exactly {_listed(expected)}; "
+            f"{form.holder} must hold exactly {_listed(expected)}; "
             f"missing: {_listed(missing)}; too many: {_listed(extra)}."
         )
     else:
-        message = f"The file holds exactly {_listed(expected)}."
+        message = f"{form.holder} holds exactly {_listed(expected)}."
     return error_check("arrays", not (missing or extra), found, expected, message)
 
 

@@ -6,12 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.verify.check import MAX_EVIDENCE, Check, error_check, finite_or_name, skipped
-
-TOLERANCE = {"fp32": 1e-4, "tf32": 0.02, "fp16": 0.02, "bf16": 0.15}
-"""Largest difference to plain float32 logits, relative to a row's largest absolute logit.
-
-Measured on three real ResNet-32: float32 1.4e-6, fp16 0.0044, bf16 0.035. TF32 rounds to as many bits as fp16.
-"""
+from worker.verify.sample import relative_tolerance
 
 
 def check_kept_rows(differing: NDArray[np.int64], indices: NDArray[np.int64]) -> Check:
@@ -94,7 +89,7 @@ def check_plain_forward(
         images: [n] int64, whose rows they are.
         in_split: how many of them are of the split at hand; the others are of the same base.
     """
-    tolerance = TOLERANCE[precision]
+    tolerance = relative_tolerance(rows.dtype, precision)
     if not images.size:
         return skipped("plain-forward", "error", "No row could be compared with a plain forward pass.")
     with np.errstate(invalid="ignore", over="ignore"):

@@ -21,6 +21,7 @@ from worker.verify.form import ARTIFACT, Form
 from worker.verify.likeness import check_constant
 from worker.verify.lists import check_class_weights, check_missing_classes, check_repeats
 from worker.verify.metrics.rows import RowScores, score_rows
+from worker.verify.scale import check_raw_logits, scale_of
 from worker.verify.standards import check_floors, check_train_counts
 from worker.verify.truth import Truth
 
@@ -67,14 +68,21 @@ def verify_unit(
     lists += _check_train(truth)
     if blocker:
         reason = _because_of(blocker)
-        of_figures = [skipped("accuracy", "error", reason), skipped("constant", "warning", reason)]
+        of_figures = [
+            skipped("raw-logits", "warning", reason),
+            skipped("accuracy", "error", reason),
+            skipped("constant", "warning", reason),
+        ]
         values = no_figures(reason)
     else:
-        scores = scores_of(arrays, truth)
-        values = figures(scores, truth)
+        logits, scores = arrays["logits"], scores_of(arrays, truth)
+        scale = scale_of(logits)
+        values = figures(scores, truth, scale.reason)
+        confidence = logits.max(axis=1) if scale.kind == "probabilities" else scores.confidence  # [N]
         of_figures = [
-            check_accuracy(scores.predictions, scores.labels, scores.confidence, truth.classes),
-            check_constant(arrays["logits"], scores.predictions, scores.labels),
+            check_raw_logits(scale, truth.classes),
+            check_accuracy(scores.predictions, scores.labels, confidence.astype(np.float64), truth.classes),
+            check_constant(logits, scores.predictions, scores.labels),
         ]
     floors = check_floors(truth.standards.floors, values)
     done = (*ground, *more, *of_figures, *lists, *floors)

@@ -47,7 +47,7 @@ def read_manifest(path: Path) -> Mapping[str, Any] | None:
 
 def checkpoint_of(manifest: Mapping[str, Any]) -> tuple[str, str] | None:
     """Folder (below the checkpoint directory) and name of the checkpoint that it names; None if it names none."""
-    folder, file = _entry(manifest, "checkpoint", "folder"), _entry(manifest, "checkpoint", "file")
+    folder, file = plain_entry(manifest, "checkpoint", "folder"), plain_entry(manifest, "checkpoint", "file")
     return (folder, file) if folder is not None and file is not None else None
 
 
@@ -58,9 +58,11 @@ def check_manifest(manifest: Mapping[str, Any] | None, now: Now) -> list[Check]:
         return [skipped("manifest", "error", reason)]
     return [
         _check_name(manifest, now),
-        _compare(IDS[0], _entry(manifest, "file", "sha256"), now.file_sha256, "the file"),
-        _compare(IDS[1], _entry(manifest, "split", "sha256"), now.split_sha256, f"the index list of {now.split!r}"),
-        _compare(IDS[2], _entry(manifest, "checkpoint", "sha256"), now.checkpoint_sha256, "the checkpoint"),
+        _compare(IDS[0], plain_entry(manifest, "file", "sha256"), now.file_sha256, "the file"),
+        _compare(
+            IDS[1], plain_entry(manifest, "split", "sha256"), now.split_sha256, f"the index list of {now.split!r}"
+        ),
+        _compare(IDS[2], plain_entry(manifest, "checkpoint", "sha256"), now.checkpoint_sha256, "the checkpoint"),
     ]
 
 
@@ -70,7 +72,7 @@ def unreadable_manifest(reason: str) -> list[Check]:
 
 
 def _check_name(manifest: Mapping[str, Any], now: Now) -> Check:
-    split = _entry(manifest, "split", "name")
+    split = plain_entry(manifest, "split", "name")
     expert = manifest.get("expert")
     expert = _plain(expert) if isinstance(expert, str) else None
     good = (expert, split) == (now.expert, now.split)
@@ -99,7 +101,8 @@ def _compare(check_id: str, written: str | None, found: str | None, what: str) -
     return error_check(check_id, good, {"sha256": found}, {"sha256": written}, message)
 
 
-def _entry(manifest: Mapping[str, Any], part: str, name: str) -> str | None:
+def plain_entry(manifest: Mapping[str, Any], part: str, name: str) -> str | None:
+    """Read a text of a manifest's part, shortened to LONGEST; None where there is none."""
     inner = manifest.get(part)
     value = inner.get(name) if isinstance(inner, dict) else None
     return _plain(value) if isinstance(value, str) else None

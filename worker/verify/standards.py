@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
 
-from worker.verify.check import Check, first_rows, skipped, warning_check
+from worker.verify.check import MAX_EVIDENCE, Check, first_rows, skipped, warning_check
+
+
+def check_overrides(dataset: str, overrides: int, unused: Sequence[str]) -> Check:
+    """Check that every override of a data set matches a checkpoint file.
+
+    Args:
+        dataset: its name.
+        overrides: how many it declares.
+        unused: those that match none.
+    """
+    message = (
+        f"In datasets.toml, the overrides {', '.join(unused)} of {dataset} match no checkpoint file, so none takes "
+        "them. They are named after files, with the prefix and without the suffix: is a name misspelt?"
+        if unused
+        else f"Each of the {overrides} overrides of {dataset} matches a checkpoint file."
+    )
+    measured, expected = {"unused": len(unused)}, {"unused": 0}
+    return warning_check("overrides", not unused, measured, expected, message, unused[:MAX_EVIDENCE])
 
 
 def check_train_counts(counts: NDArray[Any], classes: int) -> Check:

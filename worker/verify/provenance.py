@@ -1,0 +1,179 @@
+"""Checks of where the files of a verification come from: whether they were made alike, and whether that is known."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from worker.verify.check import MAX_EVIDENCE, Check, error_check, skipped, warning_check
+from worker.verify.stale import plain_entry
+
+Place = tuple[str, str]
+"""Expert and split of a result."""
+
+TRANSFORM_ID = "manifest-transform"
+OF_EXPERT = ("transform", "calibration", "precision", "tensors_sha256")
+"""What the logits of an expert depend on besides the images: equal in all manifests of the expert."""
+OF_SPLIT = ("calibration", "precision")
+"""What experts of a split usually have in common; each may have its own mean and std."""
+MAX_CHANNELS = 16
+NAMED = 5  # results, in a sentence
+
+
+def preparation(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Read what logits depend on besides the images: OF_EXPERT by name, each only where it is well-formed.
+
+    Returns:
+        `transform` with `mean`, `std` and `scale`; `calibration` with `mode` and `divided_by`; `precision`;
+        `tensors_sha256` of the checkpoint.
+    """
+    stated: dict[str, Any] = {}
+    transform = _part(manifest, "transform")
+    mean, std = _numbers(transform.get("mean")), _numbers(transform.get("std"))
+    if mean is not None and std is not None:
+        stated["transform"] = {"mean": mean, "std": std, "scale": plain_entry(manifest, "transform", "scale")}
+    mode, divided_by = plain_entry(manifest, "calibration", "mode"), _part(manifest, "calibration").get("divided_by")
+    if mode is not None and (divided_by is None or _is_number(divided_by)):
+        divisor = None if divided_by is None else float(divided_by)
+        stated["calibration"] = {"mode": mode, "divided_by": divisor}
+    for name, part, entry in (
+        ("precision", "compute", "precision"),
+        ("tensors_sha256", "checkpoint", "tensors_sha256"),
+    ):
+        value = plain_entry(manifest, part, entry)
+        if value is not None:
+            stated[name] = value
+    return stated
+
+
+def check_preparations(stated: Mapping[Place, Mapping[str, Any]]) -> list[Check]:
+    """Hold the manifests of each expert against each other, and those of each split.
+
+    An expert's splits must agree in OF_EXPERT, an error; the experts of a split should agree in OF_SPLIT, a warning.
+    Manifests that do not state something are not compared in it.
+
+    Args:
+        stated: `preparation` of each result that has a manifest, by expert and split.
+
+    Returns:
+        A check for each expert with two manifests or more, then one for each such split; a skipped one where there
+        are none of either; nothing without manifests.
+    """
+    by_expert: dict[str, dict[str, Mapping[str, Any]]] = {}
+    by_split: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for (expert, split), values in stated.items():
+        by_expert.setdefault(expert, {})[split] = values
+        by_split.setdefault(split, {})[expert] = values
+    checks = [_check_expert(expert, splits) for expert, splits in by_expert.items() if len(splits) > 1]
+    checks += [_check_split(split, experts) for split, experts in by_split.items() if len(experts) > 1]
+    if stated and not checks:
+        checks.append(skipped(TRANSFORM_ID, "error", "There is one manifest only; two are needed to compare."))
+    return checks
+
+
+def check_provenance(results: int, unknown: Sequence[Place]) -> Check:
+    """Each result has a manifest that fits its file, or rows that were computed anew.
+
+    Never a failure: files without either may be right, but what these checks cannot notice has to be said.
+
+    Args:
+        results: how many were looked at.
+        unknown: those of them that have neither.
+    """
+    if not unknown:
+        message = "Each file has the manifest that it was written with, or rows of it were computed anew."
+        return warning_check("provenance", True, {"results": results, "unknown": 0}, {"unknown": 0}, message)
+    more = f" and {len(unknown) - NAMED} more" if len(unknown) > NAMED else ""
+    named = ", ".join(f"{expert} / {split}" for expert, split in unknown[:NAMED])
+    check = skipped(
+        "provenance",
+        "warning",
+        f"Nothing shows from which checkpoint and images the rows of {named}{more} come: rows that changed places "
+        "within a class, or a tenth of all rows moved, would pass unnoticed; `--recompute N` with the checkpoint, or "
+        "the manifest that relogit writes, would show it.",
+    )
+    places = [{"expert": expert, "split": split} for expert, split in unknown[:MAX_EVIDENCE]]
+    return replace(check, evidence=tuple(places))
+
+
+def _check_expert(expert: str, splits: Mapping[str, Mapping[str, Any]]) -> Check:
+    differing, unstated = _compare(splits, OF_EXPERT, "splits")
+    message = (
+        f"The splits of {expert!r} were not made alike: their manifests differ in {_listed(differing)}. "
+        "Recompute them all in one way."
+        if differing
+        else f"The {len(splits)} manifests of {expert!r} agree in {_listed(OF_EXPERT)}."
+    )
+    measured = {"expert": expert, "manifests": len(splits), "differing": differing}
+    good = not differing
+    return error_check(TRANSFORM_ID, good, measured | unstated, {"differing": {}}, message + _missing(unstated))
+
+
+def _check_split(split: str, experts: Mapping[str, Mapping[str, Any]]) -> Check:
+    differing, unstated = _compare(experts, OF_SPLIT, "experts")
+    message = (
+        f"The experts of the split {split!r} were not made alike: their manifests differ in {_listed(differing)}, "
+        "which shifts what is compared between them."
+        if differing
+        else f"The manifests of the {len(experts)} experts of {split!r} agree in {_listed(OF_SPLIT)}."
+    )
+    measured = {"split": split, "manifests": len(experts), "differing": differing}
+    good = not differing
+    return warning_check(TRANSFORM_ID, good, measured | unstated, {"differing": {}}, message + _missing(unstated))
+
+
+def _compare(
+    stated: Mapping[str, Mapping[str, Any]], names: Sequence[str], holders: str
+) -> tuple[dict[str, list[dict[str, Any]]], dict[str, Any]]:
+    """The distinct values of what differs, each with who has it; and how many do not state what others do."""
+    differing: dict[str, list[dict[str, Any]]] = {}
+    unstated: dict[str, int] = {}
+    for name in names:
+        groups: dict[str, tuple[Any, list[str]]] = {}
+        for holder, values in stated.items():
+            if name in values:
+                key = json.dumps(values[name], sort_keys=True)
+                groups.setdefault(key, (values[name], []))[1].append(holder)
+        if len(groups) > 1:
+            of = [{"value": value, holders: having[:MAX_EVIDENCE]} for value, having in groups.values()]
+            differing[name] = of[:MAX_EVIDENCE]
+        silent = sum(name not in values for values in stated.values())
+        if groups and silent:
+            unstated[name] = silent
+    return differing, {"unstated": unstated} if unstated else {}
+
+
+def _missing(unstated: Mapping[str, Any]) -> str:
+    if not unstated:
+        return ""
+    counts = ", ".join(f"{name} in {count}" for name, count in unstated["unstated"].items())
+    return f" Not stated, so not compared: {counts} of them."
+
+
+def _part(manifest: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    part = manifest.get(name)
+    return part if isinstance(part, dict) else {}
+
+
+def _numbers(value: object) -> list[float] | None:
+    if not isinstance(value, list) or not 0 < len(value) <= MAX_CHANNELS or not all(map(_is_number, value)):
+        return None
+    return [float(item) for item in value]
+
+
+def _is_number(value: object) -> bool:
+    """Whether JSON's number is one that can be stored again: no bool, no NaN, no integer beyond float64."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(float(value))
+    except OverflowError:
+        return False
+
+
+def _listed(names: Sequence[str] | Mapping[str, Any]) -> str:
+    *before, last = names
+    return f"{', '.join(before)} and {last}" if before else str(last)
