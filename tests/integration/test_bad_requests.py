@@ -299,9 +299,11 @@ def test_an_override_that_fits_no_expert_is_told(api: httpx.Client, own: Workspa
     """A slip of the pen in datasets.toml shows, and so does which mean and std each expert gets."""
     toml = own.root / "data" / "datasets.toml"
     own_mean = "mean = [0.1, 0.1, 0.1]\nstd = [1, 1, 1]"
-    toml.write_text(f"{toml.read_text()}\n[tiny.overrides.alpha]\n{own_mean}\n[tiny.overrides.alhpa]\n{own_mean}\n")
+    toml.write_text(
+        f"{toml.read_text()}\n[tiny.overrides.best_alpha]\n{own_mean}\n[tiny.overrides.best_alhpa]\n{own_mean}\n"
+    )
     body = api.get("/experts?dataset=tiny").json()
-    assert body["unused_overrides"] == ["alhpa"]
+    assert body["unused_overrides"] == ["best_alhpa"]
     assert [expert["transform"]["from"] for expert in body["experts"]] == ["override", "data set"]
     assert body["experts"][0]["transform"]["mean"] == [0.1, 0.1, 0.1]
 

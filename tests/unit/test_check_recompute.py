@@ -160,7 +160,7 @@ def test_every_row_of_a_repeated_image_is_compared(tiny: Tiny) -> None:
 def test_the_experts_own_declaration_is_computed_with(tiny: Tiny) -> None:
     """Its mean and std, and not the data set's."""
     mean, std = (0.1, 0.2, 0.3), (0.3, 0.3, 0.3)
-    tiny.outputs.home.declare(f"{DIGITS}\n[digits.overrides.ce]\nmean = {list(mean)}\nstd = {list(std)}\n")
+    tiny.outputs.home.declare(f"{DIGITS}\n[digits.overrides.best_ce]\nmean = {list(mean)}\nstd = {list(std)}\n")
     tiny.write(tiny.logits(Transform(mean=mean, std=std)))
     assert tiny.check()[1]["verdict"] == "passed"
     tiny.write(tiny.logits(Transform(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))))

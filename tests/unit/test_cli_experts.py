@@ -56,7 +56,7 @@ def test_own_mean_and_std_are_marked(relogit: Relogit) -> None:
 def test_unused_overrides_are_told(relogit: Relogit) -> None:
     """An override that matches no expert may be a misspelt name, so it is told."""
     out = listed(relogit, expert(), unused_overrides=["cee", "lss"])
-    assert "overrides for cee, lss match no expert under the prefix 'best_'\n" in out
+    assert "In datasets.toml, overrides cee, lss match no checkpoint file: name overrides after files, prefix" in out
 
 
 def test_a_passport_in_full(relogit: Relogit) -> None:
