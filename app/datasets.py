@@ -48,6 +48,7 @@ Deviation = Annotated[float, Strict(), Field(gt=0)]
 Channels = tuple[Channel, Channel, Channel]
 Deviations = tuple[Deviation, Deviation, Deviation]
 Count = Annotated[int, Strict(), Field(gt=0)]
+Stride = Annotated[int, Strict(), Field(ge=1, le=2)]
 
 
 class _Table(BaseModel):
@@ -62,21 +63,30 @@ class Transform(_Table):
     std: Deviations
 
 
-class Override(_Table):
-    """What is different for one expert, and what its tensors cannot tell."""
+class Network(_Table):
+    """What a network's tensors cannot tell; None where it is not declared."""
 
-    mean: Channels | None = None
-    std: Deviations | None = None
     option_a_padding: Literal["symmetric", "end"] | None = None
     """Where a parameter-free shortcut puts its zero channels: half on each side, or all behind."""
     max_pool: StrictBool | None = None
     """Whether a torchvision ResNet's stem ends in its 3x3 max-pool."""
-    stem_stride: Literal[1, 2] | None = None
+    stem_stride: Stride | None = None
     """Stride of a torchvision ResNet's first convolution."""
+    stage_strides: Annotated[tuple[Stride, ...], Field(min_length=3, max_length=4)] | None = None
+    """Stride of the first block of each stage: three for CIFAR ResNets, four for torchvision's."""
+    batch_norm_eps: Annotated[float, Strict(), Field(gt=0, le=1)] | None = None
+    """What every batch norm adds to its running variance."""
+    bottleneck_stride: Literal["conv1", "conv2"] | None = None
+    """Which convolution of a bottleneck block has the stride: the 3x3 (`conv2`), or the 1x1 before it (`conv1`)."""
 
-    def assumptions(self) -> dict[str, Any]:
-        """What tensors cannot tell, by name; None where nothing is declared."""
-        return {name: getattr(self, name) for name in ("option_a_padding", "max_pool", "stem_stride")}
+
+class Override(Network):
+    """What is different for one expert, and what its file cannot tell."""
+
+    mean: Channels | None = None
+    std: Deviations | None = None
+    weights: Annotated[str, Field(min_length=1)] | None = None
+    """Which set of weights of the file is the expert's: its path with dots, `.` for the file's top."""
 
     @model_validator(mode="after")
     def _both_or_neither(self) -> Self:
@@ -105,6 +115,8 @@ class Dataset(_Table):
     """For `imagefolder`: side of the central square."""
     bases: dict[str, BaseName] = {}
     """Split → where its indices point; `test` for those not named."""
+    network: Network = Network()
+    """What the tensors of its experts cannot tell."""
     overrides: dict[str, Override] = {}
     """Expert → what is different for it."""
 
@@ -127,6 +139,16 @@ class Dataset(_Table):
     def override(self, expert: str) -> Override:
         """What is declared for that expert alone."""
         return self.overrides.get(expert, Override())
+
+    def assumptions(self, override: Override) -> dict[str, Any]:
+        """What an expert's file cannot tell, by name, as declared for it or for all; None where nothing is.
+
+        `shared` lists the keys that come from `[X.network]`: where one does not apply, it is left out.
+        """
+        own = {name: getattr(override, name) for name in Network.model_fields}
+        common = {name: getattr(self.network, name) for name in own}
+        shared = [name for name, value in own.items() if value is None and common[name] is not None]
+        return {**own, **{name: common[name] for name in shared}, "weights": override.weights, "shared": tuple(shared)}
 
     def transform(self, expert: str) -> Transform:
         """The expert's own normalisation, or the data set's."""

@@ -18,14 +18,14 @@ from app.split_sets import DESCRIPTION_FILE
 
 
 def passport_question(path: Path, dataset: Dataset, expert: str) -> Question:
-    """What network a checkpoint file holds, as the data set's overrides have it read.
+    """What network a checkpoint file holds, as its data set has it read.
 
     Raises:
         OSError: the file is not there.
     """
     about = {
         "file": file_id(path),
-        "assumptions": dataset.override(expert).assumptions(),
+        "assumptions": dataset.assumptions(dataset.override(expert)),
         "code": code_digest(RECOGNITION),
     }
     return Question("passport", about)
@@ -59,7 +59,8 @@ def pool_question(dataset: Dataset, base: str, files: tuple[FileId, ...]) -> Que
         base: which one.
         files: identity of its files.
     """
-    about = {"dataset": dataset.model_dump(mode="json", exclude={"overrides"}), "base": base, "files": files}
+    declared = dataset.model_dump(mode="json", exclude={"network", "overrides"})
+    about = {"dataset": declared, "base": base, "files": files}
     return Question("pool", about)
 
 

@@ -13,12 +13,17 @@ COMPUTING = ("engines/*.py", "device.py", "infer.py", "networks.py")
 """What decides which operations an image goes through, and in which order."""
 
 RECOGNITION = (
+    "assumptions.py",
     "checkpoints.py",
     "experts.py",
     "networks.py",
     "plain_values.py",
     "recognise.py",
+    "stored_numbers.py",
+    "tensor_kinds.py",
     "tensor_names.py",
+    "weight_range.py",
+    "weight_sets.py",
 )
 """What decides which network and which tensors a checkpoint file holds."""
 

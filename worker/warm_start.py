@@ -67,7 +67,7 @@ def _load(entry: str, context: Context) -> None:
     catalog, dataset = context.catalog, context.catalog.dataset(name)
     folder = catalog.experts_folder(name, dataset, None)
     path = catalog.checkpoint(folder, check_name("checkpoint_prefix", prefix, may_be_empty=True), expert)
-    assumptions = Assumptions(**dataset.override(expert).assumptions())
+    assumptions = Assumptions(**dataset.assumptions(dataset.override(expert)))
     passport = context.residents.passport(path, assumptions)
     check_classes(path.name, passport.classes, name, catalog.bases.classes(dataset))
     seen = {"expert": expert, "file": path.name, "dataset": name}

@@ -70,7 +70,7 @@ class Recompute:
         experts_folder = catalog.experts_at(request.experts_dir)
         path = catalog.checkpoint(experts_folder, request.checkpoint_prefix, claim.expert)
         question = passport_question(path, self._dataset, claim.expert)
-        assumptions = Assumptions(**self._dataset.override(claim.expert).assumptions())
+        assumptions = Assumptions(**self._dataset.assumptions(self._dataset.override(claim.expert)))
         [fact] = context.facts.look_up([question])
         try:
             self._passport = context.residents.passport(path, assumptions, fact.answer)
