@@ -97,9 +97,9 @@ def read_checkpoint(path: Path, weights: str | None = None) -> CheckpointFile:
     if not data:
         raise problem("checkpoint-empty", file, "the file is empty (0 bytes); a checkpoint was expected.")
     kind, loaded = _load(file, data)
-    chosen, notes = choose_weights(file, loaded, weights)
-    around = beside(chosen)
-    named, renamed = bare_names(file, dict(chosen.tensors))
+    choice = choose_weights(file, loaded, weights)
+    around, place = beside(choice), choice.weights.path
+    named, renamed = bare_names(file, dict(choice.weights.tensors))
     temperatures, ignored = around.temperatures, around.ignored
     if "temperature" in named:
         temperatures = {"temperature, among the weights": named.pop("temperature"), **temperatures}
@@ -115,11 +115,11 @@ def read_checkpoint(path: Path, weights: str | None = None) -> CheckpointFile:
         tensors=tensors,
         temperature=read_temperature(file, temperatures),
         stored_accuracy=accuracy,
-        weights=None if chosen.path == TOP or kind == "safetensors" else chosen.path,
+        weights=None if place == TOP or kind == "safetensors" else place,
         dtype=dtype,
         ignored=tuple(ignored),
         renamed=tuple(renamed),
-        notes=(*notes, *changes, *remarks),
+        notes=(*choice.notes, *changes, *remarks),
     )
 
 

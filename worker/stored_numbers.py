@@ -11,7 +11,7 @@ from torch import Tensor
 
 from worker.tensor_kinds import FLOATS, INTEGERS, is_plain
 from worker.tensor_names import problem
-from worker.weight_sets import WeightSet, is_optimizer
+from worker.weight_sets import MAX_NESTING, TOP, Choice, Place, is_optimizer
 
 ACCURACIES = (
     "best_acc1", "best_prec1", "best_acc", "best_accuracy", "acc1", "prec1", "acc", "accuracy", "val_acc", "test_acc",
@@ -48,12 +48,12 @@ class Beside:
     ignored: list[str]
 
 
-def beside(weights: WeightSet) -> Beside:
-    """Collect what stands on the way to a set of weights and is no part of it."""
+def beside(choice: Choice) -> Beside:
+    """Collect what stands on the way to the chosen set of weights and is no part of it."""
     around = Beside({}, {}, [])
-    place = weights.places[0]
-    for depth, entries in enumerate(weights.levels):
-        last = depth == len(weights.levels) - 1
+    place = choice.weights.places[0]
+    for depth, entries in enumerate(choice.weights.levels):
+        last = depth == len(choice.weights.levels) - 1
         others = 0
         for key, value in entries.items():
             path = ".".join((*place[:depth], key))
@@ -63,25 +63,34 @@ def beside(weights: WeightSet) -> Beside:
                 around.temperatures[path] = value
             elif last or key != place[depth]:
                 around.ignored.append(path)
-                around.accuracies.update(_accuracies(path, key, value, nested=True))
         if others:
-            around.ignored.append(f"{others} tensors of '{'.'.join(place[:depth]) or '.'}'")
+            around.ignored.append(f"{others} tensors of '{'.'.join(place[:depth]) or TOP}'")
+        around.accuracies.update(_accuracies(place[:depth], entries, _other_places(choice)))
     return around
 
 
-def _accuracies(path: str, key: str, value: object, *, nested: bool) -> Iterator[tuple[str, object]]:
-    """An entry that is called like an accuracy, and those within a plain dictionary."""
-    if not isinstance(value, Mapping):
-        if key in ACCURACIES and value is not None:
-            yield path, value
-    elif nested and not is_optimizer(key) and not _holds_weights(value):
-        for inner, entry in value.items():
-            yield from _accuracies(f"{path}.{inner}", str(inner), entry, nested=False)
+def _other_places(choice: Choice) -> set[Place]:
+    """The mappings that hold another set of weights, however deep: an accuracy in them is that one's."""
+    places = (place for weights in choice.others for place in weights.places)
+    return {place[:depth] for place in places for depth in range(1, MAX_NESTING + 1)}
 
 
-def _holds_weights(entries: Mapping[Any, object]) -> bool:
-    """Whether these are another network's: its accuracy is not this one's."""
-    return any(isinstance(value, Tensor) and "." in str(key) for key, value in entries.items())
+def _accuracies(place: Place, entries: Mapping[str, Any], others: set[Place]) -> Iterator[tuple[str, object]]:
+    """Entries that are called like an accuracy, of a mapping and of the plain dictionaries in it."""
+    read: set[int] = set()
+    for key, value in entries.items():
+        path = (*place, key)
+        if not isinstance(value, Mapping):
+            yield from _accuracy(path, value)
+        elif not (is_optimizer(key) or path in others or id(value) in read):
+            read.add(id(value))
+            for inner, entry in value.items():
+                yield from _accuracy((*path, str(inner)), entry)
+
+
+def _accuracy(path: Place, value: object) -> Iterator[tuple[str, object]]:
+    if path[-1] in ACCURACIES and not (value is None or isinstance(value, Mapping)):
+        yield ".".join(path), value
 
 
 def read_temperature(file: str, stored: Mapping[str, object]) -> float | None:

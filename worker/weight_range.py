@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from worker.tensor_names import problem
 
 Channels = NDArray[np.float64]
+FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 def folded_extreme(file: str, network: nn.Module) -> float:
@@ -30,7 +31,7 @@ def folded_extreme(file: str, network: nn.Module) -> float:
     """
     largest = 0.0
     for name, value in folded_extremes(network):
-        if value > np.finfo(np.float32).max:
+        if value > FLOAT32_MAX:
             raise problem(
                 "weights-overflow",
                 file,

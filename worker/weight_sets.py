@@ -72,7 +72,22 @@ class WeightSet:
         return frozenset(self.bare) - {"temperature"}
 
 
-def choose_weights(file: str, loaded: object, wanted: str | None) -> tuple[WeightSet, list[str]]:
+@dataclass(frozen=True)
+class Choice:
+    """The expert's set of weights among all of a file's.
+
+    Attributes:
+        weights: the set.
+        others: every other set of named tensors.
+        notes: sentences for the passport.
+    """
+
+    weights: WeightSet
+    others: list[WeightSet]
+    notes: list[str]
+
+
+def choose_weights(file: str, loaded: object, wanted: str | None) -> Choice:
     """Choose the expert's set of weights in a loaded file.
 
     Sets at the top and within WRAPPERS compete with each other; a set anywhere else competes if it has at least half
@@ -83,24 +98,23 @@ def choose_weights(file: str, loaded: object, wanted: str | None) -> tuple[Weigh
         loaded: what the file holds.
         wanted: the path that is declared to hold the weights; None where nothing is declared.
 
-    Returns:
-        The set, and notes for the passport.
-
     Raises:
         JobError: `checkpoint-no-weights`; `checkpoint-ambiguous`, naming the sets; `weights-not-found`.
     """
     sets = _find_sets(loaded)
     named = [found for found in sets if found.named and found.names]
     if wanted is not None:
-        return _at(file, named, wanted), []
+        declared = _at(file, named, wanted)
+        return Choice(declared, [other for other in named if other is not declared], [])
     # Tensors without any dotted name are of no network that is known; which they are shows later.
-    rest = [found for found in sets if found.usual and found.names]
+    rest = [found for found in sets if found.usual and found.names and isinstance(loaded, Mapping)]
     candidates = named or rest[-1:]
     if not candidates:
         raise _no_weights(file, loaded)
     usual = [candidate for candidate in candidates if candidate.usual]
     chosen = usual[0] if usual else max(candidates, key=lambda candidate: len(candidate.names))
-    rivals = [other for other in candidates if other is not chosen and (other in usual or _alike(other, chosen))]
+    others = [other for other in candidates if other is not chosen]
+    rivals = [other for other in others if other in usual or _alike(other, chosen)]
     if any(not _equal(chosen, rival) for rival in rivals):
         raise _ambiguous(file, [chosen, *rivals])
     notes = []
@@ -109,7 +123,7 @@ def choose_weights(file: str, loaded: object, wanted: str | None) -> tuple[Weigh
         notes.append(f"The weights stand in {_listed(same)}; they are bitwise equal.")
     if not usual:
         notes.append(f"The weights were taken from '{chosen.path}': no other set of them is in the file.")
-    return chosen, notes
+    return Choice(chosen, others, notes)
 
 
 def is_optimizer(key: str) -> bool:

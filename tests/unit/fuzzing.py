@@ -1,0 +1,248 @@
+"""Damaged checkpoints: one tensor at a time made non-finite, negative, huge, tiny or zero, and what becomes of it."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from app.errors import JobError
+from tests.unit.engines import CLASSES, TRANSFORM, lived_in, random_images
+from worker.engines.choice import EngineName, make_engine
+from worker.engines.engine import Setup
+from worker.engines.pixels import normalise
+from worker.experts import Assumptions, load_expert
+from worker.infer import forward_rows
+from worker.networks import CifarResNetSpec, NetworkSpec, TorchvisionResNetSpec
+
+State = dict[str, Tensor]
+Logits = NDArray[np.float64]
+
+VALUES = {
+    "NaN": float("nan"),
+    "infinity": float("inf"),
+    "beyond float32": 1e300,
+    "negative": -1.0,
+    "1e30": 1e30,
+    "3e38": 3e38,
+    "1e-30": 1e-30,
+    "1e-45": 1e-45,
+    "zero": 0.0,
+}
+SIGNED = ("infinity", "beyond float32", "1e30", "3e38")
+"""Values that come with either sign."""
+DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+CONTAINERS = ("zip", "legacy", "safetensors")
+TOLERANCE = 1e-4  # of a row's largest absolute logit
+BATCH, SIDE = 8, 12
+
+NETWORKS: dict[str, tuple[NetworkSpec, Assumptions]] = {
+    "resnet8": (CifarResNetSpec((1, 1, 1), (8, 12, 16), CLASSES), Assumptions()),
+    "resnet8, option A": (CifarResNetSpec((1, 1, 1), (8, 12, 16), CLASSES, shortcut="option_a"), Assumptions()),
+    "resnet18": (TorchvisionResNetSpec("resnet18", CLASSES, cifar_stem=True, max_pool=False), Assumptions()),
+    "resnet18 with max-pool": (
+        TorchvisionResNetSpec("resnet18", CLASSES, cifar_stem=True, max_pool=True),
+        Assumptions(max_pool=True),
+    ),
+}
+
+Verdict = Literal["refused at reading", "refused at computing", "equal", "not decidable", "wrong"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One damaged file."""
+
+    network: str
+    tensor: str
+    value: str
+    sign: int
+    whole: bool
+    """All of the tensor, or one element."""
+    dtype: torch.dtype
+    container: str
+
+    def __str__(self) -> str:
+        where = "all of" if self.whole else "one element of"
+        form = f"{str(self.dtype).removeprefix('torch.')}, {self.container}"
+        return f"{self.network}: {'-' if self.sign < 0 else ''}{self.value} in {where} {self.tensor} ({form})"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a case."""
+
+    case: Case
+    verdict: Verdict
+    reason: str = ""
+
+
+@dataclass
+class Tally:
+    """Outcomes of many cases."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    def share(self, verdict: Verdict) -> float:
+        return self.counts()[verdict] / len(self.outcomes)
+
+    def counts(self) -> Counter[str]:
+        return Counter(outcome.verdict for outcome in self.outcomes)
+
+    def wrong(self) -> list[str]:
+        return [f"{outcome.case}: {outcome.reason}" for outcome in self.outcomes if outcome.verdict == "wrong"]
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(self.counts().items()))
+        return f"{len(self.outcomes)} cases: {counts}"
+
+
+def cases(network: str, seed: int = 0) -> list[Case]:
+    """Every tensor with every value, in part and whole, in an order that the seed draws; with it the file's form."""
+    random = np.random.default_rng(seed)
+    spec, _ = NETWORKS[network]
+    with torch.device("meta"):
+        names = [name for name, tensor in spec.build().state_dict().items() if tensor.is_floating_point()]
+    drawn = [
+        Case(
+            network,
+            name,
+            value,
+            int(random.choice([-1, 1])) if value in SIGNED else 1,
+            whole,
+            DTYPES[random.integers(len(DTYPES))],
+            CONTAINERS[random.integers(len(CONTAINERS))],
+        )
+        for name in names
+        for value in VALUES
+        for whole in (False, True)
+    ]
+    return [drawn[i] for i in random.permutation(len(drawn))]
+
+
+def damaged(case: Case) -> State:
+    """The network's tensors as the file holds them, one of them damaged."""
+    state = {name: t.to(case.dtype) if t.is_floating_point() else t for name, t in _state(case.network).items()}
+    tensor = state[case.tensor].clone()
+    flat = tensor.view(-1)
+    place = slice(None) if case.whole else int(np.random.default_rng(flat.numel()).integers(flat.numel()))
+    flat[place] = torch.tensor(case.sign * VALUES[case.value], dtype=torch.float64).to(case.dtype)
+    return state | {case.tensor: tensor}
+
+
+def _state(network: str) -> State:
+    return lived_in(NETWORKS[network][0], 20.0).state_dict()
+
+
+def save(state: State, case: Case, folder: Path) -> Path:
+    """A file of the case's form."""
+    path = folder / "best_e.pth"
+    if case.container == "safetensors":
+        save_file(state, path)
+    else:
+        torch.save(state, path, _use_new_zipfile_serialization=case.container == "zip")
+    return path
+
+
+def judge(case: Case, engine: EngineName, folder: Path) -> Outcome:
+    """Read the case's file, compute its rows, and hold them against a plain float32 forward pass."""
+    spec, assumptions = NETWORKS[case.network]
+    state = damaged(case)
+    images = random_images(BATCH, SIDE)
+    try:
+        expert = load_expert(save(state, case, folder), assumptions)
+    except JobError as error:
+        right = _unreadable(state) or error.code == "weights-overflow"
+        return Outcome(case, "refused at reading" if right else "wrong", f"refused: {error.message}")
+    if _unreadable(state):
+        return Outcome(case, "wrong", "read, though a tensor is not finite or a variance negative")
+    setup = Setup(TRANSFORM, (SIDE, SIDE, 3), BATCH, "fp32", torch.device("cpu"), 1)
+    try:
+        made = make_engine(engine, expert.network, setup)
+        rows = [logits for _, logits in forward_rows(made, images, np.arange(BATCH), CLASSES)]
+    except JobError as error:
+        return Outcome(case, "refused at computing", error.code)
+    return _compare(case, np.concatenate(rows).astype(np.float64), _references(spec, state, images))
+
+
+def _unreadable(state: State) -> bool:
+    """Whether float32 tensors of the file are not finite, or a variance is below zero."""
+    return any(
+        not torch.isfinite(tensor.float()).all() or ("running_var" in name and bool((tensor.float() < 0).any()))
+        for name, tensor in state.items()
+    )
+
+
+@dataclass(frozen=True)
+class References:
+    """The rows of plain forward passes of the network as it stands, [N, C] float64 each."""
+
+    plain: Logits
+    """In float32."""
+    last: Logits
+    """In float32 with channels last in memory."""
+    exact: Logits
+    """In float64."""
+
+
+def _references(spec: NetworkSpec, state: State, images: NDArray[np.uint8]) -> References:
+    network = copy.deepcopy(lived_in(spec, 20.0))
+    network.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in state.items()})
+    pixels = normalise(torch.from_numpy(images), TRANSFORM).contiguous()
+    plain = _forward(network, pixels)
+    last: nn.Module = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    rows = _forward(last, pixels.contiguous(memory_format=torch.channels_last))
+    return References(plain, rows, _forward(network.double(), pixels.double()))
+
+
+def _forward(network: nn.Module, pixels: Tensor) -> Logits:
+    with torch.inference_mode():
+        logits: Logits = network(pixels).double().numpy()
+    return logits
+
+
+def _compare(case: Case, rows: Logits, references: References) -> Outcome:
+    """Every row is the plain one, or that of float64, unless float32 itself cannot tell.
+
+    A finite row where the plain forward pass gives none is wrong: an overflow was hidden.
+    """
+    equal = _close(rows, references.plain) | _close(rows, references.exact)
+    if equal.all():
+        return Outcome(case, "equal")
+    finite = np.isfinite(references.plain).all(axis=1)
+    if (~equal & ~finite).any():
+        return Outcome(case, "wrong", "finite rows where a plain forward pass gives NaN or infinity")
+    decidable = _close(references.last, references.plain) & _close(references.exact, references.plain)
+    if (~equal & decidable).any():
+        off = np.abs(rows - references.plain).max(axis=1) / np.abs(references.plain).max(axis=1)
+        return Outcome(case, "wrong", f"rows differ by {off[~equal & decidable].max():.2g} of their scale")
+    return Outcome(case, "not decidable")
+
+
+def _close(rows: Logits, others: Logits) -> NDArray[np.bool_]:
+    """[N]: which rows agree to TOLERANCE of the other's largest absolute logit; never one that is not finite."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        scale = np.abs(others).max(axis=1)
+        close: NDArray[np.bool_] = np.abs(rows - others).max(axis=1) <= TOLERANCE * scale
+    return close & np.isfinite(scale)
+
+
+def run(chosen: Sequence[Case], engine: EngineName, folder: Path) -> Tally:
+    """Judge many cases."""
+    return Tally([judge(case, engine, folder) for case in chosen])
+
+
+def spread(found: Tally) -> Iterator[str]:
+    """How often each verdict came for each value, one line a value."""
+    for value in VALUES:
+        counts = Counter(outcome.verdict for outcome in found.outcomes if outcome.case.value == value)
+        yield f"  {value:<15}" + ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
