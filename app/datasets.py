@@ -146,9 +146,9 @@ class Dataset(_Table):
         `shared` lists the keys that come from `[X.network]`: where one does not apply, it is left out.
         """
         own = {name: getattr(override, name) for name in Network.model_fields}
-        common = {name: getattr(self.network, name) for name in own}
-        shared = [name for name, value in own.items() if value is None and common[name] is not None]
-        return {**own, **{name: common[name] for name in shared}, "weights": override.weights, "shared": tuple(shared)}
+        common = {name: getattr(self.network, name) for name, value in own.items() if value is None}
+        shared = tuple(name for name, value in common.items() if value is not None)
+        return {**own, **common, "weights": override.weights, "shared": shared}
 
     def transform(self, expert: str) -> Transform:
         """The expert's own normalisation, or the data set's."""

@@ -93,21 +93,26 @@ def settle(file: str, spec: NetworkSpec, assumptions: Assumptions) -> tuple[Netw
             declared = None
         if _only_for(key, spec):
             continue
-        usual = spec.stride if key == "stem_stride" and isinstance(spec, TorchvisionResNetSpec) else getattr(spec, key)
-        values[key] = usual if declared is None else declared
+        values[key] = _usual(key, spec) if declared is None else declared
         assumed.append(Assumed(what, values[key], "assumed" if declared is None else "declared", key))
     return replace(spec, **values), tuple(assumed)
 
 
+def _usual(key: str, spec: NetworkSpec) -> Any:
+    return spec.stride if key == "stem_stride" and isinstance(spec, TorchvisionResNetSpec) else getattr(spec, key)
+
+
 def _only_for(key: str, spec: NetworkSpec, value: Any = None) -> str | None:
     """What the key, or this value of it, is for; None where that is this network."""
-    of_cifar = isinstance(spec, CifarResNetSpec)
+    option_a = isinstance(spec, CifarResNetSpec) and spec.shortcut == "option_a"
+    of_torchvision = isinstance(spec, TorchvisionResNetSpec)
+    bottleneck = isinstance(spec, TorchvisionResNetSpec) and spec.bottleneck
     match key:
-        case "option_a_padding" if not (of_cifar and spec.shortcut == "option_a"):
+        case "option_a_padding" if not option_a:
             return "parameter-free (option A) shortcuts"
-        case "max_pool" | "stem_stride" if of_cifar:
+        case "max_pool" | "stem_stride" if not of_torchvision:
             return "torchvision's ResNets"
-        case "bottleneck_stride" if of_cifar or not spec.bottleneck:
+        case "bottleneck_stride" if not bottleneck:
             return "bottleneck blocks (resnet50)"
         case "stage_strides" if value is not None and len(value) != len(spec.stage_strides):
             return f"networks of {len(value)} stages"

@@ -108,17 +108,18 @@ class Expert:
     passport: Passport
 
 
-def load_expert(path: Path, assumptions: Assumptions = Assumptions()) -> Expert:
+def load_expert(path: Path, assumptions: Assumptions | None = None) -> Expert:
     """Load an expert strictly.
 
     Args:
         path: a .pth, .pt, .th or .safetensors file; what it is shows from its bytes, not from its name.
-        assumptions: what its data set declares for it.
+        assumptions: what its data set declares for it; None: nothing.
 
     Raises:
         JobError: whatever `read_checkpoint` and `recognise` refuse; `tensors-mismatch` with `missing`,
             `unexpected` and `shapes`; `override-not-applicable`; `weights-overflow`.
     """
+    assumptions = assumptions or Assumptions()
     file = read_checkpoint(path, assumptions.weights)
     spec, assumed = settle(file.name, recognise(file.name, file.tensors), assumptions)
     with torch.device("meta"):  # names and shapes only: no memory, and the random state stays untouched

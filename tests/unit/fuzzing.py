@@ -6,6 +6,7 @@ import copy
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +20,7 @@ from app.errors import JobError
 from tests.unit.engines import CLASSES, TRANSFORM, lived_in, random_images
 from worker.engines.choice import EngineName, make_engine
 from worker.engines.engine import Setup
+from worker.engines.folding import fold
 from worker.engines.pixels import normalise
 from worker.experts import Assumptions, load_expert
 from worker.infer import forward_rows
@@ -38,12 +40,15 @@ VALUES = {
     "1e-45": 1e-45,
     "zero": 0.0,
 }
-SIGNED = ("infinity", "beyond float32", "1e30", "3e38")
+HUGE = ("1e30", "3e38")
+SIGNED = ("infinity", "beyond float32", *HUGE)
 """Values that come with either sign."""
 DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 CONTAINERS = ("zip", "legacy", "safetensors")
 TOLERANCE = 1e-4  # of a row's largest absolute logit
 BATCH, SIDE = 8, 12
+REFUSALS = ("non-finite-logits", "weights-overflow")
+"""Codes with which computing may refuse a file."""
 
 NETWORKS: dict[str, tuple[NetworkSpec, Assumptions]] = {
     "resnet8": (CifarResNetSpec((1, 1, 1), (8, 12, 16), CLASSES), Assumptions()),
@@ -107,26 +112,20 @@ class Tally:
 
 
 def cases(network: str, seed: int = 0) -> list[Case]:
-    """Every tensor with every value, in part and whole, in an order that the seed draws; with it the file's form."""
+    """Every tensor with every value, in part and whole, in every form of a file.
+
+    The seed draws signs and the order, in which finite huge values come sooner: of them the most can go wrong.
+    """
     random = np.random.default_rng(seed)
     spec, _ = NETWORKS[network]
     with torch.device("meta"):
         names = [name for name, tensor in spec.build().state_dict().items() if tensor.is_floating_point()]
     drawn = [
-        Case(
-            network,
-            name,
-            value,
-            int(random.choice([-1, 1])) if value in SIGNED else 1,
-            whole,
-            DTYPES[random.integers(len(DTYPES))],
-            CONTAINERS[random.integers(len(CONTAINERS))],
-        )
-        for name in names
-        for value in VALUES
-        for whole in (False, True)
+        Case(network, name, value, int(random.choice([-1, 1])) if value in SIGNED else 1, whole, dtype, container)
+        for name, value, whole, dtype, container in product(names, VALUES, (False, True), DTYPES, CONTAINERS)
     ]
-    return [drawn[i] for i in random.permutation(len(drawn))]
+    weights = np.array([6.0 if case.value in HUGE else 1.0 for case in drawn])
+    return [drawn[i] for i in random.choice(len(drawn), len(drawn), replace=False, p=weights / weights.sum())]
 
 
 def damaged(case: Case) -> State:
@@ -157,29 +156,42 @@ def judge(case: Case, engine: EngineName, folder: Path) -> Outcome:
     """Read the case's file, compute its rows, and hold them against a plain float32 forward pass."""
     spec, assumptions = NETWORKS[case.network]
     state = damaged(case)
-    images = random_images(BATCH, SIDE)
+    due = _refusal(spec, state)
     try:
         expert = load_expert(save(state, case, folder), assumptions)
     except JobError as error:
-        right = _unreadable(state) or error.code == "weights-overflow"
-        return Outcome(case, "refused at reading" if right else "wrong", f"refused: {error.message}")
-    if _unreadable(state):
-        return Outcome(case, "wrong", "read, though a tensor is not finite or a variance negative")
+        return Outcome(case, "refused at reading" if error.code == due else "wrong", f"refused: {error.message}")
+    if due is not None:
+        return Outcome(case, "wrong", f"read, where {due} was expected")
+    images = random_images(BATCH, SIDE)
     setup = Setup(TRANSFORM, (SIDE, SIDE, 3), BATCH, "fp32", torch.device("cpu"), 1)
+    references = _references(spec, state, images)
     try:
         made = make_engine(engine, expert.network, setup)
         rows = [logits for _, logits in forward_rows(made, images, np.arange(BATCH), CLASSES)]
     except JobError as error:
-        return Outcome(case, "refused at computing", error.code)
-    return _compare(case, np.concatenate(rows).astype(np.float64), _references(spec, state, images))
+        # What is not huge cannot overflow, so refusing it would be a fault of another kind.
+        right = error.code in REFUSALS and (case.value in SIGNED or not np.isfinite(references.plain).all())
+        return Outcome(case, "refused at computing" if right else "wrong", f"refused: {error.message}")
+    return _compare(case, np.concatenate(rows).astype(np.float64), references)
 
 
-def _unreadable(state: State) -> bool:
-    """Whether float32 tensors of the file are not finite, or a variance is below zero."""
-    return any(
-        not torch.isfinite(tensor.float()).all() or ("running_var" in name and bool((tensor.float() < 0).any()))
-        for name, tensor in state.items()
-    )
+def _refusal(spec: NetworkSpec, state: State) -> str | None:
+    """The code with which a file has to be refused when it is read."""
+    for name, tensor in state.items():
+        if not torch.isfinite(tensor.float()).all():
+            return "checkpoint-nonfinite"
+        if "running_var" in name and bool((tensor.float() < 0).any()):
+            return "checkpoint-variance"
+    folded = fold(_network(spec, state))
+    return None if all(torch.isfinite(p).all() for p in folded.parameters()) else "weights-overflow"
+
+
+def _network(spec: NetworkSpec, state: State) -> nn.Module:
+    """The network with these tensors in float32, not by way of a file."""
+    network = copy.deepcopy(lived_in(spec, 20.0))
+    network.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in state.items()})
+    return network
 
 
 @dataclass(frozen=True)
@@ -195,8 +207,7 @@ class References:
 
 
 def _references(spec: NetworkSpec, state: State, images: NDArray[np.uint8]) -> References:
-    network = copy.deepcopy(lived_in(spec, 20.0))
-    network.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in state.items()})
+    network = _network(spec, state)
     pixels = normalise(torch.from_numpy(images), TRANSFORM).contiguous()
     plain = _forward(network, pixels)
     last: nn.Module = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -233,7 +244,8 @@ def _close(rows: Logits, others: Logits) -> NDArray[np.bool_]:
     with np.errstate(invalid="ignore", over="ignore"):
         scale = np.abs(others).max(axis=1)
         close: NDArray[np.bool_] = np.abs(rows - others).max(axis=1) <= TOLERANCE * scale
-    return close & np.isfinite(scale)
+        close &= np.isfinite(scale)
+    return close
 
 
 def run(chosen: Sequence[Case], engine: EngineName, folder: Path) -> Tally:

@@ -28,7 +28,7 @@ DECLARED: dict[str, Any] = {
     "bottleneck_stride": "conv1",
     "batch_norm_eps": 1e-3,
 }
-FITTING = {
+FITTING: dict[str, tuple[NetworkSpec, set[str]]] = {
     "projection": (PROJECTION, {"stage_strides", "batch_norm_eps"}),
     "option A": (OPTION_A, {"option_a_padding", "stage_strides", "batch_norm_eps"}),
     "resnet18": (RESNET18, {"max_pool", "stem_stride", "batch_norm_eps"}),  # and strides, but of four stages
@@ -90,13 +90,18 @@ def test_strides_fit_by_their_number() -> None:
 
 def test_declaring_the_usual_changes_nothing_but_its_basis() -> None:
     """The spec, and with it the key of kept rows, is the same whether the usual is assumed or declared."""
-    usual = {"max_pool": False, "stem_stride": 1, "stage_strides": (1, 2, 2, 2), "batch_norm_eps": 1e-5}
+    usual: dict[str, Any] = {
+        "max_pool": False,
+        "stem_stride": 1,
+        "stage_strides": (1, 2, 2, 2),
+        "batch_norm_eps": 1e-5,
+    }
     assert settle("e", RESNET18, Assumptions(**usual))[0] == settle("e", RESNET18, Assumptions())[0]
 
 
 def test_assumptions_may_come_from_json() -> None:
     """Lists, as JSON has them, give the same value as tuples, and one that can be a key."""
-    values = {"stage_strides": (1, 2, 2), "shared": ("stage_strides",), "weights": "ema"}
+    values: dict[str, Any] = {"stage_strides": (1, 2, 2), "shared": ("stage_strides",), "weights": "ema"}
     there_and_back = Assumptions(**json.loads(json.dumps(values)))
     assert there_and_back == Assumptions(**values)
     assert hash(there_and_back) == hash(Assumptions(**values))

@@ -194,8 +194,8 @@ def test_option_a_padding_is_assumed_or_declared(tmp_path: Path) -> None:
     network = small("option_a", "end")
     path = save(tmp_path, network.state_dict())
     usual, declared = load_expert(path), load_expert(path, Assumptions(option_a_padding="end"))
-    assert ("symmetric", "assumed") == of(usual.passport, "option_a_padding")
-    assert ("end", "declared") == of(declared.passport, "option_a_padding")
+    assert of(usual.passport, "option_a_padding") == ("symmetric", "assumed")
+    assert of(declared.passport, "option_a_padding") == ("end", "declared")
     assert torch.equal(declared.network(IMAGES), network(IMAGES))
     assert not torch.equal(usual.network(IMAGES), network(IMAGES))
 

@@ -76,9 +76,13 @@ def test_a_fresh_network_can_be_trained() -> None:
 EPS = 1e-3
 SPECS: dict[str, NetworkSpec] = {
     "projection": CifarResNetSpec((1, 2, 1), (4, 6, 8), 3, stage_strides=(2, 1, 2), batch_norm_eps=EPS),
-    "option A": CifarResNetSpec((1, 2, 1), (4, 4, 8), 3, shortcut="option_a", stage_strides=(2, 2, 1), batch_norm_eps=EPS),
+    "option A": CifarResNetSpec(
+        (1, 2, 1), (4, 4, 8), 3, shortcut="option_a", stage_strides=(2, 2, 1), batch_norm_eps=EPS
+    ),
     "resnet18": TorchvisionResNetSpec("resnet18", 3, True, True, stage_strides=(2, 1, 2, 1), batch_norm_eps=EPS),
-    "resnet50, conv2": TorchvisionResNetSpec("resnet50", 3, True, False, stage_strides=(2, 1, 2, 1), batch_norm_eps=EPS),
+    "resnet50, conv2": TorchvisionResNetSpec(
+        "resnet50", 3, True, False, stage_strides=(2, 1, 2, 1), batch_norm_eps=EPS
+    ),
     "resnet50, conv1": TorchvisionResNetSpec(
         "resnet50", 3, False, True, 1, stage_strides=(1, 2, 2, 1), batch_norm_eps=EPS, bottleneck_stride="conv1"
     ),
@@ -121,12 +125,12 @@ def _by_hand(spec: NetworkSpec, tensors: dict[str, Tensor], images: Tensor) -> T
         extra = width - x.shape[1]
         return F.pad(x, (0, 0, 0, 0, extra // 2, extra - extra // 2))
 
-    torchvision = isinstance(spec, TorchvisionResNetSpec)
-    x = F.relu(normed(images, "conv1", "bn1", spec.stride if torchvision else 1))
-    if torchvision and spec.max_pool:
+    x = F.relu(normed(images, "conv1", "bn1", spec.stride if isinstance(spec, TorchvisionResNetSpec) else 1))
+    if isinstance(spec, TorchvisionResNetSpec) and spec.max_pool:
         x = F.max_pool2d(x, 3, stride=2, padding=1)
     for stage, stage_stride in enumerate(spec.stage_strides, start=1):
-        for index in range(sum(name.startswith(f"layer{stage}.") and name.endswith("conv1.weight") for name in tensors)):
+        blocks = [name for name in tensors if name.startswith(f"layer{stage}.") and name.endswith("conv1.weight")]
+        for index in range(len(blocks)):
             block, stride = f"layer{stage}.{index}", stage_stride if index == 0 else 1
             bottleneck = f"{block}.conv3.weight" in tensors
             first = stride if not bottleneck or spec.bottleneck_stride == "conv1" else 1  # type: ignore[union-attr]

@@ -21,8 +21,8 @@ NAMES = ["acc", "best_acc", "best_acc1", "acc1", "best_prec1", "prec1", "accurac
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(
     "value",
-    [70.5, 0.705, torch.tensor(70.5), torch.tensor([0.705]), torch.tensor(0.705, dtype=torch.float64), np.float32(70.5),
-     np.float64(0.705), "70.5"],
+    [70.5, 0.705, torch.tensor(70.5), torch.tensor([0.705]), torch.tensor(0.705, dtype=torch.float64),
+     np.float32(70.5), np.float64(0.705), "70.5"],
 )  # fmt: skip
 def test_a_stored_accuracy_is_read_as_a_fraction(tmp_path: Path, name: str, value: object) -> None:
     """A number or a tensor of one number, as a fraction or in percent, becomes a fraction; it stays listed."""

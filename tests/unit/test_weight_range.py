@@ -40,8 +40,8 @@ def test_a_batch_norm_without_a_convolution_counts_alone() -> None:
     torch.manual_seed(0)
     network = nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, 4, 1), nn.Conv2d(4, 6, 1), nn.BatchNorm2d(5)).eval()
     with torch.no_grad():
-        network[0].bias.fill_(7.0)
-        network[3].weight.fill_(9.0)
+        network.get_parameter("0.bias").fill_(7.0)
+        network.get_parameter("3.weight").fill_(9.0)
     layers = dict(folded_extremes(network))
     assert layers.keys() == {"0", "1", "2", "3"}
     assert layers["0"] == 7.0

@@ -78,7 +78,8 @@ def test_four_mappings_are_the_limit(tmp_path: Path) -> None:
 def test_another_set_is_known_by_half_of_its_bare_names(tmp_path: Path, second: Any) -> None:
     """Prefixes, missing running figures, other dtypes or one changed bit make it another set of the same network."""
     state = CifarResNetSpec((1, 1, 1), (4, 6, 8), 3).build().state_dict()
-    assert refused(tmp_path, {"state_dict": state, "other": second(state)}).details["names"] == ["state_dict", "other"]
+    error = refused(tmp_path, {"state_dict": state, "other": second(state)})
+    assert error.details["names"] == ["state_dict", "other"]
 
 
 @pytest.mark.parametrize(
@@ -206,8 +207,8 @@ def test_a_declared_path_that_two_sets_have_is_refused(tmp_path: Path) -> None:
 
 def test_a_temperature_belongs_to_the_way_to_its_weights(tmp_path: Path) -> None:
     """The temperature beside or within the chosen set counts; that of another set does not."""
-    content = {"model": {**weights(), "temperature": torch.tensor(1.5)}, "ema": {"module": others(), "temperature": 3.0}}
-    torch.save(content, tmp_path / "e.pth")
+    calibrated = {**weights(), "temperature": torch.tensor(1.5)}
+    torch.save({"model": calibrated, "ema": {"module": others(), "temperature": 3.0}}, tmp_path / "e.pth")
     assert read_checkpoint(tmp_path / "e.pth", "model").temperature == 1.5
     assert read_checkpoint(tmp_path / "e.pth", "ema.module").temperature == 3.0
 

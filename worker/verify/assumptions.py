@@ -109,7 +109,7 @@ def check_stored_accuracy(stored: StoredAccuracy | None, accuracy: float, covera
     measured = {"accuracy": accuracy, "rows": coverage.rows}
     expected = {"accuracy": stored.value, "name": stored.name, "tolerance": allowed}
     images = "the whole test base" if coverage.whole else f"{coverage.rows} images of the test base"
-    message = f"{told}; on {images} it is {accuracy:.2%}, where a difference of {100 * allowed:.1f} points is allowed."
+    message = f"{told}; on {images} it is {accuracy:.2%}, and may differ by {100 * allowed:.1f} points."
     if not good:
         message += (
             " The network was read otherwise than it was trained (what the passport assumes, mean and std, the set "
