@@ -141,9 +141,10 @@ class Dataset(_Table):
         return self.overrides.get(expert, Override())
 
     def assumptions(self, override: Override) -> dict[str, Any]:
-        """What an expert's file cannot tell, by name, as declared for it or for all; None where nothing is.
+        """Merge what is declared of an expert's file and of all experts, by name.
 
-        `shared` lists the keys that come from `[X.network]`: where one does not apply, it is left out.
+        None stands for what is not declared. `shared` lists the keys that come from `[X.network]`: one of them that
+        does not apply to a network is left out.
         """
         own = {name: getattr(override, name) for name in Network.model_fields}
         common = {name: getattr(self.network, name) for name, value in own.items() if value is None}

@@ -22,7 +22,9 @@ NAMES = {
 
 @dataclass(frozen=True)
 class Assumptions:
-    """What a file cannot tell, as its data set declares it; None: the usual, recorded as assumed.
+    """What a data set declares of a file that cannot tell it.
+
+    None stands for the usual value, which is recorded as assumed.
 
     Attributes:
         option_a_padding: where parameter-free shortcuts put their zero channels; usually `symmetric`.
@@ -68,7 +70,7 @@ class Assumed:
 
 
 def settle(file: str, spec: NetworkSpec, assumptions: Assumptions) -> tuple[NetworkSpec, tuple[Assumed, ...]]:
-    """Put what is declared into a spec.
+    """Put declared values into a spec.
 
     Args:
         file: the file's name, for errors.
@@ -103,7 +105,7 @@ def _usual(key: str, spec: NetworkSpec) -> Any:
 
 
 def _only_for(key: str, spec: NetworkSpec, value: Any = None) -> str | None:
-    """What the key, or this value of it, is for; None where that is this network."""
+    """Name the networks that a key, or this value of it, is for; None for this network."""
     option_a = isinstance(spec, CifarResNetSpec) and spec.shortcut == "option_a"
     of_torchvision = isinstance(spec, TorchvisionResNetSpec)
     bottleneck = isinstance(spec, TorchvisionResNetSpec) and spec.bottleneck

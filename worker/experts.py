@@ -202,10 +202,13 @@ def _check_fit(
         for title, names in [("missing", missing), ("unexpected", unexpected), ("of another shape", misshapen)]
         if names
     ]
+    kind = spec.architecture
+    if spec.stage_strides != type(spec).stage_strides:  # where a stride is, there is a projection
+        kind += f" with the declared stage_strides {list(spec.stage_strides)}"
     raise problem(
         "tensors-mismatch",
         file.name,
-        f"it looks like a {spec.architecture}, but its tensors do not fit one. {'; '.join(said)}. "
+        f"it looks like a {kind}, but its tensors do not fit one. {'; '.join(said)}. "
         "Every tensor has to be there, with its shape, and no other.",
         architecture=spec.architecture,
         missing=missing[:LISTED],

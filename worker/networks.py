@@ -88,7 +88,7 @@ class TorchvisionResNetSpec:
 
     @property
     def bottleneck(self) -> bool:
-        """Whether its blocks are bottlenecks of three convolutions."""
+        """Tell whether its blocks are bottlenecks of three convolutions."""
         return self.variant == "resnet50"
 
     @property
@@ -131,7 +131,7 @@ class TorchvisionResNetSpec:
         return network
 
     def _set_stride(self, block: nn.Module, stride: int) -> None:
-        """Give a stage's first block this stride, with a projection where it needs one."""
+        """Set the stride of a stage's first block, with a projection if needed."""
         strided = self.bottleneck_stride if self.bottleneck else "conv1"
         for name in ("conv1", "conv2"):
             block.get_submodule(name).stride = (stride, stride) if name == strided else (1, 1)  # type: ignore[assignment]

@@ -49,7 +49,7 @@ class Beside:
 
 
 def beside(choice: Choice) -> Beside:
-    """Collect what stands on the way to the chosen set of weights and is no part of it."""
+    """Collect what stands beside the chosen set of weights and above it."""
     around = Beside({}, {}, [])
     place = choice.weights.places[0]
     for depth, entries in enumerate(choice.weights.levels):
@@ -70,13 +70,13 @@ def beside(choice: Choice) -> Beside:
 
 
 def _other_places(choice: Choice) -> set[Place]:
-    """The mappings that hold another set of weights, however deep: an accuracy in them is that one's."""
+    """List the mappings around other sets of weights: an accuracy there is theirs."""
     places = (place for weights in choice.others for place in weights.places)
     return {place[:depth] for place in places for depth in range(1, MAX_NESTING + 1)}
 
 
 def _accuracies(place: Place, entries: Mapping[str, Any], others: set[Place]) -> Iterator[tuple[str, object]]:
-    """Entries that are called like an accuracy, of a mapping and of the plain dictionaries in it."""
+    """Find entries named like an accuracy in a mapping and its plain dictionaries."""
     read: set[int] = set()
     for key, value in entries.items():
         path = (*place, key)
@@ -94,11 +94,11 @@ def _accuracy(path: Place, value: object) -> Iterator[tuple[str, object]]:
 
 
 def read_temperature(file: str, stored: Mapping[str, object]) -> float | None:
-    """Read the one temperature of a file, of shape () or (1,), finite and > 0.
+    """Read the one temperature of a file, finite and above 0.
 
     Args:
         file: the file's name, for errors.
-        stored: place to value.
+        stored: place to value; a tensor has shape () or (1,).
 
     Raises:
         JobError: `temperature-invalid`; `checkpoint-ambiguous`, two places differ.
@@ -130,9 +130,9 @@ def read_temperature(file: str, stored: Mapping[str, object]) -> float | None:
 
 
 def read_accuracy(stored: Mapping[str, object]) -> tuple[StoredAccuracy | None, list[str]]:
-    """Read the accuracy that was saved in a file; the one called `best_*` where there are several.
+    """Read the accuracy that was saved in a file.
 
-    A value above 1 is in percent, any other a fraction.
+    A value above 1 is in percent, any other a fraction. Of several, one called `best_*` is taken.
 
     Args:
         stored: place to value, of entries that are called like an accuracy. Any value will do.
@@ -160,13 +160,16 @@ def read_accuracy(stored: Mapping[str, object]) -> tuple[StoredAccuracy | None, 
 
 
 def _preference(accuracy: StoredAccuracy) -> tuple[int, int]:
-    """Rank by how near it stands to the top after the name: `best_*` first."""
+    """Rank `best_*` before other names, then by the distance to the top."""
     *above, name = accuracy.name.split(".")
     return (not name.startswith("best_"), len(above))
 
 
 def read_number(value: object) -> float:
-    """Read a value as a number, NaN where it is none; text counts, as safetensors keeps all but tensors as text."""
+    """Read a value as a number; NaN where it is none.
+
+    Text counts, because safetensors keeps everything but tensors as text.
+    """
     if isinstance(value, Tensor):
         readable = is_plain(value) and value.dtype in FLOATS | INTEGERS and value.shape in ((), (1,))
         return float(value.item()) if readable else math.nan

@@ -10,7 +10,7 @@ INTEGERS = frozenset({torch.int64, torch.int32})
 
 
 def is_plain(tensor: Tensor) -> bool:
-    """Tell whether a tensor is dense, on the CPU, and not expanded from fewer numbers than its shape says."""
+    """Tell whether a tensor is dense, on the CPU, and not expanded."""
     if tensor.layout != torch.strided or tensor.device.type != "cpu":
         return False
     return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()

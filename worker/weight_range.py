@@ -20,7 +20,7 @@ FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 def folded_extreme(file: str, network: nn.Module) -> float:
-    """The largest absolute parameter of a network with its batch norms folded, as float32.
+    """Find the largest absolute parameter with batch norms folded, as float32.
 
     Args:
         file: the checkpoint's name, for the error.
@@ -45,7 +45,7 @@ def folded_extreme(file: str, network: nn.Module) -> float:
 
 
 def folded_extremes(network: nn.Module) -> Iterator[tuple[str, float]]:
-    """Each layer's name and largest absolute parameter in float64, after folding.
+    """Give each layer's largest absolute parameter in float64, after folding.
 
     A batch norm belongs to the convolution before it in the same module if that has as many channels; both count
     as they stand where there is none.
@@ -81,7 +81,7 @@ def _folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> float:
 
 
 def _scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Channels, Channels]:
-    """Batch norm in evaluation as y·scale + shift, [channels] float64 each."""
+    """Write batch norm in evaluation as y·scale + shift, [channels] float64 each."""
     named: dict[str, Any] = norm.state_dict()
     gamma, beta, mean, variance = (
         _array(named[name]).astype(np.float64) for name in ("weight", "bias", "running_mean", "running_var")

@@ -1,7 +1,7 @@
 """Sets of weights in a checkpoint file: which there are, and which of them is the expert's.
 
 Training scripts save averaged weights, teachers and earlier epochs beside the network. Taking any of them without
-a word would give the logits of another network, so a second set is an error until somebody says which is meant.
+a word would give the logits of another network, so a second set is an error until one of them is declared.
 """
 
 from __future__ import annotations
@@ -44,22 +44,22 @@ class WeightSet:
 
     @property
     def path(self) -> str:
-        """Its first place with dots between the keys, `.` for the top."""
+        """Join the keys of its first place by dots; `.` for the top."""
         return _path(self.places[0])
 
     @property
     def usual(self) -> bool:
-        """Whether it stands at the top of the file, or within WRAPPERS alone."""
+        """Tell whether it stands at the top, or within WRAPPERS alone."""
         return any(all(key in WRAPPERS for key in place) for place in self.places)
 
     @property
     def named(self) -> bool:
-        """Whether its tensors have names as modules within a module give them: `conv1.weight`."""
+        """Tell whether its tensors have modules' names, such as `conv1.weight`."""
         return any("." in name for name in self.tensors)
 
     @cached_property
     def bare(self) -> dict[str, Tensor]:
-        """Its tensors under bare names, without those that no logit depends on."""
+        """Take the tensors that logits depend on, under bare names."""
         try:
             tensors, _ = bare_names(self.path, dict(self.tensors))
         except JobError:  # two names become one: an error of its own if the set is taken
@@ -68,7 +68,7 @@ class WeightSet:
 
     @cached_property
     def names(self) -> frozenset[str]:
-        """The bare names of its weights."""
+        """List the bare names of its weights."""
         return frozenset(self.bare) - {"temperature"}
 
 
@@ -127,12 +127,15 @@ def choose_weights(file: str, loaded: object, wanted: str | None) -> Choice:
 
 
 def is_optimizer(key: str) -> bool:
-    """Tell whether an entry holds an optimizer's state, whose tensors are no weights."""
+    """Tell whether a key is an optimizer's, whose tensors are no weights."""
     return key.lower().startswith("optim")
 
 
 def _find_sets(loaded: object) -> list[WeightSet]:
-    """Every mapping with tensors, those nearer to the top first; each object once, so the search ends."""
+    """Find every mapping with tensors, those nearer to the top first.
+
+    Each object is searched once, so that a mapping within itself comes to an end.
+    """
     sets: dict[int, WeightSet] = {}
     visited: set[int] = set()
     waiting: deque[tuple[Place, tuple[Mapping[str, Any], ...], Any]] = deque([((), (), loaded)])
@@ -156,7 +159,7 @@ def _find_sets(loaded: object) -> list[WeightSet]:
 
 
 def _entries(value: Any) -> Mapping[str, Any]:
-    """A mapping's entries by text, and what a list holds by number."""
+    """Key a mapping's entries by text, and a list's by number."""
     if isinstance(value, Mapping):
         return {str(key): entry for key, entry in value.items()}
     if isinstance(value, list | tuple):
@@ -178,7 +181,7 @@ def _equal(a: WeightSet, b: WeightSet) -> bool:
 
 
 def _at(file: str, named: Sequence[WeightSet], wanted: str) -> WeightSet:
-    """The set at a declared path."""
+    """Return the set at a declared path."""
     matching = [weights for weights in named if wanted in map(_path, weights.places)]
     if len(matching) > 1:  # a key may hold dots itself
         raise _ambiguous(file, matching)
@@ -227,7 +230,7 @@ def _path(place: Place) -> str:
 
 
 def _listed(paths: Sequence[str]) -> str:
-    """`'a', 'b' and 'c'`, with at most LISTED names."""
+    """Write paths as `'a', 'b' and 'c'`, at most LISTED of them."""
     shown = [f"'{path}'" for path in paths[:LISTED]]
     if len(paths) > LISTED:
         shown.append(f"{len(paths) - LISTED} more places")

@@ -112,7 +112,7 @@ class Tally:
 
 
 def cases(network: str, seed: int = 0) -> list[Case]:
-    """Every tensor with every value, in part and whole, in every form of a file.
+    """List every tensor with every value, in part and whole, in every form.
 
     The seed draws signs and the order, in which finite huge values come sooner: of them the most can go wrong.
     """
@@ -129,7 +129,7 @@ def cases(network: str, seed: int = 0) -> list[Case]:
 
 
 def damaged(case: Case) -> State:
-    """The network's tensors as the file holds them, one of them damaged."""
+    """Damage one of the network's tensors, as a file holds them."""
     state = {name: t.to(case.dtype) if t.is_floating_point() else t for name, t in _state(case.network).items()}
     tensor = state[case.tensor].clone()
     flat = tensor.view(-1)
@@ -143,7 +143,7 @@ def _state(network: str) -> State:
 
 
 def save(state: State, case: Case, folder: Path) -> Path:
-    """A file of the case's form."""
+    """Write a file of the case's form."""
     path = folder / "best_e.pth"
     if case.container == "safetensors":
         save_file(state, path)
@@ -153,7 +153,7 @@ def save(state: State, case: Case, folder: Path) -> Path:
 
 
 def judge(case: Case, engine: EngineName, folder: Path) -> Outcome:
-    """Read the case's file, compute its rows, and hold them against a plain float32 forward pass."""
+    """Read the case's file, compute its rows and compare them."""
     spec, assumptions = NETWORKS[case.network]
     state = damaged(case)
     due = _refusal(spec, state)
@@ -177,7 +177,7 @@ def judge(case: Case, engine: EngineName, folder: Path) -> Outcome:
 
 
 def _refusal(spec: NetworkSpec, state: State) -> str | None:
-    """The code with which a file has to be refused when it is read."""
+    """Give the code that reading must refuse a file with."""
     for name, tensor in state.items():
         if not torch.isfinite(tensor.float()).all():
             return "checkpoint-nonfinite"
@@ -188,7 +188,7 @@ def _refusal(spec: NetworkSpec, state: State) -> str | None:
 
 
 def _network(spec: NetworkSpec, state: State) -> nn.Module:
-    """The network with these tensors in float32, not by way of a file."""
+    """Build the network with these tensors, without a file."""
     network = copy.deepcopy(lived_in(spec, 20.0))
     network.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in state.items()})
     return network
@@ -196,7 +196,7 @@ def _network(spec: NetworkSpec, state: State) -> nn.Module:
 
 @dataclass(frozen=True)
 class References:
-    """The rows of plain forward passes of the network as it stands, [N, C] float64 each."""
+    """Rows of plain forward passes, [N, C] float64 each."""
 
     plain: Logits
     """In float32."""
@@ -222,9 +222,10 @@ def _forward(network: nn.Module, pixels: Tensor) -> Logits:
 
 
 def _compare(case: Case, rows: Logits, references: References) -> Outcome:
-    """Every row is the plain one, or that of float64, unless float32 itself cannot tell.
+    """Compare rows with the plain ones, or with those of float64.
 
-    A finite row where the plain forward pass gives none is wrong: an overflow was hidden.
+    A finite row where the plain forward pass gives none is wrong: an overflow was hidden. Where float32 itself gives
+    different rows in another order of its sums, or others than float64, the case is not decidable.
     """
     equal = _close(rows, references.plain) | _close(rows, references.exact)
     if equal.all():
@@ -240,7 +241,7 @@ def _compare(case: Case, rows: Logits, references: References) -> Outcome:
 
 
 def _close(rows: Logits, others: Logits) -> NDArray[np.bool_]:
-    """[N]: which rows agree to TOLERANCE of the other's largest absolute logit; never one that is not finite."""
+    """Tell which finite rows agree to TOLERANCE of their scale, [N]."""
     with np.errstate(invalid="ignore", over="ignore"):
         scale = np.abs(others).max(axis=1)
         close: NDArray[np.bool_] = np.abs(rows - others).max(axis=1) <= TOLERANCE * scale
@@ -254,7 +255,7 @@ def run(chosen: Sequence[Case], engine: EngineName, folder: Path) -> Tally:
 
 
 def spread(found: Tally) -> Iterator[str]:
-    """How often each verdict came for each value, one line a value."""
+    """Count verdicts for each value, one line a value."""
     for value in VALUES:
         counts = Counter(outcome.verdict for outcome in found.outcomes if outcome.case.value == value)
         yield f"  {value:<15}" + ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))

@@ -156,3 +156,4 @@ def test_strides_that_the_shortcuts_contradict_are_refused(tmp_path: Path) -> No
         load_expert(tmp_path / "e.pth", Assumptions(stage_strides=(2, 2, 2)))
     assert caught.value.code == "tensors-mismatch"
     assert "layer1.0.shortcut.0.weight" in caught.value.details["missing"]
+    assert "declared stage_strides [2, 2, 2]" in caught.value.message

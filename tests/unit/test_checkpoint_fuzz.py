@@ -11,8 +11,8 @@ from tests.unit.fuzzing import NETWORKS, cases, run, spread
 from worker.engines.choice import EngineName
 
 COUNTS = {"resnet8": 120, "resnet8, option A": 24, "resnet18": 6, "resnet18 with max-pool": 6}
-"""Cases of each network in every run; RELOGIT_FUZZ_CASES asks for another number of the 8,000 to 22,000 that there are,
-in the order that RELOGIT_FUZZ_SEED draws."""
+"""Cases of each network in every run. There are 8,000 to 22,000, in an order that RELOGIT_FUZZ_SEED draws;
+RELOGIT_FUZZ_CASES asks for more of them."""
 
 UNDECIDABLE = 0.05
 """Largest share of cases in which float32 itself gives different rows in another order of its sums."""

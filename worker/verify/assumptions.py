@@ -54,7 +54,7 @@ class Coverage:
 
 
 def check_assumptions(assumed: Sequence[Assumed], dataset: str, file: str) -> Check:
-    """Everything that the checkpoint file leaves open is declared in datasets.toml.
+    """Check that datasets.toml declares what the checkpoint leaves open.
 
     Args:
         assumed: the passport's.
@@ -81,7 +81,7 @@ def check_assumptions(assumed: Sequence[Assumed], dataset: str, file: str) -> Ch
 
 
 def check_stored_accuracy(stored: StoredAccuracy | None, accuracy: float, coverage: Coverage) -> Check:
-    """The accuracy is the one that the training script saved in the checkpoint file.
+    """Check the accuracy against the one stored in the checkpoint file.
 
     Compared on the whole test base, or on a part of it of MANY_ROWS with the base's own class frequencies. The two
     may differ by TOLERANCE, and on a part by DEVIATIONS standard errors more.
@@ -119,7 +119,7 @@ def check_stored_accuracy(stored: StoredAccuracy | None, accuracy: float, covera
 
 
 def _is_balanced(labels: NDArray[np.int64], of_base: NDArray[np.int64]) -> bool:
-    """Pearson's chi-square of the class counts against the base's shares is no larger than random draws make it."""
+    """Tell whether class counts may be a random draw, by Pearson's chi-square."""
     in_base = np.bincount(of_base)
     present = in_base > 0
     expected = in_base[present] * (labels.size / of_base.size)
@@ -134,10 +134,10 @@ def _json(value: object) -> object:
 
 
 def _toml(value: object) -> str:
-    """The value as TOML has it: JSON's texts, numbers, truth values and lists are TOML's as well."""
+    """Write a value as TOML, whose texts, numbers and lists are JSON's."""
     return json.dumps(_json(value))
 
 
 def _key(name: str) -> str:
-    """A key of TOML, in quotes where it needs them."""
+    """Write a key as TOML, in quotes where it needs them."""
     return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name)
