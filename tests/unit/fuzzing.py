@@ -97,9 +97,6 @@ class Tally:
 
     outcomes: list[Outcome] = field(default_factory=list)
 
-    def share(self, verdict: Verdict) -> float:
-        return self.counts()[verdict] / len(self.outcomes)
-
     def counts(self) -> Counter[str]:
         return Counter(outcome.verdict for outcome in self.outcomes)
 

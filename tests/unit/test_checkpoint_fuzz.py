@@ -14,7 +14,7 @@ COUNTS = {"resnet8": 120, "resnet8, option A": 24, "resnet18": 6, "resnet18 with
 """Cases of each network in every run. There are 8,000 to 22,000, in an order that RELOGIT_FUZZ_SEED draws;
 RELOGIT_FUZZ_CASES asks for more of them."""
 
-UNDECIDABLE = 0.05
+UNDECIDABLE = 0.02
 """Largest share of cases in which float32 itself gives different rows in another order of its sums."""
 
 
@@ -34,5 +34,5 @@ def test_a_damaged_checkpoint_is_refused_or_computed_rightly(
         if count > COUNTS[network]:
             print("\n".join(spread(found)))
     assert not found.wrong(), "\n".join([str(found), *found.wrong()])
-    assert found.share("not decidable") <= UNDECIDABLE
+    assert found.counts()["not decidable"] <= max(1, UNDECIDABLE * len(found.outcomes))
     assert {"equal", "refused at reading"} <= found.counts().keys()

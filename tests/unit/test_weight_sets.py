@@ -82,6 +82,20 @@ def test_another_set_is_known_by_half_of_its_bare_names(tmp_path: Path, second: 
     assert error.details["names"] == ["state_dict", "other"]
 
 
+@pytest.mark.parametrize(("shared", "alike"), [(1, False), (2, True), (3, True)])
+def test_half_of_the_names_is_enough(tmp_path: Path, shared: int, alike: bool) -> None:
+    """Of four names two make another set, one does not; what it holds besides does not count."""
+    names = ["conv1.weight", "bn1.weight", "fc.weight", "fc.bias"]
+    content = {
+        "state_dict": {name: torch.ones(2) for name in names},
+        "other": {name: torch.zeros(2) for name in [*names[:shared], "extra.a", "extra.b", "extra.c"]},
+    }
+    if alike:
+        assert refused(tmp_path, content).code == "checkpoint-ambiguous"
+    else:
+        assert read(tmp_path, content).weights == "state_dict"
+
+
 @pytest.mark.parametrize(
     "beside",
     [
