@@ -17,6 +17,7 @@ from app.datasets import Dataset, read_datasets
 from app.errors import RequestError
 from app.names import check_folder, check_name
 from app.parsed_lists import ParsedLists
+from app.requests import Precision
 from app.settings import Settings
 from app.split_sets import base_in, read_description
 
@@ -28,6 +29,8 @@ TRAIN_SPLIT = "train"
 """What a folder of splits may say of its long-tailed train part."""
 LISTS_KEPT_BYTES = 32 * 2**20
 """Of parsed index lists; a million indices take 8 MB."""
+RANGES: Mapping[Precision, float] = {"fp16": 65504.0, "bf16": 3.38e38, "tf32": 3.38e38, "fp32": 3.38e38}
+"""The largest absolute number that a precision can hold; bf16's is the least of the three, and taken for all."""
 JSON_NAMES = {dict: "object", str: "string", int: "number", float: "number", bool: "boolean", type(None): "null"}
 
 
@@ -300,6 +303,30 @@ def check_temperature(file: str, temperature: float | None) -> float:
             "has one (often final_calibrated_), or calibration 'none' for raw logits.",
         )
     return temperature
+
+
+def check_precision_range(file: str, largest: float, precision: Precision) -> None:
+    """A precision must be able to hold an expert's parameters.
+
+    Args:
+        file: the checkpoint's name.
+        largest: the passport's `largest_parameter`.
+        precision: what is asked for.
+
+    Raises:
+        RequestError: `weights-overflow`.
+    """
+    limit = RANGES[precision]
+    if largest > limit:
+        wider = [name for name, its in RANGES.items() if largest <= its]
+        raise RequestError(
+            "weights-overflow",
+            f"{file} has a parameter of {largest:.6g} (batch norm folded in), and {precision} ends at {limit:.6g}: "
+            "its logits would be infinite or NaN. "
+            + (f"Use {wider[-1]}." if wider else "No precision can hold it; the checkpoint is damaged."),
+            largest=largest,
+            limit=limit,
+        )
 
 
 def _is_dir(path: Path) -> bool:

@@ -50,6 +50,7 @@ Deviation = Annotated[float, Strict(), Field(gt=0)]
 Channels = tuple[Channel, Channel, Channel]
 Deviations = tuple[Deviation, Deviation, Deviation]
 Count = Annotated[int, Strict(), Field(gt=0)]
+Stride = Annotated[int, Strict(), Field(ge=1, le=2)]
 
 
 class _Table(BaseModel):
@@ -64,21 +65,30 @@ class Transform(_Table):
     std: Deviations
 
 
-class Override(_Table):
-    """What is different for one expert, and what its tensors cannot tell."""
+class Network(_Table):
+    """What a network's tensors cannot tell; None where it is not declared."""
 
-    mean: Channels | None = None
-    std: Deviations | None = None
     option_a_padding: Literal["symmetric", "end"] | None = None
     """Where a parameter-free shortcut puts its zero channels: half on each side, or all behind."""
     max_pool: StrictBool | None = None
     """Whether a torchvision ResNet's stem ends in its 3x3 max-pool."""
-    stem_stride: Literal[1, 2] | None = None
+    stem_stride: Stride | None = None
     """Stride of a torchvision ResNet's first convolution."""
+    stage_strides: Annotated[tuple[Stride, ...], Field(min_length=3, max_length=4)] | None = None
+    """Stride of the first block of each stage: three for CIFAR ResNets, four for torchvision's."""
+    batch_norm_eps: Annotated[float, Strict(), Field(gt=0, le=1)] | None = None
+    """What every batch norm adds to its running variance."""
+    bottleneck_stride: Literal["conv1", "conv2"] | None = None
+    """Which convolution of a bottleneck block has the stride: the 3x3 (`conv2`), or the 1x1 before it (`conv1`)."""
 
-    def assumptions(self) -> dict[str, Any]:
-        """What tensors cannot tell, by name; None where nothing is declared."""
-        return {name: getattr(self, name) for name in ("option_a_padding", "max_pool", "stem_stride")}
+
+class Override(Network):
+    """What is different for one expert, and what its file cannot tell."""
+
+    mean: Channels | None = None
+    std: Deviations | None = None
+    weights: Annotated[str, Field(min_length=1)] | None = None
+    """Which set of weights of the file is the expert's: its path with dots, `.` for the file's top."""
 
     @model_validator(mode="after")
     def _both_or_neither(self) -> Self:
@@ -107,6 +117,8 @@ class Dataset(_Table):
     """For `imagefolder`: side of the central square."""
     bases: dict[str, BaseName] = {}
     """Split → where its indices point; `test` for those not named."""
+    network: Network = Network()
+    """What the tensors of its experts cannot tell."""
     overrides: dict[str, Override] = {}
     """Checkpoint file, by its name without the suffix (`*`, `?`: any characters) → what is different for it."""
 
@@ -145,6 +157,24 @@ class Dataset(_Table):
                 f"{stem!r}. Give it an entry under its full name.",
             )
         return self.overrides[keys[0]] if keys else Override()
+
+    def assumptions(self, stem: str, weights: str | None = None) -> dict[str, Any]:
+        """Merge what is declared of a checkpoint file and of all experts, by name; None for what is not declared.
+
+        `shared` lists the keys that come from `[X.network]`: one that does not apply to a network is left out.
+
+        Args:
+            stem: the file's name without its suffix.
+            weights: which of the file's sets of weights a request asks for; None for the declared one.
+
+        Raises:
+            RequestError: `override-ambiguous`.
+        """
+        override = self.override(stem)
+        own = {name: getattr(override, name) for name in Network.model_fields}
+        common = {name: getattr(self.network, name) for name, value in own.items() if value is None}
+        shared = tuple(name for name, value in common.items() if value is not None)
+        return {**own, **common, "weights": weights or override.weights, "shared": shared}
 
     def transform(self, stem: str) -> Transform:
         """Return the normalisation of a checkpoint file, its own or the data set's.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from app.bases import FileId, file_id
-from app.catalog import Catalog, Folder, Split, check_classes, check_temperature
+from app.catalog import Catalog, Folder, Split, check_classes, check_precision_range, check_temperature
 from app.datasets import Dataset
 from app.errors import Conflict, Refused, RequestError
 from app.facts import FactStore
@@ -40,6 +40,7 @@ class RecomputeOrder:
     calibration: Calibration
     precision: Precision
     reuse: bool
+    weights: str | None
     standards: Standards
 
 
@@ -165,6 +166,7 @@ def examine(
         precision=order.precision,
         reuse=order.reuse,
         standards=order.standards,
+        weights=order.weights,
         grounds=problems.guard("dataset", lambda: _grounds(dataset, experts, splits, catalog)) or Grounds(),
     )
     unused = tuple(catalog.unused_overrides(dataset, experts_folder))
@@ -223,7 +225,7 @@ def _experts(
         path = catalog.checkpoint(folder, prefix, check_name("expert", name), there)
         dataset.check_override(path.stem, name)
         identity = file_id(path)
-        [fact] = facts.look_up([passport_question(path, dataset)])
+        [fact] = facts.look_up([passport_question(path, dataset, order.weights)])
         if fact.error is not None:
             raise RequestError.from_dict(fact.error)
         if fact.answer is not None:
@@ -231,6 +233,7 @@ def _experts(
                 check_classes(path.name, fact.answer["classes"], order.dataset, classes)
             if order.calibration == "checkpoint":
                 check_temperature(path.name, fact.answer["temperature"])
+            check_precision_range(path.name, fact.answer["largest_parameter"], order.precision)
         return ExpertFile(name, path, identity, fact.answer)
 
     found: dict[str, ExpertFile] = {}

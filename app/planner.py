@@ -51,11 +51,11 @@ class Site:
         return examine(order, self.catalog, self.facts, self.arithmetics)
 
 
-def questions_of(found: Examined, catalog: Catalog) -> list[Question]:
+def questions_of(found: Examined, catalog: Catalog, weights: str | None = None) -> list[Question]:
     """What a plan needs from a worker: what is in the checkpoints, and what the bases' pixels are."""
     if found.dataset is None:
         return []
-    experts = [passport_question(expert.path, found.dataset) for expert in found.experts]
+    experts = [passport_question(expert.path, found.dataset, weights) for expert in found.experts]
     return experts + [_pool_question(found, base, catalog) for base in _bases(found.splits)]
 
 

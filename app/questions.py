@@ -18,15 +18,20 @@ from app.revisions import AUDITING, JUDGING, RECOGNITION, code_digest
 from app.split_sets import DESCRIPTION_FILE
 
 
-def passport_question(path: Path, dataset: Dataset) -> Question:
-    """What network a checkpoint file holds, as the data set's overrides have it read.
+def passport_question(path: Path, dataset: Dataset, weights: str | None = None) -> Question:
+    """Ask what network a checkpoint file holds, as its data set has it read.
+
+    Args:
+        path: of the file.
+        dataset: as declared.
+        weights: which of the file's sets of weights is asked for; None for the declared one.
 
     Raises:
         OSError: the file is not there.
     """
     about = {
         "file": file_id(path),
-        "assumptions": dataset.override(path.stem).assumptions(),
+        "assumptions": dataset.assumptions(path.stem, weights),
         "code": code_digest(RECOGNITION),
     }
     return Question("passport", about)
@@ -60,7 +65,8 @@ def pool_question(dataset: Dataset, base: str, files: tuple[FileId, ...]) -> Que
         base: which one.
         files: identity of its files.
     """
-    about = {"dataset": dataset.model_dump(mode="json", exclude={"overrides"}), "base": base, "files": files}
+    declared = dataset.model_dump(mode="json", exclude={"network", "overrides"})
+    about = {"dataset": declared, "base": base, "files": files}
     return Question("pool", about)
 
 

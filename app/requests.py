@@ -80,6 +80,8 @@ class RecomputeRequest:
     reuse: bool = True
     """Whether rows that were kept are taken; False: everything is computed again and held against them."""
     standards: Standards = Standards()
+    weights: str | None = None
+    """Which of a checkpoint's sets of weights is taken, as its place in the file; None: the only or declared one."""
     grounds: Grounds = field(default=Grounds(), repr=False)
     """Empty for jobs of earlier versions."""
 

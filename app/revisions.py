@@ -32,12 +32,17 @@ PLAIN = ("networks.py", "plain_forward.py")
 """What decides the rows of the plain forward pass, which a sample of every job is held against."""
 
 RECOGNITION = (
+    "assumptions.py",
     "checkpoints.py",
     "experts.py",
     "networks.py",
     "plain_values.py",
     "recognise.py",
+    "stored_numbers.py",
+    "tensor_kinds.py",
     "tensor_names.py",
+    "weight_range.py",
+    "weight_sets.py",
 )
 """What decides which network and which tensors a checkpoint file holds."""
 
@@ -47,6 +52,7 @@ JUDGING = (
     "long_tail.py",
     "pools.py",
     "verify/__init__.py",
+    "verify/assumptions.py",
     "verify/between.py",
     "verify/causes.py",
     "verify/chance.py",

@@ -107,6 +107,12 @@ class RecomputeBody(StandardsBody):
         True, description="Take rows that were computed before. False: compute all again, and compare with them."
     )
 
+    weights: str | None = Field(
+        None,
+        description="Which of a checkpoint's sets of weights to take, such as `state_dict_ema`; needed only where a "
+        "file holds several.",
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _one_prefix(cls, data: Any) -> Any:

@@ -45,6 +45,7 @@ train = "train"
 
 
 ORDER = RecomputeOrder(
+    weights=None,
     dataset="digits",
     experts=None,
     checkpoint_prefix="best_",

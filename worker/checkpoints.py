@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import math
 import pickle
 import re
 import struct
@@ -19,25 +18,24 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal
 
 import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
 
-from app.errors import JobError, TransientError
+from app.errors import TransientError
 from worker.device import NO_MEMORY
 from worker.plain_values import plain_values_allowed
-from worker.tensor_names import bare_names, problem
+from worker.stored_numbers import StoredAccuracy, beside, read_accuracy, read_temperature
+from worker.tensor_kinds import FLOATS, INTEGERS, is_plain, short_name
+from worker.tensor_names import AVERAGED, BATCH_COUNTER, bare_names, problem
+from worker.weight_sets import TOP, choose_weights
 
 Format = Literal["pytorch-zip", "pytorch-legacy", "safetensors"]
 
-WRAPPERS = ("model_state_dict", "state_dict", "model", "net")
-MAX_NESTING = 4  # wrappers within wrappers; a bound, because a pickled dictionary may hold itself
-BATCH_COUNTER = "num_batches_tracked"  # batch norm's own count: the one integer, and not used for logits
-FLOATS = {torch.float32, torch.float16, torch.bfloat16, torch.float64}
-INTEGERS = {torch.int64, torch.int32}
+VARIANCE = "running_var"  # what batch norm calls it
 
 
 @dataclass(frozen=True)
@@ -52,6 +50,8 @@ class CheckpointFile:
         tensors: name to float32 tensor (int64 for `num_batches_tracked`) on the CPU, all finite. Names are bare:
             `conv1.weight`, `fc.bias`; shortcuts keep the name that the file gives them.
         temperature: the stored calibration scalar, finite and > 0, or None where there is none.
+        stored_accuracy: the accuracy that the training script saved beside the weights, or None.
+        weights: where in the file the weights stand, such as `state_dict` or `ema.module`; None for its top.
         dtype: what the weights were saved as, such as `float32` or `float16, float32`.
         ignored: entries beside the weights that are none, such as `epoch` or `optimizer`.
         renamed: rules that were applied to all names, such as `module.* -> *`.
@@ -64,18 +64,25 @@ class CheckpointFile:
     format: Format
     tensors: dict[str, Tensor]
     temperature: float | None
+    stored_accuracy: StoredAccuracy | None
+    weights: str | None
     dtype: str
     ignored: tuple[str, ...]
     renamed: tuple[str, ...]
     notes: tuple[str, ...]
 
 
-def read_checkpoint(path: Path) -> CheckpointFile:
+def read_checkpoint(path: Path, weights: str | None = None) -> CheckpointFile:
     """Read a checkpoint without running any code that it may hold.
+
+    Args:
+        path: of the file.
+        weights: where in the file the expert's weights are declared to stand; None where nothing is declared.
 
     Raises:
         JobError: `checkpoint-missing`, `-empty`, `-unreadable`, `-unsafe`, `-no-weights`, `-ambiguous`,
-            `-tensor-kind`, `-nonfinite`, or `temperature-invalid`. The message names the file and the culprit.
+            `-tensor-kind`, `-nonfinite`, `-variance`, `weights-not-found`, or `temperature-invalid`. The message
+            names the file and the culprit.
         TransientError: memory or disk failed, not the file.
     """
     file = path.name
@@ -90,24 +97,29 @@ def read_checkpoint(path: Path) -> CheckpointFile:
     if not data:
         raise problem("checkpoint-empty", file, "the file is empty (0 bytes); a checkpoint was expected.")
     kind, loaded = _load(file, data)
-    named, temperatures, ignored = _find_weights(file, loaded)
-    named, renamed = bare_names(file, named)
+    choice = choose_weights(file, loaded, weights)
+    around, place = beside(choice), choice.weights.path
+    named, renamed = bare_names(file, dict(choice.weights.tensors))
+    temperatures, ignored = around.temperatures, around.ignored
     if "temperature" in named:
         temperatures = {"temperature, among the weights": named.pop("temperature"), **temperatures}
-    if not named:
-        raise _no_weights(file, loaded)
-    tensors, dtype, notes = _as_float32(file, named)
+    if named.pop(AVERAGED, None) is not None:
+        ignored.append(f"{AVERAGED}, among the weights")
+    tensors, dtype, changes = _as_float32(file, named)
+    accuracy, remarks = read_accuracy(around.accuracies)
     return CheckpointFile(
         name=file,
         sha256=hashlib.sha256(data).hexdigest(),
         bytes=len(data),
         format=kind,
         tensors=tensors,
-        temperature=_temperature(file, temperatures),
+        temperature=read_temperature(file, temperatures),
+        stored_accuracy=accuracy,
+        weights=None if place == TOP or kind == "safetensors" else place,
         dtype=dtype,
         ignored=tuple(ignored),
         renamed=tuple(renamed),
-        notes=tuple(notes),
+        notes=(*choice.notes, *changes, *remarks),
     )
 
 
@@ -148,142 +160,45 @@ def _load(file: str, data: bytes) -> tuple[Format, object]:
         ) from error
 
 
-def _find_weights(file: str, loaded: object) -> tuple[dict[str, Tensor], dict[str, object], list[str]]:
-    """Named tensors within their wrappers, the temperatures beside them by place, and what else there is."""
-    temperatures: dict[str, object] = {}
-    ignored: list[str] = []
-    level, path = loaded, ""
-    while isinstance(level, Mapping):
-        wrappers = (
-            [key for key in WRAPPERS if _holds_tensors(level.get(key))] if path.count(".") < MAX_NESTING else []
-        )
-        if len(wrappers) > 1:
-            raise _two_sets(file, *(f"{path}{key}" for key in wrappers))
-        weights: dict[str, Tensor] = {}
-        for key, value in level.items():
-            name = str(key)
-            if name in wrappers:
-                continue
-            if isinstance(value, Tensor) and not wrappers:
-                weights[name] = value
-            elif isinstance(value, Tensor) and "." in name:  # a weight's name, outside of the wrapper
-                raise _two_sets(file, f"{path}{name}", f"{path}{wrappers[0]}")
-            elif name == "temperature" and value is not None:
-                temperatures[f"{path}{name}"] = value
-            else:
-                ignored.append(f"{path}{name}")
-        if not wrappers:
-            return weights, temperatures, ignored
-        path += f"{wrappers[0]}."
-        level = level[wrappers[0]]
-    raise _no_weights(file, loaded)
-
-
-def _holds_tensors(value: object, nesting: int = MAX_NESTING) -> bool:
-    """Whether these are weights, or a wrapper of some."""
-    if not isinstance(value, Mapping) or nesting == 0:
-        return False
-    return any(isinstance(entry, Tensor) for entry in value.values()) or any(
-        _holds_tensors(value.get(key), nesting - 1) for key in WRAPPERS
-    )
-
-
-def _two_sets(file: str, *places: str) -> JobError:
-    named = " and ".join(f"'{place}'" for place in places)
-    return problem(
-        "checkpoint-ambiguous",
-        file,
-        f"weights stand in {named}, and which are meant cannot be known; save one set of weights only.",
-        names=list(places),
-    )
-
-
-def _no_weights(file: str, loaded: object) -> JobError:
-    entries = [str(key) for key in loaded][:20] if isinstance(loaded, Mapping) else []
-    held = "its entries are " + ", ".join(entries) if entries else f"it holds a {type(loaded).__name__}"
-    return problem(
-        "checkpoint-no-weights",
-        file,
-        f"the file loads but has no named weights ({held}). They are looked for at its top and in "
-        f"{', '.join(WRAPPERS)}; save the network's state_dict() there.",
-        entries=entries,
-    )
-
-
-def _temperature(file: str, found: Mapping[str, object]) -> float | None:
-    """The one temperature, of shape () or (1,), finite and > 0."""
-    values: dict[str, float] = {}
-    for place, value in found.items():
-        number = _number(value)
-        if not 0 < number < math.inf:
-            shown = (
-                f"shape {list(value.shape)}, {value.flatten()[:3].tolist()}" if isinstance(value, Tensor) else value
-            )
-            raise problem(
-                "temperature-invalid",
-                file,
-                f"'{place}' is no temperature ({shown}); it has to be one finite number above 0.",
-                name=place,
-            )
-        values[place] = number
-    if not values:
-        return None
-    (first, number), *others = values.items()
-    for place, other in others:
-        # The same number may stand as float32 in one place and as float64 in the other.
-        if not math.isclose(number, other, rel_tol=1e-6):
-            raise problem(
-                "checkpoint-ambiguous",
-                file,
-                f"two temperatures: '{first}' is {number:g} and '{place}' is {other:g}; the file may hold only one.",
-                names=[first, place],
-            )
-    return number
-
-
-def _number(value: object) -> float:
-    """The value as a number; NaN where it is none. Text counts: safetensors keeps all but tensors as text."""
-    if isinstance(value, Tensor):
-        readable = _is_plain(value) and value.dtype in FLOATS | INTEGERS and value.shape in ((), (1,))
-        return float(value.item()) if readable else math.nan
-    try:
-        return math.nan if isinstance(value, bool) else float(cast(Any, value))
-    except (TypeError, ValueError, OverflowError):
-        return math.nan
-
-
-def _is_plain(tensor: Tensor) -> bool:
-    """Dense, on the CPU, and with as many numbers in the file as its shape says (not expanded from fewer)."""
-    if tensor.layout != torch.strided or tensor.device.type != "cpu":
-        return False
-    return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
-
-
 def _as_float32(file: str, named: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str, list[str]]:
     """The weights as float32, what they were saved as, and notes of what the change meant."""
     tensors: dict[str, Tensor] = {}
     dtypes: Counter[torch.dtype] = Counter()
     for name, tensor in named.items():
         counter = name.endswith(BATCH_COUNTER)
-        if not _is_plain(tensor) or tensor.dtype not in (FLOATS | INTEGERS if counter else FLOATS):
+        if not is_plain(tensor) or tensor.dtype not in (FLOATS | INTEGERS if counter else FLOATS):
             raise problem(
                 "checkpoint-tensor-kind",
                 file,
-                f"'{name}' is {_short(tensor.dtype)} ({_short(tensor.layout)}, {tensor.device.type}); a weight has "
-                "to be a plain dense tensor of float32, float16, bfloat16 or float64.",
+                f"'{name}' is {short_name(tensor.dtype)} ({short_name(tensor.layout)}, {tensor.device.type}); a "
+                "weight has to be a plain dense tensor of float32, float16, bfloat16 or float64.",
                 name=name,
             )
         converted = tensor.detach().to(torch.int64 if counter else torch.float32)
         if not torch.isfinite(converted).all():
             raise problem("checkpoint-nonfinite", file, f"'{name}' holds NaN or infinity as float32.", name=name)
+        if name.endswith(VARIANCE):
+            _check_variance(file, name, converted)
         tensors[name] = converted
         if not counter:
             dtypes[tensor.dtype] += 1
     change = {torch.float16: "widened", torch.bfloat16: "widened", torch.float64: "rounded"}
-    notes = [f"{n} tensors of {_short(dtype)} were {change[dtype]} to float32." for dtype, n in dtypes.items()
+    notes = [f"{n} tensors of {short_name(dtype)} were {change[dtype]} to float32." for dtype, n in dtypes.items()
              if dtype in change]  # fmt: skip
-    return tensors, ", ".join(sorted(map(_short, dtypes))), notes
+    return tensors, ", ".join(sorted(map(short_name, dtypes))), notes
 
 
-def _short(kind: torch.dtype | torch.layout) -> str:
-    return str(kind).removeprefix("torch.")
+def _check_variance(file: str, name: str, variance: Tensor) -> None:
+    """Refuse a variance below zero: its square root is NaN, which a ReLU may hide."""
+    negative = (variance < 0).nonzero()
+    if len(negative):
+        index = negative[0].tolist()
+        value = float(variance[tuple(index)])
+        raise problem(
+            "checkpoint-variance",
+            file,
+            f"'{name}' holds {value:g} at {index}: a variance cannot be below zero, so no logits can be computed.",
+            name=name,
+            index=index,
+            value=value,
+        )

@@ -1,7 +1,7 @@
 """Checkpoint file to a strict, ready network and its passport.
 
 Strict means: the network has exactly the tensors of the file, each of the same shape. What a file cannot tell
-(see `Assumptions`) is taken as usual or as declared in datasets.toml, and stands in the passport either way.
+(see `worker.assumptions`) is taken as usual or as declared in datasets.toml, and stands in the passport either way.
 """
 
 from __future__ import annotations
@@ -9,52 +9,24 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from app.errors import JobError
-from worker.checkpoints import BATCH_COUNTER, CheckpointFile, read_checkpoint
-from worker.networks import CifarResNetSpec, NetworkSpec, Padding, StemStride
+from worker.assumptions import Assumed, Assumptions, settle
+from worker.checkpoints import CheckpointFile, read_checkpoint
+from worker.networks import CifarResNetSpec, NetworkSpec
 from worker.recognise import SHORTCUT, recognise
-from worker.tensor_names import problem, rename
+from worker.stored_numbers import StoredAccuracy
+from worker.tensor_names import BATCH_COUNTER, problem, rename
+from worker.weight_range import folded_extreme
+
+__all__ = ["Assumed", "Assumptions", "Expert", "Passport", "load_expert"]
 
 LISTED = 20  # names of each kind in a mismatch's details; the totals are there as well
-
-
-@dataclass(frozen=True)
-class Assumptions:
-    """What tensors cannot tell, as a data set's overrides declare it; None: the usual, recorded as assumed.
-
-    Attributes:
-        option_a_padding: where parameter-free shortcuts put their zero channels; usually `symmetric`.
-        max_pool: whether a torchvision ResNet's stem pools; usually so after the ImageNet stem only.
-        stem_stride: of a torchvision ResNet's first convolution; usually 2 for the ImageNet stem, 1 for the other.
-    """
-
-    option_a_padding: Padding | None = None
-    max_pool: bool | None = None
-    stem_stride: StemStride | None = None
-
-
-@dataclass(frozen=True)
-class Assumed:
-    """One thing that the file does not say.
-
-    Attributes:
-        what: the thing, in words.
-        value: what the network was built with.
-        basis: `declared` in datasets.toml, or `assumed` as usual.
-        override: the key under a data set's overrides that declares it.
-    """
-
-    what: str
-    value: str | bool | int
-    basis: Literal["assumed", "declared"]
-    override: str
 
 
 @dataclass(frozen=True)
@@ -62,13 +34,15 @@ class Passport:
     """What an expert is, for people and for manifests.
 
     Attributes:
-        file, sha256, bytes, format, dtype, temperature, renamed, ignored: as in `CheckpointFile`.
+        file, sha256, bytes, format, dtype, temperature, stored_accuracy, weights, renamed, ignored: as in
+            `CheckpointFile`.
         architecture: such as `cifar_resnet32` or `resnet18 (CIFAR stem)`.
         widths: channels that come out of each stage.
         shortcut: `projection`, or `option_a` (parameter-free).
         parameters: numbers that training fits; without the temperature and batch norm's running figures.
         classes: logits an image.
         tensors_sha256: of the network's tensors, names and all: equal for two files exactly when their logits are.
+        largest_parameter: the largest absolute one with batch norm folded into the convolutions; finite.
         network: the architecture with all that shapes the computation, as JSON has it.
         assumed: what the file does not say.
         notes: sentences about what else is worth knowing.
@@ -84,8 +58,11 @@ class Passport:
     parameters: int
     classes: int
     temperature: float | None
+    stored_accuracy: StoredAccuracy | None
+    weights: str | None
     dtype: str
     tensors_sha256: str
+    largest_parameter: float
     network: dict[str, Any]
     renamed: tuple[str, ...]
     assumed: tuple[Assumed, ...]
@@ -93,14 +70,28 @@ class Passport:
     notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """The passport as JSON has it: lists for tuples, dictionaries for `assumed`."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        """The passport as JSON has it: lists for tuples, dictionaries for `assumed` and `stored_accuracy`."""
+        return {key: _listed(value) for key, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Passport:
         """The passport that `to_dict` gave."""
         lists = {key: tuple(data[key]) for key in ("widths", "renamed", "ignored", "notes")}
-        return cls(**{**data, **lists, "assumed": tuple(Assumed(**item) for item in data["assumed"])})
+        assumed = tuple(Assumed(**{name: _tupled(value) for name, value in item.items()}) for item in data["assumed"])
+        accuracy = data["stored_accuracy"]
+        stored = None if accuracy is None else StoredAccuracy(**accuracy)
+        return cls(**{**data, **lists, "assumed": assumed, "stored_accuracy": stored})
+
+
+def _listed(value: Any) -> Any:
+    """Lists for tuples, however deep."""
+    if isinstance(value, dict):
+        return {key: _listed(inner) for key, inner in value.items()}
+    return [_listed(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def _tupled(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 @dataclass(frozen=True)
@@ -117,19 +108,20 @@ class Expert:
     passport: Passport
 
 
-def load_expert(path: Path, assumptions: Assumptions = Assumptions()) -> Expert:
+def load_expert(path: Path, assumptions: Assumptions | None = None) -> Expert:
     """Load an expert strictly.
 
     Args:
         path: a .pth, .pt, .th or .safetensors file; what it is shows from its bytes, not from its name.
-        assumptions: what its data set declares for it.
+        assumptions: what its data set declares for it; None: nothing.
 
     Raises:
         JobError: whatever `read_checkpoint` and `recognise` refuse; `tensors-mismatch` with `missing`,
-            `unexpected` and `shapes`; `override-not-applicable`.
+            `unexpected` and `shapes`; `override-not-applicable`; `weights-overflow`.
     """
-    file = read_checkpoint(path)
-    spec, assumed = _settle(file.name, recognise(file.name, file.tensors), assumptions)
+    assumptions = assumptions or Assumptions()
+    file = read_checkpoint(path, assumptions.weights)
+    spec, assumed = settle(file.name, recognise(file.name, file.tensors), assumptions)
     with torch.device("meta"):  # names and shapes only: no memory, and the random state stays untouched
         network = spec.build()
     expected = network.state_dict()
@@ -156,8 +148,11 @@ def load_expert(path: Path, assumptions: Assumptions = Assumptions()) -> Expert:
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         classes=spec.classes,
         temperature=file.temperature,
+        stored_accuracy=file.stored_accuracy,
+        weights=file.weights,
         dtype=file.dtype,
         tensors_sha256=_digest(network),
+        largest_parameter=folded_extreme(file.name, network),
         network=_described(spec),
         renamed=(*file.renamed, *renamed),
         assumed=assumed,
@@ -168,8 +163,7 @@ def load_expert(path: Path, assumptions: Assumptions = Assumptions()) -> Expert:
 
 
 def _described(spec: NetworkSpec) -> dict[str, Any]:
-    fields = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(spec).items()}
-    return {"kind": type(spec).__name__, "architecture": spec.architecture, **fields}
+    return {"kind": type(spec).__name__, "architecture": spec.architecture, **_listed(asdict(spec))}
 
 
 def _digest(network: nn.Module) -> str:
@@ -180,42 +174,6 @@ def _digest(network: nn.Module) -> str:
             digest.update(f"{name} {list(tensor.shape)} ".encode())
             digest.update(tensor.contiguous().numpy().astype("<f4").data)
     return digest.hexdigest()
-
-
-def _settle(file: str, spec: NetworkSpec, assumptions: Assumptions) -> tuple[NetworkSpec, tuple[Assumed, ...]]:
-    """The spec with the overrides in it, and the record of everything that the tensors did not tell."""
-    padding, max_pool, stride = assumptions.option_a_padding, assumptions.max_pool, assumptions.stem_stride
-    if isinstance(spec, CifarResNetSpec):
-        for key, value in (("max_pool", max_pool), ("stem_stride", stride)):
-            if value is not None:
-                raise _not_applicable(file, key, spec, "torchvision's ResNets")
-        if spec.shortcut == "option_a":
-            spec = replace(spec, option_a_padding=padding or spec.option_a_padding)
-            what = "padding of the option A shortcuts"
-            return spec, (_assumed(what, spec.option_a_padding, "option_a_padding", padding),)
-        assumed: tuple[Assumed, ...] = ()
-    else:
-        spec = replace(spec, max_pool=spec.max_pool if max_pool is None else max_pool, stem_stride=stride)
-        pool = _assumed("max-pool in the stem", spec.max_pool, "max_pool", max_pool)
-        assumed = (pool, _assumed("stride of the stem's convolution", spec.stride, "stem_stride", stride))
-    if padding is not None:
-        raise _not_applicable(file, "option_a_padding", spec, "parameter-free (option A) shortcuts")
-    return spec, assumed
-
-
-def _assumed(what: str, value: str | bool | int, override: str, declared: object) -> Assumed:
-    return Assumed(what, value, "assumed" if declared is None else "declared", override)
-
-
-def _not_applicable(file: str, key: str, spec: NetworkSpec, wanted: str) -> JobError:
-    return problem(
-        "override-not-applicable",
-        file,
-        f"datasets.toml sets {key} for it, which is for {wanted} only, and this is a {spec.architecture}"
-        f"{' with projection shortcuts' if key == 'option_a_padding' else ''}; take the override out.",
-        override=key,
-        architecture=spec.architecture,
-    )
 
 
 def _name_shortcuts(file: CheckpointFile, own: str) -> tuple[dict[str, Tensor], list[str]]:
@@ -244,10 +202,13 @@ def _check_fit(
         for title, names in [("missing", missing), ("unexpected", unexpected), ("of another shape", misshapen)]
         if names
     ]
+    kind = spec.architecture
+    if spec.stage_strides != type(spec).stage_strides:  # where a stride is, there is a projection
+        kind += f" with the declared stage_strides {list(spec.stage_strides)}"
     raise problem(
         "tensors-mismatch",
         file.name,
-        f"it looks like a {spec.architecture}, but its tensors do not fit one. {'; '.join(said)}. "
+        f"it looks like a {kind}, but its tensors do not fit one. {'; '.join(said)}. "
         "Every tensor has to be there, with its shape, and no other.",
         architecture=spec.architecture,
         missing=missing[:LISTED],

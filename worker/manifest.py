@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,8 +20,11 @@ from worker.artifacts import Draft
 from worker.device import device_name
 from worker.experts import Passport
 from worker.pools import Pool
+from worker.verify.check import Check
 
 SCHEMA = 2
+OPEN = ("assumptions", "normalisation", "stored-accuracy")
+"""Checks of what nothing in the files can prove."""
 DTYPES = {"fp32": "float32", "tf32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 """Of weights and activations; logits are float32 in any case."""
 
@@ -39,8 +43,8 @@ class Origin:
     batch: int
     """Images a physical batch, as it was at the end."""
     progress: Progress
-    plain: dict[str, Any] | None
-    """What the comparison with a plain forward pass measured; None where it could not be made."""
+    checks: Mapping[str, Check]
+    """By id, those of how the rows came about."""
     started_at: float
     """Seconds since the epoch."""
 
@@ -88,8 +92,10 @@ def manifest(origin: Origin, draft: Draft, shape: tuple[int, ...]) -> dict[str, 
             "computed": origin.progress.computed,
             "compared": not request.reuse,
             "notes": list(origin.progress.notes),
-            "plain_forward": origin.plain,
+            "plain_forward": origin.checks["plain-forward"].measured,
         },
+        # What tensors and pixels cannot prove: whoever verifies the file later is told as well.
+        "open": [check.to_dict() for id_, check in origin.checks.items() if id_ in OPEN],
         "versions": {
             "relogit": VERSION,
             "python": platform.python_version(),

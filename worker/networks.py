@@ -7,6 +7,7 @@ belongs to a checkpoint is found in `worker.recognise`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, cast
 
 import torch
@@ -19,6 +20,10 @@ Shortcut = Literal["projection", "option_a"]
 Padding = Literal["symmetric", "end"]
 Variant = Literal["resnet18", "resnet34", "resnet50"]
 StemStride = Literal[1, 2]
+BottleneckStride = Literal["conv1", "conv2"]
+
+BATCH_NORM_EPS = 1e-5
+"""PyTorch's default."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,8 @@ class CifarResNetSpec:
         shortcut: how a block's input meets its output where their shapes differ: a 1x1 convolution with batch
             norm, or the paper's option A without parameters: every second pixel, missing channels zero.
         option_a_padding: where option A puts its zero channels: half before and half after, or all after.
+        stage_strides: of the first block in each of the three stages.
+        batch_norm_eps: what every batch norm adds to its running variance.
     """
 
     blocks: tuple[int, ...]
@@ -41,6 +48,8 @@ class CifarResNetSpec:
     stem_width: int | None = None
     shortcut: Shortcut = "projection"
     option_a_padding: Padding = "symmetric"
+    stage_strides: tuple[int, ...] = (1, 2, 2)
+    batch_norm_eps: float = BATCH_NORM_EPS
 
     @property
     def architecture(self) -> str:
@@ -62,6 +71,10 @@ class TorchvisionResNetSpec:
         cifar_stem: a 3x3 convolution in place of the 7x7.
         max_pool: whether the stem's 3x3 max-pool of stride 2 is there.
         stem_stride: of that convolution; None is the usual one, 1 for the 3x3 and 2 for the 7x7.
+        stage_strides: of the first block in each of the four stages.
+        batch_norm_eps: what every batch norm adds to its running variance.
+        bottleneck_stride: which convolution of resnet50's blocks has the stride: the 3x3 (`conv2`) as in torchvision,
+            or the 1x1 before it (`conv1`) as in the paper (He et al. 2016, arXiv:1512.03385) and its Caffe models.
     """
 
     variant: Variant
@@ -69,6 +82,14 @@ class TorchvisionResNetSpec:
     cifar_stem: bool
     max_pool: bool
     stem_stride: StemStride | None = None
+    stage_strides: tuple[int, ...] = (1, 2, 2, 2)
+    batch_norm_eps: float = BATCH_NORM_EPS
+    bottleneck_stride: BottleneckStride = "conv2"
+
+    @property
+    def bottleneck(self) -> bool:
+        """Tell whether its blocks are bottlenecks of three convolutions."""
+        return self.variant == "resnet50"
 
     @property
     def stride(self) -> StemStride:
@@ -83,20 +104,45 @@ class TorchvisionResNetSpec:
     @property
     def widths(self) -> tuple[int, ...]:
         """Channels that come out of each of the four stages."""
-        expansion = 4 if self.variant == "resnet50" else 1
+        expansion = 4 if self.bottleneck else 1
         return tuple(expansion * width for width in (64, 128, 256, 512))
 
     def build(self) -> nn.Module:
-        """A network of this spec, freshly initialised, with torchvision's own tensor names."""
+        """A network of this spec, freshly initialised, with torchvision's own tensor names.
+
+        Raises:
+            ValueError: there are not four stage strides.
+        """
+        if len(self.stage_strides) != 4:
+            raise ValueError(f"{self.variant} has four stages, not strides {self.stage_strides}.")
         import_torchvision()
         from torchvision.models import resnet  # torchvision is slow to import, and CIFAR experts need none of it
 
-        network = cast(nn.Module, getattr(resnet, self.variant)(weights=None, num_classes=self.classes))
+        norm = partial(nn.BatchNorm2d, eps=self.batch_norm_eps)
+        network = cast(
+            nn.Module, getattr(resnet, self.variant)(weights=None, num_classes=self.classes, norm_layer=norm)
+        )
         kernel = 3 if self.cifar_stem else 7
         network.conv1 = nn.Conv2d(3, 64, kernel, stride=self.stride, padding=kernel // 2, bias=False)
         if not self.max_pool:
             network.maxpool = nn.Identity()
+        for number, stride in enumerate(self.stage_strides, start=1):
+            self._set_stride(network.get_submodule(f"layer{number}.0"), stride)
         return network
+
+    def _set_stride(self, block: nn.Module, stride: int) -> None:
+        """Set the stride of a stage's first block, with a projection if needed."""
+        strided = self.bottleneck_stride if self.bottleneck else "conv1"
+        for name in ("conv1", "conv2"):
+            block.get_submodule(name).stride = (stride, stride) if name == strided else (1, 1)  # type: ignore[assignment]
+        if block.downsample is not None:
+            block.get_submodule("downsample.0").stride = (stride, stride)  # type: ignore[assignment]
+        elif stride != 1:  # only the first stage of resnet18 and resnet34 has none
+            width = self.widths[0]
+            block.downsample = nn.Sequential(
+                nn.Conv2d(width, width, kernel_size=1, stride=stride, bias=False),
+                nn.BatchNorm2d(width, eps=self.batch_norm_eps),
+            )
 
 
 NetworkSpec = CifarResNetSpec | TorchvisionResNetSpec
@@ -126,9 +172,9 @@ class BasicBlock(nn.Module):
     def __init__(self, in_width: int, width: int, stride: int, spec: CifarResNetSpec) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(in_width, width, kernel_size=3, stride=stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
+        self.bn1 = nn.BatchNorm2d(width, eps=spec.batch_norm_eps)
         self.conv2 = nn.Conv2d(width, width, kernel_size=3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(width)
+        self.bn2 = nn.BatchNorm2d(width, eps=spec.batch_norm_eps)
         self.shortcut: nn.Module
         if stride == 1 and in_width == width:
             self.shortcut = nn.Identity()
@@ -137,7 +183,7 @@ class BasicBlock(nn.Module):
         else:
             self.shortcut = nn.Sequential(
                 nn.Conv2d(in_width, width, kernel_size=1, stride=stride, bias=False),
-                nn.BatchNorm2d(width),
+                nn.BatchNorm2d(width, eps=spec.batch_norm_eps),
             )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -159,18 +205,20 @@ class CifarResNet(nn.Module):
 
     def __init__(self, spec: CifarResNetSpec) -> None:
         super().__init__()
-        if not len(spec.blocks) == len(spec.widths) == 3:
-            raise ValueError(f"A CIFAR ResNet has three stages, not {spec.blocks} blocks of {spec.widths} channels.")
+        if not len(spec.blocks) == len(spec.widths) == len(spec.stage_strides) == 3:
+            raise ValueError(
+                f"A CIFAR ResNet has three stages, not {spec.blocks} blocks of {spec.widths} channels with strides "
+                f"{spec.stage_strides}."
+            )
         self.spec = spec
         width = spec.widths[0] if spec.stem_width is None else spec.stem_width
         self.conv1 = nn.Conv2d(3, width, kernel_size=3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
+        self.bn1 = nn.BatchNorm2d(width, eps=spec.batch_norm_eps)
         stages = []
-        for stage, (count, out_width) in enumerate(zip(spec.blocks, spec.widths, strict=True)):
+        for count, out_width, stride in zip(spec.blocks, spec.widths, spec.stage_strides, strict=True):
             blocks = []
             for index in range(count):
-                stride = 2 if stage > 0 and index == 0 else 1
-                blocks.append(BasicBlock(width, out_width, stride, spec))
+                blocks.append(BasicBlock(width, out_width, stride if index == 0 else 1, spec))
                 width = out_width
             stages.append(nn.Sequential(*blocks))
         self.layer1, self.layer2, self.layer3 = stages

@@ -160,4 +160,4 @@ def checkpoint_path(checkpoints_dir: Path, manifest: Mapping[str, Any]) -> Path 
 
 def _declared(dataset: Dataset, path: Path) -> tuple[Assumptions, Transform]:
     """Return what a data set declares for a checkpoint: how it is read, and how its pixels are normalised."""
-    return Assumptions(**dataset.override(path.stem).assumptions()), dataset.transform(path.stem)
+    return Assumptions(**dataset.assumptions(path.stem)), dataset.transform(path.stem)

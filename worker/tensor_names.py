@@ -11,6 +11,8 @@ from app.errors import JobError
 
 PREFIXES = ("module.", "model.", "net.", "backbone.")
 HEADS = ("fc.", "linear.")  # these stand outside of a backbone
+BATCH_COUNTER = "num_batches_tracked"  # batch norm's own count: the one integer, and not used for logits
+AVERAGED = "n_averaged"  # what torch.optim.swa_utils.AveragedModel counts, beside the module that it averages
 
 
 def problem(code: str, file: str, sentence: str, **details: object) -> JobError:
@@ -54,10 +56,10 @@ def bare_names(file: str, tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor]
 
 
 def _common_prefix(tensors: Mapping[str, Tensor]) -> str | None:
-    """A known prefix that all weights have; `temperature`, and for a backbone the head, may stand outside."""
+    """A known prefix that all weights have; `temperature`, `n_averaged` and a backbone's head may stand outside."""
     for prefix in PREFIXES:
         outside = HEADS if prefix == "backbone." else ()
-        names = [name for name in tensors if name != "temperature" and not name.startswith(outside)]
+        names = [name for name in tensors if name not in ("temperature", AVERAGED) and not name.startswith(outside)]
         if names and all(name.startswith(prefix) for name in names):
             return prefix
     return None

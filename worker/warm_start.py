@@ -68,7 +68,7 @@ def _load(entry: str, context: Context) -> None:
     folder = catalog.experts_folder(name, dataset, None)
     path = catalog.checkpoint(folder, check_name("checkpoint_prefix", prefix, may_be_empty=True), expert)
     dataset.check_override(path.stem, expert)
-    assumptions = Assumptions(**dataset.override(path.stem).assumptions())
+    assumptions = Assumptions(**dataset.assumptions(path.stem))
     passport = context.residents.passport(path, assumptions)
     check_classes(path.name, passport.classes, name, catalog.bases.classes(dataset))
     seen = {"expert": expert, "file": path.name, "dataset": name}

@@ -52,7 +52,7 @@ async def plan_job(body: RecomputeBody, used: Used) -> PlanView:
         return Site(used.catalog, used.facts, used.rows, _ways(used))
 
     def look_around() -> list[Question]:
-        return questions_of(site().examine(order), used.catalog)
+        return questions_of(site().examine(order), used.catalog, order.weights)
 
     await answers(used, await run_sync(look_around))
     return PlanView.of(await run_sync(lambda: make_plan(order, site())))

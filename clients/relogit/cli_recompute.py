@@ -67,6 +67,10 @@ def recompute(
     no_reuse: Annotated[
         bool, typer.Option("--no-reuse", help="Compute all rows again and compare them with those kept")
     ] = False,
+    weights: Annotated[
+        str | None,
+        typer.Option("--weights", metavar="PLACE", help="Set of weights in files with several, as state_dict_ema"),
+    ] = None,
     floor: FloorOption = None,
     head_threshold: HeadThresholdOption = None,
     deadline: Annotated[
@@ -95,6 +99,7 @@ def recompute(
         calibration=calibration.value if calibration else None,
         precision=precision.value if precision else None,
         reuse=False if no_reuse else None,
+        weights=weights,
         head_threshold=head_threshold,
         floors=floors_of(floor),
         deadline_s=None if deadline is None else amount_of(deadline, SECONDS, "--deadline", "2h"),

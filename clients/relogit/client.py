@@ -38,6 +38,7 @@ class JobRequest(TypedDict, total=False):
         calibration: "none" for raw logits, "checkpoint" to divide by the stored temperature.
         precision: what the network computes in; "fp32" is exact, the others only where a worker offers them.
         reuse: whether rows computed before are taken; False computes all again and compares.
+        weights: which of a file's sets of weights is taken, such as "state_dict_ema", where it holds several.
         head_threshold: train samples; a class with more is head, any other is tail.
         floors: fractions by the accuracy's name; a result below one gets a warning.
         deadline_s: seconds in which it has to end; else it is stopped, and has failed.
@@ -54,6 +55,7 @@ class JobRequest(TypedDict, total=False):
     calibration: Literal["none", "checkpoint"] | None
     precision: Literal["fp32", "tf32", "bf16", "fp16"] | None
     reuse: bool | None
+    weights: str | None
     head_threshold: int | None
     floors: Mapping[str, float] | None
     deadline_s: float | None

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import re
+from pathlib import PurePath
 from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from relogit.render import NONE, Record, count, entry_problems, fits, plain, problem_lines, table, word
+from relogit.render import NONE, Record, count, entry_problems, fits, percent, plain, problem_lines, table, word
 
 OWN = "own mean/std"
 NAME_WIDTH = 13  # of a passport's entries
+LABELS = {"stored_accuracy": "accuracy", "weights": "weights in", "largest_parameter": "largest"}
+"""Entries of a passport whose own names are too long or too short to be understood."""
 
 
 def listing(found: Record, console: Console) -> list[RenderableType]:
@@ -52,7 +57,9 @@ def passport(expert: Record) -> list[Text]:
     lines = [Text.assemble((f"{expert['name']}: ", "bold"), word(expert["state"]))]
     facts: Record = expert["passport"] or {"file": expert["file"] or NONE}
     for name, value in facts.items():
-        lines += [_entry(name, said) for said in _values(name, value)]
+        lines += [_entry(LABELS.get(name, name), said) for said in _values(name, value)]
+        if name == "assumed":
+            lines += [_entry("to declare", line) for line in _declarations(value, facts["file"])]
     whose = "its own, from the data set's overrides" if _is_own(expert) else "the data set's"
     transform = expert.get("transform") or {}
     lines += [_entry(name, f"{plain(transform[name])} ({whose})") for name in ("mean", "std") if name in transform]
@@ -71,6 +78,10 @@ def _values(name: str, value: Any) -> list[str]:
         return ["/".join(str(width) for width in value)]
     if name == "assumed":
         return [_assumption(item) for item in value]
+    if name == "stored_accuracy":
+        return [f"{percent(value['value'])} when it was saved ({value['name']})"]
+    if name == "largest_parameter":
+        return [f"{plain(value)} (absolute parameter, batch norm folded in)"]
     if isinstance(value, list):
         return [plain(item) for item in value]
     return [count(value) if isinstance(value, int) else plain(value)]
@@ -80,6 +91,19 @@ def _assumption(item: Record) -> str:
     """`max-pool in the stem: true (assumed; override: max_pool)`."""
     override = f"; override: {item['override']}" if item["override"] else ""
     return f"{item['what']}: {plain(item['value'])} ({item['basis']}{override})"
+
+
+def _declarations(assumed: list[Record], file: str) -> list[str]:
+    """Lines for datasets.toml that declare what was only assumed; none where nothing was."""
+    lines = [
+        f"{item['override']} = {json.dumps(item['value'])}"
+        for item in assumed
+        if item["basis"] == "assumed" and item["override"]
+    ]
+    stem = PurePath(file).stem
+    key = stem if re.fullmatch(r"[A-Za-z0-9_-]+", stem) else json.dumps(stem)  # as TOML writes a key
+    where = f"in datasets.toml, if right, under [DATA_SET.network], or for this file [DATA_SET.overrides.{key}]:"
+    return [where, *(f"  {line}" for line in lines)] if lines else []
 
 
 def _is_own(expert: Record) -> bool:

@@ -64,6 +64,8 @@ def test_a_torchvision_resnet18_is_recognised_with_either_stem(tmp_path: Path, c
     assert [(a.value, a.basis, a.override) for a in passport.assumed] == [
         (not cifar_stem, "assumed", "max_pool"),
         (1 if cifar_stem else 2, "assumed", "stem_stride"),
+        ((1, 2, 2, 2), "assumed", "stage_strides"),
+        (1e-5, "assumed", "batch_norm_eps"),
     ]
     assert torch.equal(expert.network(images), network(images))
     declared = load_expert(tmp_path / "best_e.pth", Assumptions(max_pool=cifar_stem))

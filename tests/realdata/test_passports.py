@@ -25,13 +25,18 @@ def passport(name: str) -> Passport:
     ],
 )
 def test_the_cifar100_experts_are_resnet32(name: str) -> None:
-    """Four ResNet-32 for 100 classes, projections called downsample, nothing assumed, ignored or noted."""
+    """Four ResNet-32 for 100 classes, projections called downsample; assumed is what no tensors tell."""
     found = passport(name)
     assert (found.architecture, found.widths, found.shortcut) == ("cifar_resnet32", (16, 32, 64), "projection")
     assert (found.classes, found.parameters, found.temperature) == (100, 472_756, None)
     assert (found.format, found.dtype) == ("pytorch-zip", "float32")
     assert found.renamed == ("downsample.* -> shortcut.*",)
-    assert not found.assumed
+    assert [(a.value, a.basis, a.override) for a in found.assumed] == [
+        ((1, 2, 2), "assumed", "stage_strides"),
+        (1e-5, "assumed", "batch_norm_eps"),
+    ]
+    assert (found.stored_accuracy, found.weights) == (None, "model" if name.endswith(".pt") else None)
+    assert 1 < found.largest_parameter < 100
     assert found.ignored == found.notes == ()
 
 
@@ -44,7 +49,14 @@ def test_the_cifar10_file_is_a_resnet20_with_option_a() -> None:
     assert found.sha256.startswith("12fca82f")
     assert found.renamed == ("module.* -> *", "linear.* -> fc.*")
     assert found.ignored == ("best_prec1",)
-    assert [(a.value, a.basis, a.override) for a in found.assumed] == [("symmetric", "assumed", "option_a_padding")]
+    assert [(a.value, a.basis, a.override) for a in found.assumed] == [
+        ("symmetric", "assumed", "option_a_padding"),
+        ((1, 2, 2), "assumed", "stage_strides"),
+        (1e-5, "assumed", "batch_norm_eps"),
+    ]
+    assert found.stored_accuracy is not None
+    assert (found.stored_accuracy.name, found.weights) == ("best_prec1", "state_dict")
+    assert found.stored_accuracy.value == pytest.approx(0.9178, abs=1e-4)
     assert len(found.notes) == 2
     assert found.notes[0].startswith("19 num_batches_tracked")
     assert "12fca82f" in found.notes[1]

@@ -35,8 +35,23 @@ SPECS: dict[str, NetworkSpec] = {
     "resnet18, CIFAR stem of stride 2 with max-pool": TorchvisionResNetSpec(
         "resnet18", CLASSES, cifar_stem=True, max_pool=True, stem_stride=2
     ),
+    "option A without strides": CifarResNetSpec(
+        (1, 1, 1), (8, 11, 16), CLASSES, shortcut="option_a", stage_strides=(1, 1, 1)
+    ),
+    "option A, strided where no channel is added": CifarResNetSpec(
+        (1, 1, 1), (8, 8, 16), CLASSES, shortcut="option_a", stage_strides=(2, 2, 1), batch_norm_eps=1e-3
+    ),
+    "projection, every stage strided": CifarResNetSpec(
+        (1, 2, 1), (8, 12, 16), CLASSES, stage_strides=(2, 2, 2), batch_norm_eps=0.01
+    ),
+    "resnet18, other strides and epsilon": TorchvisionResNetSpec(
+        "resnet18", CLASSES, True, True, stage_strides=(2, 1, 1, 2), batch_norm_eps=1e-3
+    ),
+    "resnet50, strides in conv1": TorchvisionResNetSpec(
+        "resnet50", CLASSES, True, False, stage_strides=(1, 2, 1, 2), batch_norm_eps=1e-3, bottleneck_stride="conv1"
+    ),
 }
-"""Every kind of block, shortcut and stem; ResNet-34 has the blocks of ResNet-18."""
+"""Every kind of block, shortcut, stem and stride; ResNet-34 has the blocks of ResNet-18."""
 
 SMALL = SPECS["projection"]
 

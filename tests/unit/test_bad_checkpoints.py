@@ -14,15 +14,15 @@ import torch
 from safetensors.torch import save_file
 
 from app.errors import JobError
-from tests.unit.test_checkpoints import refused, weights
+from tests.unit.test_checkpoints import others, refused, weights
 from worker.checkpoints import read_checkpoint
 
 
 @pytest.mark.parametrize(
     ("content", "named"),
     [
-        ({"model": weights(), "net": weights()}, ["'model'", "'net'"]),
-        ({"model": {"state_dict": weights(), "net": weights()}}, ["'model.state_dict'", "'model.net'"]),
+        ({"model": weights(), "net": others()}, ["'model'", "'net'"]),
+        ({"model": {"state_dict": weights(), "net": others()}}, ["'model.state_dict'", "'model.net'"]),
         ({"fc.weight": torch.ones(1), "model": weights()}, ["'fc.weight'", "'model'"]),
         (weights() | {"linear.bias": torch.zeros(4)}, ["'fc.bias'", "'linear.bias'"]),
         (
@@ -40,8 +40,8 @@ def test_two_readings_of_one_file_are_an_error(tmp_path: Path, content: object, 
 
 @pytest.mark.parametrize(
     "content",
-    [{}, {"state_dict": {}}, {"epoch": 3}, [torch.ones(1)], torch.ones(3), {"ema": weights()}, {"temperature": 1.5},
-     {"temperature": torch.ones(1)}],
+    [{}, {"state_dict": {}}, {"epoch": 3}, [torch.ones(1)], torch.ones(3), {"temperature": 1.5},
+     {"temperature": torch.ones(1)}, {"module.temperature": torch.ones(1)}, {"optimizer": weights()}],
 )  # fmt: skip
 def test_a_file_without_named_weights_is_refused(tmp_path: Path, content: object) -> None:
     """A file that loads and holds no weights where they belong is refused, with the places that are looked at."""

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.catalog import Folder, check_classes, parse_indices
+from app.catalog import Folder, check_classes, check_precision_range, parse_indices
 from app.errors import RequestError
+from app.requests import Precision
 from tests.fakes import DIGITS, Home, refused
 from tests.unit.mapped import mapped
 
@@ -284,3 +285,28 @@ def test_a_split_that_cannot_be_had_is_not_listed_as_there(home: Home) -> None:
     """A dangling link is no split."""
     (home.data / "digits_splits" / "gone_indices.json").symlink_to(home.data / "nowhere")
     assert "gone" not in home.catalog().split_names(splits_folder(home))
+
+
+@pytest.mark.parametrize(
+    ("largest", "precision", "wider"),
+    [
+        (65504.0, "fp16", None),
+        (65505.0, "fp16", "Use fp32"),
+        (1e30, "fp16", "Use fp32"),
+        (3.3e38, "bf16", None),
+        (3.3e38, "tf32", None),
+        (3.3e38, "fp32", None),
+        (3.39e38, "bf16", "No precision"),
+        (3.39e38, "fp32", "No precision"),
+    ],
+)
+def test_a_parameter_beyond_the_precision_is_refused(largest: float, precision: Precision, wider: str | None) -> None:
+    """fp16 ends at 65504 and the others at 3.38e38; the message has file, figures and what would do."""
+    if wider is None:
+        check_precision_range("a.pth", largest, precision)
+        return
+    with pytest.raises(RequestError, match=wider) as caught:
+        check_precision_range("a.pth", largest, precision)
+    assert caught.value.code == "weights-overflow"
+    assert caught.value.details["largest"] == largest
+    assert all(said in caught.value.message for said in ("a.pth", f"{largest:.6g}", precision))

@@ -28,6 +28,11 @@ def weights() -> dict[str, Tensor]:
     }
 
 
+def others() -> dict[str, Tensor]:
+    """Weights under the same names, such as averaged ones."""
+    return {name: tensor + 1 for name, tensor in weights().items()}
+
+
 def read(tmp_path: Path, content: object, **how: Any) -> CheckpointFile:
     """What is read of `content` after torch.save."""
     torch.save(content, tmp_path / "e.pth", **how)

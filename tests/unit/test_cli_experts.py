@@ -62,8 +62,15 @@ def test_unused_overrides_are_told(relogit: Relogit) -> None:
 def test_a_passport_in_full(relogit: Relogit) -> None:
     """Widths, assumptions and the transform stand in words; what is empty has no line."""
     one = expert(transform=OWN, state="ready")
+    one["passport"] |= {
+        "stored_accuracy": {"name": "best_prec1", "value": 0.9173},
+        "weights": "state_dict_ema",
+        "largest_parameter": 12.3456,
+    }
     one["passport"]["assumed"] = [
         {"what": "max-pool in the stem", "value": True, "basis": "assumed", "override": "max_pool"},
+        {"what": "strides of the stages", "value": [1, 2, 2, 2], "basis": "assumed", "override": "stage_strides"},
+        {"what": "epsilon of the batch norms", "value": 1e-5, "basis": "assumed", "override": "batch_norm_eps"},
         {"what": "stride of the stem's convolution", "value": 2, "basis": "assumed", "override": None},
         {"what": "padding", "value": "symmetric", "basis": "declared", "override": "option_a_padding"},
     ]
@@ -84,11 +91,34 @@ def test_a_passport_in_full(relogit: Relogit) -> None:
         "  dtype        float32",
         "  renamed      linear.* -> fc.*",
         "  assumed      max-pool in the stem: true (assumed; override: max_pool)",
+        "  assumed      strides of the stages: 1, 2, 2, 2 (assumed; override: stage_strides)",
+        "  assumed      epsilon of the batch norms: 1e-05 (assumed; override: batch_norm_eps)",
         "  assumed      stride of the stem's convolution: 2 (assumed)",
         "  assumed      padding: symmetric (declared; override: option_a_padding)",
+        "  to declare   in datasets.toml, if right, under [DATA_SET.network], or for this file "
+        "[DATA_SET.overrides.best_ce]:",
+        "  to declare     max_pool = true",
+        "  to declare     stage_strides = [1, 2, 2, 2]",
+        "  to declare     batch_norm_eps = 1e-05",
+        "  accuracy     91.73 % when it was saved (best_prec1)",
+        "  weights in   state_dict_ema",
+        "  largest      12.35 (absolute parameter, batch norm folded in)",
         "  mean         0.485, 0.456, 0.406 (its own, from the data set's overrides)",
         "  std          0.229, 0.224, 0.225 (its own, from the data set's overrides)",
     ]
+
+
+def test_nothing_is_left_to_declare_where_all_is_declared() -> None:
+    """Only what was assumed is shown as lines for datasets.toml, under a key that TOML can read."""
+    one = expert(file="best ce.v2.pth")
+    one["passport"]["file"] = "best ce.v2.pth"
+    padding = {"what": "padding", "value": "end", "basis": "declared", "override": "option_a_padding"}
+    one["passport"]["assumed"] = [padding]
+    assert "to declare" not in "\n".join(map(str, passport(one)))
+    one["passport"]["assumed"] = [padding | {"basis": "assumed"}]
+    lines = [str(line) for line in passport(one)]
+    assert '  to declare     option_a_padding = "end"' in lines
+    assert any('[DATA_SET.overrides."best ce.v2"]' in line for line in lines)
 
 
 def test_the_data_sets_transform_is_called_so() -> None:

@@ -54,6 +54,38 @@ def test_a_full_declaration_is_read(tmp_path: Path) -> None:
     assert dataset.transform("old") == dataset.transform("plain")
 
 
+def test_an_override_wins_over_the_network_of_all(tmp_path: Path) -> None:
+    """Per key: what an expert declares counts, else what all share; the shared keys are told from its own."""
+    extra = """
+    [mine.network]
+    batch_norm_eps = 1e-3
+    stage_strides = [1, 2, 2]
+    max_pool = false
+    [mine.overrides.other]
+    batch_norm_eps = 1e-4
+    weights = "ema.module"
+    max_pool = false
+    """
+    dataset = declare(tmp_path, extra)["mine"]
+    nothing = {"option_a_padding": None, "stem_stride": None, "bottleneck_stride": None}
+    assert dataset.assumptions("plain") == nothing | {
+        "batch_norm_eps": 1e-3,
+        "stage_strides": (1, 2, 2),
+        "max_pool": False,
+        "weights": None,
+        "shared": ("max_pool", "stage_strides", "batch_norm_eps"),
+    }
+    assert dataset.assumptions("other") == nothing | {
+        "batch_norm_eps": 1e-4,
+        "stage_strides": (1, 2, 2),
+        "max_pool": False,
+        "weights": "ema.module",
+        "shared": ("stage_strides",),
+    }
+    stored = Dataset.model_validate(dataset.model_dump(mode="json"))  # as a job keeps it
+    assert stored == dataset
+
+
 @pytest.mark.parametrize(
     ("keys", "extra", "named"),
     [
@@ -80,6 +112,17 @@ def test_a_full_declaration_is_read(tmp_path: Path) -> None:
         ({}, "[mine.overrides.e]\nmean = [0, 0, 0]\nstd = [0, 1, 1]", "mine.overrides.e.std.0"),
         ({}, '[mine.overrides.e]\noption_a_padding = "left"', "'symmetric' or 'end'"),
         ({}, "[mine.overrides.e]\ntemperature = 2", "mine.overrides.e.temperature"),
+        ({}, "[mine.overrides.e]\nstem_stride = true", "mine.overrides.e.stem_stride"),
+        ({}, "[mine.overrides.e]\nweights = ''", "mine.overrides.e.weights"),
+        ({}, "[mine.network]\nweights = 'ema'", "mine.network.weights"),
+        ({}, "[mine.network]\nmean = [0, 0, 0]", "mine.network.mean"),
+        ({}, "[mine.network]\nstage_strides = [1, 2]", "mine.network.stage_strides"),
+        ({}, "[mine.network]\nstage_strides = [1, 2, 3]", "mine.network.stage_strides.2"),
+        ({}, "[mine.network]\nstage_strides = [1, 2, 2, 2, 2]", "mine.network.stage_strides"),
+        ({}, "[mine.network]\nbatch_norm_eps = 0", "mine.network.batch_norm_eps"),
+        ({}, "[mine.network]\nbatch_norm_eps = nan", "mine.network.batch_norm_eps"),
+        ({}, "[mine.network]\nbatch_norm_eps = '1e-3'", "mine.network.batch_norm_eps"),
+        ({}, "[mine.network]\nbottleneck_stride = 'conv3'", "mine.network.bottleneck_stride"),
     ],
 )
 def test_what_is_declared_wrongly_is_named(tmp_path: Path, keys: dict[str, str], extra: str, named: str) -> None:

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from app.errors import JobError
+from worker.engines.folding import fold
 from worker.experts import Assumptions, Passport, load_expert
 from worker.networks import CifarResNetSpec, Padding, Shortcut
 
@@ -31,6 +32,12 @@ def network_of(spec: CifarResNetSpec) -> nn.Module:
 
 def small(shortcut: Shortcut = "projection", padding: Padding = "symmetric") -> nn.Module:
     return network_of(CifarResNetSpec((1, 1, 1), (4, 6, 10), 5, shortcut=shortcut, option_a_padding=padding))
+
+
+def of(passport: Passport, key: str) -> tuple[object, str]:
+    """Value and basis of what is declared by that key."""
+    [item] = [item for item in passport.assumed if item.override == key]
+    return item.value, item.basis
 
 
 def save(tmp_path: Path, content: object, name: str = "best_e.pth") -> Path:
@@ -108,6 +115,7 @@ def test_the_passport_says_what_the_file_is(tmp_path: Path) -> None:
     """Digest, size, architecture, widths, parameters, classes, temperature and changes are all there, as JSON."""
     network = small()
     path = save(tmp_path, {"model": reference_names(downsample(network.state_dict())), "epoch": 3})
+    largest = max(float(parameter.abs().max()) for parameter in fold(network).parameters())
     expected = {
         "file": "best_e.pth",
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
@@ -119,8 +127,11 @@ def test_the_passport_says_what_the_file_is(tmp_path: Path) -> None:
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "classes": 5,
         "temperature": 1.5,
+        "stored_accuracy": None,
+        "weights": "model",
         "dtype": "float32",
         "tensors_sha256": load_expert(save(tmp_path, network.state_dict(), "bare.pth")).passport.tensors_sha256,
+        "largest_parameter": pytest.approx(largest, rel=1e-6),
         "network": {
             "kind": "CifarResNetSpec",
             "architecture": "cifar_resnet8",
@@ -130,9 +141,14 @@ def test_the_passport_says_what_the_file_is(tmp_path: Path) -> None:
             "stem_width": 4,
             "shortcut": "projection",
             "option_a_padding": "symmetric",
+            "stage_strides": [1, 2, 2],
+            "batch_norm_eps": 1e-5,
         },
         "renamed": ["backbone.* -> *", "downsample.* -> shortcut.*"],
-        "assumed": [],
+        "assumed": [
+            {"what": "strides of the stages", "value": [1, 2, 2], "basis": "assumed", "override": "stage_strides"},
+            {"what": "epsilon of the batch norms", "value": 1e-5, "basis": "assumed", "override": "batch_norm_eps"},
+        ],
         "ignored": ["epoch"],
         "notes": [],
     }
@@ -178,10 +194,8 @@ def test_option_a_padding_is_assumed_or_declared(tmp_path: Path) -> None:
     network = small("option_a", "end")
     path = save(tmp_path, network.state_dict())
     usual, declared = load_expert(path), load_expert(path, Assumptions(option_a_padding="end"))
-    assert [(a.value, a.basis, a.override) for a in usual.passport.assumed] == [
-        ("symmetric", "assumed", "option_a_padding")
-    ]
-    assert [(a.value, a.basis) for a in declared.passport.assumed] == [("end", "declared")]
+    assert of(usual.passport, "option_a_padding") == ("symmetric", "assumed")
+    assert of(declared.passport, "option_a_padding") == ("end", "declared")
     assert torch.equal(declared.network(IMAGES), network(IMAGES))
     assert not torch.equal(usual.network(IMAGES), network(IMAGES))
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.bases import FileId, file_id
-from app.catalog import Split, check_classes, check_temperature
+from app.catalog import Split, check_classes, check_precision_range, check_temperature
 from app.datasets import Dataset
 from app.errors import JobError
 from app.facts import Question
@@ -32,6 +32,7 @@ from worker.manifest import Origin, manifest
 from worker.plain_sample import PlainSample
 from worker.pools import Pool
 from worker.supply import ExpertFile, Supply
+from worker.verify.assumptions import Coverage, check_assumptions, check_stored_accuracy
 from worker.verify.check import Check
 from worker.verify.recomputed import check_kept_rows, check_precision
 from worker.verify.report import UnitReport, verify_unit
@@ -73,8 +74,8 @@ class Recompute:
         experts_folder = catalog.experts_at(request.experts_dir)
         path = catalog.checkpoint(experts_folder, request.checkpoint_prefix, claim.expert)
         self._dataset.check_override(path.stem, claim.expert)
-        identity, question = file_id(path), passport_question(path, self._dataset)
-        assumptions = Assumptions(**self._dataset.override(path.stem).assumptions())
+        identity, question = file_id(path), passport_question(path, self._dataset, request.weights)
+        assumptions = Assumptions(**self._dataset.assumptions(path.stem, request.weights))
         [fact] = context.facts.look_up([question])
         try:
             self._passport = context.residents.passport(path, assumptions, fact.answer)
@@ -88,6 +89,7 @@ class Recompute:
         self._divisor: np.float32 | None = None
         if request.calibration == "checkpoint":
             self._divisor = np.float32(check_temperature(path.name, self._passport.temperature))
+        check_precision_range(path.name, self._passport.largest_parameter, request.precision)
         seen = {"expert": claim.expert, "file": path.name, "dataset": request.dataset}
         transform = self._dataset.transform(path.stem)
         self._expert = ExpertFile(path, assumptions, self._passport, transform, seen)
@@ -135,7 +137,7 @@ class Recompute:
             laps.lap("write")
             arrays = read_arrays(draft.path, draft.sha256)
             reach("artifact.verifying", claim.job.id, claim.expert, unit.split)
-            more = self._more_checks(split, pool, progress)
+            more = [*self._origin_checks(split, pool, content), *self._more_checks(split, pool, progress)]
             report = verify_unit(arrays, self._truth(split, pool), more)
             if report.verdict != "passed":
                 self._supply.drop_differing(pool, split.indices)
@@ -149,7 +151,7 @@ class Recompute:
                 device=context.device,
                 batch=self._supply.batch,
                 progress=progress,
-                plain=next(check.measured for check in more if check.id == "plain-forward"),
+                checks={check.id: check for check in more},
                 started_at=started_at,
             )
             laps.lap("verify")
@@ -218,6 +220,16 @@ class Recompute:
                     raise Cancelled
         logits = supply.take(pool, split.indices)
         return (logits if self._divisor is None else logits / self._divisor), progress
+
+    def _origin_checks(self, split: Split, pool: Pool, content: Logits) -> list[Check]:
+        """Check what the checkpoint leaves open or says of itself."""
+        name, stored = self._claim.job.recompute.dataset, self._passport.stored_accuracy
+        accuracy = float((content.predictions == content.targets).mean())
+        coverage = Coverage.of(pool.base, split.indices, pool.labels)
+        return [
+            check_assumptions(self._passport.assumed, name, self._passport.file),
+            check_stored_accuracy(stored, accuracy, coverage),
+        ]
 
     def _more_checks(self, split: Split, pool: Pool, progress: Progress) -> list[Check]:
         request = self._claim.job.recompute
