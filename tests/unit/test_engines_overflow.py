@@ -143,7 +143,7 @@ def test_half_precision_overflow_shows_in_pytorch() -> None:
 
 
 def test_finite_networks_keep_their_bits() -> None:
-    """The slope of the rectifiers changes no bit of a healthy network's folded forward pass."""
+    """Leaky rectifiers of slope 0 change no bit of a healthy network's folded forward pass."""
     network, images = lived_in(SPECS["projection"]), random_images(16)
     folded = fold(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     with torch.inference_mode():

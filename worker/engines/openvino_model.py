@@ -68,8 +68,8 @@ class _Builder(fx.Interpreter):
         """The node of a function's call."""
         if target is operator.add and not kwargs:
             return self.ops.add(*args)
-        if target is F.leaky_relu and not kwargs:
-            return self.ops.prelu(args[0], np.array([args[1]], np.float32))
+        if target is F.leaky_relu and args[1:] == (0.0,) and not kwargs:
+            return self._leaky(args[0])
         if target is F.adaptive_avg_pool2d and args[1:] in ((1,), ((1, 1),)):
             return self._mean(args[0])
         if target is torch.flatten and args[1:] == (1,):
@@ -104,6 +104,14 @@ class _Builder(fx.Interpreter):
             for value in (module.kernel_size, module.stride, module.padding, module.dilation)
         )
         return self.ops.max_pool(x, strides, dilations, padding, padding, kernel).output(0)  # 1 is where
+
+    def _leaky(self, x: Node) -> Node:
+        """Add x > 0 ? x : 0 x, which keeps NaN and turns -inf into NaN."""
+        # A slope for each channel, as OpenVINO takes a single one of 0 for max(0, x). Of one channel there is a single
+        # one: the smallest number above 0, whose product with any float32 is below 1e-6.
+        channels = x.shape[1]
+        slopes = np.zeros(channels, np.float32) if channels > 1 else np.array([2.0**-149], np.float32)
+        return self.ops.prelu(x, slopes)
 
     def _mean(self, x: Node) -> Node:
         return self.ops.reduce_mean(x, np.array([2, 3]), keep_dims=True)

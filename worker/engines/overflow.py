@@ -1,9 +1,9 @@
 """Let overflow and NaN inside a network reach its logits, where the finite check sees them.
 
 A rectifier hides both: max(0, x) of NaN is 0 in OpenVINO, and of -inf it is 0 everywhere. So rectifiers become leaky
-with a slope of 2^-100, which keeps NaN and -inf and lies far below the rounding of every other value: the logits'
-bits are the same. From there each convolution spreads them, because infinity times any finite weight is infinite or
-NaN. A max-pool may drop them, so what it pools must be too small to overflow at all.
+ones of slope 0: x > 0 ? x : 0 x. That is the same for every finite x, and NaN for NaN and -inf. From there each
+convolution spreads it, because NaN or infinity times any finite weight is NaN or infinite. A max-pool may drop it, so
+what it pools must be too small to overflow at all.
 """
 
 from __future__ import annotations
@@ -15,9 +15,6 @@ from torch import Tensor, fx, nn
 from app.datasets import Transform
 from app.errors import JobError
 from app.requests import Precision
-
-SLOPE = 2.0**-100
-"""Of the leaky rectifiers. A power of two, so that the product is exact."""
 
 DTYPES: dict[Precision, torch.dtype] = {
     "fp32": torch.float32,
@@ -48,13 +45,13 @@ def expose_overflow(folded: fx.GraphModule, transform: Transform, precision: Pre
 
 
 def leaky(folded: fx.GraphModule) -> fx.GraphModule:
-    """Replace each rectifier of a graph, in place, by a leaky one of slope SLOPE."""
+    """Replace each rectifier of a graph, in place, by a leaky one of slope 0."""
     modules = dict(folded.named_modules())
     for node in folded.graph.nodes:
         module = modules.get(node.target) if node.op == "call_module" else None
         if isinstance(module, nn.ReLU) or (node.op == "call_function" and node.target is F.relu):
             with folded.graph.inserting_before(node):
-                replacement = folded.graph.call_function(F.leaky_relu, (node.args[0], SLOPE))
+                replacement = folded.graph.call_function(F.leaky_relu, (node.args[0], 0.0))
             node.replace_all_uses_with(replacement)
             folded.graph.erase_node(node)
     folded.delete_all_unused_submodules()
