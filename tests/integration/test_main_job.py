@@ -90,7 +90,7 @@ def test_accepting_answers_202_with_location(service: Service) -> None:
     assert request == {
         "dataset": "tiny", "experts": ["alpha", "beta"], "splits": ["val"], "checkpoint_prefix": "best_",
         "experts_dir": "experts/tiny", "splits_dir": "tiny_splits", "output_dir": "logits_fixed",
-        "batch_size": 128, "calibration": "none", "precision": "fp32", "reuse": True,
+        "batch_size": 128, "calibration": "none", "precision": "fp32", "reuse": True, "weights": None,
         "standards": {"head_threshold": 20, "floors": {}},
     }  # fmt: skip
 
