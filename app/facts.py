@@ -17,7 +17,7 @@ from app.database import Database
 from app.errors import RelogitError
 from app.jobs import MAX_DEATHS
 
-FactKind = Literal["passport", "split", "pool", "rate", "statistics", "causes", "audit", "groups"]
+FactKind = Literal["passport", "split", "pool", "rate", "statistics", "causes", "audit", "groups", "normalisation"]
 
 KEPT_S = 90 * 24 * 3600.0
 """Facts that were found out longer ago are forgotten; whoever wants them asks again."""

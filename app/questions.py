@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from app.bases import FileId, file_id
 from app.catalog import COUNTS_FILE, TRAIN_SPLIT, WEIGHTS_FILE, Catalog, Folder, Split
-from app.datasets import Dataset
+from app.datasets import DEFAULT_BASE, Dataset, Transform
 from app.digested import file_sha256
 from app.errors import RequestError
 from app.facts import Question
 from app.numerics import Numerics
-from app.revisions import AUDITING, JUDGING, RECOGNITION, code_digest
+from app.revisions import AUDITING, JUDGING, NORMALISING, RECOGNITION, code_digest
 from app.split_sets import DESCRIPTION_FILE
 
 
@@ -68,6 +68,44 @@ def pool_question(dataset: Dataset, base: str, files: tuple[FileId, ...]) -> Que
     declared = dataset.model_dump(mode="json", exclude={"network", "overrides"})
     about = {"dataset": declared, "base": base, "files": files}
     return Question("pool", about)
+
+
+def normalisation_question(
+    path: Path, name: str, dataset: Dataset, base: str, catalog: Catalog, weights: str | None = None
+) -> Question:
+    """Ask what a checkpoint says about the mean and std that are declared for it.
+
+    Args:
+        path: of the checkpoint.
+        name: of the data set, whose own declaration is no candidate beside itself.
+        dataset: as declared.
+        base: whose images the checkpoint's statistics are compared with.
+        catalog: what is on disk; the declarations of its other data sets are candidates.
+        weights: which of the file's sets of weights is asked for; None for the declared one.
+
+    Raises:
+        OSError: the file is not there.
+        RequestError: the base is not there.
+    """
+    others = {other: Transform(mean=declared.mean, std=declared.std) for other, declared in catalog.datasets().items()}
+    others.pop(name, None)
+    about = {
+        "file": file_id(path),
+        "assumptions": dataset.assumptions(path.stem, weights),
+        "dataset": dataset.model_dump(mode="json", exclude={"overrides", "network"}),
+        "transform": dataset.transform(path.stem).model_dump(mode="json"),
+        "others": {other: transform.model_dump(mode="json") for other, transform in others.items()},
+        "base": base,
+        "files": catalog.bases.identity(dataset, base),
+        "code": code_digest(NORMALISING),
+    }
+    return Question("normalisation", about)
+
+
+def evidence_base(bases: Iterable[str]) -> str:
+    """Choose the base whose images a checkpoint is held against: `test`, or the first of those in use."""
+    in_use = sorted(bases)
+    return DEFAULT_BASE if DEFAULT_BASE in in_use or not in_use else in_use[0]
 
 
 def rate_question(network: Mapping[str, Any], image: Sequence[int], numerics: Numerics) -> Question:
