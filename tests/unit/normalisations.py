@@ -30,7 +30,8 @@ def coloured_images(count: int, seed: int = 0) -> NDArray[np.uint8]:
     coarse = torch.from_numpy(rng.normal(0, 1, (count, 3, 6, 6)) + rng.normal(0, 1, (count, 1, 6, 6)))
     smooth = F.interpolate(coarse, size=(32, 32), mode="bilinear").numpy().transpose(0, 2, 3, 1)
     values = np.array([130, 124, 112]) + 45 * smooth + rng.normal(0, 8, smooth.shape)
-    return values.clip(0, 255).astype(np.uint8)
+    images: NDArray[np.uint8] = values.clip(0, 255).astype(np.uint8)
+    return images
 
 
 @cache

@@ -13,7 +13,6 @@ from tests.unit.normalisations import (
     CIFAR100,
     HALF,
     IMAGENET,
-    LISTED,
     UNIT,
     coloured_images,
     pool_statistics,
@@ -22,7 +21,7 @@ from tests.unit.normalisations import (
 )
 from worker.normalisation import NormalisationEvidence, Stem, judge_normalisation, patch_statistics
 from worker.normalisation.augmentations import AUGMENTATIONS
-from worker.normalisation.candidates import nearly_equal, rivals_of
+from worker.normalisation.candidates import LISTED, nearly_equal, rivals_of
 from worker.normalisation.evidence import apply_rule
 from worker.normalisation.patches import PatchStatistics
 
@@ -194,7 +193,7 @@ def test_what_was_not_measured_is_undecidable(stem: Stem | str, statistics: Patc
     assert evidence.verdict == "undecidable"
     assert evidence.message.startswith(reason)
     assert "Nothing in the files can prove" in evidence.message
-    assert evidence.declared_divergence is evidence.best is evidence.hint is None
+    assert (evidence.declared_divergence, evidence.best, evidence.hint) == (None, None, None)
     assert NormalisationEvidence.from_dict(json.loads(json.dumps(evidence.to_dict()))) == evidence
 
 

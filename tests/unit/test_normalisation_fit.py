@@ -8,7 +8,7 @@ import torch
 from torch.distributions import Normal, kl_divergence
 
 from app.datasets import Transform
-from tests.unit.normalisations import CIFAR10, IMAGENET, LISTED, pool_statistics, trained_stem
+from tests.unit.normalisations import CIFAR10, HALF, IMAGENET, pool_statistics, trained_stem
 from worker.normalisation.fit import Response, coefficients, divergence, free_fit
 
 
@@ -36,7 +36,7 @@ def test_no_variance_is_infinitely_far() -> None:
     assert divergence(one, zero, one, one) == divergence(one, one, one, zero) == float("inf")
 
 
-@pytest.mark.parametrize("start", [IMAGENET, LISTED["mean and std 0.5"]])
+@pytest.mark.parametrize("start", [IMAGENET, HALF])
 def test_the_free_fit_recovers_mean_and_std(start: Transform) -> None:
     """Statistics that a normalisation gives exactly lead back to it, from near and from far."""
     statistics = pool_statistics()

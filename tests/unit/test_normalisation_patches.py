@@ -86,7 +86,7 @@ def test_other_sizes_are_not_measured(shape: tuple[int, int, int, int]) -> None:
 @pytest.mark.parametrize("side", [32, 28])
 def test_statistics_survive_npz(side: int) -> None:
     """What np.savez stores of the arrays is read back without pickle as the same statistics."""
-    statistics = patch_statistics(np.zeros((3, side, side, 3), np.uint8) + np.arange(3, dtype=np.uint8))
+    statistics = patch_statistics(coloured_images(3)[:, :side, :side])
     stored = io.BytesIO()
     np.savez(stored, allow_pickle=False, **statistics.to_arrays())
     stored.seek(0)

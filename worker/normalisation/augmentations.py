@@ -143,7 +143,8 @@ def _cropped(padded: Floats, rows: NDArray[np.int64], columns: NDArray[np.int64]
 def _crop_sizes(count: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """[2, N] heights and widths, drawn as torchvision's RandomResizedCrop draws them."""
     areas = SIDE**2 * rng.uniform(*CROP_SCALES, (CROP_ATTEMPTS, count))
-    ratios = np.exp(rng.uniform(*np.log(CROP_RATIOS), (CROP_ATTEMPTS, count)))
+    low, high = np.log(CROP_RATIOS).tolist()
+    ratios = np.exp(rng.uniform(low, high, (CROP_ATTEMPTS, count)))
     sizes = np.rint(np.sqrt([areas / ratios, areas * ratios])).astype(np.int64)  # [2, attempts, N]
     fits = ((sizes > 0) & (sizes <= SIDE)).all(axis=0)
     first = fits.argmax(axis=0)

@@ -91,5 +91,7 @@ def channel_order(
 
 def _relative(logits: Tensor, labels: NDArray[np.int64]) -> NDArray[np.float64]:
     """[N] logit of the true class minus the mean over all labels of the sample: the normaliser cancels."""
-    values = logits.double().cpu().numpy()
-    return values[np.arange(len(labels)), labels] - values[:, labels].mean(axis=1)
+    values: NDArray[np.float64] = logits.double().cpu().numpy()
+    own = values[np.arange(len(labels)), labels]
+    mean: NDArray[np.float64] = values[:, labels].mean(axis=1)
+    return own - mean
