@@ -20,10 +20,9 @@ from tests.unit.normalisations import (
     trained_stem,
 )
 from worker.normalisation import NormalisationEvidence, Stem, judge_normalisation, patch_statistics
-from worker.normalisation.augmentations import AUGMENTATIONS
 from worker.normalisation.candidates import LISTED, nearly_equal, rivals_of
 from worker.normalisation.evidence import apply_rule
-from worker.normalisation.patches import PatchStatistics
+from worker.normalisation.patches import HYPOTHESES
 
 
 @pytest.mark.parametrize(
@@ -50,7 +49,7 @@ def test_the_rules_thresholds(declared: float, best: float, verdict: str, severi
     assert apply_rule(declared, best) == (verdict, severity)
 
 
-@pytest.mark.parametrize("hypothesis", AUGMENTATIONS)
+@pytest.mark.parametrize("hypothesis", HYPOTHESES)
 @pytest.mark.parametrize("name", LISTED)
 def test_every_listed_normalisation_is_supported(name: str, hypothesis: str) -> None:
     """Statistics of a listed normalisation and augmentation never contradict it, and support no other."""
@@ -104,7 +103,7 @@ def test_nearly_equal_constants_are_no_rivals() -> None:
     """CIFAR-100 in two roundings cannot be told apart, so neither contradicts the other."""
     roundings = LISTED["CIFAR-100"], LISTED["CIFAR-100 (other rounding)"]
     for declared, true in (roundings, roundings[::-1]):
-        stem = trained_stem(pool_statistics(), "cutout", true)
+        stem = trained_stem(pool_statistics(), "crop with zeros, cutout", true)
         assert judge_normalisation(stem, pool_statistics(), declared, {}).verdict == "supported"
 
 
@@ -175,20 +174,17 @@ def test_two_that_fit_are_undecidable() -> None:
     assert "close (mean" in evidence.message
 
 
-def _of_images(count: int, side: int) -> PatchStatistics:
-    return patch_statistics(coloured_images(count)[:, :side, :side])
-
-
 @pytest.mark.parametrize(
-    ("stem", "statistics", "reason"),
+    ("stem", "count", "side", "reason"),
     [
-        ("There is no batch norm.", pool_statistics(), "There is no batch norm."),
-        (random_stem(), _of_images(499, 32), "The pool has 499 images; at least 500"),
-        (random_stem(), _of_images(500, 28), "The images are 28x28"),
+        ("There is no batch norm.", 500, 32, "There is no batch norm."),
+        (random_stem(), 499, 32, "The pool has 499 images; at least 500"),
+        (random_stem(), 500, 28, "The images are 28x28"),
     ],
 )
-def test_what_was_not_measured_is_undecidable(stem: Stem | str, statistics: PatchStatistics, reason: str) -> None:
+def test_what_was_not_measured_is_undecidable(stem: Stem | str, count: int, side: int, reason: str) -> None:
     """Without a stem, images enough or the right size there is a reason and no figure."""
+    statistics = patch_statistics(coloured_images(count)[:, :side, :side])
     evidence = judge_normalisation(stem, statistics, CIFAR100, {})
     assert evidence.verdict == "undecidable"
     assert evidence.message.startswith(reason)
@@ -209,7 +205,7 @@ def test_black_images_are_undecidable() -> None:
 def test_the_evidence_survives_json(declared: Transform) -> None:
     """What JSON stores is read back as equal evidence, with names and numbers in the open."""
     evidence = judge_normalisation(
-        trained_stem(pool_statistics(), "mixup", IMAGENET), pool_statistics(), declared, {}
+        trained_stem(pool_statistics(), "crop with zeros, mixup", IMAGENET), pool_statistics(), declared, {}
     )
     stored = json.loads(json.dumps(evidence.to_dict(), allow_nan=False))
     assert NormalisationEvidence.from_dict(stored) == evidence

@@ -51,7 +51,7 @@ def test_the_free_fit_recovers_mean_and_std(start: Transform) -> None:
 def test_the_free_fit_lowers_the_divergence() -> None:
     """Where no normalisation fits exactly, the free fit is still at least as near as where it began."""
     statistics = pool_statistics()
-    response = Response.of(trained_stem(statistics, "cutout", CIFAR10), statistics.moments["none"])
+    response = Response.of(trained_stem(statistics, "crop with zeros, cutout", CIFAR10), statistics.moments["none"])
     fit = free_fit(response, CIFAR10)
     assert fit is not None
     assert 0 < fit[1] < response.divergence(coefficients(CIFAR10))

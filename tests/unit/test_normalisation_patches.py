@@ -14,6 +14,7 @@ from worker.normalisation.patches import (
     MAX_IMAGES,
     PatchStatistics,
     flipped_half,
+    mixed,
     patch_moments,
     patch_statistics,
     sampled_rows,
@@ -34,13 +35,41 @@ def test_the_moments_give_what_the_convolution_gives(hypothesis: str, swapped: b
 
 def test_flipped_half_is_the_mean_of_images_and_their_mirrors() -> None:
     """The exact flip of the moments equals measuring every image twice, once mirrored."""
-    augmented = augment(coloured_images(5), "cutout", np.random.default_rng(0))
+    augmented = augment(coloured_images(5), "crop with zeros, cutout", np.random.default_rng(0))
     values = np.concatenate([augmented.values, augmented.values[..., ::-1]])
     inside = np.concatenate([augmented.inside, augmented.inside[..., ::-1]])
     both = patch_moments(Augmented(values, inside))
     exact = flipped_half(patch_moments(augmented))
     np.testing.assert_allclose(exact.mean, both.mean, rtol=1e-12)
     np.testing.assert_allclose(exact.second, both.second, rtol=1e-12)
+
+
+def test_mixed_moments_are_those_of_all_mixed_pairs() -> None:
+    """With the weight that Beta(1, 1) has on average, mixing every image with every image gives the same moments."""
+    weight = (1 + 3**-0.5) / 2  # 2 w (1 - w) = 1/3
+    images = augment(coloured_images(6), "crop with zeros, cutout", np.random.default_rng(0))
+    first, second = np.divmod(np.arange(36), 6)
+    pairs = Augmented(
+        *(weight * part[first] + (1 - weight) * part[second] for part in (images.values, images.inside))
+    )
+    average = Augmented(images.values.mean(axis=0, keepdims=True), images.inside.mean(axis=0, keepdims=True))
+    exact, expected = mixed(patch_moments(images), patch_moments(average)), patch_moments(pairs)
+    np.testing.assert_allclose(exact.mean, expected.mean, rtol=1e-12)
+    np.testing.assert_allclose(exact.second, expected.second, rtol=1e-12)
+
+
+def test_mixed_statistics_are_those_of_drawn_mixtures() -> None:
+    """Crops of a pool that are mixed at random, half of them mirrored, have its mixup statistics but for chance."""
+    images, rng = coloured_images(200), np.random.default_rng(0)
+    crops = augment(np.repeat(images, 4, axis=0), "crop with zeros", rng).values
+    crops = np.where(rng.random((800, 1, 1, 1)) < 0.5, crops[..., ::-1], crops)
+    weights = rng.random((800, 1, 1, 1))  # Beta(1, 1) is uniform
+    drawn = weights * crops + (1 - weights) * crops[rng.permutation(800)]
+    expected = patch_moments(Augmented(drawn, np.ones((800, 32, 32)))).covariance[:27, :27]
+    moments = patch_statistics(images).moments
+    mixup, plain = (moments[name].covariance[:27, :27] for name in ("crop with zeros, mixup", "crop with zeros"))
+    assert np.abs(mixup - expected).max() < 0.05 * expected.max()
+    assert np.abs(plain - expected).max() > 0.2 * expected.max()
 
 
 def test_statistics_are_those_of_all_images_in_blocks() -> None:

@@ -1,8 +1,8 @@
 """The training augmentations under which first-layer statistics are compared.
 
 Running statistics were collected on augmented training images, so without the right augmentation no normalisation
-fits them. Each hypothesis is the published recipe at 32x32. All but `none` also flip half of the images, which
-`patches` applies exactly, to the moments, rather than by chance to the images.
+fits them. Each augmentation is a published recipe at 32x32. What can be averaged exactly is not drawn here: `patches`
+adds the flip of half of the images (to all but `none`), and to each augmentation a second hypothesis with mixup.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 
 SIDE = 32
 """Height and width of images, in pixels: the rule was measured for this size only."""
+
+UNFLIPPED = "none"
+"""The only hypothesis without flips."""
 
 CROP_PADDING = 4
 CUTOUT_SIDE = 16
@@ -83,33 +86,30 @@ def _resized_crop(images: Images, rng: np.random.Generator) -> Augmented:
     return Augmented(values, _all_inside(len(images)))
 
 
-def _mixup(images: Images, rng: np.random.Generator) -> Augmented:
-    """Mix pairs of cropped images with weights from Beta(1, 1) (Zhang et al. 2018, arXiv:1710.09412)."""
-    crops = _crop_zeros(images, rng).values
-    weights = rng.random((len(images), 1, 1, 1))
-    mixed = weights * crops + (1 - weights) * np.roll(crops, 1, axis=0)  # images of a sample are in random order
-    return Augmented(mixed, _all_inside(len(images)))
-
-
-def _cutout(images: Images, rng: np.random.Generator) -> Augmented:
+def _with_cutout(augmentation: Augmentation) -> Augmentation:
     """Zero a square after normalising, clipped at the border (DeVries and Taylor 2017, arXiv:1708.04552)."""
-    crops = _crop_zeros(images, rng).values
-    centres = rng.integers(0, SIDE, (2, len(images), 1))
-    pixels = np.arange(SIDE)
-    half = CUTOUT_SIDE // 2
-    rows, columns = (pixels >= centres - half) & (pixels < centres + half)  # [N, 32] each
-    inside = 1.0 - (rows[:, :, None] & columns[:, None, :])
-    return Augmented(crops * inside[:, None], inside)
+
+    def cut_out(images: Images, rng: np.random.Generator) -> Augmented:
+        whole = augmentation(images, rng)
+        centres = rng.integers(0, SIDE, (2, len(images), 1))
+        pixels = np.arange(SIDE)
+        half = CUTOUT_SIDE // 2
+        rows, columns = (pixels >= centres - half) & (pixels < centres + half)  # [N, 32] each
+        inside = whole.inside * (1.0 - (rows[:, :, None] & columns[:, None, :]))
+        return Augmented(whole.values * inside[:, None], inside)
+
+    return cut_out
 
 
 AUGMENTATIONS: Mapping[str, Augmentation] = {
-    "none": _none,
+    UNFLIPPED: _none,
     "crop with zeros": _crop_zeros,
     "crop with zeros after normalising": _crop_zeros_after,
     "crop with reflection": _crop_reflect,
     "resized crop": _resized_crop,
-    "mixup": _mixup,
-    "cutout": _cutout,
+    "cutout": _with_cutout(_none),
+    "crop with zeros, cutout": _with_cutout(_crop_zeros),
+    "resized crop, cutout": _with_cutout(_resized_crop),
 }
 
 

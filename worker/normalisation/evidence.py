@@ -114,6 +114,34 @@ class _Fit:
     hypothesis: str
 
 
+@dataclass(frozen=True, eq=False)
+class _Fits:
+    """A stem's responses under every hypothesis, of a network that reads RGB and of one that reads BGR."""
+
+    hypotheses: tuple[str, ...]
+    rgb: Response
+    bgr: Response
+
+    @classmethod
+    def of(cls, stem: Stem, statistics: PatchStatistics) -> _Fits:
+        moments = statistics.stacked()
+        rgb, bgr = Response.of(stem, moments), Response.of(stem, moments, swapped=True)
+        return cls(tuple(statistics.moments), rgb, bgr)
+
+    def best(self, transform: Transform) -> _Fit:
+        """Find the least D over hypotheses and channel orders.
+
+        Running statistics cannot tell channel orders apart, so each normalisation stands for three: RGB, BGR with
+        each colour's own mean and std, and BGR with the list for RGB applied by position.
+        """
+        by_colour = coefficients(transform)
+        by_position = by_colour.reshape(2, 3)[:, ::-1].ravel()
+        orders = self.rgb.divergence(by_colour), self.bgr.divergence(by_colour), self.bgr.divergence(by_position)
+        distances = np.min(orders, axis=0)  # [hypotheses]
+        index = int(distances.argmin())
+        return _Fit(float(distances[index]), self.hypotheses[index])
+
+
 def judge_normalisation(
     stem: Stem | str,
     statistics: PatchStatistics,
@@ -131,10 +159,12 @@ def judge_normalisation(
     reason = _obstacle(stem, statistics)
     if reason or isinstance(stem, str):
         return NormalisationEvidence("undecidable", None, f"{reason} {UNPROVABLE}", declared, statistics.images)
-    responses = _responses(stem, statistics)
-    own = _fit(responses, declared)
-    fits = [(_fit(responses, rival.transform), rival) for rival in rivals_of(declared, extra)]
-    other, best = min(fits, key=lambda pair: pair[0].divergence)
+    fits = _Fits.of(stem, statistics)
+    own = fits.best(declared)
+    other, best = min(
+        ((fits.best(rival.transform), rival) for rival in rivals_of(declared, extra)),
+        key=lambda pair: pair[0].divergence,
+    )
     if not np.isfinite([own.divergence, other.divergence]).all():
         reason = "The pool's images lack the variation that the first layer responds to."
         return NormalisationEvidence("undecidable", None, f"{reason} {UNPROVABLE}", declared, statistics.images)
@@ -150,7 +180,7 @@ def judge_normalisation(
         own.divergence,
         other.divergence,
         closest.hypothesis,
-        _hint(responses[closest.hypothesis][0], start),
+        _hint(fits.rgb[fits.hypotheses.index(closest.hypothesis)], start),
     )
 
 
@@ -181,31 +211,6 @@ def _obstacle(stem: Stem | str, statistics: PatchStatistics) -> str:
     return ""
 
 
-def _responses(stem: Stem, statistics: PatchStatistics) -> dict[str, tuple[Response, Response]]:
-    """By hypothesis, of a network that reads RGB and of one that reads BGR."""
-    return {
-        hypothesis: (Response.of(stem, moments), Response.of(stem, moments, swapped=True))
-        for hypothesis, moments in statistics.moments.items()
-    }
-
-
-def _fit(responses: Mapping[str, tuple[Response, Response]], transform: Transform) -> _Fit:
-    """Find the least D over hypotheses and channel orders.
-
-    Running statistics cannot tell channel orders apart, so each candidate stands for three: RGB, BGR with each
-    colour's own mean and std, and BGR with the list of RGB applied by position.
-    """
-    by_colour = coefficients(transform)
-    by_position = by_colour.reshape(2, 3)[:, ::-1].ravel()
-    return min(
-        (
-            _Fit(min(rgb.divergence(by_colour), bgr.divergence(by_colour), bgr.divergence(by_position)), hypothesis)
-            for hypothesis, (rgb, bgr) in responses.items()
-        ),
-        key=lambda fit: fit.divergence,
-    )
-
-
 def _hint(response: Response, start: Transform) -> Hint | None:
     fit = free_fit(response, start)
     return Hint(*fit) if fit is not None and fit[1] <= FITTING_DIVERGENCE else None
@@ -223,7 +228,8 @@ def _message(verdict: Verdict, declared: Transform, own: _Fit, other: _Fit, best
     if verdict == "contradicted":
         return (
             f"The first batch norm's running statistics contradict {mine} (D {own.divergence:.4f}): {theirs} fits "
-            f"them (D {other.divergence:.4f}, augmentation: {other.hypothesis})."
+            f"them (D {other.divergence:.4f}, augmentation: {other.hypothesis}). This presumes a pool that looks "
+            "like the training images: one that is 10 % darker would read like other constants."
         )
     if min(own.divergence, other.divergence) > FITTING_DIVERGENCE:
         why = (

@@ -22,12 +22,12 @@ TINY = 1e-12  # keeps variances and curvatures of grey images above 0
 
 @dataclass(frozen=True, eq=False)
 class Response:
-    """A stem's response to a pool under one hypothesis, as a function of u.
+    """A stem's response to a pool, as a function of u.
 
     Attributes:
         stem: the stem.
-        linear: [O, 6] float64, L.
-        quadratic: [O, 6, 6] float64, Q.
+        linear: [..., O, 6] float64, L; leading axes are those of the moments.
+        quadratic: [..., O, 6, 6] float64, Q.
     """
 
     stem: Stem
@@ -40,7 +40,7 @@ class Response:
 
         Args:
             stem: the stem.
-            moments: of RGB patches.
+            moments: of RGB patches, under one hypothesis or many.
             swapped: whether the network reads channels in the order B, G, R; u stays in the order R, G, B.
         """
         weight = stem.weight[:, ::-1] if swapped else stem.weight
@@ -49,36 +49,43 @@ class Response:
         for channel in range(3):
             design[:, channel, 9 * channel : 9 * channel + 9] = flat[:, channel]
             design[:, 3 + channel, VALUES:] = -flat[:, channel]
-        return cls(stem, design @ moments.mean, design @ moments.covariance @ design.swapaxes(1, 2))
+        linear = np.einsum("oif,...f->...oi", design, moments.mean)
+        quadratic = design @ moments.covariance[..., None, :, :] @ design.swapaxes(1, 2)
+        return cls(stem, linear, quadratic)
 
-    def divergence(self, u: Floats) -> float:
-        """Compute D of the normalisation that u describes."""
+    def __getitem__(self, hypothesis: int) -> Response:
+        """Return the response under one of the stacked hypotheses."""
+        return Response(self.stem, self.linear[hypothesis], self.quadratic[hypothesis])
+
+    def divergence(self, u: Floats) -> Floats:
+        """Compute D of the normalisation that u describes, [...]."""
         mean, variance = self.output(u)
         return divergence(mean, variance, self.stem.mean, self.stem.variance)
 
     def output(self, u: Floats) -> tuple[Floats, Floats]:
-        """Return the [O] means and variances of the first convolution's output."""
-        return self.linear @ u + self.stem.bias, np.einsum("oij,i,j->o", self.quadratic, u, u)
+        """Return the [..., O] means and variances of the first convolution's output."""
+        return self.linear @ u + self.stem.bias, self.quadratic @ u @ u
 
 
-def divergence(mean: Floats, variance: Floats, running_mean: Floats, running_variance: Floats) -> float:
+def divergence(mean: Floats, variance: Floats, running_mean: Floats, running_variance: Floats) -> Floats:
     """Compute D, a distance between two sets of means and variances.
 
     D is the mean over channels of 1/2 [(v/r + r/v)/2 + (m - mu)^2 (1/r + 1/v)/2 - 1], the mean of the two
     Kullback-Leibler divergences between the normal distributions N(m, v) and N(mu, r).
 
     Args:
-        mean, variance: [O] m and v, of a candidate.
+        mean, variance: [..., O] m and v, of a candidate.
         running_mean, running_variance: [O] mu and r, of the batch norm.
 
     Returns:
-        D, at least 0; infinite where a variance is not positive.
+        [...] D, at least 0; infinite where a variance is not positive.
     """
-    if (variance <= 0).any() or (running_variance <= 0).any():
-        return float("inf")
-    ratio = variance / running_variance
-    shift = (mean - running_mean) ** 2 * (1 / variance + 1 / running_variance)
-    return float(np.mean((ratio + 1 / ratio + shift) / 2 - 1) / 2)
+    usable = (variance > 0) & (running_variance > 0)
+    v, r = np.where(usable, variance, 1), np.where(usable, running_variance, 1)
+    spread = v / r + r / v
+    shift = (mean - running_mean) ** 2 * (1 / v + 1 / r)
+    distances: Floats = np.where(usable, (spread + shift) / 4 - 0.5, np.inf).mean(axis=-1)
+    return distances
 
 
 def coefficients(transform: Transform) -> Floats:
@@ -91,7 +98,7 @@ def free_fit(response: Response, start: Transform) -> tuple[Transform, float] | 
     """Find the mean and std of the least D, by Levenberg and Marquardt's method.
 
     Args:
-        response: of an RGB network.
+        response: of an RGB network, under one hypothesis.
         start: where to begin.
 
     Returns:
@@ -115,7 +122,7 @@ def free_fit(response: Response, start: Transform) -> tuple[Transform, float] | 
     if (u[:3] <= 0).any() or not np.isfinite(u).all():
         return None
     mean, std = (u[3:] / u[:3]).round(4).tolist(), (1 / u[:3]).round(4).tolist()
-    return Transform(mean=tuple(mean), std=tuple(std)), response.divergence(u)
+    return Transform(mean=tuple(mean), std=tuple(std)), float(response.divergence(u))
 
 
 def _residuals(response: Response, u: Floats) -> tuple[Floats, Floats]:

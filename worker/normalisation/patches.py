@@ -14,17 +14,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.normalisation.augmentations import AUGMENTATIONS, SIDE, Augmented, Floats, Images, augment
+from worker.normalisation.augmentations import AUGMENTATIONS, SIDE, UNFLIPPED, Augmented, Floats, Images, augment
 
 MAX_IMAGES = 10_000
-"""Images in a sample: with 2,000, about a quarter of true normalisations stay undecided; with 10,000, fewer.
-
-About 0.1 ms an image and hypothesis on one core.
-"""
+"""Images in a sample: with 2,000, about a quarter of true normalisations stay undecided; with 10,000, few."""
 
 VALUES = 27
 FEATURES = VALUES + 9
 """27 values in the order (channel, row, column), as convolution weights have it, then 9 flags (row, column)."""
+
+MIXUP = ", mixup"
+HYPOTHESES = tuple(name + mixup for name in AUGMENTATIONS for mixup in ("", MIXUP))
 
 SEED = 20_240_229
 IMAGES_AT_ONCE = 16  # 5 MB of patches: larger blocks leave the processor's cache
@@ -35,8 +35,8 @@ class Moments:
     """First and second moments of the patch features over all positions.
 
     Attributes:
-        mean: [36] float64.
-        second: [36, 36] float64, E[f f^T].
+        mean: [..., 36] float64.
+        second: [..., 36, 36] float64, E[f f^T].
     """
 
     mean: Floats
@@ -44,8 +44,8 @@ class Moments:
 
     @property
     def covariance(self) -> Floats:
-        """[36, 36] float64."""
-        return self.second - np.outer(self.mean, self.mean)
+        """[..., 36, 36] float64."""
+        return self.second - self.mean[..., :, None] * self.mean[..., None, :]
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +70,11 @@ class PatchStatistics:
         arrays["second"] = np.array([m.second for m in self.moments.values()]).reshape(-1, FEATURES, FEATURES)
         return arrays
 
+    def stacked(self) -> Moments:
+        """Return the moments of all hypotheses in one, with a leading axis in the order of `moments`."""
+        every = self.moments.values()
+        return Moments(np.stack([m.mean for m in every]), np.stack([m.second for m in every]))
+
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> PatchStatistics:
         """Rebuild the statistics from the arrays of `to_arrays`."""
@@ -81,7 +86,7 @@ class PatchStatistics:
 
 
 def patch_statistics(images: Images) -> PatchStatistics:
-    """Measure a sample of a pool under every hypothesis.
+    """Measure a sample of a pool under every hypothesis, about 0.1 ms an image and augmentation.
 
     The sample and all draws depend on the number of images only, so equal pools give equal statistics.
 
@@ -93,7 +98,9 @@ def patch_statistics(images: Images) -> PatchStatistics:
     if (height, width) != (SIDE, SIDE) or not len(rows):
         return PatchStatistics(len(rows), (height, width), {})
     sample = images[rows]
-    moments = {name: _measure(sample, name) for name in AUGMENTATIONS}
+    moments: dict[str, Moments] = {}
+    for name in AUGMENTATIONS:
+        moments[name], moments[name + MIXUP] = _measure(sample, name)
     return PatchStatistics(len(rows), (height, width), moments)
 
 
@@ -102,26 +109,52 @@ def sampled_rows(count: int) -> NDArray[np.int64]:
     return np.random.default_rng(SEED).permutation(count)[:MAX_IMAGES]
 
 
-def _measure(sample: Images, hypothesis: str) -> Moments:
+def _measure(sample: Images, hypothesis: str) -> tuple[Moments, Moments]:
+    """Measure one hypothesis without and with mixup."""
     rng = np.random.default_rng(SEED)
     mean, second = np.zeros(FEATURES), np.zeros((FEATURES, FEATURES))
+    values, inside = np.zeros((1, 3, SIDE, SIDE)), np.zeros((1, SIDE, SIDE))
     for start in range(0, len(sample), IMAGES_AT_ONCE):
-        block = sample[start : start + IMAGES_AT_ONCE]
-        moments = patch_moments(augment(block, hypothesis, rng))
-        mean += len(block) * moments.mean
-        second += len(block) * moments.second
-    moments = Moments(mean / len(sample), second / len(sample))
-    return moments if hypothesis == "none" else flipped_half(moments)
+        augmented = augment(sample[start : start + IMAGES_AT_ONCE], hypothesis, rng)
+        count, moments = len(augmented.values), patch_moments(augmented)
+        mean += count * moments.mean
+        second += count * moments.second
+        values += augmented.values.sum(axis=0)
+        inside += augmented.inside.sum(axis=0)
+    average = Augmented(values / len(sample), inside / len(sample))
+    own = Moments(mean / len(sample), second / len(sample))
+    if hypothesis != UNFLIPPED:
+        own = flipped_half(own)
+        average = Augmented(
+            (average.values + average.values[..., ::-1]) / 2, (average.inside + average.inside[..., ::-1]) / 2
+        )
+    return own, mixed(own, patch_moments(average))
+
+
+def mixed(own: Moments, between: Moments) -> Moments:
+    """Return the moments after mixing pairs of images by weights from Beta(1, 1) (Zhang et al., arXiv:1710.09412).
+
+    A mixture w x + (1 - w) y of independent images has E[w^2 + (1 - w)^2] = 2/3 of the second moments within an
+    image and E[2 w (1 - w)] = 1/3 of those between two images.
+
+    Args:
+        own: of single images.
+        between: of the average image: at each position, the product of the means of two independent images.
+    """
+    return Moments(own.mean, own.second * 2 / 3 + between.second / 3)
 
 
 def patch_moments(augmented: Augmented) -> Moments:
     """Compute the moments of all 3x3 patches, with a border of zeros around each image."""
     count = len(augmented.values)
-    planes = np.zeros((count, 4, SIDE + 2, SIDE + 2))
-    planes[:, :3, 1:-1, 1:-1] = augmented.values
-    planes[:, 3, 1:-1, 1:-1] = augmented.inside
-    windows = np.lib.stride_tricks.sliding_window_view(planes, (SIDE, SIDE), axis=(2, 3))  # [N, 4, 3, 3, 32, 32]
-    features = windows.transpose(1, 2, 3, 0, 4, 5).reshape(FEATURES, -1)
+    planes = np.zeros((4, count, SIDE + 2, SIDE + 2))
+    planes[:3, :, 1:-1, 1:-1] = augmented.values.swapaxes(0, 1)
+    planes[3, :, 1:-1, 1:-1] = augmented.inside
+    patches = np.empty((4, 3, 3, count, SIDE, SIDE))
+    for row in range(3):
+        for column in range(3):
+            patches[:, row, column] = planes[:, :, row : row + SIDE, column : column + SIDE]
+    features = patches.reshape(FEATURES, -1)
     return Moments(features.mean(axis=1), features @ features.T / features.shape[1])
 
 
