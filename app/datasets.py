@@ -89,6 +89,8 @@ class Override(Network):
     std: Deviations | None = None
     weights: Annotated[str, Field(min_length=1)] | None = None
     """Which set of weights of the file is the expert's: its path with dots, `.` for the file's top."""
+    normalisation_acknowledged: StrictBool = False
+    """Whether the owner takes mean, std and RGB although the checkpoint contradicts them."""
 
     @model_validator(mode="after")
     def _both_or_neither(self) -> Self:

@@ -44,7 +44,7 @@ def refusal(evidence: Evidence, dataset: str, stem: str, *, acknowledged: bool) 
 
 def contradicted(evidence: Evidence) -> bool:
     """Tell whether the evidence is strong enough to refuse the declaration."""
-    return evidence["severity"] == "error" or evidence["channel_order"]["order"] == "bgr"
+    return bool(evidence["severity"] == "error") or bool(evidence["channel_order"]["order"] == "bgr")
 
 
 def proposal(evidence: Evidence, dataset: str, stem: str) -> list[str]:

@@ -87,7 +87,9 @@ def normalisation_question(
         OSError: the file is not there.
         RequestError: the base is not there.
     """
-    others = {other: Transform(mean=declared.mean, std=declared.std) for other, declared in catalog.datasets().items()}
+    others = {
+        other: Transform(mean=declared.mean, std=declared.std) for other, declared in catalog.datasets().items()
+    }
     others.pop(name, None)
     about = {
         "file": file_id(path),

@@ -31,6 +31,19 @@ COMPUTING = (
 PLAIN = ("networks.py", "plain_forward.py")
 """What decides the rows of the plain forward pass, which a sample of every job is held against."""
 
+NORMALISING = (
+    "engines/pixels.py",
+    "normalisation/__init__.py",
+    "normalisation/augmentations.py",
+    "normalisation/candidates.py",
+    "normalisation/channel_order.py",
+    "normalisation/evidence.py",
+    "normalisation/fit.py",
+    "normalisation/patches.py",
+    "normalisation/stem.py",
+)
+"""What decides what a checkpoint says about its mean and std."""
+
 RECOGNITION = (
     "assumptions.py",
     "checkpoints.py",

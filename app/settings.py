@@ -82,6 +82,11 @@ class Settings(BaseSettings):
         return self.internal_dir / "objects"
 
     @property
+    def patches_dir(self) -> Path:
+        """Statistics of pools that normalisations are judged by."""
+        return self.internal_dir / "patches"
+
+    @property
     def rows_dir(self) -> Path:
         """The logit rows kept for reuse."""
         return self.internal_dir / "rows"

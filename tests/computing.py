@@ -18,6 +18,7 @@ from tests.fakes import ARITHMETIC
 from worker.context import Context
 from worker.engines.choice import make_engine
 from worker.engines.engine import Engine, Setup
+from worker.normalisation_inspector import NormalisationInspector
 from worker.pools import Pools
 from worker.pulse import Pulse
 from worker.residents import Build, Residents
@@ -55,6 +56,7 @@ def worker_context(
         facts=FactStore(database),
         catalog=catalog,
         pools=Pools(catalog.bases),
+        normalisation=NormalisationInspector(settings.patches_dir),
         residents=Residents(build),
         kept=RowStore(settings.rows_dir),
         arithmetic=ARITHMETIC,

@@ -35,6 +35,7 @@ from worker.device import choose_device, device_count, device_name, prepare
 from worker.engines.choice import choose_engine, make_engine
 from worker.inspector import Inspector
 from worker.loop import work
+from worker.normalisation_inspector import NormalisationInspector
 from worker.pools import Pools
 from worker.pulse import Pulse
 from worker.residents import Residents
@@ -77,6 +78,7 @@ def _run(settings: Settings, index: int, stop: threading.Event) -> None:
     pools = Pools(catalog.bases, beat=pulse.still)
     engine = choose_engine(settings.engine, device)
     offered = arithmetic(device, engine)
+    normalisation = NormalisationInspector(settings.patches_dir, pulse.still)
     context = Context(
         settings=settings,
         jobs=jobs,
@@ -87,10 +89,11 @@ def _run(settings: Settings, index: int, stop: threading.Event) -> None:
         kept=RowStore(settings.rows_dir),
         arithmetic=offered,
         device=device,
+        normalisation=normalisation,
         pulse=pulse,
         stopping=stop.is_set,
     )
-    inspector = Inspector(worker, database, facts, catalog, pools)
+    inspector = Inspector(worker, database, facts, catalog, pools, normalisation)
     # The lock comes first: a worker on record without one counts as dead.
     with hold_lock(lock), pulse.shown():
         here, sharers = device_name(device), _shareable(settings)

@@ -13,6 +13,7 @@ from app.numerics import Arithmetic
 from app.row_store import RowStore
 from app.settings import Settings
 from app.store import JobStore
+from worker.normalisation_inspector import NormalisationInspector
 from worker.pools import Pools
 from worker.pulse import Pulse
 from worker.residents import Residents
@@ -39,6 +40,7 @@ class Context:
     kept: RowStore
     arithmetic: Arithmetic
     device: torch.device
+    normalisation: NormalisationInspector
     pulse: Pulse
     stopping: Callable[[], bool]
     """Whether a signal has asked the worker to end."""

@@ -14,12 +14,13 @@ import numpy as np
 from app.bases import file_id
 from app.catalog import Catalog, Folder
 from app.database import Database
-from app.datasets import Dataset
+from app.datasets import Dataset, Transform
 from app.errors import JobError, RelogitError, RequestError, TransientError
 from app.facts import FactStore, Question
 from worker.analysis import Analyst
 from worker.auditor import Auditor
 from worker.experts import Assumptions, load_expert
+from worker.normalisation_inspector import NormalisationInspector
 from worker.pools import Pool, Pools
 
 log = logging.getLogger(__name__)
@@ -31,12 +32,21 @@ AFTER_ERROR_S = 1.0
 class Inspector:
     """A thread of its own, so that a page about experts need not wait for a job. Lives as long as the worker."""
 
-    def __init__(self, worker: str, database: Database, facts: FactStore, catalog: Catalog, pools: Pools) -> None:
+    def __init__(
+        self,
+        worker: str,
+        database: Database,
+        facts: FactStore,
+        catalog: Catalog,
+        pools: Pools,
+        normalisation: NormalisationInspector,
+    ) -> None:
         self._worker = worker
         self._database = database
         self._facts = facts
         self._catalog = catalog
         self._pools = pools
+        self._normalisation = normalisation
         self._analyst = Analyst(catalog, pools)
         self._auditor = Auditor(catalog, pools)
         self._stop = threading.Event()
@@ -109,7 +119,13 @@ class Inspector:
             return self._auditor.audit(question.about)
         if question.kind == "groups":
             return self._auditor.groups(question.about)
-        return {"passport": self._passport, "split": self._split, "pool": self._pool}[question.kind](question)
+        finders = {
+            "passport": self._passport,
+            "split": self._split,
+            "pool": self._pool,
+            "normalisation": self._find_normalisation,
+        }
+        return finders[question.kind](question)
 
     def _passport(self, question: Question) -> dict[str, Any]:
         about = question.about
@@ -119,6 +135,19 @@ class Inspector:
             return load_expert(path, assumptions).passport.to_dict()
         finally:
             _check_same(file_id(path), about["file"])
+
+    def _find_normalisation(self, question: Question) -> dict[str, Any]:
+        about = question.about
+        path, dataset = Path(about["file"][0]), Dataset.model_validate(about["dataset"])
+        expert = load_expert(path, Assumptions(**about["assumptions"]))
+        pool = self._pools.get(dataset, about["base"])
+        others = {name: Transform.model_validate(other) for name, other in about["others"].items()}
+        found = self._normalisation.inspect(
+            expert.network, pool, Transform.model_validate(about["transform"]), others
+        )
+        _check_same(self._catalog.bases.identity(dataset, about["base"]), about["files"])
+        _check_same(file_id(path), about["file"])
+        return found
 
     def _split(self, question: Question) -> dict[str, Any]:
         about = question.about

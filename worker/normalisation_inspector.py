@@ -79,7 +79,7 @@ class NormalisationInspector:
             self._folder.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(prefix=".", suffix=".part", dir=self._folder)
             with os.fdopen(handle, "wb") as stream:
-                np.savez(stream, allow_pickle=False, **measured.to_arrays())
+                np.savez(stream, **measured.to_arrays())
             Path(name).replace(self._folder / f"{key}.npz")
         except OSError:  # a full disk: they are there for this process
             return measured

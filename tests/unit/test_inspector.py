@@ -14,6 +14,7 @@ from app.questions import pool_question
 from tests.fakes import Home
 from worker.inspector import Inspector
 from worker.networks import CifarResNetSpec
+from worker.normalisation_inspector import NormalisationInspector
 from worker.pools import Pools
 
 
@@ -25,7 +26,9 @@ def facts(database: Database) -> FactStore:
 @pytest.fixture
 def inspector(database: Database, facts: FactStore, home: Home) -> Inspector:
     catalog = home.catalog()
-    return Inspector("w", database, facts, catalog, Pools(catalog.bases))
+    return Inspector(
+        "w", database, facts, catalog, Pools(catalog.bases), NormalisationInspector(catalog.settings.patches_dir)
+    )
 
 
 def _question(path: Path) -> Question:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.revisions import AUDITING, COMPUTING, JUDGING, PLAIN, RECOGNITION, WORKER, code_digest
+from app.revisions import AUDITING, COMPUTING, JUDGING, NORMALISING, PLAIN, RECOGNITION, WORKER, code_digest
 
 GROUPS = {
     "COMPUTING": COMPUTING,
@@ -17,12 +17,14 @@ GROUPS = {
     "JUDGING": JUDGING,
     "AUDITING": AUDITING,
     "PLAIN": PLAIN,
+    "NORMALISING": NORMALISING,
 }
 
-PACKAGES = ("engines", "splits", "verify")
+PACKAGES = ("engines", "normalisation", "splits", "verify")
 """Below worker/, with their own packages: whatever is in them decides something that is kept."""
 
 EXCLUDED = {
+    "verify/normalisation.py": "as verify/assumptions.py",
     "verify/assumptions.py": "its checks are stored with a unit's report, and no kept answer is made with them",
     "splits/draw.py": "draws new splits; what it drew is recorded in the set, and nothing is answered from it later",
     "splits/profile.py": "as splits/draw.py",
