@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,10 @@ from tests.realdata.location import REALDATA, needs_realdata
 from worker.engines.pixels import normalise
 from worker.experts import load_expert
 from worker.normalisation import PatchStatistics, Stem, channel_order, judge_normalisation, patch_statistics, stem_of
+from worker.normalisation.augmentations import Augmented, Floats, augment
 from worker.normalisation.candidates import LISTED, nearly_equal
+from worker.normalisation.fit import Response, coefficients
+from worker.normalisation.patches import patch_moments
 from worker.pools import Pool, Pools
 
 pytestmark = needs_realdata
@@ -51,6 +55,7 @@ def statistics(pool: Pool) -> PatchStatistics:
     return patch_statistics(pool.images)
 
 
+@cache
 def expert(name: str) -> nn.Module:
     return load_expert(Path(REALDATA / "checkpoints" / name)).network
 
@@ -152,6 +157,37 @@ def test_labels_of_other_classes_tell_no_channel_order(pool: Pool) -> None:
     """A CIFAR-10 network knows nothing of CIFAR-100's labels."""
     result = channel_order(expert(CIFAR10_EXPERT), pool.images[:200], pool.labels[:200] % 10, IMAGENET)
     assert result.order == "undecidable"
+
+
+def grey_at_times(values: Floats, rng: np.random.Generator) -> Floats:
+    return np.where(rng.random((len(values), 1, 1, 1)) < 0.2, values.mean(axis=1, keepdims=True), values)
+
+
+def brightened(values: Floats, rng: np.random.Generator) -> Floats:
+    return (values * rng.uniform(0.7, 1.3, (len(values), 1, 1, 1))).clip(0, 1)
+
+
+def lightly_mixed(values: Floats, rng: np.random.Generator) -> Floats:
+    weights = rng.beta(0.2, 0.2, (len(values), 1, 1, 1))
+    return weights * values + (1 - weights) * values[::-1]
+
+
+@pytest.mark.parametrize("base", ["none", "resized crop", "crop with zeros after normalising"])
+@pytest.mark.parametrize("change", [grey_at_times, brightened, lightly_mixed])
+def test_unlisted_augmentations_are_no_errors(
+    base: str, change: Callable[[Floats, np.random.Generator], Floats], pool: Pool, statistics: PatchStatistics
+) -> None:
+    """Statistics under recipes that are no hypothesis never make the true normalisation an error."""
+    rng = np.random.default_rng(0)
+    images = augment(pool.images[:1000], base, rng)
+    changed = change(images.values, rng) * images.inside[:, None]
+    moments = patch_moments(Augmented(changed, images.inside))
+    for name in TRUE:
+        real = stem(expert(name))
+        for true in LISTED.values():
+            made = Stem(real.weight, real.bias, *Response.of(real, moments).output(coefficients(true)))
+            evidence = judge_normalisation(made, statistics, true, {})
+            assert evidence.severity != "error", evidence.message
 
 
 class Small(nn.Module):

@@ -89,6 +89,19 @@ def test_flags_count_the_border() -> None:
     np.testing.assert_allclose(flags, np.outer(side, side), rtol=1e-12)
 
 
+def test_a_measurement_can_be_stopped() -> None:
+    """The callback comes before every block of every augmentation, and its exception ends the work."""
+    beats: list[None] = []
+    patch_statistics(coloured_images(20), lambda: beats.append(None))
+    assert len(beats) == 2 * len(AUGMENTATIONS)
+
+    def stop() -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        patch_statistics(coloured_images(20), stop)
+
+
 def test_equal_pools_give_equal_statistics() -> None:
     """Two measurements of one pool agree bit for bit, and another pool's differ."""
     first, second, other = (patch_statistics(coloured_images(20, seed)) for seed in (0, 0, 1))

@@ -2,7 +2,9 @@
 
 The running statistics of the first batch norm show which normalisation the network was trained with. The rule and
 its thresholds were measured on CIFAR-100 networks with 3x3 stems over 32x32 images, with samples of 500 to 10,000
-images: the true normalisation was never contradicted and a wrong listed one never supported.
+images: the true normalisation was never contradicted and a wrong listed one never supported. Of 26,520 first layers
+whose statistics were computed for 884 recipes of augmentation, most of them not among the hypotheses, the true
+normalisation was contradicted in 0.6 %, never with the severity `error`.
 """
 
 from __future__ import annotations
@@ -229,7 +231,8 @@ def _message(verdict: Verdict, declared: Transform, own: _Fit, other: _Fit, best
         return (
             f"The first batch norm's running statistics contradict {mine} (D {own.divergence:.4f}): {theirs} fits "
             f"them (D {other.divergence:.4f}, augmentation: {other.hypothesis}). This presumes a pool that looks "
-            "like the training images: one that is 10 % darker would read like other constants."
+            "like the training images, and a usual augmentation: images that are 10 % darker would read like other "
+            "constants."
         )
     if min(own.divergence, other.divergence) > FITTING_DIVERGENCE:
         why = (

@@ -7,7 +7,7 @@ channel order are matrix products: no image is needed again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,13 +85,14 @@ class PatchStatistics:
         return cls(int(arrays["images"]), (height, width), moments)
 
 
-def patch_statistics(images: Images) -> PatchStatistics:
+def patch_statistics(images: Images, beat: Callable[[], None] = lambda: None) -> PatchStatistics:
     """Measure a sample of a pool under every hypothesis, about 0.1 ms an image and augmentation.
 
     The sample and all draws depend on the number of images only, so equal pools give equal statistics.
 
     Args:
         images: [N, H, W, 3] uint8, RGB; up to 10,000 are taken at random.
+        beat: called before each block of 16 images, to show progress; what it raises ends the work.
     """
     height, width = images.shape[1:3]
     rows = sampled_rows(len(images))
@@ -100,7 +101,7 @@ def patch_statistics(images: Images) -> PatchStatistics:
     sample = images[rows]
     moments: dict[str, Moments] = {}
     for name in AUGMENTATIONS:
-        moments[name], moments[name + MIXUP] = _measure(sample, name)
+        moments[name], moments[name + MIXUP] = _measure(sample, name, beat)
     return PatchStatistics(len(rows), (height, width), moments)
 
 
@@ -109,12 +110,13 @@ def sampled_rows(count: int) -> NDArray[np.int64]:
     return np.random.default_rng(SEED).permutation(count)[:MAX_IMAGES]
 
 
-def _measure(sample: Images, hypothesis: str) -> tuple[Moments, Moments]:
+def _measure(sample: Images, hypothesis: str, beat: Callable[[], None]) -> tuple[Moments, Moments]:
     """Measure one hypothesis without and with mixup."""
     rng = np.random.default_rng(SEED)
     mean, second = np.zeros(FEATURES), np.zeros((FEATURES, FEATURES))
     values, inside = np.zeros((1, 3, SIDE, SIDE)), np.zeros((1, SIDE, SIDE))
     for start in range(0, len(sample), IMAGES_AT_ONCE):
+        beat()
         augmented = augment(sample[start : start + IMAGES_AT_ONCE], hypothesis, rng)
         count, moments = len(augmented.values), patch_moments(augmented)
         mean += count * moments.mean
