@@ -53,7 +53,7 @@ class NormalisationInspector:
 
         def logits(images: Tensor) -> Tensor:
             with torch.inference_mode():
-                return torch.cat([network(part) for part in images.split(IMAGES_AT_ONCE)])
+                return torch.cat([network(part) for part in torch.split(images, IMAGES_AT_ONCE)])
 
         order = channel_order(logits, pool.images, pool.labels, declared)
         return {**evidence.to_dict(), "channel_order": order.to_dict(), "base": pool.base}
@@ -79,7 +79,7 @@ class NormalisationInspector:
             self._folder.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(prefix=".", suffix=".part", dir=self._folder)
             with os.fdopen(handle, "wb") as stream:
-                np.savez(stream, **measured.to_arrays())
+                np.savez(stream, **measured.to_arrays())  # type: ignore[arg-type]  # no array is called allow_pickle
             Path(name).replace(self._folder / f"{key}.npz")
         except OSError:  # a full disk: they are there for this process
             return measured

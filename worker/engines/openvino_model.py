@@ -107,8 +107,8 @@ class _Builder(fx.Interpreter):
 
     def _leaky(self, x: Node) -> Node:
         """Add x > 0 ? x : 0 x, which keeps NaN and turns -inf into NaN."""
-        # A slope for each channel: OpenVINO takes a single one of 0 for max(0, x). One channel has a single slope, the
-        # smallest number above 0, whose product with any float32 is below 1e-6.
+        # A slope for each channel: OpenVINO takes a single one of 0 for max(0, x). One channel has a single slope:
+        # the smallest number above 0, whose product with any float32 is below 1e-6.
         channels = x.shape[1]
         slopes = np.zeros(channels, np.float32) if channels > 1 else np.array([2.0**-149], np.float32)
         return self.ops.prelu(x, slopes)

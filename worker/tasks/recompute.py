@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 
 from app.bases import FileId, file_id
 from app.catalog import Split, check_classes, check_precision_range, check_temperature
-from app.datasets import Dataset, Transform
+from app.datasets import Dataset
 from app.errors import JobError
 from app.facts import Question
 from app.faults import reach
 from app.jobs import Artifact, Claim, Progress, Unit
-from app.normalisation import refusal
 from app.numerics import SAMPLED
-from app.questions import evidence_base, normalisation_question, passport_question, pool_question
+from app.questions import passport_question, pool_question
 from app.requests import Precision
 from worker.artifacts import Logits, drafted, publish, read_arrays, targets_sha256
 from worker.context import Cancelled, Context
@@ -30,12 +29,11 @@ from worker.inspector import pool_answer
 from worker.laps import Laps
 from worker.long_tail import read_long_tail
 from worker.manifest import Origin, manifest
+from worker.origins import Origins
 from worker.plain_sample import PlainSample
 from worker.pools import Pool
 from worker.supply import ExpertFile, Supply
-from worker.verify.assumptions import Coverage, check_assumptions, check_stored_accuracy
 from worker.verify.check import Check
-from worker.verify.normalisation import check_channel_order, check_normalisation
 from worker.verify.recomputed import check_kept_rows, check_precision
 from worker.verify.report import UnitReport, verify_unit
 from worker.verify.truth import Truth
@@ -97,10 +95,9 @@ class Recompute:
         self._expert = ExpertFile(path, assumptions, self._passport, transform, seen)
         self._supply = Supply(self._expert, request.batch_size, request.precision, request.reuse, context)
         self._exact = Supply(self._expert, request.batch_size, "fp32", True, context)
-        self._acknowledged = self._dataset.override(path.stem).normalisation_acknowledged
+        self._origin = Origins(request, self._dataset, self._expert, context)
         self._plain = PlainSample(self._expert, context, request.reuse)
         self._long_tail = read_long_tail(catalog, context.pools, self._dataset, self._splits_folder)
-        self._evidence: dict[str, Any] | None = None
         self._pools: dict[str, Pool] = {}
         self._edge = Edge(claim, context)
         self._laps.lap("load")
@@ -132,7 +129,7 @@ class Recompute:
                 f"The split {unit.split!r} pointed into the base {base!r} when the job was accepted, and now points "
                 f"into {split.base!r}: its splits.json was changed. Submit the job again.",
             )
-        self._check_normalisation(split.base)
+        self._origin.refuse_contradicted(split.base, self._pool)
         pool = self._pool(split.base)
         laps.lap("decode")
         logits, progress = self._logits(unit, split, pool)
@@ -142,7 +139,7 @@ class Recompute:
             laps.lap("write")
             arrays = read_arrays(draft.path, draft.sha256)
             reach("artifact.verifying", claim.job.id, claim.expert, unit.split)
-            more = [*self._origin_checks(split, pool, content), *self._more_checks(split, pool, progress)]
+            more = [*self._origin.checks(split, pool, content), *self._more_checks(split, pool, progress)]
             report = verify_unit(arrays, self._truth(split, pool), more)
             if report.verdict != "passed":
                 self._supply.drop_differing(pool, split.indices)
@@ -225,40 +222,6 @@ class Recompute:
                     raise Cancelled
         logits = supply.take(pool, split.indices)
         return (logits if self._divisor is None else logits / self._divisor), progress
-
-    def _origin_checks(self, split: Split, pool: Pool, content: Logits) -> list[Check]:
-        """Check what the checkpoint leaves open or says of itself."""
-        name, stored = self._claim.job.recompute.dataset, self._passport.stored_accuracy
-        accuracy = float((content.predictions == content.targets).mean())
-        coverage = Coverage.of(pool.base, split.indices, pool.labels)
-        evidence, stem, known = self._evidence, self._expert.path.stem, self._acknowledged
-        assert evidence is not None
-        return [
-            check_assumptions(self._passport.assumed, name, self._passport.file),
-            check_stored_accuracy(stored, accuracy, coverage),
-            check_normalisation(evidence, name, stem, acknowledged=known),
-            check_channel_order(evidence, acknowledged=known),
-        ]
-
-    def _check_normalisation(self, base: str) -> None:
-        """Refuse the expert if it contradicts its declared mean and std, before anything is computed."""
-        if self._evidence is not None:
-            return
-        request, context, path = self._claim.job.recompute, self._context, self._expert.path
-        chosen = evidence_base(request.grounds.bases.values() or [base])
-        question = normalisation_question(
-            path, request.dataset, self._dataset, chosen, context.catalog, request.weights
-        )
-        [fact] = context.facts.look_up([question])
-        evidence = fact.answer
-        if evidence is None:
-            network = context.residents.network(path, self._passport, self._expert.assumptions)
-            others = {name: Transform.model_validate(item) for name, item in question.about["others"].items()}
-            evidence = context.normalisation.inspect(network, self._pool(chosen), self._expert.transform, others)
-            context.facts.record(question, evidence)
-        if error := refusal(evidence, request.dataset, path.stem, acknowledged=self._acknowledged):
-            raise error
-        self._evidence = evidence
 
     def _more_checks(self, split: Split, pool: Pool, progress: Progress) -> list[Check]:
         request = self._claim.job.recompute
