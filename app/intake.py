@@ -16,8 +16,9 @@ from app.errors import Conflict, Refused, RequestError
 from app.facts import FactStore
 from app.jobs import UnitPlan
 from app.names import check_name
+from app.normalisation import refusal
 from app.numerics import Arithmetic
-from app.questions import passport_question
+from app.questions import evidence_base, normalisation_question, passport_question
 from app.requests import BatchSize, Calibration, Grounds, Precision, RecomputeRequest, Standards
 
 INTERNAL_NAME = ".relogit"
@@ -169,8 +170,22 @@ def examine(
         weights=order.weights,
         grounds=problems.guard("dataset", lambda: _grounds(dataset, experts, splits, catalog)) or Grounds(),
     )
+    for expert in experts:
+        problems.guard("experts", partial(_check_normalisation, expert, request, dataset, catalog, facts))
     unused = tuple(catalog.unused_overrides(dataset, experts_folder))
     return Examined(problems.found, dataset, tuple(experts), tuple(splits), request, unused)
+
+
+def _check_normalisation(
+    expert: ExpertFile, request: RecomputeRequest, dataset: Dataset, catalog: Catalog, facts: FactStore
+) -> None:
+    """Refuse an expert that is known to contradict its declared mean and std; a worker finds out the others."""
+    base = evidence_base(request.grounds.bases.values())
+    question = normalisation_question(expert.path, request.dataset, dataset, base, catalog, request.weights)
+    [fact] = facts.look_up([question])
+    acknowledged = dataset.override(expert.path.stem).normalisation_acknowledged
+    if fact.answer and (error := refusal(fact.answer, request.dataset, expert.path.stem, acknowledged=acknowledged)):
+        raise error
 
 
 def _grounds(dataset: Dataset, experts: Sequence[ExpertFile], splits: Sequence[Split], catalog: Catalog) -> Grounds:

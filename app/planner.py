@@ -22,7 +22,13 @@ from app.facts import Fact, FactStore, Question
 from app.intake import Examined, ExpertFile, RecomputeOrder, examine
 from app.numerics import SAMPLED, Arithmetic, Numerics, row_source
 from app.plans import Memory, Plan, PlannedUnit
-from app.questions import passport_question, pool_question, rate_question
+from app.questions import (
+    evidence_base,
+    normalisation_question,
+    passport_question,
+    pool_question,
+    rate_question,
+)
 from app.row_store import RowStore
 
 UNIT_S = 0.03
@@ -56,7 +62,19 @@ def questions_of(found: Examined, catalog: Catalog, weights: str | None = None) 
     if found.dataset is None:
         return []
     experts = [passport_question(expert.path, found.dataset, weights) for expert in found.experts]
+    experts += normalisation_questions(found, catalog)
     return experts + [_pool_question(found, base, catalog) for base in _bases(found.splits)]
+
+
+def normalisation_questions(found: Examined, catalog: Catalog) -> list[Question]:
+    """Return what is asked about the mean and std of each expert; [] where no split or base is right."""
+    if found.dataset is None or found.request is None or not found.splits:
+        return []
+    base, request = evidence_base(split.base for split in found.splits), found.request
+    return [
+        normalisation_question(expert.path, request.dataset, found.dataset, base, catalog, request.weights)
+        for expert in found.experts
+    ]
 
 
 def make_plan(order: RecomputeOrder, site: Site) -> Plan:
@@ -84,6 +102,7 @@ def make_plan(order: RecomputeOrder, site: Site) -> Plan:
             "fp32 as well, unless such rows are kept; they are not in these figures.",
         )
     if found.dataset is not None and found.experts and found.splits:
+        plan.normalisation = _normalisation(found, site)
         try:
             _Sums(found, plan, numerics, order.reuse, site).add()
         except RequestError as error:
@@ -116,6 +135,12 @@ def npz_bytes(rows: int, classes: int) -> int:
         # Local header with its ZIP64 field, and the directory's entry, each with the member's name.
         total += 30 + 20 + 46 + 2 * len(f"{name}.npy")
     return total
+
+
+def _normalisation(found: Examined, site: Site) -> dict[str, dict[str, Any] | None]:
+    """Return what is known of each expert's mean and std; None where no worker has found it out."""
+    facts = site.facts.look_up(normalisation_questions(found, site.catalog))
+    return {expert.name: fact.answer for expert, fact in zip(found.experts, facts, strict=False)}
 
 
 class _Sums:

@@ -54,6 +54,8 @@ class Plan:
     request: RecomputeRequest | None
     arithmetic: dict[str, Any] | None
     """How it would be computed; None where no living worker could."""
+    normalisation: dict[str, dict[str, Any] | None] = field(default_factory=dict)
+    """Expert → what its checkpoint says about its mean and std; None where no worker has found it out."""
     units: list[PlannedUnit] = field(default_factory=list)
     memory: Memory | None = None
     """None where nothing can be planned."""

@@ -323,6 +323,9 @@ class PlanView(BaseModel):
     warnings: list[dict[str, str]] = Field(description="What is to be minded: code, detail.")
     request: dict[str, Any] | None = Field(description="With every default filled in, as far as it can be.")
     arithmetic: dict[str, Any] | None = Field(description="How a living worker would compute it.")
+    normalisation: dict[str, dict[str, Any] | None] = Field(
+        description="By expert, what its checkpoint says about its mean and std; null where no worker has looked."
+    )
     units: list[PlannedUnitView] = Field(description="Those that can be planned.")
     totals: dict[str, float | int | None] = Field(description="The units' figures summed; null where one is.")
     memory: dict[str, int | None] | None = Field(
@@ -339,6 +342,7 @@ class PlanView(BaseModel):
             warnings=plan.warnings,
             request=None if plan.request is None else _shown_request(plan.request),
             arithmetic=plan.arithmetic,
+            normalisation=plan.normalisation,
             units=[PlannedUnitView(**asdict(unit)) for unit in plan.units],
             totals=plan.totals(),
             memory=None if plan.memory is None else asdict(plan.memory),

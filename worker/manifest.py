@@ -21,10 +21,9 @@ from worker.device import device_name
 from worker.experts import Passport
 from worker.pools import Pool
 from worker.verify.check import Check
+from worker.verify.stale import OPEN
 
 SCHEMA = 2
-OPEN = ("assumptions", "normalisation", "channel-order", "stored-accuracy")
-"""Checks of what nothing in the files can prove."""
 DTYPES = {"fp32": "float32", "tf32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 """Of weights and activations; logits are float32 in any case."""
 

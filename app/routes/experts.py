@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import Annotated, Any
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query
 
 from app.catalog import check_classes
-from app.datasets import DEFAULT_DATASET
+from app.datasets import DEFAULT_BASE, DEFAULT_DATASET
 from app.errors import NotFound, RequestError
 from app.facts import Fact, Question
 from app.names import check_name
-from app.questions import passport_question
+from app.normalisation import proposal
+from app.questions import normalisation_question, passport_question
 from app.routes.asking import answers
 from app.services import Services, Used
 
@@ -42,9 +44,33 @@ async def get_expert(
     prefix: Prefix = "best_",
     experts_dir: FolderName = None,
 ) -> dict[str, Any]:
-    """One expert."""
-    found: dict[str, Any] = (await _describe(used, dataset, prefix, experts_dir, name))["experts"][0]
-    return found
+    """Describe one expert: its passport, and what its checkpoint says about its mean and std.
+
+    `normalisation` is null where the images are not there or no worker has looked within ten seconds, and for image
+    folders, which are decoded for jobs only; `proposal` has lines for `datasets.toml` where they would fit better.
+    """
+    entry: dict[str, Any] = (await _describe(used, dataset, prefix, experts_dir, name))["experts"][0]
+    entry |= {"normalisation": None, "proposal": []}
+    if entry["state"] != "ready":
+        return entry
+
+    def ask() -> Question | None:
+        declared = used.catalog.dataset(dataset)
+        path = used.catalog.checkpoint(used.catalog.experts_folder(dataset, declared, experts_dir), prefix, name)
+        if declared.kind == "imagefolder":
+            return None
+        try:
+            return normalisation_question(path, dataset, declared, DEFAULT_BASE, used.catalog)
+        except RequestError:  # the images are not there
+            return None
+
+    question = await run_sync(ask)
+    if question is not None:
+        [fact] = await answers(used, [question])
+        if fact.answer is not None:
+            stem = PurePath(entry["file"]).stem
+            entry |= {"normalisation": fact.answer, "proposal": proposal(fact.answer, dataset, stem)}
+    return entry
 
 
 async def _describe(

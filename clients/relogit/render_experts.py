@@ -14,6 +14,7 @@ from rich.text import Text
 from relogit.render import NONE, Record, count, entry_problems, fits, percent, plain, problem_lines, table, word
 
 OWN = "own mean/std"
+STYLES = {"supported": "green", "contradicted": "red", "undecidable": "yellow"}
 NAME_WIDTH = 13  # of a passport's entries
 LABELS = {"stored_accuracy": "accuracy", "weights": "weights in", "largest_parameter": "largest"}
 """Entries of a passport whose own names are too long or too short to be understood."""
@@ -63,7 +64,31 @@ def passport(expert: Record) -> list[Text]:
     whose = "its own, from the data set's overrides" if _is_own(expert) else "the data set's"
     transform = expert.get("transform") or {}
     lines += [_entry(name, f"{plain(transform[name])} ({whose})") for name in ("mean", "std") if name in transform]
+    lines += _normalisation(expert)
     return lines + (problem_lines(expert["problem"], where="  ") if expert["problem"] else [])
+
+
+def _normalisation(expert: Record) -> list[Text]:
+    """What the checkpoint says about its mean, std and channel order, and the lines to declare instead."""
+    evidence = expert.get("normalisation")
+    if not evidence:
+        return []
+    order = evidence["channel_order"]
+    lines = [
+        Text.assemble(_entry("evidence", ""), (evidence["verdict"], STYLES[evidence["verdict"]])),
+        _entry("", evidence["message"]),
+        _entry("", order["message"]),
+    ]
+    if expert["proposal"]:
+        lines += [
+            _entry("", "In datasets.toml this would fit better:"),
+            *(_entry("", f"  {line}") for line in expert["proposal"]),
+        ]
+    elif evidence["verdict"] == "undecidable" and evidence["hint"]:
+        fit = evidence["hint"]["transform"]
+        mean, std = (plain([round(value, 4) for value in fit[name]]) for name in ("mean", "std"))
+        lines.append(_entry("", f"Freely fitted, mean {mean}, std {std}: a hint, no verdict."))
+    return lines
 
 
 def _entry(name: str, said: str) -> Text:

@@ -8,16 +8,36 @@ from rich.text import Text
 from relogit.render import NONE, Record, available_lines, count, number_of, size, table
 
 UNKNOWN = "not known"
+NOT_LOOKED_AT = "not looked at yet"
+STYLES = {"supported": "green", "contradicted": "red"}
 
 
 def lines(plan: Record) -> list[RenderableType]:
     """The table, the sum in words, how it would be computed, and whatever is to be minded."""
     shown: list[RenderableType] = [_table(plan), Text(), _sum(plan)] if plan["units"] else []
+    shown += normalisation_lines(plan.get("normalisation") or {})
     if plan["arithmetic"]:  # without it there is one reason for everything, and it is a warning or a problem
         shown.append(Text(_arithmetic(plan["arithmetic"]), style="dim"))
         reasons = {reason: None for unit in plan["units"] for reason in unit["reasons"].values()}
         shown += [Text(f"Not known: {reason}", style="yellow") for reason in reasons]
     return shown + [Text(warning["detail"], style="yellow") for warning in plan["warnings"]]
+
+
+def normalisation_lines(normalisation: Record) -> list[Text]:
+    """What checkpoints say about their mean and std, a line for each verdict, and why where it is no good one."""
+    experts: dict[str, list[str]] = {}
+    for expert, evidence in normalisation.items():
+        experts.setdefault(evidence["verdict"] if evidence else NOT_LOOKED_AT, []).append(expert)
+    lines = [
+        Text(f"Mean and std {verdict}: {', '.join(names)}.", style=STYLES.get(verdict, "yellow"))
+        for verdict, names in experts.items()
+    ]
+    messages = {
+        evidence["message"]: None
+        for evidence in normalisation.values()
+        if evidence and (evidence["verdict"] == "undecidable" or evidence["severity"] == "warning")
+    }
+    return lines + [Text(message, style="yellow") for message in messages]
 
 
 def problem_lines(plan: Record) -> list[Text]:

@@ -33,7 +33,7 @@ from worker.verify.lists import check_overlap
 from worker.verify.provenance import Place, check_preparations, check_provenance, preparation
 from worker.verify.report import UnitReport, verify_unit
 from worker.verify.sample import CHECK_ID as SAMPLE_ID
-from worker.verify.stale import Now, check_manifest, read_manifest, unreadable_manifest
+from worker.verify.stale import Now, check_manifest, open_questions, read_manifest, unreadable_manifest
 from worker.verify.standards import check_overrides
 from worker.verify.truth import Truth
 
@@ -169,6 +169,7 @@ class FileChecks:
                 named = checkpoint_path(self._context.settings.checkpoints_dir, manifest)
                 checkpoint = None if named is None else self._digest(named)
             checks = check_manifest(manifest, Now(file.expert, file.split, stored.sha256, split.sha256, checkpoint))
+            checks += open_questions(manifest or {})
         if self._request.recompute:
             checks.append(self._resampler.check(file, stored.arrays.get("logits"), split, manifest))
         return checks

@@ -10,6 +10,9 @@ from typing import Any
 
 from worker.verify.check import Check, error_check, skipped, warning_check
 
+OPEN = ("assumptions", "normalisation", "channel-order", "stored-accuracy")
+"""Checks of what nothing in the files can prove; a manifest repeats them."""
+LONGEST_MESSAGE = 2000
 LONGEST = 200
 """Characters of what a manifest says that are repeated to people."""
 IDS = ("manifest-file", "manifest-split", "manifest-checkpoint")
@@ -64,6 +67,26 @@ def check_manifest(manifest: Mapping[str, Any] | None, now: Now) -> list[Check]:
         ),
         _compare(IDS[2], plain_entry(manifest, "checkpoint", "sha256"), now.checkpoint_sha256, "the checkpoint"),
     ]
+
+
+def open_questions(manifest: Mapping[str, Any]) -> list[Check]:
+    """Repeat what the manifest says nothing in the files can prove, such as what a network leaves open."""
+    checks = []
+    entries = manifest.get("open")
+    for entry in entries if isinstance(entries, list) else []:
+        if not isinstance(entry, dict) or not {"id", "verdict", "message"} <= entry.keys():
+            continue
+        id_, verdict, message = (_plain_text(entry[name]) for name in ("id", "verdict", "message"))
+        told = f"When the rows were computed: {message}"
+        if id_ in OPEN and verdict in ("passed", "failed"):
+            checks.append(warning_check(id_, verdict == "passed", verdict, "passed", told))
+        elif id_ in OPEN:
+            checks.append(skipped(id_, "warning", told))
+    return checks
+
+
+def _plain_text(value: object) -> str:
+    return str(value)[:LONGEST_MESSAGE].encode(errors="replace").decode()
 
 
 def unreadable_manifest(reason: str) -> list[Check]:
