@@ -96,6 +96,25 @@ def test_a_resized_crop_is_what_pillow_makes_of_the_window() -> None:
     assert least < 1.01
 
 
+def test_resized_crops_have_torchvisions_sizes() -> None:
+    """Heights and widths of the windows are distributed as torchvision's RandomResizedCrop draws them."""
+    ramps = np.zeros((4000, 32, 32, 3), np.uint8)
+    ramps[..., 0] = np.arange(0, 256, 8)[:, None]
+    ramps[..., 1] = np.arange(0, 256, 8)
+    values = augment(ramps, "resized crop", np.random.default_rng(0)).values * 255
+    # Enlarging a window of n pixels makes a slope of 8 one of 8 n / 32; the middle is free of borders.
+    heights = (values[:, 0, 17, 16] - values[:, 0, 15, 16]) / 2 * 4
+    widths = (values[:, 1, 16, 17] - values[:, 1, 16, 15]) / 2 * 4
+    crop = import_torchvision().transforms.RandomResizedCrop
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        boxes = [crop.get_params(torch.zeros(3, 32, 32), [0.08, 1.0], [3 / 4, 4 / 3])[2:] for _ in range(4000)]
+    expected = np.array(boxes, np.float64).T
+    shares = np.linspace(0.05, 0.95, 10)
+    for drawn, other in zip((heights, widths, heights * widths), (*expected, expected.prod(axis=0)), strict=True):
+        np.testing.assert_allclose(np.quantile(drawn, shares), np.quantile(other, shares), rtol=0.08, atol=0.5)
+
+
 def _by_torchvision(images: np.ndarray, hypothesis: str, repeats: int) -> Moments:
     transforms = import_torchvision().transforms
     step = {

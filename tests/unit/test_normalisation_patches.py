@@ -44,6 +44,14 @@ def test_flipped_half_is_the_mean_of_images_and_their_mirrors() -> None:
     np.testing.assert_allclose(exact.second, both.second, rtol=1e-12)
 
 
+def test_all_but_no_augmentation_flip() -> None:
+    """Images that are lighter on the left give statistics without a side, except where nothing is augmented."""
+    images = coloured_images(30) // 4 + np.arange(128, 0, -4, dtype=np.uint8)[:, None]
+    for name, moments in patch_statistics(images).moments.items():
+        left, right = moments.mean[:27].reshape(9, 3)[:, [0, 2]].T
+        assert np.allclose(left, right, rtol=1e-12) == (not name.startswith("none")), name
+
+
 def test_mixed_moments_are_those_of_all_mixed_pairs() -> None:
     """With the weight that Beta(1, 1) has on average, mixing every image with every image gives the same moments."""
     weight = (1 + 3**-0.5) / 2  # 2 w (1 - w) = 1/3
