@@ -52,7 +52,6 @@ JUDGING = (
     "long_tail.py",
     "pools.py",
     "verify/__init__.py",
-    "verify/assumptions.py",
     "verify/between.py",
     "verify/causes.py",
     "verify/chance.py",
