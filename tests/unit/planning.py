@@ -44,14 +44,8 @@ class World:
         return made
 
     def knows_expert(self, name: str, file: str, **passport: Any) -> None:
-        card = {
-            "classes": 3,
-            "temperature": None,
-            "parameters": 1000,
-            "tensors_sha256": f"of {name}",
-            "sha256": name,
-            "largest_parameter": 1.0,
-        }
+        card: dict[str, Any] = {"classes": 3, "temperature": None, "parameters": 1000, "largest_parameter": 2.5}
+        card |= {"tensors_sha256": f"of {name}", "sha256": name}
         question = passport_question(self.home.experts / file, self.home.catalog().dataset("digits"))
         self.facts.record(question, {**card, "network": NETWORK, **passport})
 

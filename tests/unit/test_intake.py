@@ -25,6 +25,10 @@ def facts(database: Database) -> FactStore:
     return FactStore(database)
 
 
+CARD = {"classes": 3, "temperature": None, "sha256": "s", "largest_parameter": 2.5}
+"""What a request asks of a passport."""
+
+
 def planned(home: Home, facts: FactStore, **changes: Any) -> tuple[RecomputeRequest, list[UnitPlan]]:
     return plan(replace(ORDER, **changes), home.catalog(), facts, [ARITHMETIC])
 
@@ -69,9 +73,7 @@ def test_a_named_experts_folder_is_recorded_as_it_was_found(home: Home, facts: F
 
 def test_good_passports_let_a_request_through(home: Home, facts: FactStore) -> None:
     """What is known and fits refuses nothing; what is not known waits for a worker."""
-    know(
-        home, facts, "best_ce.pth", "ce", {"classes": 3, "temperature": 1.5, "sha256": "s", "largest_parameter": 1.0}
-    )
+    know(home, facts, "best_ce.pth", "ce", CARD | {"temperature": 1.5})
     assert len(planned(home, facts, calibration="checkpoint")[1]) == 4
 
 
@@ -212,17 +214,21 @@ def test_an_expert_of_other_classes_is_refused_once_its_passport_is_known(home: 
         facts,
         "best_bal.pt",
         "bal",
-        {"classes": 100, "temperature": None, "sha256": "s", "largest_parameter": 1.0},
+        CARD | {"classes": 100},
     )
     with refused("classes-mismatch", "best_bal.pt has 100 outputs", "digits has 3 classes"):
         planned(home, facts)
 
 
+def test_a_parameter_beyond_the_precision_is_refused(home: Home, facts: FactStore) -> None:
+    """What a passport says of the largest parameter is held against the precision before anything is queued."""
+    know(home, facts, "best_ce.pth", "ce", CARD | {"largest_parameter": 3.39e38})
+    assert problems(home, facts, experts=("ce",)) == {"#/experts/0": "weights-overflow"}
+
+
 def test_calibration_without_a_stored_temperature_is_refused(home: Home, facts: FactStore) -> None:
     """The refusal names both ways out; raw logits need no temperature."""
-    know(
-        home, facts, "best_ce.pth", "ce", {"classes": 3, "temperature": None, "sha256": "s", "largest_parameter": 1.0}
-    )
+    know(home, facts, "best_ce.pth", "ce", CARD)
     with refused("no-temperature", "best_ce.pth", "final_calibrated_", "calibration 'none'"):
         planned(home, facts, calibration="checkpoint")
     assert planned(home, facts, calibration="none")
