@@ -28,7 +28,6 @@ EXCLUDED = {
     "verify/assumptions.py": "its checks are stored with a unit's report, and no kept answer is made with them",
     "splits/draw.py": "draws new splits; what it drew is recorded in the set, and nothing is answered from it later",
     "splits/profile.py": "as splits/draw.py",
-    "verify/assumptions.py": "judges a passport when a job runs; its verdict is recorded with the job, not looked up",
 }
 """Files of those packages that no kept result depends on, with the reason."""
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 from worker.normalisation.augmentations import AUGMENTATIONS, SIDE, UNFLIPPED, Augmented, Floats, Images, augment
 
@@ -100,8 +101,10 @@ def patch_statistics(images: Images, beat: Callable[[], None] = lambda: None) ->
         return PatchStatistics(len(rows), (height, width), {})
     sample = images[rows]
     moments: dict[str, Moments] = {}
-    for name in AUGMENTATIONS:
-        moments[name], moments[name + MIXUP] = _measure(sample, name, beat)
+    # The products are small: several threads wait for each other, beside a busy neighbour for minutes.
+    with ThreadpoolController().select(internal_api="openblas").limit(limits=1):
+        for name in AUGMENTATIONS:
+            moments[name], moments[name + MIXUP] = _measure(sample, name, beat)
     return PatchStatistics(len(rows), (height, width), moments)
 
 

@@ -1,0 +1,69 @@
+"""Overrides are for checkpoint files: a file gets the same answer under whatever name it is asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from app.datasets import Dataset, read_datasets
+from app.errors import RequestError
+
+OWN = "mean = [0.1, 0.2, 0.3]\nstd = [1.0, 2.0, 3.0]\n"
+
+
+def declared(tmp_path: Path, *tables: str) -> Dataset:
+    head = '[d]\nkind = "npz"\nroot = "d"\nsplits = "s"\nexperts = "e"\nmean = [0, 0, 0]\nstd = [1, 1, 1]\n'
+    (tmp_path / "datasets.toml").write_text(head + "".join(f"[d.overrides.{table}\n{OWN}" for table in tables))
+    return read_datasets(tmp_path)["d"]
+
+
+def own(dataset: Dataset, stem: str) -> bool:
+    return dataset.transform(stem).mean == (0.1, 0.2, 0.3)
+
+
+def test_a_name_is_for_that_file_alone(tmp_path: Path) -> None:
+    """Not for names that contain it, nor for those that it contains."""
+    dataset = declared(tmp_path, "best_ce]")
+    stems = ("best_ce", "ce", "best_ce2", "old_best_ce")
+    assert [own(dataset, stem) for stem in stems] == [True, False, False, False]
+
+
+def test_a_pattern_is_for_every_file_that_it_matches(tmp_path: Path) -> None:
+    """`*` stands for any characters, none too, and upper case is another letter."""
+    dataset = declared(tmp_path, '"*ce"]')
+    stems = ("ce", "best_ce", "final_calibrated_ce", "best_CE", "best_ce_old")
+    assert [own(dataset, stem) for stem in stems] == [True, True, True, False, False]
+
+
+def test_a_full_name_comes_before_a_pattern(tmp_path: Path) -> None:
+    """What is said of one file alone is more than what is said of many; even a name that looks like a pattern."""
+    dataset = declared(tmp_path, '"*ce"]', "best_ce]\nmax_pool = true", '"a[1]"]')
+    assert dataset.override("best_ce").max_pool is True
+    assert dataset.override("final_ce").max_pool is None
+    assert own(dataset, "a[1]")
+
+
+def test_two_patterns_for_one_file_are_refused(tmp_path: Path) -> None:
+    """Nothing says which is meant, so neither is taken; a file of one of them is fine."""
+    dataset = declared(tmp_path, '"best_*"]', '"*_ce"]')
+    assert own(dataset, "best_bal")
+    with pytest.raises(RequestError, match="full name") as caught:
+        dataset.transform("best_ce")
+    assert caught.value.code == "override-ambiguous"
+
+
+def test_an_experts_name_without_its_prefix_is_refused(tmp_path: Path) -> None:
+    """Overrides used to be named so: such an entry is neither taken for one prefix only nor left out in silence."""
+    dataset = declared(tmp_path, "ce]")
+    with pytest.raises(RequestError, match=r"'best_ce'.*'\*ce'") as caught:
+        dataset.check_override("best_ce", "ce")
+    assert caught.value.code == "override-unmatched"
+    dataset.check_override("ce", "ce")
+    dataset.check_override("best_ce", "best_ce")
+
+
+def test_overrides_that_match_no_file_are_listed(tmp_path: Path) -> None:
+    """Names and patterns alike."""
+    dataset = declared(tmp_path, "best_ce]", "best_cee]", '"final_*"]', '"*_bal"]')
+    assert dataset.unused_overrides(["best_ce", "best_bal"]) == ["best_cee", "final_*"]
