@@ -18,14 +18,15 @@ from typing import NoReturn
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from benchmarks import growth, latency, recompute, reuse, splits, verify
+from benchmarks import growth, guards, latency, recompute, reuse, splits, verify
 from benchmarks.machine import CoreTime, describe
 from benchmarks.plan import Plan
 from benchmarks.report import Report, as_json, show, write_into
 from benchmarks.service import BenchmarkError
 
 BENCHMARKS = {
-    module.__name__.rpartition(".")[2]: module for module in (recompute, reuse, verify, splits, growth, latency)
+    module.__name__.rpartition(".")[2]: module
+    for module in (recompute, reuse, verify, splits, guards, growth, latency)
 }
 PIPE_WIDTH = 160
 

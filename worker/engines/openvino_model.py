@@ -32,14 +32,14 @@ def build_model(folded: fx.GraphModule, batch: int, image: tuple[int, int, int])
     """
     import openvino
 
-    builder = _Builder(folded)
+    builder = ModelBuilder(folded)
     images = builder.ops.parameter([batch, *image], openvino.Type.f32)
     pixels = builder.ops.transpose(images, np.array([0, 3, 1, 2]))  # [batch, 3, H, W]
     logits = builder.run(pixels, enable_io_processing=False)
     return openvino.Model([builder.ops.result(logits)], [images], "expert")
 
 
-class _Builder(fx.Interpreter):
+class ModelBuilder(fx.Interpreter):
     """Runs the graph with OpenVINO's nodes in place of tensors."""
 
     def __init__(self, folded: fx.GraphModule) -> None:

@@ -1,0 +1,178 @@
+"""What it costs to see overflow inside networks, and to hold a sample of rows against a plain forward pass."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import closing
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name that every PyTorch reader knows
+from torch import fx
+
+from app.catalog import Catalog
+from app.database import Database
+from app.facts import FactStore
+from app.row_store import RowStore
+from app.settings import Settings
+from app.store import JobStore
+from benchmarks.installation import EXPERTS, RESNET32, SHARES, TRANSFORM, Installation
+from benchmarks.plan import Plan
+from benchmarks.report import Cell, Column, Report, Table, Target
+from worker.arithmetic import arithmetic
+from worker.context import Context
+from worker.device import prepare
+from worker.engines.choice import choose_engine, make_engine
+from worker.engines.folding import fold
+from worker.engines.openvino_engine import compile_model
+from worker.engines.openvino_model import ModelBuilder
+from worker.engines.overflow import leaky
+from worker.engines.pixels import normalise
+from worker.experts import Assumptions, load_expert
+from worker.normalisation_inspector import NormalisationInspector
+from worker.plain_sample import PlainSample
+from worker.pools import Pool, Pools
+from worker.pulse import Pulse
+from worker.residents import Residents
+from worker.supply import ExpertFile, Supply
+
+TIMED = 512
+"""Images of a loop that is timed with and without rectifiers that keep NaN."""
+TURNS = 9
+"""How often, one after the other."""
+CPU = torch.device("cpu")
+
+
+def run(plan: Plan) -> Report:
+    """Time rectifiers that keep NaN against those that hide it, and the plain sample against a job's own work."""
+    installation = Installation.make(plan.folder, RESNET32, plan.images)
+    prepare(CPU, workers=1)
+    rows: list[tuple[Cell, ...]] = []
+    ratios = []
+    for engine, loops in {"torch": _torch_loops, "openvino": _openvino_loops}.items():
+        plan.say(f"rectifiers in {engine}")
+        hiding, keeping = _in_turn(*loops(installation))
+        ratios.append(keeping / hiding)
+        rows.append((f"rectifiers that keep NaN, {engine}, {TIMED} images", hiding, keeping, keeping / hiding - 1))
+    sample_s, computing_s, recalled_s = _sample(installation, plan)
+    job, more = f"plain sample of a job of {len(EXPERTS) * plan.images:,} rows", sample_s / computing_s
+    rows.append((job, computing_s, computing_s + sample_s, more))
+    columns = (Column("what"), Column("without, s", ".4f"), Column("with, s", ".4f"), Column("more", ".2%"))
+    targets = (
+        Target("plain sample, share of a job that computes", more, 0.01, at_least=False, form=".2%"),
+        Target(f"plain sample, {len(EXPERTS) * len(SHARES)} units of known rows", recalled_s, 0.02, at_least=False,
+               form=".4f", unit=" s"),
+        Target("rectifiers that keep NaN, time of the slower engine's ratio", max(ratios), 1.01, at_least=False,
+               form=".3f"),
+    )  # fmt: skip
+    title = f"ResNet-32, medians of {TURNS} turns; the sample once for each of {len(EXPERTS)} experts"
+    return Report(name="guards", tables=(Table(title, columns, tuple(rows)),), targets=targets, notes=())
+
+
+def _in_turn(hiding: Callable[[], None], keeping: Callable[[], None]) -> tuple[float, float]:
+    """Return the median seconds of either, timed in turn so that neighbours disturb both alike."""
+    took: tuple[list[float], list[float]] = ([], [])
+    for loop in (hiding, keeping):
+        loop()
+    for _ in range(TURNS):
+        for loop, seconds in zip((hiding, keeping), took, strict=True):
+            started = time.perf_counter()
+            loop()
+            seconds.append(time.perf_counter() - started)
+    return median(took[0]), median(took[1])
+
+
+def _torch_loops(installation: Installation) -> tuple[Callable[[], None], Callable[[], None]]:
+    network = load_expert(installation.expert_files()[0]).network
+    images, _ = installation.pool()
+    pixels = normalise(torch.from_numpy(images[:TIMED]), TRANSFORM)
+
+    def loop(folded: fx.GraphModule) -> Callable[[], None]:
+        ready = folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+        def run_all() -> None:
+            with torch.inference_mode():
+                for part in torch.split(pixels, 64):
+                    ready(part)
+
+        return run_all
+
+    return loop(fold(network)), loop(leaky(fold(network)))
+
+
+def _openvino_loops(installation: Installation) -> tuple[Callable[[], None], Callable[[], None]]:
+    import openvino
+
+    network = load_expert(installation.expert_files()[0]).network
+    images, _ = installation.pool()
+    pixels = normalise(torch.from_numpy(images[:TIMED]), TRANSFORM).permute(0, 2, 3, 1).numpy()  # [N, H, W, 3]
+
+    class Hiding(ModelBuilder):
+        def call_function(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            return self.ops.relu(args[0]) if target is F.relu else super().call_function(target, args, kwargs)
+
+    def loop(builder: ModelBuilder) -> Callable[[], None]:
+        given = builder.ops.parameter([8, *pixels.shape[1:]], openvino.Type.f32)
+        planes = builder.ops.transpose(given, np.array([0, 3, 1, 2]))
+        logits = builder.ops.result(builder.run(planes, enable_io_processing=False))
+        compiled = compile_model(openvino.Model([logits], [given], "expert"), "fp32", torch.get_num_threads())
+        queue = openvino.AsyncInferQueue(compiled, 2 * torch.get_num_threads())
+
+        def run_all() -> None:
+            for start in range(0, TIMED, 8):
+                queue.start_async({0: pixels[start : start + 8]})
+            queue.wait_all()
+
+        return run_all
+
+    return loop(Hiding(fold(network))), loop(ModelBuilder(leaky(fold(network))))
+
+
+def _sample(installation: Installation, plan: Plan) -> tuple[float, float, float]:
+    """Return the seconds of the sample, of the computing it belongs to, and of the sample where rows are known."""
+    sample_s = computing_s = recalled_s = 0.0
+    settings = Settings(data_dir=installation.data, outputs_dir=installation.root / "outputs", _env_file=None)
+    images, labels = installation.pool()
+    pool = Pool("test", images, labels, int(labels.max()) + 1, "s" * 64, "p" * 64)
+    splits = [installation.split(name) for name in SHARES]
+    with closing(Database(settings.store_path)) as database:
+        context = _context(settings, database)
+        for path in installation.expert_files():
+            plan.say(f"computing {path.stem}")
+            file = ExpertFile(path, Assumptions(), load_expert(path).passport, TRANSFORM, {"expert": path.stem})
+            supply = Supply(file, "auto", "fp32", True, context)
+            supply.prepare(pool)  # a job finds its experts loaded, or pays for that anyway
+            for again in (False, True):
+                sample = PlainSample(file, context, reuse=True)
+                for split in splits:
+                    started = time.perf_counter()
+                    [*_, (_, computed)] = supply.fill(pool, split)
+                    computing_s += 0 if again else time.perf_counter() - started
+                    started = time.perf_counter()
+                    check = sample.check(supply, pool, split, computed, "fp32")
+                    took = time.perf_counter() - started
+                    sample_s, recalled_s = sample_s + (0 if again else took), recalled_s + (took if again else 0)
+                    if check.verdict != "passed":
+                        raise RuntimeError(check.message)
+    return sample_s, computing_s, recalled_s
+
+
+def _context(settings: Settings, database: Database) -> Context:
+    catalog, engine = Catalog(settings), choose_engine("auto", CPU)
+    return Context(
+        settings=settings,
+        jobs=JobStore(database),
+        facts=FactStore(database),
+        catalog=catalog,
+        pools=Pools(catalog.bases),
+        residents=Residents(lambda network, setup: make_engine(engine, network, setup)),
+        kept=RowStore(settings.rows_dir),
+        arithmetic=arithmetic(CPU, engine),
+        device=CPU,
+        normalisation=NormalisationInspector(settings.patches_dir),
+        pulse=Pulse(settings.store_path),
+        stopping=lambda: False,
+    )
