@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import tomllib
 from collections.abc import Collection
 from fnmatch import fnmatchcase
@@ -208,6 +210,16 @@ class Dataset(_Table):
                 f"The override {expert!r} in {FILE_NAME} does not match the checkpoint {stem!r}: overrides are named "
                 f"after the file, with the prefix. Rename it to {stem!r}, or to '*{expert}' for every prefix.",
             )
+
+
+def override_table(dataset: str, stem: str) -> str:
+    """Return the heading of a checkpoint file's override in datasets.toml."""
+    return f"[{toml_key(dataset)}.overrides.{toml_key(stem)}]"
+
+
+def toml_key(name: str) -> str:
+    """Write a key as TOML, in quotes where it needs them."""
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name)
 
 
 def _matches(stem: str, key: str) -> bool:

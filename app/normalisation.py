@@ -6,10 +6,10 @@ The evidence is the answer to `app.questions.normalisation_question`; `worker.no
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
+from app.datasets import override_table
 from app.errors import RequestError
 
 ACKNOWLEDGE = "normalisation_acknowledged = true"
@@ -33,7 +33,7 @@ def refusal(evidence: Evidence, dataset: str, stem: str, *, acknowledged: bool) 
         code, why = "channels-swapped", evidence["channel_order"]["message"]
         remedy = (
             "relogit gives it RGB. Swap the first convolution's input channels in the checkpoint, and mean and std "
-            f"with them; or write {ACKNOWLEDGE} under {table(dataset, stem)}."
+            f"with them; or write {ACKNOWLEDGE} under {override_table(dataset, stem)}."
         )
     else:
         code, why = "normalisation-contradicted", evidence["message"]
@@ -59,17 +59,7 @@ def proposal(evidence: Evidence, dataset: str, stem: str) -> list[str]:
     if evidence["verdict"] != "contradicted" or best is None:
         return []
     return [
-        table(dataset, stem),
+        override_table(dataset, stem),
         f"mean = {json.dumps(best['transform']['mean'])}",
         f"std = {json.dumps(best['transform']['std'])}",
     ]
-
-
-def table(dataset: str, stem: str) -> str:
-    """Return the heading of an expert's override in datasets.toml."""
-    return f"[{_key(dataset)}.overrides.{_key(stem)}]"
-
-
-def _key(name: str) -> str:
-    """Write a key as TOML, in quotes where it needs them."""
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name)

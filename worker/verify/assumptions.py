@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -12,7 +11,7 @@ from pathlib import PurePath
 import numpy as np
 from numpy.typing import NDArray
 
-from app.datasets import DEFAULT_BASE
+from app.datasets import DEFAULT_BASE, override_table, toml_key
 from worker.assumptions import Assumed
 from worker.stored_numbers import StoredAccuracy
 from worker.verify.check import Check, skipped, warning_check
@@ -71,10 +70,10 @@ def check_assumptions(assumed: Sequence[Assumed], dataset: str, file: str) -> Ch
         return warning_check("assumptions", True, measured, expected, message)
     things = "; ".join(f"{item.what}: {_toml(item.value)}" for item in open_)
     lines = [f"{item.override} = {_toml(item.value)}" for item in open_]
-    own = f"[{_key(dataset)}.overrides.{_key(PurePath(file).stem)}]"
+    own = override_table(dataset, PurePath(file).stem)
     message = (
         f"{file} does not tell all of its network, so this was assumed: {things}. If it is right, declare it in "
-        f"datasets.toml, for all experts under [{_key(dataset)}.network] or for this one under {own}: "
+        f"datasets.toml, for all experts under [{toml_key(dataset)}.network] or for this one under {own}: "
         f"{'; '.join(lines)}. If it is wrong, write what is right there, and recompute."
     )
     return warning_check("assumptions", False, measured, expected, message, lines)
@@ -136,8 +135,3 @@ def _json(value: object) -> object:
 def _toml(value: object) -> str:
     """Write a value as TOML, whose texts, numbers and lists are JSON's."""
     return json.dumps(_json(value))
-
-
-def _key(name: str) -> str:
-    """Write a key as TOML, in quotes where it needs them."""
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name)
