@@ -29,7 +29,7 @@ def refusal(evidence: Evidence, dataset: str, stem: str, *, acknowledged: bool) 
     """
     if acknowledged or not contradicted(evidence):
         return None
-    if evidence["channel_order"]["order"] == "bgr":
+    if swapped(evidence):
         code, why = "channels-swapped", evidence["channel_order"]["message"]
         remedy = (
             "relogit gives it RGB. Swap the first convolution's input channels in the checkpoint, and mean and std "
@@ -44,7 +44,15 @@ def refusal(evidence: Evidence, dataset: str, stem: str, *, acknowledged: bool) 
 
 def contradicted(evidence: Evidence) -> bool:
     """Tell whether the evidence is strong enough to refuse the declaration."""
-    return bool(evidence["severity"] == "error") or bool(evidence["channel_order"]["order"] == "bgr")
+    return bool(evidence["severity"] == "error") or swapped(evidence)
+
+
+def swapped(evidence: Evidence) -> bool:
+    """Tell whether labels speak for BGR, of images that the network's own statistics fit.
+
+    Without such a fit nothing was measured: where colours are nearly equal, an RGB network may do better on BGR.
+    """
+    return bool(evidence["channel_order"]["order"] == "bgr" and evidence["verdict"] != "undecidable")
 
 
 def proposal(evidence: Evidence, dataset: str, stem: str) -> list[str]:

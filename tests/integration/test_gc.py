@@ -98,18 +98,19 @@ def test_a_running_job_keeps_all_that_is_its_own(client: relogit.Client, workspa
         return bool(units[0]["state"] == "succeeded" and units[1]["done"])
 
     wait_until(in_the_middle, 60)
-    [rows] = client.rows()["rows"]
+    keys = {rows["key"] for rows in client.rows()["rows"]}
+    assert len(keys) == 2  # the engine's, and the plain sample's
     found = client.collect_garbage(**NOTHING)
     assert [job["id"] for job in found["jobs"]] == [done.id]
-    assert (found["rows"], found["left"]["rows"]["keys"], found["left"]["jobs"]["jobs"]) == ([], 1, 1)
+    assert (found["rows"], found["left"]["rows"]["keys"], found["left"]["jobs"]["jobs"]) == ([], 2, 1)
     assert client.job(going.id).state == "running"
     ended = client.job(going.id).wait(timeout=90)
     assert (ended.state, ended.verification(wait_s=0)["verdict"]) == ("succeeded", "passed")
     assert [unit["notes"] for unit in ended.data["units"]] == [[], []]
-    assert [one["key"] for one in client.rows()["rows"]] == [rows["key"]]
+    assert {rows["key"] for rows in client.rows()["rows"]} == keys
     found = client.collect_garbage(**NOTHING)
     assert [job["id"] for job in found["jobs"]] == [ended.id]
-    assert [one["key"] for one in found["rows"]] == [rows["key"]]
+    assert {rows["key"] for rows in found["rows"]} == keys
     assert list(workspace.settings.objects_dir.rglob("*.npz")) == []
 
 
@@ -170,7 +171,7 @@ def test_a_dry_run_changes_nothing(client: relogit.Client, workspace: Workspace)
     assert (tree(workspace.settings.outputs_dir), [job.id for job in client.jobs()]) == (before, jobs)
     done = client.collect_garbage(**NOTHING)
     assert told == {**done, "dry_run": True}
-    assert (len(done["jobs"]), len(done["rows"]), done["kept_back"]) == (1, 1, [])
+    assert (len(done["jobs"]), len(done["rows"]), done["kept_back"]) == (1, 2, [])
     assert done["left"] == {"jobs": {"jobs": 0, "bytes": 0}, "rows": {"keys": 0, "rows": 0, "bytes": 0}}
 
 
@@ -219,10 +220,10 @@ def test_the_command_shows_what_goes_and_what_stays(
     told = said(*everything, "--dry-run")
     assert re.search(rf"^{job.id[:8]} +recompute +succeeded +\d+(\.\d)? k?B +just now *$", told, re.M)
     assert re.search(r"^\w{8} +first +tiny +fp32 ", told, re.M)
-    assert re.search(r"^To be removed: 1 job, the kept rows of 1 key; .* would be freed\.$", told, re.M)
+    assert re.search(r"^To be removed: 1 job, the kept rows of 2 keys; .* would be freed\.$", told, re.M)
     assert "Would be left: 0 jobs with 0 B, kept rows with 0 B.\n" in told
     done = json.loads(said(*everything, "--json"))
-    assert ([one["id"] for one in done["jobs"]], len(done["rows"]), done["dry_run"]) == ([job.id], 1, False)
+    assert ([one["id"] for one in done["jobs"]], len(done["rows"]), done["dry_run"]) == ([job.id], 2, False)
     assert said() == "There was nothing to remove.\nLeft: 0 jobs with 0 B, kept rows with 0 B.\n"
 
 

@@ -59,7 +59,7 @@ def test_a_cancel_is_heard_while_exact_rows_are_computed(tmp_path: Path, monkeyp
     [unit] = context.jobs.jobs()[0].units
     with pytest.raises(Cancelled):
         task.run(unit)
-    assert not list(settings.outputs_dir.glob("*/*/*.npz"))
+    assert not list(settings.outputs_dir.glob("[!.]*/*/*.npz"))
     database.close()
 
 

@@ -136,13 +136,15 @@ def test_a_base_that_nobody_has_decoded_leaves_the_others_known(world: World) ->
 
 
 def test_workers_are_asked_for_checkpoints_and_pixels(world: World) -> None:
-    """For each expert that was found, and each base once."""
+    """For each expert that was found twice, its mean and std too, and each base once."""
     world.home.write_split("more", [1])
     site = Site(world.home.catalog(), world.facts, world.rows, (ARITHMETIC,))
     order = replace(PLANNED, experts=("ce", "nobody", "bal"), splits=("val", "train", "more"))
     asked = questions_of(site.examine(order), site.catalog)
-    assert [question.kind for question in asked] == ["passport", "passport", "pool", "pool"]
-    assert [fact.known for fact in world.facts.look_up(asked)] == [True, False, True, False]
+    assert [question.kind for question in asked] == [
+        "passport", "passport", "normalisation", "normalisation", "pool", "pool"
+    ]  # fmt: skip
+    assert [fact.known for fact in world.facts.look_up(asked)] == [True, False, False, False, True, False]
 
 
 def test_workers_that_differ_are_told_of(world: World) -> None:

@@ -79,6 +79,11 @@ def test_swapped_channels_are_refused() -> None:
     check = check_channel_order(swapped, acknowledged=False)
     assert check.fatal
     assert not check_channel_order(swapped, acknowledged=True).fatal
+    # An honest expert over images of nearly equal colours was refused once: nothing fitted its statistics.
+    unfitted = evidence("undecidable", order="bgr")
+    assert refusal(unfitted, "lt", "best_ce", acknowledged=False) is None
+    doubtful = check_channel_order(unfitted, acknowledged=False)
+    assert (doubtful.level, doubtful.verdict) == ("warning", "failed")
     assert check_channel_order(evidence("supported", order="undecidable"), acknowledged=False).verdict == "skipped"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.normalisation import Evidence, proposal
+from app.normalisation import Evidence, proposal, swapped
 from worker.verify.check import Check, error_check, skipped, warning_check
 
 
@@ -46,5 +46,5 @@ def check_channel_order(evidence: Evidence, *, acknowledged: bool) -> Check:
     if order["order"] == "undecidable":
         return skipped("channel-order", "warning", order["message"])
     measured = {name: order[name] for name in ("order", "images", "difference", "standard_error")}
-    make = warning_check if acknowledged else error_check
+    make = error_check if swapped(evidence) and not acknowledged else warning_check
     return make("channel-order", order["order"] == "rgb", measured, {"order": "rgb"}, order["message"])
