@@ -143,24 +143,26 @@ class Dataset(_Table):
         return tuple(sorted({DEFAULT_BASE, *self.bases.values()}))
 
     def override(self, stem: str) -> Override:
-        """Return what is declared for a checkpoint file alone, whichever prefix a request takes it under.
+        """Return what is declared for a checkpoint file, whichever prefix a request takes it under.
+
+        What an entry of its full name leaves out, a pattern that matches it may set.
 
         Args:
             stem: the file's name without its suffix, such as `best_ce`.
 
         Raises:
-            RequestError: `override-ambiguous`, two patterns match the file and none names it in full.
+            RequestError: `override-ambiguous`, two patterns match the file.
         """
-        if stem in self.overrides:
-            return self.overrides[stem]
-        keys = [key for key in self.overrides if _matches(stem, key)]
+        own = self.overrides.get(stem, Override())
+        keys = [key for key in self.overrides if key != stem and _matches(stem, key)]
         if len(keys) > 1:
             raise RequestError(
                 "override-ambiguous",
                 f"The overrides {' and '.join(map(repr, sorted(keys)))} in {FILE_NAME} both match the checkpoint "
-                f"{stem!r}. Give it an entry under its full name.",
+                f"{stem!r}. Let one of them match it.",
             )
-        return self.overrides[keys[0]] if keys else Override()
+        shared = self.overrides[keys[0]] if keys else Override()
+        return shared.model_copy(update={name: getattr(own, name) for name in own.model_fields_set})
 
     def assumptions(self, stem: str, weights: str | None = None) -> dict[str, Any]:
         """Merge what is declared of a checkpoint file and of all experts, by name; None for what is not declared.
@@ -204,7 +206,7 @@ class Dataset(_Table):
             RequestError: `override-unmatched`; `override-ambiguous`.
         """
         self.override(stem)
-        if expert in self.overrides and not _matches(stem, expert):
+        if expert in self.overrides and not any(_matches(stem, key) for key in self.overrides):
             raise RequestError(
                 "override-unmatched",
                 f"The override {expert!r} in {FILE_NAME} does not match the checkpoint {stem!r}: overrides are named "
@@ -223,7 +225,7 @@ def toml_key(name: str) -> str:
 
 
 def _matches(stem: str, key: str) -> bool:
-    return stem == key or fnmatchcase(stem, key)
+    return stem == key or fnmatchcase(stem, key.replace("[", "[[]"))  # only * and ? stand for others
 
 
 def read_datasets(data_dir: Path) -> dict[str, Dataset]:

@@ -99,7 +99,7 @@ def normalisation_question(
         "others": {other: transform.model_dump(mode="json") for other, transform in others.items()},
         "base": base,
         "files": catalog.bases.identity(dataset, base),
-        "code": code_digest(NORMALISING),
+        "code": [code_digest(NORMALISING), code_digest(RECOGNITION)],
     }
     return Question("normalisation", about)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from app.catalog import Split
 from app.datasets import Dataset, Transform
+from app.facts import Question
 from app.normalisation import refusal
 from app.questions import evidence_base, normalisation_question
 from app.requests import RecomputeRequest
@@ -53,10 +54,20 @@ class Origins:
             network = context.residents.network(path, self.expert.passport, self.expert.assumptions)
             others = {name: Transform.model_validate(item) for name, item in question.about["others"].items()}
             evidence = context.normalisation.inspect(network, pool_of(chosen), self.expert.transform, others)
-            context.facts.record(question, evidence)
+            self._record(question, chosen, evidence)
         if error := refusal(evidence, self.request.dataset, path.stem, acknowledged=self._acknowledged):
             raise error
         self._evidence = evidence
+
+    def _record(self, question: Question, base: str, evidence: dict[str, Any]) -> None:
+        """Keep the evidence, if the files that it is about are still those that the question names."""
+        path, context = self.expert.path, self.context
+        content = context.residents.passport(path, self.expert.assumptions).sha256
+        again = normalisation_question(
+            path, self.request.dataset, self.dataset, base, context.catalog, self.request.weights
+        )
+        if content == self.expert.passport.sha256 and again.key == question.key:
+            context.facts.record(question, evidence)
 
     def checks(self, split: Split, pool: Pool, content: Logits) -> list[Check]:
         """Check a unit; `refuse_contradicted` comes first.

@@ -60,8 +60,12 @@ class PlainSample:
         source = self._source(pool)
         kept = self._open(source, pool)
         rows = self._rows.setdefault(source.key, self._recalled(kept))
-        if computed or not rows:
-            self._compute(pool, kept, rows, np.unique(indices), computed)
+        distinct = np.unique(indices)
+        fresh = np.intersect1d(distinct, np.concatenate(supply.computed.get(pool.base, [distinct[:0]])))
+        if computed:  # each unit's own new rows: an engine may err from now on
+            self._compute(pool, kept, rows, fresh, min(FEWEST + computed // ROWS_EACH, MOST))
+        elif not np.isin(distinct, list(rows)).any():
+            self._compute(pool, kept, rows, distinct, 1)
         sampled = supply.kept(pool, np.array(sorted(rows), np.int64))
         inside = np.isin(sampled, indices)
         # Those of this very split come first.
@@ -105,12 +109,13 @@ class PlainSample:
         pool: Pool,
         kept: KeptRows | None,
         rows: dict[int, NDArray[np.float32]],
-        distinct: NDArray[np.int64],
-        computed: int,
+        images: NDArray[np.int64],
+        count: int,
     ) -> None:
-        known = np.isin(distinct, list(rows))
-        wanted = min(FEWEST + computed // ROWS_EACH, MOST) - int(known.sum())
-        candidates = distinct[~known]
+        """Compute plain rows of some of the images, of so many with those that are known."""
+        known = np.isin(images, list(rows))
+        wanted = count - int(known.sum())
+        candidates = images[~known]
         if wanted <= 0 or not candidates.size:
             return
         chosen = candidates[np.linspace(0, candidates.size - 1, min(wanted, candidates.size)).astype(np.int64)]

@@ -79,7 +79,8 @@ class Resampler:
 
     def _sample(self, file: LogitFile, split: Split, manifest: Mapping[str, Any] | None) -> Sample:
         path = self._checkpoint(file, manifest)
-        assumptions, transform = _declared(self._dataset, path)
+        weights = None if manifest is None else plain_entry(manifest, "checkpoint", "weights")
+        assumptions, transform = _declared(self._dataset, path, weights)
         expert = self._load(path, assumptions)
         classes = self._context.catalog.bases.classes(self._dataset)
         check_classes(path.name, expert.passport.classes, self._request.dataset, classes)
@@ -158,6 +159,6 @@ def checkpoint_path(checkpoints_dir: Path, manifest: Mapping[str, Any]) -> Path 
         return None
 
 
-def _declared(dataset: Dataset, path: Path) -> tuple[Assumptions, Transform]:
-    """Return what a data set declares for a checkpoint: how it is read, and how its pixels are normalised."""
-    return Assumptions(**dataset.assumptions(path.stem)), dataset.transform(path.stem)
+def _declared(dataset: Dataset, path: Path, weights: str | None) -> tuple[Assumptions, Transform]:
+    """Return how a checkpoint is read, with the manifest's set of weights, and how its pixels are normalised."""
+    return Assumptions(**dataset.assumptions(path.stem, weights)), dataset.transform(path.stem)

@@ -62,6 +62,8 @@ class Supply:
     context: Context
     batch: int = 0
     notes: list[str] = field(default_factory=list)
+    computed: dict[str, list[NDArray[np.int64]]] = field(default_factory=dict)
+    """Base → images whose rows were computed in this claim, batch by batch."""
     _rows: dict[str, Rows] = field(default_factory=dict)
     _sources: dict[tuple[str, int], RowSource] = field(default_factory=dict)
 
@@ -128,6 +130,7 @@ class Supply:
             for batch, logits in forward_rows(engine, pool.images, missing, self.expert.passport.classes):
                 reach("rows.computed", self.source(pool).key, batch, self.reuse)
                 rows.put(batch, logits)
+                self.computed.setdefault(pool.base, []).append(batch)
                 yield batch
         finally:
             rows.flush()

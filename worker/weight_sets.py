@@ -6,6 +6,7 @@ a word would give the logits of another network, so a second set is an error unt
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from app.errors import JobError
 from worker.tensor_kinds import bits_equal
-from worker.tensor_names import AVERAGED, BATCH_COUNTER, bare_names, problem
+from worker.tensor_names import AVERAGED, BATCH_COUNTER, HEADS, bare_names, problem
 
 WRAPPERS = ("model_state_dict", "state_dict", "model", "net")
 MAX_NESTING = 4  # mappings within mappings; a bound, because a pickled dictionary may hold itself
@@ -26,6 +27,10 @@ LISTED = 10  # sets that an error names
 
 Place = tuple[str, ...]
 """The keys that lead to a mapping; none for the top."""
+
+
+OPTIMIZER = re.compile(r"optim(izer)?s?(_(ema|state|states|state_dict|state_dicts))?(_?\d+)?")
+"""Keys under which an optimizer keeps its state."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,8 +95,8 @@ class Choice:
 def choose_weights(file: str, loaded: object, wanted: str | None) -> Choice:
     """Choose the expert's set of weights in a loaded file.
 
-    Sets at the top and within WRAPPERS compete with each other; a set anywhere else competes if it has at least half
-    of the names. Sets that compete and are bitwise equal are one.
+    Sets at the top and within WRAPPERS compete with each other; a set anywhere else competes if they share at least
+    half of the names of the smaller one. Sets that compete and are bitwise equal are one.
 
     Args:
         file: the file's name, for errors.
@@ -128,7 +133,7 @@ def choose_weights(file: str, loaded: object, wanted: str | None) -> Choice:
 
 def is_optimizer(key: str) -> bool:
     """Tell whether a key is an optimizer's, whose tensors are no weights."""
-    return key.lower().startswith("optim")
+    return OPTIMIZER.fullmatch(key.lower()) is not None
 
 
 def _find_sets(loaded: object) -> list[WeightSet]:
@@ -173,7 +178,9 @@ def _is_container(value: object) -> bool:
 
 
 def _alike(other: WeightSet, chosen: WeightSet) -> bool:
-    return 2 * len(other.names & chosen.names) >= len(chosen.names)
+    shared, smaller = other.names & chosen.names, min(len(other.names), len(chosen.names))
+    # A network of another depth is a rival, a head alone is none.
+    return 2 * len(shared) >= smaller and not all(name.startswith(HEADS) for name in shared)
 
 
 def _equal(a: WeightSet, b: WeightSet) -> bool:

@@ -36,19 +36,32 @@ def test_a_pattern_is_for_every_file_that_it_matches(tmp_path: Path) -> None:
     assert [own(dataset, stem) for stem in stems] == [True, True, True, False, False]
 
 
-def test_a_full_name_comes_before_a_pattern(tmp_path: Path) -> None:
-    """What is said of one file alone is more than what is said of many; even a name that looks like a pattern."""
-    dataset = declared(tmp_path, '"*ce"]', "best_ce]\nmax_pool = true", '"a[1]"]')
+def test_a_full_name_adds_to_a_pattern(tmp_path: Path) -> None:
+    """It comes first field by field: declaring a network for one file does not take its mean and std away."""
+    text = "\n[d.overrides.best_ce]\nmax_pool = true\n[d.overrides.old_ce]\nmean = [9, 9, 9]\nstd = [9, 9, 9]\n"
+    declared(tmp_path, '"*ce"]')
+    path = tmp_path / "datasets.toml"
+    path.write_text(path.read_text() + text)
+    dataset = read_datasets(tmp_path)["d"]
+    assert own(dataset, "best_ce")
     assert dataset.override("best_ce").max_pool is True
     assert dataset.override("final_ce").max_pool is None
+    assert dataset.transform("old_ce").mean == (9.0, 9.0, 9.0)
+
+
+def test_brackets_stand_for_themselves(tmp_path: Path) -> None:
+    """Only `*` and `?` stand for other characters."""
+    dataset = declared(tmp_path, '"a[1]"]')
     assert own(dataset, "a[1]")
+    assert not own(dataset, "a1")
+    assert dataset.unused_overrides(["a1"]) == ["a[1]"]
 
 
 def test_two_patterns_for_one_file_are_refused(tmp_path: Path) -> None:
     """Nothing says which is meant, so neither is taken; a file of one of them is fine."""
     dataset = declared(tmp_path, '"best_*"]', '"*_ce"]')
     assert own(dataset, "best_bal")
-    with pytest.raises(RequestError, match="full name") as caught:
+    with pytest.raises(RequestError, match="Let one") as caught:
         dataset.transform("best_ce")
     assert caught.value.code == "override-ambiguous"
 
@@ -61,6 +74,8 @@ def test_an_experts_name_without_its_prefix_is_refused(tmp_path: Path) -> None:
     assert caught.value.code == "override-unmatched"
     dataset.check_override("ce", "ce")
     dataset.check_override("best_ce", "best_ce")
+    both = declared(tmp_path, "ce]", "best_ce]")  # two files, each with an entry of its own
+    both.check_override("best_ce", "ce")
 
 
 def test_overrides_that_match_no_file_are_listed(tmp_path: Path) -> None:

@@ -145,3 +145,23 @@ def test_without_reuse_the_sample_is_computed_again(
     check, computed = checked(expert, settings, database, np.arange(50), reuse=False)
     assert computed == 50
     assert check.measured["rows"] == check.measured["rows_of_split"] == FEWEST
+
+
+def test_new_rows_of_a_split_that_is_partly_known_are_sampled(
+    expert: ExpertFile, settings: Settings, database: Database
+) -> None:
+    """An engine may err from now on: plain rows that are known say nothing of the rows that were computed now."""
+    checked(expert, settings, database, np.arange(200))
+    check, computed = checked(expert, settings, database, np.arange(300), lambda logits: np.full_like(logits, 7.5))
+    assert computed == 100
+    assert check.fatal
+    assert {entry["image"] // 100 for entry in check.evidence} == {2}
+
+
+def test_a_split_without_any_plain_row_gets_one(expert: ExpertFile, settings: Settings, database: Database) -> None:
+    """Known rows too are compared with at least one plain row of their own split."""
+    checked(expert, settings, database, np.arange(200))
+    unsampled = np.setdiff1d(np.arange(200), np.linspace(0, 199, FEWEST).astype(np.int64))
+    check, computed = checked(expert, settings, database, unsampled)
+    assert computed == 0
+    assert (check.verdict, check.measured["rows_of_split"]) == ("passed", 1)

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 
-from worker.verify.recomputed import check_kept_rows, check_precision
+from worker.verify.recomputed import check_kept_rows, check_plain_forward, check_precision
 
 EXACT = np.array([[1.0, 2.0, 0.0], [5.0, 4.0, 4.5], [0.0, 0.0, 1.0]], np.float32)
 IMAGES = np.array([7, 3, 9])
@@ -53,3 +53,19 @@ def test_a_precision_that_flips_nothing_passes() -> None:
 def test_nothing_compared_is_skipped_not_passed() -> None:
     """Without rows there is no figure, and no verdict."""
     assert check_precision("bf16", EXACT[:0], EXACT[:0], IMAGES[:0], 3).verdict == "skipped"
+
+
+def test_rows_that_are_small_by_cancellation_are_no_fault() -> None:
+    """Two float32 passes differ by as much on a row near 0 as on any other: the sample's own scale counts."""
+    plain = np.array([[10.0, -10.0], [12.0, -12.0], [1e-3, -1e-3]], np.float32)
+    rows, images = plain + np.float32(3e-6), np.arange(3)
+    assert check_plain_forward("fp32", rows, plain, images, 3).verdict == "passed"
+    assert check_plain_forward("fp32", plain + np.float32(3e-3), plain, images, 3).verdict == "failed"
+
+
+def test_plain_rows_that_are_not_finite_fail() -> None:
+    """NaN compares with nothing, so it must not pass for agreement; JSON gets its name."""
+    plain = np.array([[np.nan, 1.0], [2.0, 1.0]], np.float32)
+    check = check_plain_forward("fp32", np.ones((2, 2), np.float32), plain, np.arange(2), 2)
+    assert check.fatal
+    assert check.measured["largest_difference"] == "nan"

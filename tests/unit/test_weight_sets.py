@@ -246,3 +246,13 @@ def test_many_sets_are_named_by_the_first_few(tmp_path: Path) -> None:
     error = refused(tmp_path, content)
     assert len(error.details["names"]) == 10
     assert "191 more places" in error.message
+
+
+def test_a_teacher_beside_a_student_is_ambiguous(tmp_path: Path) -> None:
+    """Two whole networks of different depth under unusual keys: the deeper one is not taken in silence."""
+    small, large = (CifarResNetSpec(blocks, (4, 4, 4), 3).build().state_dict() for blocks in ((1, 1, 1), (3, 3, 3)))
+    for names in ({"student": small, "teacher": large}, {"model": small, "optimal_state_dict": large}):
+        torch.save(names, tmp_path / "both.pth")
+        with pytest.raises(JobError) as caught:
+            read_checkpoint(tmp_path / "both.pth")
+        assert caught.value.code == "checkpoint-ambiguous"

@@ -74,11 +74,12 @@ def channel_order(
         return ChannelOrder("undecidable", len(rows), 0.0, 0.0, message)
     batch = normalise(torch.from_numpy(images[rows]), transform)
     with torch.no_grad():
-        gains = _relative(logits(batch), labels[rows]) - _relative(logits(batch.flip(1)), labels[rows])
+        rgb, bgr = (_relative(logits(images_), labels[rows]) for images_ in (batch, batch.flip(1)))
+    gains, better = rgb - bgr, max(rgb.mean(), bgr.mean())
     difference, error = float(gains.mean()), float(gains.std(ddof=1) / np.sqrt(len(gains)))
     if not np.isfinite(difference):
         return ChannelOrder("undecidable", len(rows), 0.0, 0.0, "Some logits are not finite.")
-    if abs(difference) < DECISIVE * error or error == 0:
+    if abs(difference) < DECISIVE * error or error == 0 or better <= 0:  # labels that contradict both tell nothing
         message = "Labels do not tell the order of channels: the images are nearly grey, or the labels do not fit."
         return ChannelOrder("undecidable", len(rows), difference, error, message)
     right, wrong = ("RGB", "BGR") if difference > 0 else ("BGR", "RGB")

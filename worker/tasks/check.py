@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.catalog import Split
+from app.catalog import Folder, Split
 from app.datasets import Dataset
 from app.errors import JobError, RequestError
 from app.faults import reach
@@ -133,7 +133,7 @@ class FileChecks:
         without = [split for split in self._samples if split not in self._targets]
         unknown = [place for place, known in self._looked_at.items() if not known]
         no_targets = "The files of {!r} have no targets of their own; those of the split are taken for all."
-        declared, unused = self._dataset.overrides, self._context.catalog.unused_overrides(self._dataset)
+        declared, unused = self._dataset.overrides, self._unused_overrides()
         overrides = [check_overrides(self._request.dataset, len(declared), unused)] if declared else []
         return [
             names,
@@ -145,6 +145,11 @@ class FileChecks:
             *check_preparations(self._preparations),
             *([check_provenance(len(self._looked_at), unknown)] if self._looked_at else []),
         ]
+
+    def _unused_overrides(self) -> list[str]:
+        catalog, name = self._context.catalog, self._request.experts_dir
+        folder = None if name is None else Folder(name, catalog.settings.checkpoints_dir / name)
+        return catalog.unused_overrides(self._dataset, folder)
 
     def _truth(self, name: str) -> tuple[Split, Truth]:
         catalog = self._context.catalog

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -95,7 +96,15 @@ def check_recomputed_sample(
     tolerance = relative_tolerance(stored.dtype, None if stated is None else stated.get("precision"))
     calibration = None if stated is None else stated.get("calibration")
     known = list(dict.fromkeys((None, sample.temperature)))
-    allowed = known if calibration is None else [calibration["divided_by"]]
+    allowed = [divisor for divisor in known if calibration is None or _equal(divisor, calibration["divided_by"])]
+    if calibration is not None and not allowed:  # a manifest may state any number, and rows divided by it say nothing
+        stored_temperature = "no temperature" if sample.temperature is None else f"{sample.temperature:.6g}"
+        divisor = finite_or_name(calibration["divided_by"]) if calibration["divided_by"] is not None else None
+        message = (
+            f"The manifest says that the rows were divided by {divisor}, but {sample.checkpoint} stores "
+            f"{stored_temperature}."
+        )
+        return error_check(CHECK_ID, False, {"divided_by": divisor}, {"divided_by": known}, message)
     # Of the readings the best one: of a divided file with some wrong rows, only these are wrong.
     fit = min(
         (_fit(stored, sample.logits, divisor, tolerance) for divisor in allowed), key=lambda fit: fit.wrong.sum()
@@ -135,6 +144,12 @@ def check_recomputed_sample(
     else:
         message = _agreement_message(fit, sample)
     return error_check(CHECK_ID, not fit.wrong.any(), measured, expected, message, evidence)
+
+
+def _equal(divisor: float | None, stated: float | None) -> bool:
+    if divisor is None or stated is None:
+        return divisor is stated
+    return math.isclose(divisor, stated, rel_tol=1e-6)
 
 
 def relative_tolerance(dtype: np.dtype[Any], precision: str | None) -> float:
