@@ -15,6 +15,7 @@ from app.errors import FatalError
 COMPUTING = (
     "device.py",
     "engines/__init__.py",
+    "engines/bounds.py",
     "engines/choice.py",
     "engines/engine.py",
     "engines/folding.py",

@@ -21,9 +21,9 @@ from worker.supply import ExpertFile, Supply
 from worker.verify.check import Check
 from worker.verify.recomputed import check_plain_forward
 
-FEWEST, MOST = 4, 32
+FEWEST, MOST = 2, 32
 """Rows that are computed plainly for a unit with computed rows."""
-ROWS_EACH = 2000
+ROWS_EACH = 4000
 """Computed rows for each further row of the sample: some 0.5 % of a job's time on a CPU."""
 COMPARED = 256
 """Rows of the sample that are compared at most."""
@@ -39,8 +39,8 @@ class PlainSample:
     expert: ExpertFile
     context: Context
     reuse: bool
-    _rows: dict[str, dict[int, NDArray[np.float32]]] = field(default_factory=dict)
-    """Row key → image → [C] plain logits."""
+    _pools: dict[str, tuple[int, KeptRows | None, dict[int, NDArray[np.float32]]]] = field(default_factory=dict)
+    """Digest of pixels → classes, where plain rows are kept, and image → [C] plain logits."""
 
     def check(
         self, supply: Supply, pool: Pool, indices: NDArray[np.int64], computed: int, precision: Precision
@@ -57,9 +57,11 @@ class PlainSample:
         Raises:
             JobError: the expert cannot be loaded.
         """
-        source = self._source(pool)
-        kept = self._open(source, pool)
-        rows = self._rows.setdefault(source.key, self._recalled(kept))
+        if pool.pixels_sha256 not in self._pools:
+            source = self._source(pool)
+            kept = self._open(source, pool)
+            self._pools[pool.pixels_sha256] = (source.classes, kept, self._recalled(kept))
+        classes, kept, rows = self._pools[pool.pixels_sha256]
         distinct = np.unique(indices)
         fresh = np.intersect1d(distinct, np.concatenate(supply.computed.get(pool.base, [distinct[:0]])))
         if computed:  # each unit's own new rows: an engine may err from now on
@@ -70,7 +72,7 @@ class PlainSample:
         inside = np.isin(sampled, indices)
         # Those of this very split come first.
         compared = np.sort(np.concatenate([sampled[inside], sampled[~inside]])[:COMPARED])
-        plain = np.array([rows[int(image)] for image in compared], np.float32).reshape(-1, source.classes)
+        plain = np.array([rows[int(image)] for image in compared], np.float32).reshape(-1, classes)
         in_split = int(np.isin(compared, indices).sum())
         return check_plain_forward(precision, supply.take(pool, compared), plain, compared, in_split)
 

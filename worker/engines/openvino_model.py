@@ -56,6 +56,8 @@ class ModelBuilder(fx.Interpreter):
                 return self._convolution(module, *args, **kwargs)
             case nn.Linear():
                 return self._linear(module, *args, **kwargs)
+            case nn.ReLU():
+                return self.ops.relu(*args, **kwargs)
             case nn.MaxPool2d(ceil_mode=False, return_indices=False):
                 return self._max_pool(module, *args, **kwargs)
             case nn.AdaptiveAvgPool2d(output_size=1 | (1, 1)):
@@ -68,6 +70,8 @@ class ModelBuilder(fx.Interpreter):
         """The node of a function's call."""
         if target is operator.add and not kwargs:
             return self.ops.add(*args)
+        if target is F.relu:
+            return self.ops.relu(args[0])
         if target is F.leaky_relu and args[1:] == (0.0,) and not kwargs:
             return self._leaky(args[0])
         if target is F.adaptive_avg_pool2d and args[1:] in ((1,), ((1, 1),)):

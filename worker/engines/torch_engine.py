@@ -104,7 +104,7 @@ def _overwriting(folded: fx.GraphModule) -> fx.GraphModule:
     The bits stay the same, and less memory is touched.
     """
     for node in folded.graph.nodes:
-        if node.op != "call_function" or node.target is not F.leaky_relu:
+        if node.op != "call_function" or node.target not in (F.relu, F.leaky_relu):
             continue
         before = node.args[0]
         # Only of what was made for it: an Identity or a view would hand on somebody else's memory.
