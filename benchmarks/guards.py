@@ -147,6 +147,8 @@ def _sample(installation: Installation, plan: Plan) -> tuple[float, float, float
             supply.prepare(pool)  # a job finds its experts loaded, or pays for that anyway
             for again in (False, True):
                 sample = PlainSample(file, context, reuse=True)
+                if again:
+                    supply = Supply(file, "auto", "fp32", True, context)
                 for split in splits:
                     started = time.perf_counter()
                     [*_, (_, computed)] = supply.fill(pool, split)

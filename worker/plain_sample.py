@@ -63,8 +63,8 @@ class PlainSample:
             self._pools[pool.pixels_sha256] = (source.classes, kept, self._recalled(kept))
         classes, kept, rows = self._pools[pool.pixels_sha256]
         distinct = np.unique(indices)
-        fresh = np.intersect1d(distinct, np.concatenate(supply.computed.get(pool.base, [distinct[:0]])))
         if computed:  # each unit's own new rows: an engine may err from now on
+            fresh = np.intersect1d(distinct, np.concatenate(supply.computed[pool.base]))
             self._compute(pool, kept, rows, fresh, min(FEWEST + computed // ROWS_EACH, MOST))
         elif not np.isin(distinct, list(rows)).any():
             self._compute(pool, kept, rows, distinct, 1)
