@@ -15,10 +15,11 @@ from torch import Tensor, nn
 
 from app.datasets import Transform
 from app.revisions import NORMALISING, code_digest
+from worker.engines.torch_engine import computing_threads
 from worker.normalisation import PatchStatistics, channel_order, judge_normalisation, patch_statistics, stem_of
 from worker.pools import Pool
 
-IMAGES_AT_ONCE = 50
+IMAGES_AT_ONCE = 10
 
 
 class NormalisationInspector:
@@ -26,7 +27,7 @@ class NormalisationInspector:
 
     Args:
         folder: where the statistics of pools are kept; some 200 KB each.
-        beat: called now and then while a pool is measured, which takes seconds.
+        beat: called now and then while a pool is measured, or a network runs, which takes seconds.
     """
 
     def __init__(self, folder: Path, beat: Callable[[], None] = lambda: None) -> None:
@@ -51,9 +52,20 @@ class NormalisationInspector:
         """
         evidence = judge_normalisation(stem_of(network), self.statistics(pool), declared, others)
 
-        def logits(images: Tensor) -> Tensor:
+        # One thread: several wait for each other at each layer of so few images, beside a busy neighbour for seconds.
+        alone = computing_threads(1, 1)
+
+        def forward(part: Tensor) -> Tensor:
             with torch.inference_mode():
-                return torch.cat([network(part) for part in torch.split(images, IMAGES_AT_ONCE)])
+                rows: Tensor = network(part)
+                return rows
+
+        def logits(images: Tensor) -> Tensor:
+            rows = []
+            for part in torch.split(images, IMAGES_AT_ONCE):
+                self._beat()
+                rows.append(alone.submit(forward, part).result())
+            return torch.cat(rows)
 
         order = channel_order(logits, pool.images, pool.labels, declared)
         return {**evidence.to_dict(), "channel_order": order.to_dict(), "base": pool.base}

@@ -124,7 +124,9 @@ class PlainSample:
         network = self.context.residents.network(self.expert.path, self.expert.passport, self.expert.assumptions)
         if self.context.device.type != "cpu":
             network = copy.deepcopy(network).to(self.context.device)
+        self.context.pulse.still()
         logits = plain_logits(network, pool.images[chosen], self.expert.transform)
+        self.context.pulse.still()
         rows.update(zip(chosen.tolist(), logits, strict=True))
         if kept is not None:
             try:
