@@ -85,7 +85,7 @@ def test_the_right_declaration_is_supported(service: Service, workspace: Workspa
     assert check(found, "channel-order")["measured"]["order"] == "rgb"
     assert check(found, "plain-forward")["measured"]["largest_difference"] < 1e-4
     manifest = json.loads((workspace.root / "outputs" / "right" / EXPERT / "few_logits.json").read_text())
-    assert manifest["rows"]["plain_forward"]["rows"] >= 4
+    assert manifest["rows"]["plain_forward"]["rows"] >= 2
 
 
 def test_a_negative_variance_of_a_real_expert_is_refused(tmp_path: Any) -> None:

@@ -78,9 +78,11 @@ class _Bounds(fx.Interpreter):
 
     def call_function(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Interval:
         """Return the interval of a function's output."""
-        if target is operator.add and not kwargs:
+        if target is operator.add and not kwargs and all(isinstance(arg, tuple) for arg in args):
             (a, b), (c, d) = args
             return self._noted(a + c, b + d)
+        if target is operator.add or not isinstance(args[0], tuple):
+            raise _UnknownOperation
         low, high = args[0]
         if target is F.relu:
             return low.clamp(min=0), high.clamp(min=0)
