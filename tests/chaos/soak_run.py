@@ -24,6 +24,9 @@ from tests.chaos.soak_user import Book, Soaker, wanted_set
 from tests.chaos.verdict import drawn, store
 from tests.integration.workspace import Service, running
 
+COUNTED_S = 15.0
+"""Within which a death is counted."""
+
 USERS = 3
 GROUPS = 4
 """Of three experts each: twelve, that a worker keeps resident all at once."""
@@ -218,7 +221,12 @@ def _metrics(service: Service) -> dict[str, float]:
 
 def _sums(service: Service, before: dict[str, float], outcome: Outcome) -> Iterator[str]:
     """What the service says of itself is what was seen: no job and no death more or less."""
-    now = _metrics(service)
+    # A worker that was killed at the very end is counted when its supervisor finds it dead.
+    deadline = time.monotonic() + COUNTED_S
+    while (now := _metrics(service))["relogit_workers_ended_total"] - before["relogit_workers_ended_total"] < (
+        outcome.kills
+    ) and time.monotonic() < deadline:
+        time.sleep(0.2)
     for state in ("succeeded", "failed", "cancelled"):
         name = f'relogit_jobs_ended_total{{state="{state}"}}'
         counted, seen = now[name] - before[name], outcome.book.ended[state]
