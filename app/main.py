@@ -11,11 +11,12 @@ from fastapi import APIRouter, Depends, FastAPI
 from fastapi.routing import APIRoute
 from prometheus_client import CollectorRegistry
 
-from app import VERSION, problems
-from app.housekeeper import Housekeeper
-from app.metrics import ServiceMetrics
-from app.retention import remove_unreferred, tidy
-from app.routes import (
+from app import VERSION
+from app.api import problems
+from app.api.dependencies import Services, refuse_unknown_parameters
+from app.api.metrics import ServiceMetrics
+from app.api.middleware import Traffic
+from app.api.routes import (
     analysis,
     artifacts,
     experts,
@@ -29,11 +30,11 @@ from app.routes import (
     uploads,
     verifications,
 )
-from app.services import Services, refuse_unknown_parameters
+from app.processes.maintenance import Housekeeper
+from app.processes.shutdown import Stopping
+from app.processes.supervisor import Supervisor
+from app.retention.retention import remove_unreferred, tidy
 from app.settings import Settings
-from app.stopping import Stopping
-from app.supervisor import Supervisor
-from app.traffic import Traffic
 
 log = logging.getLogger(__name__)
 
