@@ -47,12 +47,15 @@ def create_app(settings: Settings) -> FastAPI:
         services = Services.build(settings)
         app.state.services = services
         app.state.registry.register(ServiceMetrics(services))
-        if freed := remove_unreferred(services):
+        if freed := remove_unreferred(services.storage):
             log.info("removed %d bytes below %s that no job refers to", freed, settings.outputs_dir)
         supervisor = Supervisor(settings, services.jobs)
         app.state.stopping = Stopping(services.watcher, supervisor)
         async with services.watcher.running():
-            with Housekeeper(services.jobs, services.hangs, supervisor.kill, partial(tidy, services)), supervisor:
+            with (
+                Housekeeper(services.jobs, services.hangs, supervisor.kill, partial(tidy, services.storage)),
+                supervisor,
+            ):
                 yield
         app.state.hopeless = supervisor.hopeless
         services.database.close()

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from benchmarks.installation import CLASSES, EXPERTS, SHARES, TRANSFORM, Installation
 from benchmarks.outcome import PREPARE, REST, Outcome
 from worker.experts.loading import load_expert
-from worker.experts.torchvision_import import import_torchvision
+from worker.torchvision_import import import_torchvision
 
 BATCH = 128
 LOADERS = 4

@@ -13,6 +13,7 @@ from app.catalog.catalog import Catalog
 from app.domain.errors import RequestError
 from app.files.row_store import RowStore
 from app.files.uploads import Uploads
+from app.retention.storage import Storage
 from app.settings import Settings
 from app.store.database import Database
 from app.store.inspections import FactStore
@@ -54,6 +55,11 @@ class Services:
             hangs=Hangs(jobs, settings.locks_dir, settings.hang_timeout_s),
             instance=_instance(settings.internal_dir / "instance"),
         )
+
+    @property
+    def storage(self) -> Storage:
+        """The parts that retention decides about."""
+        return Storage(self.settings, self.database, self.jobs, self.facts, self.rows, self.uploads)
 
 
 def _instance(path: Path) -> str:

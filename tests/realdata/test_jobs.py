@@ -15,7 +15,7 @@ from app.settings import Settings
 from tests.integration.workspace import Service, Workspace
 from tests.realdata.location import REALDATA, needs_realdata
 from worker.datasets.pools import Pools
-from worker.experts.torchvision_import import import_torchvision
+from worker.torchvision_import import import_torchvision
 
 pytestmark = needs_realdata
 

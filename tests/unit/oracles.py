@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from worker.experts.torchvision_import import import_torchvision
+from worker.torchvision_import import import_torchvision
 
 
 @cache

@@ -9,9 +9,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 
 from tests.unit.normalisations import coloured_images
-from worker.experts.torchvision_import import import_torchvision
 from worker.normalisation.augmentations import AUGMENTATIONS, Augmented, augment
 from worker.normalisation.patches import Moments, patch_moments
+from worker.torchvision_import import import_torchvision
 
 
 def augmented(hypothesis: str, count: int = 6, seed: int = 0) -> tuple[np.ndarray, Augmented]:

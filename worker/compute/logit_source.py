@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -15,18 +16,44 @@ from numpy.typing import NDArray
 from app.catalog.datasets import Transform
 from app.domain.errors import JobError
 from app.domain.fault_points import reach
-from app.domain.numerics import Numerics, RowSource, row_source
+from app.domain.numerics import Arithmetic, Numerics, RowSource, row_source
 from app.domain.requests import BatchSize, Precision
+from app.files.row_store import RowStore
 from app.store.inspection_requests import rate_question
+from app.store.inspections import FactStore
 from worker.compute.engines.engine import Engine, NoMemory, Setup
 from worker.compute.inference import forward_rows
+from worker.compute.model_cache import Residents
 from worker.compute.rows import Rows, not_kept
-from worker.context import Context
 from worker.datasets.pools import Pool
 from worker.experts.loading import Assumptions, Passport
 
 MEASURED_S = 0.5
 """Computing that took less says little about a rate."""
+
+
+class ComputeResources(Protocol):
+    """What computing takes from the worker that it runs in."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where engines run."""
+
+    @property
+    def arithmetic(self) -> Arithmetic:
+        """How this worker computes."""
+
+    @property
+    def residents(self) -> Residents:
+        """Networks and engines that stay loaded."""
+
+    @property
+    def kept(self) -> RowStore:
+        """Rows on disk."""
+
+    @property
+    def facts(self) -> FactStore:
+        """Where measured rates are recorded."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +86,7 @@ class Supply:
     wanted: BatchSize
     precision: Precision
     reuse: bool
-    context: Context
+    context: ComputeResources
     batch: int = 0
     notes: list[str] = field(default_factory=list)
     computed: dict[str, list[NDArray[np.int64]]] = field(default_factory=dict)

@@ -22,7 +22,7 @@ from app.catalog.datasets import Dataset
 from app.catalog.npz_bases import npz_errors
 from app.domain.errors import RequestError, TransientError
 from worker.device import cores
-from worker.experts.torchvision_import import import_torchvision
+from worker.torchvision_import import import_torchvision
 
 Decoded = tuple[NDArray[np.uint8], NDArray[np.int64]]
 """[N, H, W, 3] uint8 images, and [N] int64 labels."""

@@ -59,7 +59,7 @@ def _vision() -> dict[str, Any]:
     except importlib.metadata.PackageNotFoundError:
         return {"vision": None}
     try:
-        from worker.experts.torchvision_import import import_torchvision
+        from worker.torchvision_import import import_torchvision
 
         import_torchvision()
         error = None

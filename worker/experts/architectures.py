@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name that every PyTorch reader knows
 from torch import Tensor, nn
 
-from worker.experts.torchvision_import import import_torchvision
+from worker.torchvision_import import import_torchvision
 
 Shortcut = Literal["projection", "option_a"]
 Padding = Literal["symmetric", "end"]

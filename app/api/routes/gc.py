@@ -108,5 +108,5 @@ def collect_garbage(used: Used, body: GcBody | None = None) -> GcAnswer:
     Never what a job that has not ended refers to, and never anything under `outputs/<output_dir>`.
     """
     asked = body or GcBody()
-    found = collect(asked.limits(Limits.of(used.settings)), used, dry_run=asked.dry_run)
+    found = collect(asked.limits(Limits.of(used.settings)), used.storage, dry_run=asked.dry_run)
     return GcAnswer.of(found, dry_run=asked.dry_run)

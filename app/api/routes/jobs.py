@@ -96,7 +96,7 @@ def cancel(job_id: JobId, used: Used) -> JobView:
 @router.delete("/{job_id}", status_code=204)
 def delete(job_id: JobId, used: Used) -> None:
     """Forget an ended job and its own files, immutable or uploaded; those under `outputs/<output_dir>` stay."""
-    delete_job(job_id, used)
+    delete_job(job_id, used.storage)
 
 
 @router.get("/{job_id}/verification")
