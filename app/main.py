@@ -15,7 +15,7 @@ from app import VERSION
 from app.api import problems
 from app.api.dependencies import Services, refuse_unknown_parameters
 from app.api.metrics import ServiceMetrics
-from app.api.middleware import Traffic
+from app.api.middleware import RequestMetrics
 from app.api.routes import (
     analysis,
     artifacts,
@@ -30,7 +30,7 @@ from app.api.routes import (
     uploads,
     verifications,
 )
-from app.processes.maintenance import Housekeeper
+from app.processes.maintenance import Maintenance
 from app.processes.shutdown import Stopping
 from app.processes.supervisor import Supervisor
 from app.retention.retention import remove_unreferred, tidy
@@ -53,7 +53,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.stopping = Stopping(services.watcher, supervisor)
         async with services.watcher.running():
             with (
-                Housekeeper(services.jobs, services.hangs, supervisor.kill, partial(tidy, services.storage)),
+                Maintenance(services.jobs, services.hangs, supervisor.kill, partial(tidy, services.storage)),
                 supervisor,
             ):
                 yield
@@ -68,7 +68,7 @@ def create_app(settings: Settings) -> FastAPI:
         dependencies=[Depends(refuse_unknown_parameters)],
     )
     app.state.registry = CollectorRegistry()
-    app.add_middleware(Traffic, registry=app.state.registry)
+    app.add_middleware(RequestMetrics, registry=app.state.registry)
     app.state.hopeless = False
     app.state.stopping = None
     problems.install(app)

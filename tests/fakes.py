@@ -18,7 +18,7 @@ import pytest
 from app.catalog.catalog import Catalog
 from app.domain.errors import RelogitError
 from app.domain.jobs import Artifact, Claim, Job, Progress, UnitPlan
-from app.domain.numerics import Arithmetic
+from app.domain.numerics import ComputeEnvironment
 from app.domain.requests import RecomputeRequest, Standards
 from app.settings import Settings
 from app.store.jobs import JobStore
@@ -61,7 +61,7 @@ ORDER = RecomputeOrder(
 )
 """A request for `digits`, as it comes in."""
 
-ARITHMETIC = Arithmetic(
+ARITHMETIC = ComputeEnvironment(
     device="cpu",
     model="Test",
     capability="none",

@@ -16,7 +16,7 @@ from app.files.uploads import Uploads
 from app.retention.storage import Storage
 from app.settings import Settings
 from app.store.database import Database
-from app.store.inspections import FactStore
+from app.store.inspections import InspectionStore
 from app.store.jobs import JobStore
 from app.store.liveness import Hangs
 from app.store.watcher import Watcher
@@ -29,7 +29,7 @@ class Services:
     settings: Settings
     database: Database
     jobs: JobStore
-    facts: FactStore
+    inspections: InspectionStore
     catalog: Catalog
     rows: RowStore
     uploads: Uploads
@@ -47,7 +47,7 @@ class Services:
             settings=settings,
             database=database,
             jobs=jobs,
-            facts=FactStore(database),
+            inspections=InspectionStore(database),
             catalog=Catalog(settings),
             rows=RowStore(settings.rows_dir),
             uploads=Uploads(settings.uploads_dir),
@@ -59,7 +59,7 @@ class Services:
     @property
     def storage(self) -> Storage:
         """The parts that retention decides about."""
-        return Storage(self.settings, self.database, self.jobs, self.facts, self.rows, self.uploads)
+        return Storage(self.settings, self.database, self.jobs, self.inspections, self.rows, self.uploads)
 
 
 def _instance(path: Path) -> str:

@@ -16,7 +16,7 @@ BUCKETS = (0.005, 0.025, 0.1, 0.5, 2.5, 10, 60)
 """Seconds. From what is read from memory to answers that wait for something, and downloads."""
 
 
-class Traffic:
+class RequestMetrics:
     """A layer around the app.
 
     Args:

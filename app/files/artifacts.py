@@ -18,7 +18,7 @@ PIECE_BYTES = 2**18
 """Of a file that is sent, at once."""
 
 
-def object_path(objects_dir: Path, sha256: str) -> Path:
+def artifact_path(objects_dir: Path, sha256: str) -> Path:
     """Where the artifact with that digest lies."""
     return objects_dir / sha256[:2] / f"{sha256}.npz"
 

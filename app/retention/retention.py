@@ -22,7 +22,7 @@ from app.domain.errors import NotFound
 from app.domain.fault_points import reach
 from app.domain.jobs import JobState
 from app.domain.requests import RecomputeRequest, VerificationRequest
-from app.files.artifacts import object_path, sweep
+from app.files.artifacts import artifact_path, sweep
 from app.files.row_store import Entry, on_disk
 from app.retention.orphans import sweep_leftovers, sweep_locks
 from app.retention.storage import Storage
@@ -163,7 +163,7 @@ def delete_job(job_id: str, used: Storage) -> Deleted:
     def forget(digest: str) -> None:
         nonlocal freed
         gone.append(digest)
-        path = object_path(used.settings.objects_dir, digest)
+        path = artifact_path(used.settings.objects_dir, digest)
         size = _size(path)
         try:
             path.unlink(missing_ok=True)
@@ -186,7 +186,7 @@ def delete_job(job_id: str, used: Storage) -> Deleted:
         freed += size - _size(folder)
         results = (job.verification or {}).get("results", [])
         gone += [result["file"]["sha256"] for result in results if result.get("file")]
-    used.facts.forget_files(gone)
+    used.inspections.forget_files(gone)
     return Deleted(freed, tuple(stuck))
 
 
@@ -248,7 +248,7 @@ def _jobs(used: Storage) -> list[_Job]:
         files: dict[str, set[Path]] = {}
         referred = "SELECT DISTINCT job, artifact_sha256 FROM units WHERE artifact_sha256 IS NOT NULL"
         for job, digest in db.execute(referred):
-            files.setdefault(job, set()).add(object_path(used.settings.objects_dir, digest))
+            files.setdefault(job, set()).add(artifact_path(used.settings.objects_dir, digest))
         jobs = db.execute(f"SELECT {wanted} FROM jobs ORDER BY finished_at, seq").fetchall()
     for job in jobs:
         if job["upload"] is not None:

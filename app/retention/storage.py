@@ -8,7 +8,7 @@ from app.files.row_store import RowStore
 from app.files.uploads import Uploads
 from app.settings import Settings
 from app.store.database import Database
-from app.store.inspections import FactStore
+from app.store.inspections import InspectionStore
 from app.store.jobs import JobStore
 
 
@@ -19,6 +19,6 @@ class Storage:
     settings: Settings
     database: Database
     jobs: JobStore
-    facts: FactStore
+    inspections: InspectionStore
     rows: RowStore
     uploads: Uploads

@@ -43,7 +43,7 @@ def written(home: Home, database: Database, store: JobStore) -> str:
 
     with pytest.raises(KeyboardInterrupt):
         draw_splits(claim, replace(context, jobs=Dying(database)))
-    store.bury("first")
+    store.reap("first")
     return job.id
 
 

@@ -91,7 +91,7 @@ class Walk:
         elif event in ("work", "fail", "die", "stop") and self.held:
             claim = self.held[choice % len(self.held)]
             if event == "die":
-                self.store.bury(claim.worker)
+                self.store.reap(claim.worker)
                 self._lose(claim)
             elif event == "stop":
                 self.store.hand_back(claim)
@@ -172,7 +172,7 @@ def test_no_order_of_events_breaks_a_job(events: list[tuple[str, int]]) -> None:
         walk.step(event, choice)
         walk.check(before)
     for claim in walk.held:
-        walk.store.bury(claim.worker)
+        walk.store.reap(claim.worker)
     finish_all(walk.store)
     ended = walk.store.jobs()
     database.close()

@@ -11,7 +11,7 @@ import pytest
 from fastapi import APIRouter, FastAPI
 from prometheus_client import CollectorRegistry
 
-from app.api.middleware import Traffic
+from app.api.middleware import RequestMetrics
 from app.api.tracing import Traceparent
 from app.logs import furnish
 
@@ -43,7 +43,7 @@ def app(registry: CollectorRegistry) -> FastAPI:
         return traceparent
 
     app.include_router(router)
-    app.add_middleware(Traffic, registry=registry)
+    app.add_middleware(RequestMetrics, registry=registry)
     return app
 
 

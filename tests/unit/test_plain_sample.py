@@ -16,7 +16,7 @@ from app.store.database import Database
 from tests.computing import in_torch, worker_context
 from tests.unit.engines import CLASSES, TRANSFORM, lived_in, random_images
 from worker.compute.engines.engine import Engine, Setup
-from worker.compute.logit_source import ExpertFile, Supply
+from worker.compute.logit_source import ExpertFile, LogitSource
 from worker.datasets.pools import Pool
 from worker.evidence.plain_sample import FEWEST, PlainSample
 from worker.experts.architectures import CifarResNetSpec
@@ -77,7 +77,7 @@ def checked(
         return Wrong(in_torch(network, setup), change)
 
     context = worker_context(settings, database, build=build)
-    supply = Supply(expert, 64, "fp32", reuse, context)
+    supply = LogitSource(expert, 64, "fp32", reuse, context)
     [*_, (_, computed)] = supply.fill(POOL, indices)
     return PlainSample(expert, context, reuse).check(supply, POOL, indices, computed, "fp32"), computed
 

@@ -33,7 +33,7 @@ def _end(store: JobStore, claim: Claim) -> None:
 
 def _cancel_bury_delete(store: JobStore, claim: Claim) -> None:
     store.cancel(claim.job.id)
-    store.bury(claim.worker)
+    store.reap(claim.worker)
     store.delete(claim.job.id, forget=print)
 
 

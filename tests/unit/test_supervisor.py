@@ -51,7 +51,7 @@ def test_a_service_that_has_worked_is_not_given_up(tmp_path: Path) -> None:
             pids = [slot.process.pid for slot in supervisor._slots if slot.process]
             return [{"id": "w", "pid": pid, "devices": 1} for pid in pids]
 
-        def bury(self, worker: str) -> list[str]:
+        def reap(self, worker: str) -> list[str]:
             return []
 
     gave_up = threading.Event()

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from app.domain.errors import JobError, TransientError
 from app.domain.fault_points import reach
-from app.files.artifacts import damaged, object_path
+from app.files.artifacts import artifact_path, damaged
 from app.files.disk import ContentChanged, DigestedFile
 
 LOCAL_HEADER = struct.Struct("<26xHH")
@@ -158,7 +158,7 @@ def publish(draft: Draft, objects_dir: Path, target: Path, manifest: dict[str, A
         TransientError: `copy-incomplete`.
     """
     text = json.dumps(manifest, indent=2) + "\n"
-    own = object_path(objects_dir, draft.sha256)
+    own = artifact_path(objects_dir, draft.sha256)
     own.parent.mkdir(exist_ok=True)
     target.parent.mkdir(parents=True, exist_ok=True)
 

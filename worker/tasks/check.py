@@ -19,7 +19,7 @@ from app.domain.jobs import Claim
 from app.domain.requests import LogitFile, VerificationRequest
 from app.files.logit_files import MANIFEST_SUFFIX
 from app.files.uploads import Uploads
-from worker.cancellation import Edge
+from worker.cancellation import CancellationPoint
 from worker.context import Context
 from worker.datasets.class_counts import read_long_tail
 from worker.evidence.stored_sample import Resampler, checkpoint_path
@@ -47,7 +47,7 @@ def check_files(claim: Claim, context: Context) -> None:
     """
     request = claim.job.request
     assert isinstance(request, VerificationRequest)
-    edge = Edge(claim, context)
+    edge = CancellationPoint(claim, context)
     checks, results = FileChecks(request, context, edge.cross), []
     for unit, files in groupby(request.files, key=lambda file: (file.expert, file.split)):
         edge.cross()

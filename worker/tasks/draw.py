@@ -19,7 +19,7 @@ from app.domain.fault_points import reach
 from app.domain.jobs import Claim
 from app.domain.requests import HEAD_THRESHOLD, SplitsRequest
 from app.domain.times import rfc3339
-from worker.cancellation import Edge
+from worker.cancellation import CancellationPoint
 from worker.context import Context
 from worker.splits.distribution import check_balance
 from worker.splits.draw import divide, draw_train, part_balanced
@@ -54,7 +54,9 @@ def draw_splits(claim: Claim, context: Context) -> None:
     }
     files = files_of(lists, counts, described)
     reach("draw.drawn")
-    Edge(claim, context).cross()  # only who still holds the claim may show a folder, and nobody for a cancelled job
+    CancellationPoint(
+        claim, context
+    ).cross()  # only who still holds the claim may show a folder, and nobody for a cancelled job
     described = _written(claim, context.settings.data_dir / request.name, files, overwrite=request.overwrite)
     context.jobs.finish_job(claim, {"verdict": "passed", "checks": [], "splits": described})
 

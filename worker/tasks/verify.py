@@ -12,7 +12,7 @@ from app.catalog.datasets import Dataset
 from app.domain.errors import RequestError
 from app.domain.fault_points import reach
 from app.domain.jobs import Artifact, Claim, Job, Unit, UnitState
-from app.files.artifacts import object_path
+from app.files.artifacts import artifact_path
 from worker.context import Context
 from worker.outputs.artifacts import read_rows
 from worker.verify.check import Check, skipped
@@ -58,7 +58,7 @@ def compare(done: Done) -> list[Check]:
 def _likeness(done: Done, context: Context) -> list[Check]:
     samples: dict[str, dict[str, NDArray[np.float32]]] = {}
     for unit, artifact in done:
-        path = object_path(context.settings.objects_dir, artifact.sha256)
+        path = artifact_path(context.settings.objects_dir, artifact.sha256)
         samples.setdefault(unit.split, {})[unit.expert] = read_rows(path, artifact.sha256, sample_rows(unit.total))
     return [check_duplicates(split, rows) for split, rows in samples.items()]
 

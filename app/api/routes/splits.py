@@ -20,7 +20,7 @@ from app.domain.errors import NotFound, RequestError
 from app.domain.names import check_name
 from app.domain.requests import HEAD_THRESHOLD
 from app.store.inspection_requests import audit_question, groups_question
-from app.store.inspections import Question
+from app.store.inspections import InspectionRequest
 from app.submission.split_import import import_splits
 from app.submission.splits import plan_splits
 
@@ -68,7 +68,7 @@ async def audit_splits(
     job that names them.
     """
 
-    def look_around() -> Question:
+    def look_around() -> InspectionRequest:
         declared = used.catalog.dataset(dataset)
         return audit_question(declared, _set_folder(used, declared, name), used.catalog)
 
@@ -120,7 +120,7 @@ async def look_at_set(
 ) -> dict[str, Any]:
     """What `GET /splits/{name}` answers, for a data set as it was declared."""
 
-    def look_around() -> tuple[dict[str, Any], list[dict[str, Any]], list[Question | None]]:
+    def look_around() -> tuple[dict[str, Any], list[dict[str, Any]], list[InspectionRequest | None]]:
         folder = _set_folder(used, declared, name)
         described, problem = describe_set(folder)
         head = {"name": name, "dataset": dataset, "own": name == declared.splits, "description": described}
@@ -133,8 +133,8 @@ async def look_at_set(
         )
 
     head, entries, questions = await run_sync(look_around)
-    facts = iter(await answers(used, [question for question in questions if question is not None]))
-    found = [None if question is None else next(facts) for question in questions]
+    inspections = iter(await answers(used, [question for question in questions if question is not None]))
+    found = [None if question is None else next(inspections) for question in questions]
     for entry, fact in zip(entries, found[1:], strict=True):
         if fact is not None and fact.known:
             entry.update(fact.answer or {}, state="bad" if fact.error else "ready", problem=fact.error)
