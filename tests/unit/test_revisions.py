@@ -20,7 +20,7 @@ GROUPS = {
     "NORMALISING": NORMALISING,
 }
 
-PACKAGES = ("engines", "normalisation", "splits", "verify")
+PACKAGES = ("compute/engines", "normalisation", "splits", "verify")
 """Below worker/, with their own packages: whatever is in them decides something that is kept."""
 
 EXCLUDED = {
