@@ -29,7 +29,7 @@ COMPUTING = (
 )
 """What decides which operations an image goes through, and in which order."""
 
-PLAIN = ("experts/architectures.py", "compute/plain_forward.py")
+PLAIN = ("compute/plain_forward.py", "experts/architectures.py")
 """What decides the rows of the plain forward pass, which a sample of every job is held against."""
 
 NORMALISING = (
