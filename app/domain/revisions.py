@@ -6,6 +6,7 @@ recomputation. A version number, which somebody would have to raise, would be fo
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from pathlib import Path
 
@@ -61,6 +62,7 @@ RECOGNITION = (
 """What decides which network and which tensors a checkpoint file holds."""
 
 JUDGING = (
+    "../app/domain/checks.py",
     "datasets/class_counts.py",
     "datasets/pools.py",
     "inspections/analysis.py",
@@ -68,12 +70,12 @@ JUDGING = (
     "verify/__init__.py",
     "verify/causes.py",
     "verify/chance.py",
-    "verify/check.py",
     "verify/consistency.py",
     "verify/criteria.py",
     "verify/cross_expert.py",
     "verify/file_schema.py",
     "verify/ground_truth.py",
+    "verify/json_values.py",
     "verify/lists.py",
     "verify/manifest_checks.py",
     "verify/metrics/__init__.py",
@@ -95,6 +97,7 @@ JUDGING = (
 """What decides figures, their intervals and curves, and which causes are found."""
 
 AUDITING = (
+    "../app/domain/checks.py",
     "datasets/class_counts.py",
     "datasets/pools.py",
     "inspections/audit.py",
@@ -103,7 +106,7 @@ AUDITING = (
     "splits/description.py",
     "splits/distribution.py",
     "splits/duplicate_images.py",
-    "verify/check.py",
+    "verify/json_values.py",
     "verify/lists.py",
     "verify/metrics/groups.py",
 )
@@ -117,7 +120,7 @@ def code_digest(files: tuple[str, ...], *more: str, folder: Path = WORKER) -> st
     """Digest what the files mean, as 16 hex digits.
 
     Args:
-        files: below `folder`.
+        files: relative to `folder`.
         more: whatever else belongs to it.
         folder: of the package.
 
@@ -147,4 +150,5 @@ def _source(folder: Path, name: str) -> Source:
 
 
 def _module(name: str, folder: Path) -> str:
-    return ".".join((folder.name, *Path(name).with_suffix("").parts)).removesuffix(".__init__")
+    path = os.path.normpath(Path(folder.name, name).with_suffix(""))
+    return ".".join(Path(path).parts).removesuffix(".__init__")

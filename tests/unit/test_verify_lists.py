@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from worker.verify.check import MAX_EVIDENCE, Check
+from app.domain.checks import MAX_EVIDENCE, Check
 from worker.verify.lists import check_class_weights, check_missing_classes, check_overlap, check_repeats
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from app.domain.checks import error_check
 from tests.unit.verified import CHECK_IDS, CLASSES, LABELS, ROWS, TRUTH, good, truth_of, verdicts, verify
-from worker.verify.check import error_check
 from worker.verify.file_schema import BARE
 from worker.verify.report import verify_unit
 from worker.verify.summary_metrics import FIGURES

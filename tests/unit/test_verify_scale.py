@@ -11,8 +11,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from app.domain.checks import Check
 from tests.unit.verified import CLASSES, ROWS, TRUTH, good, truth_of, verify
-from worker.verify.check import Check
 from worker.verify.file_schema import BARE
 from worker.verify.report import scores_of
 from worker.verify.scale import check_raw_logits, scale_of

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from worker.verify.check import MAX_EVIDENCE
+from app.domain.checks import MAX_EVIDENCE
 from worker.verify.criteria import check_floors, check_train_counts
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from app.domain.checks import MAX_EVIDENCE, Check
 from app.domain.requests import Standards
-from worker.verify.check import MAX_EVIDENCE, Check
 from worker.verify.file_schema import ARTIFACT, Form
 from worker.verify.ground_truth import Truth
 from worker.verify.report import UnitReport, verify_unit

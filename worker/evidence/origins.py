@@ -9,6 +9,7 @@ from typing import Any
 from app.catalog.catalog import Split
 from app.catalog.datasets import Dataset, Transform
 from app.catalog.normalisation import refusal
+from app.domain.checks import Check
 from app.domain.requests import RecomputeRequest
 from app.store.inspection_requests import evidence_base, normalisation_question
 from app.store.inspections import InspectionRequest
@@ -17,7 +18,6 @@ from worker.context import Context
 from worker.datasets.pools import Pool
 from worker.outputs.artifacts import Logits
 from worker.verify.assumptions import Coverage, check_assumptions, check_stored_accuracy
-from worker.verify.check import Check
 from worker.verify.normalisation import check_channel_order, check_normalisation
 
 

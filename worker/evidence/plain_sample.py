@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from app.domain.checks import Check
 from app.domain.numerics import NumericsKey, RowSource, row_source
 from app.domain.requests import Precision
 from app.domain.revisions import PLAIN, code_digest
@@ -18,7 +19,6 @@ from worker.compute.logit_source import ExpertFile, LogitSource
 from worker.compute.plain_forward import plain_logits
 from worker.context import Context
 from worker.datasets.pools import Pool
-from worker.verify.check import Check
 from worker.verify.consistency import check_plain_forward
 
 FEWEST, MOST = 2, 32

@@ -10,7 +10,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.verify.check import Check, first_rows, warning_check
+from app.domain.checks import Check, warning_check
+from worker.verify.json_values import first_rows
 from worker.verify.lists import check_class_weights
 
 Balance = Literal["balanced", "long-tailed"]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from app.catalog.catalog import Folder, Split
 from app.catalog.datasets import Dataset
+from app.domain.checks import MAX_EVIDENCE, Check, error_check, skipped, warning_check
 from app.domain.errors import JobError, RequestError
 from app.domain.fault_points import reach
 from app.domain.jobs import Claim
@@ -25,7 +26,6 @@ from worker.datasets.class_counts import read_long_tail
 from worker.evidence.stored_sample import Resampler, checkpoint_path
 from worker.outputs.artifacts import targets_sha256
 from worker.outputs.logit_reader import StoredLogits, read_stored, read_targets, with_targets
-from worker.verify.check import MAX_EVIDENCE, Check, error_check, skipped, warning_check
 from worker.verify.criteria import check_overrides
 from worker.verify.cross_expert import check_targets_between_experts
 from worker.verify.ground_truth import Truth

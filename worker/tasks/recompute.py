@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from app.catalog.bases import CIFAR, FileId, file_id
 from app.catalog.catalog import Split, check_classes, check_precision_range, check_temperature
 from app.catalog.datasets import Dataset
+from app.domain.checks import Check
 from app.domain.errors import JobError
 from app.domain.fault_points import reach
 from app.domain.jobs import Artifact, Claim, Progress, Unit
@@ -33,7 +34,6 @@ from worker.inspections.inspector import pool_answer
 from worker.outputs.artifacts import Logits, drafted, publish, read_arrays, targets_sha256
 from worker.outputs.manifest import Origin, manifest
 from worker.timings import Timings
-from worker.verify.check import Check
 from worker.verify.consistency import check_kept_rows, check_precision
 from worker.verify.ground_truth import Truth
 from worker.verify.report import UnitReport, verify_unit

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from app.catalog.catalog import Folder
 from app.catalog.datasets import Dataset
+from app.domain.checks import Check, skipped
 from app.domain.errors import RequestError
 from app.domain.fault_points import reach
 from app.domain.jobs import Artifact, Claim, Job, Unit, UnitState
 from app.files.artifacts import artifact_path
 from worker.context import Context
 from worker.outputs.artifacts import read_rows
-from worker.verify.check import Check, skipped
 from worker.verify.criteria import check_overrides
 from worker.verify.cross_expert import check_data_between_units, check_targets_between_experts
 from worker.verify.lists import check_overlap

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.catalog.datasets import DEFAULT_BASE, override_table, toml_key
+from app.domain.checks import Check, skipped, warning_check
 from worker.experts.assumptions import Assumed
 from worker.experts.stored_numbers import StoredAccuracy
-from worker.verify.check import Check, skipped, warning_check
 
 TOLERANCE = 0.02  # of the accuracy: another crop, resampling or calibration set explains no more
 DEVIATIONS = 3  # standard errors of the accuracy of a part of the base

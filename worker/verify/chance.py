@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.verify.check import Check, error_check, finite_or_name, first_rows, skipped, warning_check
+from app.domain.checks import Check, error_check, skipped, warning_check
+from worker.verify.json_values import finite_or_name, first_rows
 
 DEVIATIONS = 3  # standard deviations above chance; shuffled rows get there about once in 700 large splits
 CHANCE_ROWS = 100  # below that a real expert can fail by bad luck: of 30 % on 10 classes, half do at 20 rows

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.verify.check import MAX_EVIDENCE, Check, error_check, finite_or_name, skipped
+from app.domain.checks import MAX_EVIDENCE, Check, error_check, skipped
+from worker.verify.json_values import finite_or_name
 from worker.verify.sample import relative_tolerance
 
 

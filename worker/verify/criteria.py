@@ -7,7 +7,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from worker.verify.check import MAX_EVIDENCE, Check, first_rows, skipped, warning_check
+from app.domain.checks import MAX_EVIDENCE, Check, skipped, warning_check
+from worker.verify.json_values import first_rows
 
 
 def check_overrides(dataset: str, overrides: int, unused: Sequence[str]) -> Check:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from worker.verify.check import MAX_EVIDENCE, Check, error_check, skipped
+from app.domain.checks import MAX_EVIDENCE, Check, error_check, skipped
 
 
 def check_targets_between_experts(split: str, digests: Mapping[str, str]) -> Check:

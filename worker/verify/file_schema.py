@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.verify.check import Check, error_check, finite_or_name, first_rows
+from app.domain.checks import Check, error_check
+from worker.verify.json_values import finite_or_name, first_rows
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.verify.check import MAX_EVIDENCE, Check, finite_or_name, first_rows, skipped, warning_check
+from app.domain.checks import MAX_EVIDENCE, Check, skipped, warning_check
+from worker.verify.json_values import finite_or_name, first_rows
 
 WEIGHT_TOLERANCE = 1e-6  # of the sum, and relative of each weight; float32 rounds to 6e-8
 

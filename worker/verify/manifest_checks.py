@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from worker.verify.check import Check, error_check, skipped, warning_check
+from app.domain.checks import Check, error_check, skipped, warning_check
 
 OPEN = ("assumptions", "normalisation", "channel-order", "stored-accuracy")
 """Checks of what nothing in the files can prove; a manifest repeats them."""

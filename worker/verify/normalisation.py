@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.catalog.normalisation import Evidence, proposal, swapped
-from worker.verify.check import Check, error_check, skipped, warning_check
+from app.domain.checks import Check, error_check, skipped, warning_check
 
 
 def check_normalisation(evidence: Evidence, dataset: str, stem: str, *, acknowledged: bool) -> Check:

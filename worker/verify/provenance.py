@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from worker.verify.check import MAX_EVIDENCE, Check, error_check, skipped, warning_check
+from app.domain.checks import MAX_EVIDENCE, Check, error_check, skipped, warning_check
 from worker.verify.manifest_checks import plain_entry
 
 Place = tuple[str, str]

@@ -13,9 +13,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from app.domain.checks import Check, Level, skipped
 from worker.verify import file_schema as form
 from worker.verify.chance import check_accuracy
-from worker.verify.check import Check, Level, skipped
 from worker.verify.criteria import check_floors, check_train_counts
 from worker.verify.file_schema import ARTIFACT, Form
 from worker.verify.ground_truth import Truth

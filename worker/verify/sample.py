@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.verify.check import MAX_EVIDENCE, Check, error_check, finite_or_name
+from app.domain.checks import MAX_EVIDENCE, Check, error_check
+from worker.verify.json_values import finite_or_name
 
 CHECK_ID = "recomputed-sample"
 SEED = 0

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.verify.check import Check, skipped, warning_check
+from app.domain.checks import Check, skipped, warning_check
 
 Kind = Literal["logits", "probabilities", "log-probabilities"]
 

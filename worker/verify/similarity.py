@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.verify.check import MAX_EVIDENCE, Check, skipped, warning_check
+from app.domain.checks import MAX_EVIDENCE, Check, skipped, warning_check
 
 ROWS_AT_ONCE = 4096
 OTHER_ROWS = 50  # an expert right on one in ten of these says another class at least once, but for 0.9^50 = 0.5 %
