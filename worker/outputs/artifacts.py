@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from app.domain.errors import JobError, TransientError
 from app.domain.fault_points import reach
+from app.domain.syntax_trees import SYNTAX_TREES
 from app.files.artifacts import artifact_path, damaged
 from app.files.disk import ContentChanged, DigestedFile
 
@@ -86,7 +87,7 @@ def read_arrays(path: Path, sha256: str) -> dict[str, NDArray[Any]]:
     Raises:
         JobError: `artifact-damaged`.
     """
-    with _checked(path, sha256) as stream, np.load(stream, allow_pickle=False) as arrays:
+    with _checked(path, sha256) as stream, SYNTAX_TREES, np.load(stream, allow_pickle=False) as arrays:
         return {name: arrays[name] for name in arrays.files}
 
 
@@ -110,7 +111,8 @@ def read_rows(path: Path, sha256: str, rows: NDArray[np.int64]) -> NDArray[np.fl
         name, extra = LOCAL_HEADER.unpack(stream.read(LOCAL_HEADER.size))
         stream.seek(name + extra, os.SEEK_CUR)
         npy.read_magic(stream)
-        (count, classes), fortran, dtype = npy.read_array_header_1_0(stream)
+        with SYNTAX_TREES:
+            (count, classes), fortran, dtype = npy.read_array_header_1_0(stream)
         if fortran or dtype != np.float32 or (len(rows) and not 0 <= rows.min() <= rows.max() < count):
             raise ValueError(f"its logits are {dtype} [{count}, {classes}], or not in C order")
         start, width = stream.tell(), classes * dtype.itemsize
