@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from app.domain.checks import JobReport, ResultReport
 from app.domain.errors import FatalError, RelogitError, TransientError
 from app.domain.fault_points import reach
 from app.domain.jobs import Claim, Progress, Task, Unit, UnitState
@@ -105,7 +106,7 @@ def _conclude(claim: Claim, context: Context) -> None:
     task = {"verify": verify, "check": check_files, "draw": draw_splits}[claim.task]
     failure = _attempt(claim, claim.task, lambda: task(claim, context), context)
     if failure is not None:
-        context.jobs.finish_job(claim, {"verdict": "failed", "checks": [], "error": failure.error})
+        context.jobs.finish_job(claim, JobReport.failed(failure.error))
 
 
 def _recompute(claim: Claim, context: Context) -> None:
@@ -149,7 +150,7 @@ def _guarded(claim: Claim, context: Context, splits: list[str], run: Callable[[]
 @dataclass(frozen=True)
 class _Failure:
     error: dict[str, Any]
-    report: dict[str, Any] | None = None
+    report: ResultReport | None = None
 
 
 def _attempt(claim: Claim, what: str, run: Callable[[], object], context: Context) -> _Failure | None:
@@ -170,7 +171,7 @@ def _attempt(claim: Claim, what: str, run: Callable[[], object], context: Contex
                 error = TransientError("store-unusable", f"The job store could not be written: {error}.")
             stored = error.to_dict()
         except VerificationFailed as error:
-            stored, report = error.to_dict(), error.report.to_dict()
+            stored, report = error.to_dict(), error.report
         except RelogitError as error:
             stored = error.to_dict()
         except (torch.OutOfMemoryError, MemoryError) as error:

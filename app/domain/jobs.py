@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Literal
 
+from app.domain.checks import JobReport, ResultReport
 from app.domain.requests import RecomputeRequest, Request
 
 MAX_DEATHS = 5
@@ -138,8 +139,8 @@ class Unit:
     error: dict[str, Any] | None = None
     notes: tuple[str, ...] = ()
     artifact: Artifact | None = None
-    report: dict[str, Any] | None = None
-    """The unit's verification: verdict, checks, metrics."""
+    report: ResultReport | None = None
+    """The unit's verification, once it was verified."""
     started_at: float | None = None
     finished_at: float | None = None
     attempts: int = 0
@@ -155,7 +156,7 @@ class Unit:
     @property
     def accuracy(self) -> float | None:
         """Plain accuracy, a fraction, once the unit is verified."""
-        return None if self.report is None else self.report["metrics"].get("accuracy")
+        return None if self.report is None else self.report.metrics.number("accuracy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +171,8 @@ class Job:
     started_at: float | None = None
     finished_at: float | None = None
     cancel_requested: bool = False
-    verification: dict[str, Any] | None = None
-    """The job's own checks and its verdict, once all units have ended; for a verification also its `results`."""
+    verification: JobReport | None = None
+    """The job's own checks and its verdict, once all units have ended; for a verification also its results."""
     deadline_at: float | None = None
     """When it has to have ended, in seconds since the epoch."""
     error: dict[str, Any] | None = None

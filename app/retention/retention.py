@@ -184,8 +184,8 @@ def delete_job(job_id: str, used: Storage) -> Deleted:
         except OSError as error:
             stuck.append(_cannot(folder, error))
         freed += size - _size(folder)
-        results = (job.verification or {}).get("results", [])
-        gone += [result["file"]["sha256"] for result in results if result.get("file")]
+        results = (job.verification and job.verification.results) or ()
+        gone += [result.source.file.sha256 for result in results if result.source and result.source.file]
     used.inspections.forget_files(gone)
     return Deleted(freed, tuple(stuck))
 

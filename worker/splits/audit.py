@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from app.catalog.catalog import TRAIN_SPLIT
 from app.catalog.split_sets import ListDescription
-from app.domain.checks import Check, Level, error_check, skipped
+from app.domain.checks import Check, Level, error_check, skipped, verdict_of
 from app.domain.errors import RelogitError
 from worker.datasets.class_counts import LongTail
 from worker.splits.description import Described, check_list, check_missing, parts
@@ -127,8 +127,8 @@ def audit(
         *_check_pictures(lists, problems, pictures, digests, shared),
         *_check_train(lists, problems, classes, long_tail),
     )
-    fatal = any(check.fatal for checks in (whole, *of_lists.values()) for check in checks)
-    return AuditReport("failed" if fatal else "passed", whole, of_lists)
+    every = [check for checks in (whole, *of_lists.values()) for check in checks]
+    return AuditReport(verdict_of(every), whole, of_lists)
 
 
 def _check_list(

@@ -14,6 +14,7 @@ from app import VERSION
 from app.catalog.catalog import COUNTS_FILE, SPLIT_SUFFIX, TRAIN_SPLIT, WEIGHTS_FILE
 from app.catalog.datasets import Dataset
 from app.catalog.split_sets import DESCRIPTION_FILE, list_sha256, write_set
+from app.domain.checks import JobReport
 from app.domain.errors import Conflict, RequestError
 from app.domain.fault_points import reach
 from app.domain.jobs import Claim
@@ -58,7 +59,7 @@ def draw_splits(claim: Claim, context: Context) -> None:
         claim, context
     ).cross()  # only who still holds the claim may show a folder, and nobody for a cancelled job
     described = _written(claim, context.settings.data_dir / request.name, files, overwrite=request.overwrite)
-    context.jobs.finish_job(claim, {"verdict": "passed", "checks": [], "splits": described})
+    context.jobs.finish_job(claim, JobReport("passed", splits=described))
 
 
 def _written(claim: Claim, folder: Path, files: dict[str, Any], *, overwrite: bool) -> dict[str, Any]:
