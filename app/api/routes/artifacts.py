@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Header, Response
@@ -12,7 +12,6 @@ from fastapi.responses import FileResponse, StreamingResponse
 from zipstream import ZipStream
 
 from app.api.dependencies import Services, Used
-from app.api.file_schemas import ArtifactList, ArtifactView
 from app.api.ranged import RangedFile
 from app.domain.errors import JobError, NotFound
 from app.domain.jobs import Artifact, Job, Unit
@@ -24,10 +23,10 @@ NPZ = "application/x-npz"
 
 
 @router.get("/artifacts")
-def list_artifacts(job_id: str, used: Used) -> ArtifactList:
+def list_artifacts(job_id: str, used: Used) -> dict[str, Any]:
     """Every unit's file that is done, with its digest and its manifest."""
     job = used.jobs.get(job_id)
-    return ArtifactList(job=job.id, artifacts=[_entry(job, unit, artifact) for unit, artifact in _done(job)])
+    return {"job": job.id, "artifacts": [_entry(job, unit, artifact) for unit, artifact in _done(job)]}
 
 
 @router.get("/artifacts/{expert}/{split}", response_class=FileResponse)
@@ -107,16 +106,16 @@ def _path(job: Job, unit: Unit) -> str:
     return f"{job.recompute.output_dir}/{unit.expert}/{unit.split}_logits.npz"
 
 
-def _entry(job: Job, unit: Unit, artifact: Artifact) -> ArtifactView:
-    return ArtifactView(
-        expert=unit.expert,
-        split=unit.split,
-        path=_path(job, unit),
-        href=f"/jobs/{job.id}/artifacts/{quote(unit.expert)}/{quote(unit.split)}",
-        bytes=artifact.size,
-        sha256=artifact.sha256,
-        manifest=artifact.manifest,
-    )
+def _entry(job: Job, unit: Unit, artifact: Artifact) -> dict[str, Any]:
+    return {
+        "expert": unit.expert,
+        "split": unit.split,
+        "path": _path(job, unit),
+        "href": f"/jobs/{job.id}/artifacts/{quote(unit.expert)}/{quote(unit.split)}",
+        "bytes": artifact.size,
+        "sha256": artifact.sha256,
+        "manifest": artifact.manifest,
+    }
 
 
 def _matches(if_none_match: str, etag: str) -> bool:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from typing import Any
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
 
 from app.api.dependencies import Used
-from app.api.file_schemas import UploadView
 from app.domain.errors import Conflict
 from app.domain.fault_points import reach
 
@@ -19,7 +19,7 @@ router = APIRouter(prefix="/uploads", tags=["verifications"])
 
 
 @router.post("", status_code=201)
-def create_upload(used: Used, response: Response) -> UploadView:
+def create_upload(used: Used, response: Response) -> dict[str, Any]:
     """A place for files: `PUT` each to `<Location>/<expert>/<split>_logits.npz`, then `POST /verifications`.
 
     It is removed with the verification that it is for, or, if there is none, after an hour.
@@ -27,13 +27,13 @@ def create_upload(used: Used, response: Response) -> UploadView:
     used.uploads.sweep(used.jobs.uploads())
     upload = used.uploads.create()
     response.headers["Location"] = f"/uploads/{upload}"
-    return UploadView(id=upload, files={})
+    return {"id": upload, "files": {}}
 
 
 @router.get("/{upload}")
-def get_upload(upload: str, used: Used) -> UploadView:
+def get_upload(upload: str, used: Used) -> dict[str, Any]:
     """What it holds: bytes by name."""
-    return UploadView(id=upload, files=used.uploads.files(upload))
+    return {"id": upload, "files": used.uploads.files(upload)}
 
 
 @router.put(
