@@ -39,7 +39,7 @@ def bind(**fields: str | None) -> None:
 
 @contextmanager
 def bound(**fields: str | None) -> Iterator[None]:
-    """Add fields to the lines of this thread or task within the block."""
+    """Add fields to this thread's or task's lines within the block."""
     before = _bound.get()
     bind(**fields)
     try:

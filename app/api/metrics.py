@@ -48,9 +48,7 @@ class ServiceMetrics(Collector):
         alive = set(living(services.jobs, locks_dir))
         hanging = alive & services.hangs.hanging().keys()
         counts = {"alive": len(alive - hanging), "hanging": len(hanging)}
-        yield _gauge(
-            "relogit_workers", "Living workers: alive, or hanging.", "state", counts
-        )
+        yield _gauge("relogit_workers", "Living workers: alive, or hanging.", "state", counts)
         resident = GaugeMetricFamily(
             "relogit_process_resident_bytes", "Memory of a process.", labels=("process", "pid"), unit="bytes"
         )
@@ -107,9 +105,7 @@ def _totals(statistics: QueueStatistics) -> Iterator[Metric]:
     rows = totals("rows", ("reused", "computed"))
     yield _counter("relogit_rows", "Rows of the units that succeeded, by where they came from.", "source", rows)
     seconds = totals("seconds", PHASES)
-    yield _counter(
-        "relogit_phase_seconds", "Seconds of the units that succeeded.", "phase", seconds, "seconds"
-    )
+    yield _counter("relogit_phase_seconds", "Seconds of the units that succeeded.", "phase", seconds, "seconds")
     workers = totals("workers", ("ended",))["ended"]
     yield CounterMetricFamily("relogit_workers_ended", "Workers that stopped or died.", workers)
 

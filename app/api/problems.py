@@ -137,7 +137,7 @@ def _validation_item(request: Request, item: dict[str, Any]) -> dict[str, Any]:
 
 
 def json_pointer(parts: Iterable[str]) -> str:
-    """Format a place in the request's body as a JSON pointer (RFC 6901)."""
+    """Format a place in a body as a JSON pointer (RFC 6901)."""
     return "#/" + "/".join(part.replace("~", "~0").replace("/", "~1") for part in parts)
 
 

@@ -79,7 +79,7 @@ def read_list(
 async def show_set(
     services: Services, dataset_name: str, dataset: Dataset, name: str, head_threshold: int = HEAD_THRESHOLD
 ) -> SetView:
-    """Show a set of splits with class counts and groups, as `GET /splits/{name}`.
+    """Show a set of splits with class counts and groups.
 
     Args:
         services: of this process.

@@ -55,7 +55,7 @@ async def await_inspections(
 
 
 async def await_change(services: Services, job_id: str, wait_s: float) -> Job:
-    """Return a job once it has changed, has ended, or time is up.
+    """Return a job once it changes, ends, or time is up.
 
     Args:
         services: of this process.

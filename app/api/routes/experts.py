@@ -70,7 +70,7 @@ async def list_experts(
     prefix: Prefix = "best_",
     experts_dir: FolderName = None,
 ) -> ExpertList:
-    """List the experts under a prefix, each with its passport or its problem.
+    """List the experts under a prefix, with passports or problems.
 
     Workers read the files; one that none has read within ten seconds is `unread`.
     """
@@ -103,7 +103,7 @@ async def get_expert(
     prefix: Prefix = "best_",
     experts_dir: FolderName = None,
 ) -> ExpertDetail:
-    """Show one expert: its passport, and its checkpoint's evidence about mean and std.
+    """Show an expert: its passport, and evidence about mean and std.
 
     `normalisation` is null where the images are not there, where no worker has looked within ten seconds, and for
     image folders, which are decoded for jobs only. `proposal` has lines for `datasets.toml` that would fit better.
@@ -171,7 +171,7 @@ def _add_passport(site: _Site, view: ExpertView, inspection: Inspection) -> None
 
 
 async def _add_normalisation(services: Services, site: _Site, detail: ExpertDetail) -> None:
-    """Add what the checkpoint says about its mean and std, where images are at hand."""
+    """Add the checkpoint's evidence about mean and std, where there are images."""
     if site.dataset.kind == "imagefolder":
         return
 

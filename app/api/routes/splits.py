@@ -51,7 +51,7 @@ def import_set(body: ImportBody, services: ServicesDep, response: Response) -> I
 
 @router.get("/splits")
 def list_splits(services: ServicesDep, dataset: DatasetName = DEFAULT_DATASET) -> SetList:
-    """List the sets of splits of a data set, and the lists in each.
+    """List the sets of splits of a data set.
 
     They are folders directly below the data directory, and those that `datasets.toml` names. `own` is the set that
     the data set's jobs take by default.
@@ -118,7 +118,7 @@ async def get_split(
 
 @router.get("/splits/{name}")
 async def get_set(name: SetName, services: ServicesDep, dataset: DatasetName = DEFAULT_DATASET) -> SetView:
-    """Show one set of splits: its lists with class counts, and the groups of classes.
+    """Show a set of splits: lists, class counts, groups of classes.
 
     A list has what is wrong with it in `problem`. A worker counts classes on the first request; until then a list
     is `unread`. The groups are those that the train counts make.
