@@ -12,7 +12,7 @@ from anyio.to_thread import run_sync
 from app.api.dependencies import Services
 from app.api.waiting import await_inspections
 from app.catalog.datasets import Dataset
-from app.domain.analyses import AnalysedResult, AnalysisPart, JobAnalysis
+from app.domain.analyses import AnalysedResult, AnalysisPart, AnalysisState, JobAnalysis
 from app.domain.checks import ResultReport
 from app.domain.errors import NotFound, RelogitError, RequestError
 from app.domain.jobs import Job
@@ -94,7 +94,7 @@ def _prepare(
 def _answered(result: AnalysedResult, inspection: Inspection) -> AnalysedResult:
     if inspection.error is not None:
         return replace(result, state="failed", error=inspection.error)
-    state = "pending" if inspection.answer is None else "ready"
+    state: AnalysisState = "pending" if inspection.answer is None else "ready"
     return replace(result, state=state, analysis=inspection.answer)
 
 

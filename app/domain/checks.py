@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 MAX_EVIDENCE = 10
@@ -60,7 +60,7 @@ class Check:
     def to_dict(self) -> dict[str, Any]:
         """Return the check as it is stored and sent."""
         # `asdict` would copy every value, and each unit of a job has some fifteen checks.
-        return {field.name: getattr(self, field.name) for field in fields(self)} | {"evidence": list(self.evidence)}
+        return {item.name: getattr(self, item.name) for item in fields(self)} | {"evidence": list(self.evidence)}
 
 
 def skipped(check_id: str, level: Level, reason: str) -> Check:
@@ -99,17 +99,18 @@ class Metrics:
 
     values: Mapping[str, Metric]
     """By name; fractions of 1 unless the name says otherwise. `samples` and `classes` are counts."""
-    reasons: Mapping[str, str] | None = None
-    """Why a value is None, by name; None in reports without reasons."""
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    """Why a value is None, by name."""
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Metrics:
         """Rebuild the metrics that `to_dict` wrote."""
-        return cls({name: value for name, value in data.items() if name != "reasons"}, data.get("reasons"))
+        values = {name: value for name, value in data.items() if name != "reasons"}
+        return cls(values, data.get("reasons", {}))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the metrics as they are stored and sent: one object, with `reasons` in it."""
-        return dict(self.values) | ({} if self.reasons is None else {"reasons": self.reasons})
+        """Return the metrics as they are stored and sent: values with `reasons` among them, or nothing."""
+        return {**self.values, "reasons": self.reasons} if self.values else {}
 
     def number(self, name: str) -> float | None:
         """Return a metric that is one number; None where it is not known."""
@@ -172,7 +173,7 @@ class VerifiedFile:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the file as it is stored and sent."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return {item.name: getattr(self, item.name) for item in fields(self)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,7 @@ def missing(results: Sequence[Result]) -> list[tuple[str, str]]:
     """List why figures are missing: their headings and the reason, each reason once."""
     headings: dict[str, dict[str, None]] = {}
     for result in results:
-        reasons = result.report.metrics.reasons or {}
+        reasons = result.report.metrics.reasons
         for figure in FIGURES:
             if figure.name in reasons:
                 headings.setdefault(reasons[figure.name], {})[figure.heading] = None

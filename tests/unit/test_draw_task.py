@@ -62,7 +62,8 @@ def test_a_set_that_was_written_but_not_recorded_is_the_jobs_own(
     assert job.state is JobState.SUCCEEDED
     made_at = (home.data / "lt" / "splits.json").read_text()
     assert job.verification is not None
-    assert job.verification["splits"]["made_at"] in made_at
+    assert job.verification.splits is not None
+    assert job.verification.splits["made_at"] in made_at
 
 
 def test_somebody_elses_set_is_not(home: Home, database: Database, store: JobStore, written: str) -> None:

@@ -145,8 +145,9 @@ def test_a_verification_that_cannot_be_carried_out_records_why(context: Context,
     done = store.get(job.id)
     assert done.state is JobState.FAILED
     assert done.verification is not None
-    assert (done.verification["verdict"], done.verification["checks"]) == ("failed", [])
-    assert done.verification["error"]["code"] == "upload-not-found"
+    assert (done.verification.verdict, done.verification.checks) == ("failed", ())
+    assert done.verification.error is not None
+    assert done.verification.error["code"] == "upload-not-found"
 
 
 def test_a_bug_in_a_verification_fails_it_alone(context: Context, store: JobStore) -> None:
@@ -156,7 +157,8 @@ def test_a_bug_in_a_verification_fails_it_alone(context: Context, store: JobStor
     done = store.get(job.id)
     assert done.state is JobState.FAILED
     assert done.verification is not None
-    assert done.verification["error"]["code"] == "internal-error"
+    assert done.verification.error is not None
+    assert done.verification.error["code"] == "internal-error"
 
 
 def test_a_jobs_own_checks_that_cannot_be_done_fail_it(context: Context, store: JobStore) -> None:
@@ -168,7 +170,8 @@ def test_a_jobs_own_checks_that_cannot_be_done_fail_it(context: Context, store: 
     done = store.get(job.id)
     assert done.state is JobState.FAILED
     assert done.verification is not None
-    assert done.verification["error"]["code"] == "disk-error"
+    assert done.verification.error is not None
+    assert done.verification.error["code"] == "disk-error"
 
 
 def test_a_verification_is_done_by_whoever_looks(database: Database, store: JobStore, home: Home) -> None:
@@ -186,7 +189,7 @@ def test_a_verification_is_done_by_whoever_looks(database: Database, store: JobS
     done = store.get(job.id)
     assert done.state is JobState.SUCCEEDED
     assert done.verification is not None
-    assert done.verification["verdict"] == "failed"
+    assert done.verification.verdict == "failed"
     assert store.get(other.id).state is JobState.QUEUED
 
 

@@ -113,30 +113,32 @@ class FileChecks:
         except RequestError as error:
             report = _refused(error_check("split", False, error.code, "a split of the data set", error.message))
             return Result(expert, split_name, report, source=Source())
-        report, verified = self._report(files[0], split, truth)
-        source = Source(*verified, base=split.base, split_sha256=split.sha256)
-        return Result(expert, split_name, report, source=source)
+        report, logits, targets = self._report(files[0], split, truth)
+        return Result(expert, split_name, report, source=Source(logits, targets, split.base, split.sha256))
 
-    def _report(self, file: LogitFile, split: Split, truth: Truth) -> tuple[ResultReport, list[VerifiedFile]]:
+    def _report(
+        self, file: LogitFile, split: Split, truth: Truth
+    ) -> tuple[ResultReport, VerifiedFile | None, VerifiedFile | None]:
         """Read a file and check it.
 
         Returns:
-            Its report, and the files that could be read: that of the logits, then that of the targets.
+            Its report, and the files of its logits and of its targets, as far as they could be read.
         """
-        path, verified = self._root / file.name, list[VerifiedFile]()
+        path, logits_file, targets_file = self._root / file.name, None, None
         try:
             stored = read_stored(path, len(truth.labels), truth.classes)
-            verified.append(VerifiedFile(file.name, stored.sha256, stored.size))
+            logits_file = VerifiedFile(file.name, stored.sha256, stored.size)
             if file.targets is not None:
                 targets = read_targets(self._root / file.targets, len(truth.labels))
-                verified.append(VerifiedFile(file.targets, targets.sha256, targets.size))
+                targets_file = VerifiedFile(file.targets, targets.sha256, targets.size)
                 stored = with_targets(stored, targets)
         except JobError as error:
             right = "an .npz with logits, targets and predictions, or a .pt with one tensor"
-            return _refused(error_check("readable", False, error.code, right, error.message)), verified
+            refused = _refused(error_check("readable", False, error.code, right, error.message))
+            return refused, logits_file, targets_file
         report = verify_unit(stored.arrays, truth, self._origin_checks(path, file, stored, split), stored.form)
         self._remember(file, split, stored.arrays, report)
-        return report, verified
+        return report, logits_file, targets_file
 
     def whole(self) -> list[Check]:
         """Check the results together: names, overrides, targets, similarity, overlaps and provenance."""

@@ -67,7 +67,7 @@ def check_floors(floors: Mapping[Any, float], metrics: Metrics) -> list[Check]:
     for name, floor in floors.items():
         label, value = name.replace("_", " "), metrics.number(name)
         if value is None:
-            reason = (metrics.reasons or {}).get(name, "It was not computed.")
+            reason = metrics.reasons.get(name, "It was not computed.")
             checks.append(skipped("floor", "warning", f"There is no {label} to compare with its floor. {reason}"))
             continue
         good = value >= floor
