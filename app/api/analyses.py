@@ -11,7 +11,7 @@ from anyio.to_thread import run_sync
 
 from app.api.dependencies import Services
 from app.api.waiting import await_inspections
-from app.catalog.datasets import Dataset
+from app.catalog.datasets import read_declaration
 from app.domain.analyses import AnalysedResult, AnalysisPart, AnalysisState, JobAnalysis
 from app.domain.checks import ResultReport
 from app.domain.errors import NotFound, RelogitError, RequestError
@@ -131,7 +131,7 @@ def _inspection_request(
     Raises:
         RequestError: the file or the split is not the one that was verified, or cannot be read.
     """
-    dataset = Dataset.model_validate(request.declaration)
+    dataset = read_declaration(request.declaration)
     folder = services.catalog.splits_folder(dataset, request.splits_dir)
     split = services.catalog.read_split(dataset, folder, recorded.split)
     if split.sha256 != recorded.split_sha256:

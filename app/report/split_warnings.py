@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from app.catalog.catalog import Catalog
-from app.catalog.datasets import Dataset
+from app.catalog.datasets import read_declaration
 from app.domain.checks import Check, Result, skipped
 from app.domain.errors import RequestError
 from app.domain.jobs import Job
@@ -25,8 +25,8 @@ def audit_request(job: Job, catalog: Catalog) -> InspectionRequest | None:
     """
     if isinstance(job.request, SplitsRequest):
         return None
-    dataset = Dataset.model_validate(job.request.declaration)
     try:
+        dataset = read_declaration(job.request.declaration)
         folder = catalog.splits_folder(dataset, job.request.splits_dir)
         return audit_question(dataset, folder, catalog, pictures=dataset.kind != "imagefolder")
     except RequestError:

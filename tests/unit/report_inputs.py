@@ -87,8 +87,8 @@ def analysed(
 def verification_job(state: JobState = JobState.SUCCEEDED, name: str = "digits") -> Job:
     """A job that verifies files; it has no units."""
     request = VerificationRequest(name, f"{name}_splits", "old/logits", None, (), ())
-    times = {"created_at": 1795379812.252, "started_at": 1795379812.271, "finished_at": 1795379813.564}
-    return Job(id="5944eeff", state=state, request=request, units=(), **times)
+    created, started, finished = 1795379812.252, 1795379812.271, 1795379813.564
+    return Job("5944eeff", state, request, (), created, started, finished)
 
 
 def sources(results: Sequence[Result], *, checks: Sequence[Check] = (), **more: Any) -> Sources:

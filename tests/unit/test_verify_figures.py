@@ -71,7 +71,7 @@ def test_without_counts_and_weights_their_figures_are_null_with_the_reason() -> 
     report, checks = verify(good(), truth_of(LABELS))
     assert report.verdict == "passed"
     assert verdicts(checks, "skipped") == {"train-counts", "class-weights"}
-    reasons = report.metrics.reasons
+    reasons = dict(report.metrics.reasons)
     assert reasons.pop("top5_accuracy")
     assert reasons == {
         "reweighted_accuracy": "There is no weights file.",

@@ -16,7 +16,7 @@ from app.api.set_views import show_set
 from app.api.split_schemas import ClassGroups, ListView, SetView
 from app.api.verdicts import verify_job
 from app.api.waiting import PATIENCE_S
-from app.catalog.datasets import Dataset
+from app.catalog.datasets import read_declaration
 from app.domain.checks import JobReport
 from app.domain.errors import NotFound, RequestError
 from app.domain.jobs import Job
@@ -66,8 +66,8 @@ async def _splits(services: Services, job: Job) -> SetView | None:
     """Return the job's set of splits as it is now; None where it cannot be read."""
     request = job.request
     assert not isinstance(request, SplitsRequest)
-    dataset = Dataset.model_validate(request.declaration)
     try:
+        dataset = read_declaration(request.declaration)
         return await show_set(
             services, request.dataset, dataset, request.splits_dir, request.standards.head_threshold
         )
