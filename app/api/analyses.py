@@ -81,7 +81,10 @@ async def analyse_job(services: Services, job_id: str, part: AnalysisPart, patie
 def _prepare(
     services: Services, request: Analysed, recorded: _Recorded, part: AnalysisPart
 ) -> tuple[AnalysedResult, InspectionRequest | None]:
-    """Return a result without its analysis, and the request for it, if there is anything to analyse."""
+    """Return a result without its analysis, and the request for that.
+
+    None where there is nothing to analyse, or it cannot be.
+    """
     result = AnalysedResult(recorded.expert, recorded.split)
     if not recorded.has(part):
         return result, None

@@ -109,16 +109,19 @@ class Metrics:
         return cls(values, data.get("reasons", {}))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the metrics as they are stored and sent: values with `reasons` among them, or nothing."""
+        """Return the metrics as they are stored and sent.
+
+        The reasons stand among the values; without values there is nothing.
+        """
         return {**self.values, "reasons": self.reasons} if self.values else {}
 
     def number(self, name: str) -> float | None:
-        """Return a metric that is one number; None where it is not known."""
+        """Return a metric that is one number, if known."""
         value = self.values.get(name)
         return value if isinstance(value, int | float) else None
 
     def numbers(self, name: str) -> Sequence[float | None] | None:
-        """Return a metric that is one number for each class; None where it is not known."""
+        """Return a metric that has one number for each class, if known."""
         value = self.values.get(name)
         return None if value is None or isinstance(value, int | float) else value
 
@@ -198,7 +201,10 @@ class Source:
         return cls(**files, base=data.get("base"), split_sha256=data.get("split_sha256"))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the source as it is stored and sent, without the split's names where it could not be read."""
+        """Return the source as it is stored and sent.
+
+        Base and sha256 are left out where the split could not be read.
+        """
         files = {"file": self.file, "targets_file": self.targets_file}
         split = {"base": self.base, "split_sha256": self.split_sha256}
         return {name: None if file is None else file.to_dict() for name, file in files.items()} | {

@@ -1,4 +1,4 @@
-"""The page as HTML: one file with its style and pictures in it, without scripts."""
+"""The report page as HTML: one file with its style and charts in it, without scripts."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ _TEMPLATES = Environment(
 
 
 def render(sources: Sources) -> str:
-    """The report page, for a job in any state."""
+    """Render the report page, for a job in any state."""
     return _TEMPLATES.get_template("report.html").render(page=page(sources), version=VERSION)

@@ -33,7 +33,7 @@ def swatch(number: int) -> Markup:
 
 
 def risk_coverage(split: str, experts: Sequence[tuple[str, int, Statistics]]) -> list[Markup]:
-    """Draw the risk-coverage curves of a split's experts, one chart for each kind of curve.
+    """Draw a split's risk-coverage curves, one chart for each kind of curve.
 
     All charts have one scale.
 

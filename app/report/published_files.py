@@ -42,7 +42,10 @@ def _compare(check_id: str, path: Path, expected: str) -> Check:
 
 
 def _compare_shown(path: Path, expected: str, job: Job) -> Check:
-    """Compare the copy under `outputs/`; that it is gone or a later job's is only a warning."""
+    """Compare the copy under `outputs/`.
+
+    That it is gone, or a later job's, is only a warning.
+    """
     check = _compare("shown-file", path, expected)
     if check.verdict == "passed":
         return check
@@ -56,7 +59,10 @@ def _compare_shown(path: Path, expected: str, job: Job) -> Check:
 
 
 def _manifest(path: Path) -> dict[str, Any]:
-    """Read job and file's sha256 from the manifest beside a file; empty without one that names both."""
+    """Read job and sha256 from the manifest beside a file.
+
+    Empty where no manifest names both.
+    """
     try:
         manifest = json.loads(path.with_suffix(".json").read_bytes())
         return {"job": manifest["job"], "sha256": manifest["file"]["sha256"]}

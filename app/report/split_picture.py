@@ -85,7 +85,7 @@ class SplitSet:
 
 
 def split_set(shown: ShownSet | None) -> SplitSet | None:
-    """Build what the page shows of a set; None where there is nothing to show."""
+    """Build what the page shows of a set, if anything."""
     if shown is None or not shown.lists:
         return None
     counted = [(number, a_list) for number, a_list in enumerate(shown.lists) if a_list.class_counts]
@@ -174,7 +174,10 @@ def _range(counts: Sequence[int]) -> str:
 
 
 def _in_key(lists: Sequence[ShownList], number: int) -> str:
-    """Describe a list: its size and base, empty classes, and an earlier list with equal counts, under its line."""
+    """Describe a list: its size, base, empty classes and twin.
+
+    A twin is an earlier list with equal counts, whose line lies under this one's.
+    """
     a_list = lists[number]
     counts = a_list.class_counts or ()
     size = sum(counts) if a_list.size is None else a_list.size

@@ -79,7 +79,7 @@ def changed_lists(job: Job, results: Sequence[Result], digests: Mapping[str, str
 
 
 def _concerns(check: Check, splits: Collection[str], results: Sequence[Result]) -> bool:
-    """Tell whether a check is about the job's lists, and not among the job's own checks."""
+    """Tell whether a check concerns the job and is not its own."""
     if check.id in ("overlap", "same-picture") and check.verdict == "failed":
         shared = len(set(splits).intersection(check.measured["splits"]))
         return shared == 1 or (shared == 2 and check.id == "same-picture")

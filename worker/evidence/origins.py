@@ -60,7 +60,7 @@ class Origins:
         self._evidence = evidence
 
     def _record(self, question: InspectionRequest, base: str, evidence: dict[str, Any]) -> None:
-        """Keep the evidence, if the files that it is about are still those that the question names."""
+        """Keep the evidence, unless its files were changed meanwhile."""
         path, context = self.expert.path, self.context
         content = context.model_cache.passport(path, self.expert.assumptions).sha256
         again = normalisation_question(

@@ -1,4 +1,4 @@
-"""Rows of a file of logits computed anew: finds the checkpoint, loads it, and computes a spread sample plainly."""
+"""Recompute rows of a file of logits: find the checkpoint, load it, compute a spread sample plainly."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Digest = Callable[[Path], str | None]
 
 
 class Resampler:
-    """Computes rows of results anew. Lives as long as a verification, and holds one expert at a time.
+    """Recomputes rows of results. Lives as long as a verification, and holds one expert at a time.
 
     Args:
         request: what to verify; `recompute` rows of each result are computed.
@@ -52,7 +52,7 @@ class Resampler:
     def check(
         self, file: LogitFile, logits: NDArray[Any] | None, split: Split, manifest: Mapping[str, Any] | None
     ) -> Check:
-        """Hold rows of a file against those that its checkpoint gives now.
+        """Compare rows of a file with those that its checkpoint gives now.
 
         Args:
             file: whose logits.
@@ -115,7 +115,7 @@ class Resampler:
             raise JobError("forward-failed", f"{expert.passport.file} cannot process these images: {why}.") from error
 
     def _checkpoint(self, file: LogitFile, manifest: Mapping[str, Any] | None) -> Path:
-        """The manifest's own checkpoint; without one, that of the expert's name under the request's prefix."""
+        """Return the manifest's checkpoint; without one, that of the expert's name."""
         sha256 = None if manifest is None else plain_entry(manifest, "checkpoint", "sha256")
         if manifest is None or sha256 is None:
             return self._by_name(file)
@@ -149,7 +149,10 @@ class Resampler:
 
 
 def checkpoint_path(checkpoints_dir: Path, manifest: Mapping[str, Any]) -> Path | None:
-    """Where the checkpoint lies that a manifest names; None if it names none, or one outside of the directory."""
+    """Return the path of the checkpoint that a manifest names.
+
+    None if it names none, or one outside of the directory.
+    """
     named = checkpoint_of(manifest)
     if named is None:
         return None
@@ -160,5 +163,11 @@ def checkpoint_path(checkpoints_dir: Path, manifest: Mapping[str, Any]) -> Path 
 
 
 def _declared(dataset: Dataset, path: Path, weights: str | None) -> tuple[Assumptions, Transform]:
-    """Return how a checkpoint is read, with the manifest's set of weights, and how its pixels are normalised."""
+    """Return how a checkpoint is read, and its pixels are normalised.
+
+    Args:
+        dataset: as declared.
+        path: of the checkpoint.
+        weights: set of weights that the manifest names.
+    """
     return Assumptions(**dataset.assumptions(path.stem, weights)), dataset.transform(path.stem)

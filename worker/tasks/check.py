@@ -100,7 +100,7 @@ class FileChecks:
         self._resampler = Resampler(request, self._dataset, context, cross, self._digest)
 
     def result(self, expert: str, split_name: str, files: Sequence[LogitFile]) -> Result:
-        """Check the file of one result; whatever is wrong with it is a failed check."""
+        """Check the file of one result; any defect is a failed check."""
         names = [file.name for file in files]
         if len(names) > 1:
             message = (
@@ -223,5 +223,5 @@ class FileChecks:
 
 
 def _refused(check: Check) -> ResultReport:
-    """Build the report of a file on which one failed check rules out all others."""
+    """Build a report whose one failed check rules out all others."""
     return ResultReport.of([check], no_figures(f"Not done, because of the check {check.id!r}."))

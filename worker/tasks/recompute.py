@@ -153,7 +153,7 @@ class Recompute:
         return progress
 
     def _read_split(self, unit: Unit) -> Split:
-        """Read a unit's index list, which has to be as it was when the job was accepted."""
+        """Read a unit's index list, unchanged since the job was accepted."""
         split = self._context.catalog.read_split(self._dataset, self._splits_folder, unit.split)
         if split.sha256 != unit.split_sha256:
             raise JobError(
@@ -186,7 +186,7 @@ class Recompute:
         )
 
     def _publish(self, draft: Draft, split: Split, described: dict[str, Any]) -> Path:
-        """Show a verified file under `outputs/`, and return the path of the job's own copy."""
+        """Publish a verified file, and return the job's own copy."""
         settings, claim = self._context.settings, self._claim
         # Another worker may have taken the claim while this one seemed dead: only the holder may publish.
         self._context.jobs.hold(claim)
@@ -199,7 +199,10 @@ class Recompute:
         return Truth.of(split, pool.labels, pool.classes, self._long_tail, standards)
 
     def _pool(self, base: str) -> Pool:
-        """Decode a base once, so that rows, targets and manifests of all splits come from the same images."""
+        """Decode a base once for all of the claim's splits.
+
+        Rows, targets and manifests of all splits then come from the same images.
+        """
         if base not in self._pools:
             pool = self._context.pools.get(self._dataset, base)
             identity = self._context.catalog.bases.identity(self._dataset, base)
@@ -258,7 +261,7 @@ class Recompute:
         return checks
 
     def _check_flips(self, precision: Precision, split: Split, pool: Pool, progress: Progress) -> Check:
-        """Compare rows with exact ones: all that are kept, and a sample of the others."""
+        """Compare rows with exact ones: kept ones, and a sample."""
         kept = self._exact.kept(pool, split.indices)
         missing = np.setdiff1d(split.indices, kept)
         sample = missing[:: -(-missing.size // SAMPLED)] if missing.size else missing
@@ -274,13 +277,13 @@ class Recompute:
         return check_precision(precision, rows, exact, compared, np.unique(split.indices).size)
 
     def _record_passport(self, question: InspectionRequest, path: Path, answer: dict[str, Any] | JobError) -> None:
-        """Keep what a checkpoint holds, if the file is still the one that the question is about."""
+        """Keep what a checkpoint holds, unless it was changed meanwhile."""
         lasting = not isinstance(answer, JobError) or answer.code != "checkpoint-missing"
         if lasting and path.exists() and passport_question(path, self._dataset) == question:
             self._context.inspections.record(question, answer)
 
     def _record_pool(self, pool: Pool) -> None:
-        """Keep the digest of a base's pixels, which plans go by; another decoder release may change it."""
+        """Keep the digest of a base's pixels, which plans go by."""
         files = self._context.catalog.bases.identity(self._dataset, pool.base)
         question, answer = pool_question(self._dataset, pool.base, files), pool_answer(pool)
         [known] = self._context.inspections.look_up([question])
@@ -288,7 +291,7 @@ class Recompute:
             self._context.inspections.record(question, answer)
 
     def _check_unchanged(self, file: str, identity: FileId) -> None:
-        """Refuse a checkpoint that is not the one that the job was accepted or begun with."""
+        """Refuse a checkpoint that was changed since the job was accepted."""
         grounds, expert = self._claim.job.recompute.grounds, self._claim.expert
         accepted, content = grounds.checkpoints.get(expert), grounds.contents.get(expert)
         # A memory map changes content without moving times, and a copy moves times without changing content.

@@ -41,7 +41,9 @@ Done = Sequence[tuple[Unit, Artifact]]
 
 
 def compare(done: Done) -> list[Check]:
-    """Check that units of a split have equal targets, and units of a base equal data.
+    """Check that units of a split or base have equal data.
+
+    Targets are compared within a split, images and labels within a base.
 
     Args:
         done: the units that have an artifact.
@@ -81,7 +83,10 @@ def _check_overrides(job: Job, context: Context) -> list[Check]:
 
 
 def _check_overlaps(job: Job, done: Done, context: Context) -> list[Check]:
-    """Check the computed index lists for shared samples; a list changed since is left out."""
+    """Check the computed index lists for shared samples.
+
+    A list that was changed since is left out.
+    """
     request = job.recompute
     dataset = Dataset.model_validate(request.declaration)
     lists: dict[str, dict[str, NDArray[np.int64]]] = {}

@@ -1,4 +1,4 @@
-"""The search for the cause of an accuracy no better than chance: is there a base, a list or an order that fits?
+"""Search for the cause of an accuracy no better than chance: another base, list or order that fits.
 
 A cause is named only where chance does not explain it, however many were tried; a wrong hint costs more than none.
 """
@@ -32,7 +32,7 @@ SAID = {
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """What the rows may be instead: the same indices into another base, or another list of the same length.
+    """Another reading of the rows: the same indices into another base, or another list of equal length.
 
     Attributes:
         base: the base's name.
@@ -71,7 +71,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Causes:
-    """What a search found; JSON-able by `to_dict`.
+    """The outcome of a search.
 
     Attributes:
         found: the trial of the highest accuracy among those that fit, or None.
@@ -86,7 +86,7 @@ class Causes:
     message: str
 
     def to_dict(self) -> dict[str, Any]:
-        """The search as it is stored and sent."""
+        """Return the search as it is stored and sent."""
         return asdict(self) | {"tried": [asdict(t) for t in self.tried], "untried": list(self.untried)}
 
 
@@ -97,7 +97,7 @@ def search(
     others: Sequence[Candidate] = (),
     untried: Sequence[tuple[str, str]] = (),
 ) -> Causes:
-    """Hold the predictions against every candidate in every order.
+    """Compare the predictions with every candidate in every order.
 
     A trial fits if its accuracy is above `Chance.bound` and if shuffled rows would reach it in fewer than
     FALSE_ALARM of such searches: half of that is shared among the fixed orders of all candidates, half among all
@@ -132,7 +132,9 @@ def search(
 
 
 def count_shifts(predictions: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
-    """Matches under every cyclic shift: Σ_i [predictions[i] = labels[(i + k) mod N]] for k = 0…N−1.
+    """Count matches under every cyclic shift.
+
+    Σ_i [predictions[i] = labels[(i + k) mod N]] for k = 0…N−1.
 
     Class by class: a rare one by its pairs of rows, a common one by the cross-correlation theorem. At most
     sqrt(N / FOURIER_PAIRS) classes can be common, so this is quick for any number of classes: 50,000 rows take 0.1 s
@@ -213,7 +215,9 @@ def _beyond_chance(accuracy: float, chance: Chance, classes: int, alternatives: 
 
 
 def _stands_alone(predictions: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> bool:
-    """Whether the matches exceed chance by at least ALONE times as much as under any other naming of the classes.
+    """Tell whether no other naming of the classes matches nearly as well.
+
+    The matches have to exceed chance by at least ALONE times as much as under any other naming.
 
     Shuffled rows are no null for a list that is sorted by class: there some whole classes match in one order or
     another, whatever the predictions are of. But then as many match if every class is called by the name d places
@@ -241,13 +245,18 @@ def _problem(candidate: Candidate, rows: int, classes: int) -> str | None:
 
 
 def _rows_by_class(values: NDArray[np.int64], classes: int) -> list[NDArray[np.int64]]:
-    """The rows of each class, C arrays."""
+    """Return the rows of each class, C arrays."""
     ends = np.cumsum(np.bincount(values, minlength=classes))
     return np.split(np.argsort(values, kind="stable"), ends[:-1])
 
 
 def _transform(rows: NDArray[np.int64], size: int) -> NDArray[np.complex128]:
-    """The Fourier transform of a sequence that is 1 at these places and 0 at others."""
+    """Compute the Fourier transform of an indicator of rows.
+
+    Args:
+        rows: places where the sequence is 1; it is 0 at others.
+        size: its length.
+    """
     places = np.zeros(size)
     places[rows] = 1
     return np.fft.rfft(places)

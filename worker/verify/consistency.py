@@ -1,4 +1,4 @@
-"""Checks of how rows came about: against those kept from earlier, and against exact arithmetic."""
+"""Checks of how rows were computed: against kept rows, and against exact arithmetic."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from worker.verify.sample import relative_tolerance
 
 
 def check_kept_rows(differing: NDArray[np.int64], indices: NDArray[np.int64]) -> Check:
-    """Rows that were computed again have the bits that they were kept with.
+    """Check that rows that were recomputed have the bits that were kept.
 
     Args:
         differing: [n] int64, places in the split where they have not.
@@ -35,7 +35,7 @@ def check_precision(
     images: NDArray[np.int64],
     total: int,
 ) -> Check:
-    """What a precision other than fp32 costs: rows whose largest logit is another class's.
+    """Check how many argmaxes change with a precision other than fp32.
 
     Args:
         precision: what `found` was computed in.

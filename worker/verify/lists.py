@@ -1,6 +1,6 @@
-"""Checks of the index lists and of what comes with them: repeats, overlaps, missing classes, class weights.
+"""Checks of index lists and class weights: repeats, overlaps, missing classes.
 
-All are warnings: logits are right or wrong for whatever list they follow, but figures over such a list mislead.
+All are warnings: logits are right or wrong for any list, but metrics over such a list mislead.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ WEIGHT_TOLERANCE = 1e-6  # of the sum, and relative of each weight; float32 roun
 
 
 def check_repeats(indices: NDArray[np.int64], base: str, listed: int | None = MAX_EVIDENCE) -> Check:
-    """No sample is in the list twice.
+    """Check that no sample is in the list twice.
 
     Args:
         indices: [N] into the base.
@@ -50,7 +50,7 @@ def check_repeats(indices: NDArray[np.int64], base: str, listed: int | None = MA
 
 
 def check_missing_classes(labels: NDArray[np.int64], classes: int) -> Check:
-    """Every class 0…classes−1 has at least one row.
+    """Check that every class 0…classes−1 has at least one row.
 
     Args:
         labels: [N]; those outside the range are no class.
@@ -70,7 +70,9 @@ def check_missing_classes(labels: NDArray[np.int64], classes: int) -> Check:
 def check_overlap(
     base: str, lists: Mapping[str, NDArray[np.int64]], listed: int | None = MAX_EVIDENCE
 ) -> list[Check]:
-    """No sample is in two lists over the same base: one check for each pair.
+    """Check that no sample is in two lists over the same base.
+
+    There is one check for each pair of lists.
 
     Args:
         base: its name.
@@ -87,7 +89,9 @@ def check_overlap(
 
 
 def check_class_weights(weights: NDArray[Any], train_counts: NDArray[np.int64] | None) -> Check:
-    """The class weights are finite, not negative, of sum 1, and the train counts' shares w_c = n_c / Σ n.
+    """Check that class weights are finite, not negative, and sum to 1.
+
+    With train counts they also have to be the shares w_c = n_c / Σ n.
 
     Source of the shares: the weights under which Σ_c w_c·a_c is the accuracy on data spread like the train split.
 

@@ -1,4 +1,4 @@
-"""Checks of a manifest: is the file still the one it describes, and its checkpoint and split as they were then?"""
+"""Checks of a manifest: whether file, checkpoint and split are still those that it describes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ IDS = ("manifest-file", "manifest-split", "manifest-checkpoint")
 
 @dataclass(frozen=True)
 class Now:
-    """What a manifest is held against."""
+    """The file, split and checkpoint as they are now."""
 
     expert: str
     split: str
@@ -32,7 +32,7 @@ class Now:
 
 
 def read_manifest(path: Path) -> Mapping[str, Any] | None:
-    """The manifest at that path, None where there is none.
+    """Read the manifest at a path; None where there is none.
 
     Raises:
         ValueError: it is no JSON object, or cannot be read.
@@ -49,13 +49,16 @@ def read_manifest(path: Path) -> Mapping[str, Any] | None:
 
 
 def checkpoint_of(manifest: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Folder (below the checkpoint directory) and name of the checkpoint that it names; None if it names none."""
+    """Return folder and name of the checkpoint that a manifest names.
+
+    The folder is below the checkpoint directory. None if it names no checkpoint.
+    """
     folder, file = plain_entry(manifest, "checkpoint", "folder"), plain_entry(manifest, "checkpoint", "file")
     return (folder, file) if folder is not None and file is not None else None
 
 
 def check_manifest(manifest: Mapping[str, Any] | None, now: Now) -> list[Check]:
-    """Four checks, or one that is skipped where there is no manifest."""
+    """Check a manifest; without one, the only check is skipped."""
     if manifest is None:
         reason = "There is no manifest beside the file: which checkpoint and split it comes from is not on record."
         return [skipped("manifest", "error", reason)]
@@ -70,7 +73,10 @@ def check_manifest(manifest: Mapping[str, Any] | None, now: Now) -> list[Check]:
 
 
 def open_questions(manifest: Mapping[str, Any]) -> list[Check]:
-    """Repeat what the manifest says nothing in the files can prove, such as what a network leaves open."""
+    """Repeat a manifest's checks of what no file can prove.
+
+    Such as what a network leaves open.
+    """
     checks = []
     entries = manifest.get("open")
     for entry in entries if isinstance(entries, list) else []:
@@ -90,7 +96,7 @@ def _plain_text(value: object) -> str:
 
 
 def unreadable_manifest(reason: str) -> list[Check]:
-    """What is said where there is one that cannot be read."""
+    """Build the failed check of a manifest that cannot be read."""
     return [error_check("manifest", False, "unreadable", "a JSON object", reason)]
 
 
@@ -125,12 +131,18 @@ def _compare(check_id: str, written: str | None, found: str | None, what: str) -
 
 
 def plain_entry(manifest: Mapping[str, Any], part: str, name: str) -> str | None:
-    """Read a text of a manifest's part, shortened to LONGEST; None where there is none."""
+    """Read a text of a manifest's part; None where there is none.
+
+    It is shortened to LONGEST.
+    """
     inner = manifest.get(part)
     value = inner.get(name) if isinstance(inner, dict) else None
     return _plain(value) if isinstance(value, str) else None
 
 
 def _plain(text: str) -> str:
-    """What JSON and a line of output can carry: JSON may hold halves of characters, and any length."""
+    """Truncate a text, and replace what cannot be encoded.
+
+    JSON may hold halves of characters, and texts of any length.
+    """
     return text[:LONGEST].encode(errors="replace").decode()

@@ -1,4 +1,4 @@
-"""Checks of mean, std and the order of channels against what the checkpoint itself shows."""
+"""Checks of mean, std and channel order against what the checkpoint itself shows."""
 
 from __future__ import annotations
 

@@ -62,7 +62,9 @@ class _Fit:
 
 
 def spread_images(indices: NDArray[np.int64], count: int, seed: int = SEED) -> NDArray[np.int64]:
-    """Choose distinct images spread over a split: one at random out of each of `count` equal parts of its list.
+    """Choose distinct images spread over a split.
+
+    One is chosen at random from each of `count` equal parts of its list.
 
     Args:
         indices: [N] int64, the split; of an image that repeats the first place counts.
@@ -138,7 +140,7 @@ def check_recomputed_sample(
 
 
 def _impossible_divisor(stated: float | None, known: list[float | None], sample: Sample) -> Check:
-    """Build the failed check of a manifest that states a divisor which the checkpoint does not have."""
+    """Build the failed check of a divisor that the checkpoint does not have."""
     stored = "no temperature" if sample.temperature is None else f"{sample.temperature:.6g}"
     divisor = finite_or_name(stated) if stated is not None else None
     message = f"The manifest says that the rows were divided by {divisor}, but {sample.checkpoint} stores {stored}."

@@ -1,4 +1,4 @@
-"""Outputs that are too much alike: of one expert for all its rows, or of two experts for the same rows."""
+"""Checks of outputs that are too similar: of one expert for all rows, or of two experts for the same rows."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ COPY_AGREEMENT = 0.9
 def check_constant(
     logits: NDArray[np.floating[Any]], predictions: NDArray[np.int64], labels: NDArray[np.int64]
 ) -> Check:
-    """The expert tells samples apart: its logits are not all the same, nor all its predictions.
+    """Check that the expert's outputs differ between samples.
+
+    Neither all logits nor all predictions may be the same.
 
     Skipped where the same answer could be the right one: labels of one class only (they may be one sample many
     times). One class for every row is held against the expert if OTHER_ROWS rows are of other classes than the
@@ -59,13 +61,19 @@ def check_constant(
 
 
 def sample_rows(n: int) -> NDArray[np.int64]:
-    """At most SAMPLE_ROWS places in 0…n−1, evenly spaced, ascending, distinct: enough of a split for `likeness`."""
+    """Choose evenly spaced rows of a split for `likeness`.
+
+    Returns:
+        At most SAMPLE_ROWS places in 0…n−1, int64, ascending, distinct.
+    """
     count = min(n, SAMPLE_ROWS)
     return np.arange(count, dtype=np.int64) * n // max(count, 1)
 
 
 def likeness(a: NDArray[np.floating[Any]], b: NDArray[np.floating[Any]]) -> float:
-    """Cosine of two experts' logits after each row's mean is taken off: Σ a'·b' / sqrt(Σ a'² · Σ b'²).
+    """Compute the cosine of two experts' centred logits.
+
+    It is Σ a'·b' / sqrt(Σ a'² · Σ b'²), after each row's mean is subtracted.
 
     A shift of all logits of a row and a division by a temperature change no prediction, nor this; so they do not
     hide a copy. Offsets of single classes (a logit adjustment) do change it: that is another expert. Source: the
@@ -87,7 +95,9 @@ def _cosine(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
 
 
 def check_duplicates(split: str, samples: Mapping[str, NDArray[np.floating[Any]]]) -> Check:
-    """No two experts have the same outputs, as they have when one file stands under two names.
+    """Check that no two experts have the same outputs.
+
+    They have when one file stands under two names.
 
     A pair is a copy from a likeness of COPY_LIKENESS and equal predictions on a share of COPY_AGREEMENT. Measured:
     logits of a published ResNet-32 against their own float16 have 1 − 2e-8 and 100 %, against their bfloat16
@@ -135,7 +145,10 @@ def check_duplicates(split: str, samples: Mapping[str, NDArray[np.floating[Any]]
 
 
 def _all_rows_alike(logits: NDArray[np.floating[Any]]) -> bool:
-    """Whether every row is the first one, but for rounding: 4 units of the dtype's last place, at the least."""
+    """Tell whether every row equals the first one, up to rounding.
+
+    Rounding: 4 units of the dtype's last place, at least.
+    """
     first = np.abs(logits[0].astype(np.float64))
     unit = 4 * float(np.finfo(logits.dtype).eps)
     tolerance = unit * first + unit * np.median(first)  # [C]; summed first, the largest logits would overflow
@@ -150,7 +163,7 @@ def _all_rows_alike(logits: NDArray[np.floating[Any]]) -> bool:
 
 
 def _centred(logits: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-    """Each row without its mean, scaled so that no square overflows."""
+    """Subtract each row's mean, and scale so that no square overflows."""
     values = logits.astype(np.float64)
     values /= float(np.abs(values).max(initial=0)) or 1.0  # before the mean, whose sum could overflow as well
     values -= values.mean(axis=1, keepdims=True)

@@ -63,7 +63,7 @@ async def report(job_id: JobId, services: ServicesDep) -> HTMLResponse:
 
 
 async def _splits(services: Services, job: Job) -> SetView | None:
-    """Return the job's set of splits as it is now; None where it cannot be read."""
+    """Read the job's set of splits as it is now, if possible."""
     request = job.request
     assert not isinstance(request, SplitsRequest)
     try:

@@ -11,7 +11,7 @@ MANY_ABOVE, FEW_BELOW = 100, 20  # train samples; medium is what lies between, b
 
 
 def class_groups(train_counts: NDArray[np.int64], head_threshold: int) -> dict[str, NDArray[np.bool_]]:
-    """The classes of each group: head and tail, and many, medium and few.
+    """Group classes by train counts: head and tail; many, medium and few.
 
     Args:
         train_counts: [C] samples of each class in the train split, n_c.
@@ -32,7 +32,7 @@ def class_groups(train_counts: NDArray[np.int64], head_threshold: int) -> dict[s
 def group_accuracy(
     predictions: NDArray[np.int64], labels: NDArray[np.int64], group: NDArray[np.bool_]
 ) -> float | None:
-    """Plain accuracy over the rows whose label is in the group: Σ_{c∈G} correct_c / Σ_{c∈G} total_c.
+    """Compute the accuracy over a group's rows: Σ_{c∈G} correct_c / Σ_{c∈G} total_c.
 
     Args:
         predictions: [N] class of each row.
@@ -49,7 +49,7 @@ def group_accuracy(
 def worst_group_accuracy(
     predictions: NDArray[np.int64], labels: NDArray[np.int64], groups: Iterable[NDArray[np.bool_]]
 ) -> float | None:
-    """The smallest `group_accuracy` of the groups that have rows.
+    """Return the smallest `group_accuracy` of the groups that have rows.
 
     Args:
         predictions: [N] class of each row.
