@@ -58,7 +58,7 @@ class Entry:
 
     swatch: Markup
     name: str
-    said: str
+    text: str
     """Its size, its base, and what its line does not show."""
 
 
@@ -67,7 +67,7 @@ class Group:
     """A group of classes in the legend."""
 
     name: str
-    said: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -190,14 +190,14 @@ class Chart:
     def _axes(self) -> Iterable[Markup]:
         left, bottom = self.at(self.x.low, self.y.low)
         right, top = self.at(self.x.high, self.y.high)
-        for value, said in zip(self.y.ticks, self.y.words or _labels(self.y.ticks), strict=True):
+        for value, word in zip(self.y.ticks, self.y.words or _labels(self.y.ticks), strict=True):
             _, y = self.at(self.x.low, value)
             yield Markup('<path class="grid" d="M{:.1f} {:.1f}H{:.1f}"/>').format(left, y, right)
-            yield Markup('<text class="end" x="{:.1f}" y="{:.1f}">{}</text>').format(left - 5, y + 4, said)
-        for value, said in zip(self.x.ticks, self.x.words or _labels(self.x.ticks), strict=True):
+            yield Markup('<text class="end" x="{:.1f}" y="{:.1f}">{}</text>').format(left - 5, y + 4, word)
+        for value, word in zip(self.x.ticks, self.x.words or _labels(self.x.ticks), strict=True):
             x, _ = self.at(value, self.y.low)
             yield Markup('<path class="axis" d="M{:.1f} {:.1f}v4"/>').format(x, bottom)
-            yield Markup('<text class="middle" x="{:.1f}" y="{:.1f}">{}</text>').format(x, bottom + 16, said)
+            yield Markup('<text class="middle" x="{:.1f}" y="{:.1f}">{}</text>').format(x, bottom + 16, word)
         yield Markup('<path class="axis" d="M{:.1f} {:.1f}V{:.1f}H{:.1f}"/>').format(left, top, bottom, right)
         middle = ((left + right) / 2, (top + bottom) / 2)
         yield Markup('<text class="middle" x="{:.1f}" y="{}">{}</text>').format(

@@ -151,7 +151,7 @@ def test_a_group_without_classes_has_no_band() -> None:
     assert not [path for path in picture.findall("path") if "rule" in path.get("class", "")]
     made = split_set(found)
     assert made is not None
-    assert [(group.name, group.said) for group in made.groups] == [
+    assert [(group.name, group.text) for group in made.groups] == [
         ("many", "more than 100 train samples; 5 classes, 2,500 samples"),
         ("medium", "20 to 100; 0 classes, 0 samples"),
         ("few", "fewer than 20; 0 classes, 0 samples"),
@@ -167,7 +167,7 @@ def test_a_class_without_samples_is_a_gap_and_is_counted() -> None:
     assert (val.get("d", "").count("M"), none.get("d")) == (3, "")
     made = split_set(found)
     assert made is not None
-    assert [entry.said for entry in made.key] == ["12 of train, none of 2 classes", "0 of train, none of 5 classes"]
+    assert [entry.text for entry in made.key] == ["12 of train, none of 2 classes", "0 of train, none of 5 classes"]
     assert str(drawn(found).findtext("desc")) == (
         "val: 12 of train, none of 2 classes; 4 a class. none: 0 of train, none of 5 classes; no samples."
     )
@@ -178,7 +178,7 @@ def test_lists_with_equal_counts_are_said_to_be_so() -> None:
     found = listing([one_list("val", [1] * 5), one_list("test", TRAIN), one_list("tunev", [1] * 5, base=None)])
     made = split_set(found)
     assert made is not None
-    assert [entry.said for entry in made.key] == ["5 of train", "663 of train", "5, same counts as val"]
+    assert [entry.text for entry in made.key] == ["5 of train", "663 of train", "5, same counts as val"]
     assert "tunev: 5, same counts as val; 1 a class." in str(drawn(found).findtext("desc"))
     styles = [path.get("class", "") for path in lines(drawn(found))]
     assert styles == ["line c0 d0", "line c1 d1", "line c2 d2"]

@@ -52,8 +52,11 @@ class Origins:
         evidence = fact.answer
         if evidence is None:
             network = context.model_cache.network(path, self.expert.passport, self.expert.assumptions)
-            others = {name: Transform.model_validate(item) for name, item in question.about["others"].items()}
-            evidence = context.normalisation.inspect(network, pool_of(chosen), self.expert.transform, others)
+            declared = question.about["others"].items()
+            other_transforms = {name: Transform.model_validate(item) for name, item in declared}
+            evidence = context.normalisation.inspect(
+                network, pool_of(chosen), self.expert.transform, other_transforms
+            )
             self._record(question, chosen, evidence)
         if error := refusal(evidence, self.request.dataset, path.stem, acknowledged=self._acknowledged):
             raise error

@@ -142,13 +142,17 @@ class FileChecks:
 
     def whole(self) -> list[Check]:
         """Check the results together: names, overrides, targets, similarity, overlaps and provenance."""
-        others = list(self._request.others)
+        unnamed_files = list(self._request.others)
         unnamed = (
-            f"{len(others)} files are neither named <expert>/<split>_logits, nor are they the targets beside a "
-            "<split>_logits.pt, so they were not looked at."
+            f"{len(unnamed_files)} files are neither named <expert>/<split>_logits, nor are they the targets beside "
+            "a <split>_logits.pt, so they were not looked at."
         )
-        message = unnamed if others else "All files with arrays are named <expert>/<split>_logits or <split>_targets."
-        names = warning_check("names", not others, len(others), 0, message, others[:MAX_EVIDENCE])
+        message = "All files with arrays are named <expert>/<split>_logits or <split>_targets."
+        if unnamed_files:
+            message = unnamed
+        names = warning_check(
+            "names", not unnamed_files, len(unnamed_files), 0, message, unnamed_files[:MAX_EVIDENCE]
+        )
         without = [split for split in self._samples if split not in self._targets]
         unknown = [place for place, known in self._provenance.items() if not known]
         no_targets = "The files of {!r} have no targets of their own; those of the split are taken for all."

@@ -91,9 +91,9 @@ class Recompute:
         if request.calibration == "checkpoint":
             self._divisor = np.float32(check_temperature(path.name, self._passport.temperature))
         check_precision_range(path.name, self._passport.largest_parameter, request.precision)
-        seen = {"expert": claim.expert, "file": path.name, "dataset": request.dataset}
+        names = {"expert": claim.expert, "file": path.name, "dataset": request.dataset}
         transform = self._dataset.transform(path.stem)
-        self._expert = ExpertFile(path, assumptions, self._passport, transform, seen)
+        self._expert = ExpertFile(path, assumptions, self._passport, transform, names)
         self._source = LogitSource(self._expert, request.batch_size, request.precision, request.reuse, context)
         self._exact = LogitSource(self._expert, request.batch_size, "fp32", True, context)
         self._origin = Origins(request, self._dataset, self._expert, context)

@@ -94,7 +94,7 @@ def search(
     predictions: NDArray[np.int64],
     classes: int,
     own: Candidate,
-    others: Sequence[Candidate] = (),
+    candidates: Sequence[Candidate] = (),
     untried: Sequence[tuple[str, str]] = (),
 ) -> Causes:
     """Compare the predictions with every candidate in every order.
@@ -107,12 +107,12 @@ def search(
         predictions: [N] in 0…classes−1.
         classes: C.
         own: the list and base that the logits are said to be of.
-        others: what else to try; one whose length or labels do not fit the logits is reported as untried.
+        candidates: what else to try; one whose length or labels do not fit the logits is reported as untried.
         untried: name of a base or list, and why there is no candidate of it.
     """
     left_out = [{"base": base, "reason": reason} for base, reason in untried]
     usable: list[Candidate] = []
-    for candidate in (own, *others):
+    for candidate in (own, *candidates):
         if problem := _problem(candidate, len(predictions), classes):
             left_out.append({"base": candidate.base, "reason": problem})
         else:
@@ -154,14 +154,16 @@ def count_shifts(predictions: NDArray[np.int64], labels: NDArray[np.int64], clas
     spectrum = np.zeros(size // 2 + 1, dtype=np.complex128)
     pairs: list[NDArray[np.int64]] = []
     waiting = 0
-    for here, there in zip(_rows_by_class(predictions, classes), _rows_by_class(labels, classes), strict=True):
-        if not here.size * there.size:
+    for predicted, labelled in zip(
+        _rows_by_class(predictions, classes), _rows_by_class(labels, classes), strict=True
+    ):
+        if not predicted.size * labelled.size:
             continue
-        if here.size * there.size > FOURIER_PAIRS * rows:
-            spectrum += _transform(here, size).conj() * _transform(there, size)
+        if predicted.size * labelled.size > FOURIER_PAIRS * rows:
+            spectrum += _transform(predicted, size).conj() * _transform(labelled, size)
             continue
-        pairs.append((np.subtract.outer(there, here) % rows).ravel())
-        waiting += here.size * there.size
+        pairs.append((np.subtract.outer(labelled, predicted) % rows).ravel())
+        waiting += predicted.size * labelled.size
         if waiting > PAIRS_AT_ONCE:
             counts += np.bincount(np.concatenate(pairs), minlength=rows)
             pairs.clear()
@@ -262,29 +264,31 @@ def _transform(rows: NDArray[np.int64], size: int) -> NDArray[np.complex128]:
     return np.fft.rfft(places)
 
 
-def _found_message(found: Trial, own: Candidate) -> str:
-    order = SAID.get(found.order)
+def _found_message(trial: Trial, own: Candidate) -> str:
+    order = SAID.get(trial.order)
     if order is None:
-        shift = found.order.split()[2]
-        order = f" {found.order} (row 0 of the logits is entry {shift} of the list)"
-    if found.base != own.base and found.split == own.split:
-        against = f"the labels of base {found.base!r} at the same indices{order}"
-        verdict = f"the logits were computed on images of {found.base!r}"
-    elif (found.base, found.split) != (own.base, own.split):
-        against = f"the labels of the list {found.split!r} of base {found.base!r}{order}"
-        verdict = f"the logits are those of {found.split!r}"
+        shift = trial.order.split()[2]
+        order = f" {trial.order} (row 0 of the logits is entry {shift} of the list)"
+    if trial.base != own.base and trial.split == own.split:
+        against = f"the labels of base {trial.base!r} at the same indices{order}"
+        verdict = f"the logits were computed on images of {trial.base!r}"
+    elif (trial.base, trial.split) != (own.base, own.split):
+        against = f"the labels of the list {trial.split!r} of base {trial.base!r}{order}"
+        verdict = f"the logits are those of {trial.split!r}"
     else:
         against = f"the same labels{order}"
         verdict = "the rows are in that order, not in the list's" if order else "the logits fit as they are"
         order = ""
     more = ", and the rows are in that order" if order else ""
     return (
-        f"Against {against} the accuracy is {found.accuracy:.2%} ({found.by_chance:.2%} by chance): {verdict}{more}."
+        f"Against {against} the accuracy is {trial.accuracy:.2%} ({trial.by_chance:.2%} by chance): {verdict}{more}."
     )
 
 
 def _nothing_message(trials: Sequence[Trial], left_out: Sequence[dict[str, str]]) -> str:
-    said = "No base and no order was found under which the predictions fit" if trials else "Nothing could be tried"
+    sentence = (
+        "No base and no order was found under which the predictions fit" if trials else "Nothing could be tried"
+    )
     if left_out:
-        said += "; not tried: " + ", ".join(f"{item['base']} ({item['reason']})" for item in left_out)
-    return f"{said}."
+        sentence += "; not tried: " + ", ".join(f"{item['base']} ({item['reason']})" for item in left_out)
+    return f"{sentence}."

@@ -30,7 +30,7 @@ def check_kept_rows(differing: NDArray[np.int64], indices: NDArray[np.int64]) ->
 
 def check_precision(
     precision: str,
-    found: NDArray[np.float32],
+    rows: NDArray[np.float32],
     exact: NDArray[np.float32],
     images: NDArray[np.int64],
     total: int,
@@ -39,16 +39,16 @@ def check_precision(
 
     Args:
         precision: what `found` was computed in.
-        found: [n, C] float32 raw logits.
+        rows: [n, C] float32 raw logits.
         exact: [n, C] float32, the same rows computed in fp32.
         images: [n] int64, whose rows they are.
         total: distinct images in the split; those that were not compared are not judged.
     """
     if not images.size:
         return skipped("precision", "warning", "No row could be compared with exact ones.")
-    before, after = exact.argmax(axis=1), found.argmax(axis=1)
+    before, after = exact.argmax(axis=1), rows.argmax(axis=1)
     flipped = np.flatnonzero(before != after)
-    largest = float(np.abs(found.astype(np.float64) - exact).max())
+    largest = float(np.abs(rows.astype(np.float64) - exact).max())
     share = flipped.size / images.size
     measured = {
         "compared_rows": int(images.size),

@@ -38,9 +38,9 @@ BARE_WITH_TARGETS = Form(
 
 def check_arrays(arrays: Mapping[str, NDArray[Any]], form: Form = ARTIFACT) -> Check:
     """Check that the file holds exactly the arrays of its form."""
-    found, expected = sorted(arrays), sorted(form.dtypes)
+    names, expected = sorted(arrays), sorted(form.dtypes)
     missing = [name for name in expected if name not in arrays]
-    extra = [name for name in found if name not in form.dtypes]
+    extra = [name for name in names if name not in form.dtypes]
     if missing or extra:
         message = (
             f"{form.holder} must hold exactly {_listed(expected)}; "
@@ -48,7 +48,7 @@ def check_arrays(arrays: Mapping[str, NDArray[Any]], form: Form = ARTIFACT) -> C
         )
     else:
         message = f"{form.holder} holds exactly {_listed(expected)}."
-    return error_check("arrays", not (missing or extra), found, expected, message)
+    return error_check("arrays", not (missing or extra), names, expected, message)
 
 
 def check_shapes(arrays: Mapping[str, NDArray[Any]], samples: int, classes: int) -> Check:

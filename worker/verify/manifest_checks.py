@@ -83,11 +83,11 @@ def open_questions(manifest: Mapping[str, Any]) -> list[Check]:
         if not isinstance(entry, dict) or not {"id", "verdict", "message"} <= entry.keys():
             continue
         id_, verdict, message = (_plain_text(entry[name]) for name in ("id", "verdict", "message"))
-        told = f"When the rows were computed: {message}"
+        sentence = f"When the rows were computed: {message}"
         if id_ in OPEN and verdict in ("passed", "failed"):
-            checks.append(warning_check(id_, verdict == "passed", verdict, "passed", told))
+            checks.append(warning_check(id_, verdict == "passed", verdict, "passed", sentence))
         elif id_ in OPEN and id_ != "stored-accuracy":  # that a file names none is no open question
-            checks.append(skipped(id_, "warning", told))
+            checks.append(skipped(id_, "warning", sentence))
     return checks
 
 
@@ -115,19 +115,19 @@ def _check_name(manifest: Mapping[str, Any], now: Now) -> Check:
     return warning_check("manifest-name", good, measured, expected, message)
 
 
-def _compare(check_id: str, written: str | None, found: str | None, what: str) -> Check:
+def _compare(check_id: str, written: str | None, actual: str | None, what: str) -> Check:
     if written is None:
         return error_check(check_id, False, None, "a sha256", f"The manifest does not say which {what[4:]} it was.")
-    if found is None:
+    if actual is None:
         return skipped(check_id, "error", f"{what[0].upper()}{what[1:]} is not to be had, so it was not compared.")
-    good = written == found
+    good = written == actual
     message = (
         f"{what[0].upper()}{what[1:]} is still what the manifest says."
         if good
         else f"{what[0].upper()}{what[1:]} is not the one that the manifest names: these results are stale. "
         "Recompute them."
     )
-    return error_check(check_id, good, {"sha256": found}, {"sha256": written}, message)
+    return error_check(check_id, good, {"sha256": actual}, {"sha256": written}, message)
 
 
 def plain_entry(manifest: Mapping[str, Any], part: str, name: str) -> str | None:

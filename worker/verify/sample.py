@@ -112,31 +112,31 @@ def check_recomputed_sample(
     worst = np.argsort(-fit.difference, kind="stable")[: min(MAX_EVIDENCE, int(fit.wrong.sum()))]
     if fit.wrong.any():
         message = _difference_message(fit, sample, sample.rows[worst]) + _transform_note(sample, stated)
-        others = [divisor for divisor in known if divisor not in allowed]
-        message += next(_hints(stored, sample, fit, others, tolerance), "")
-    recomputed, predicted = sample.logits.argmax(axis=1), stored.argmax(axis=1)
-    evidence = [
-        {
-            "row": int(sample.rows[i]),
-            "image": int(sample.images[i]),
-            "difference": finite_or_name(fit.difference[i]),
-            "argmax": int(predicted[i]),
-            "recomputed_argmax": int(recomputed[i]),
-        }
-        for i in worst
-    ]
+        other_divisors = [divisor for divisor in known if divisor not in allowed]
+        message += next(_hints(stored, sample, fit, other_divisors, tolerance), "")
     measured = {
         "rows": int(sample.rows.size),
         "differing_rows": int(fit.wrong.sum()),
         "largest_difference": finite_or_name(fit.difference.max()),
         "largest_relative": finite_or_name(fit.relative.max()),
-        "argmax_differences": int((predicted != recomputed).sum()),
+        "argmax_differences": int((stored.argmax(axis=1) != sample.logits.argmax(axis=1)).sum()),
         "divided_by": fit.divisor,
         "checkpoint": sample.checkpoint,
         "checkpoint_sha256": sample.sha256,
     }
     expected = {"differing_rows": 0, "relative": tolerance, "absolute": ABSOLUTE}
+    evidence = [_evidence(stored, sample, fit, int(place)) for place in worst]
     return error_check(CHECK_ID, not fit.wrong.any(), measured, expected, message, evidence)
+
+
+def _evidence(stored: NDArray[np.floating[Any]], sample: Sample, fit: _Fit, place: int) -> dict[str, Any]:
+    return {
+        "row": int(sample.rows[place]),
+        "image": int(sample.images[place]),
+        "difference": finite_or_name(fit.difference[place]),
+        "argmax": int(stored[place].argmax()),
+        "recomputed_argmax": int(sample.logits[place].argmax()),
+    }
 
 
 def _impossible_divisor(stated: float | None, known: list[float | None], sample: Sample) -> Check:
@@ -204,11 +204,11 @@ def _hints(
     stored: NDArray[np.floating[Any]],
     sample: Sample,
     fit: _Fit,
-    others: list[float | None],
+    divisors: list[float | None],
     tolerance: float,
 ) -> Iterator[str]:
     """Yield explanations that fit all rows, the likeliest first."""
-    for divisor in others:
+    for divisor in divisors:
         if not _fit(stored, sample.logits, divisor, tolerance).wrong.any():
             how = "undivided" if divisor is None else f"divided by the stored temperature {divisor:.6g}"
             yield f" They fit {how}, which is not what the manifest says."

@@ -41,14 +41,14 @@ def check_constant(
         return skipped("constant", "warning", reason)
     same_logits = _all_rows_alike(logits)
     same_prediction = bool((predictions == predictions[0]).all())
-    others = rows - int(np.unique(labels, return_counts=True)[1].max())
-    good = not same_logits and not (same_prediction and others >= OTHER_ROWS)
+    minority_rows = rows - int(np.unique(labels, return_counts=True)[1].max())
+    good = not same_logits and not (same_prediction and minority_rows >= OTHER_ROWS)
     if same_logits:
         message = f"All {rows} rows have the same logits: the expert does not look at its images."
     elif not good:
         message = (
-            f"All {rows} predictions are class {int(predictions[0])}, though {others} rows are not of the commonest "
-            "class: the expert does not tell the samples apart."
+            f"All {rows} predictions are class {int(predictions[0])}, though {minority_rows} rows are not of the "
+            "commonest class: the expert does not tell the samples apart."
         )
     elif same_prediction:
         message = f"All {rows} predictions are one class, but the rows are too few to hold that against the expert."
@@ -89,9 +89,9 @@ def likeness(a: NDArray[np.floating[Any]], b: NDArray[np.floating[Any]]) -> floa
     return _cosine(_centred(a), _centred(b))
 
 
-def _cosine(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    scale = float(np.linalg.norm(one)) * float(np.linalg.norm(other))
-    return float(np.vdot(one, other)) / scale if scale else 0.0
+def _cosine(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    scale = float(np.linalg.norm(a)) * float(np.linalg.norm(b))
+    return float(np.vdot(a, b)) / scale if scale else 0.0
 
 
 def check_duplicates(split: str, samples: Mapping[str, NDArray[np.floating[Any]]]) -> Check:
@@ -115,18 +115,18 @@ def check_duplicates(split: str, samples: Mapping[str, NDArray[np.floating[Any]]
     highest: float | None = None
     sound = {name: rows for name, rows in samples.items() if rows.ndim == 2 and np.isfinite(rows).all()}
     centred = {name: _centred(rows) for name, rows in sound.items()}
-    for (one, a), (other, b) in combinations(samples.items(), 2):
+    for (first, a), (second, b) in combinations(samples.items(), 2):
         if a.ndim != 2 or a.shape != b.shape:
-            uneven.append(f"{one} {list(a.shape)} and {other} {list(b.shape)}")
+            uneven.append(f"{first} {list(a.shape)} and {second} {list(b.shape)}")
             continue
-        if len(a) < FEWEST_ROWS or a.shape[1] < 2 or one not in centred or other not in centred:
+        if len(a) < FEWEST_ROWS or a.shape[1] < 2 or first not in centred or second not in centred:
             continue
         compared += 1
-        value = _cosine(centred[one], centred[other])
+        value = _cosine(centred[first], centred[second])
         agreement = float(np.mean(a.argmax(axis=1) == b.argmax(axis=1)))
         highest = value if highest is None else max(highest, value)
         if value >= COPY_LIKENESS and agreement >= COPY_AGREEMENT:
-            copies.append({"experts": [one, other], "likeness": value, "agreement": agreement})
+            copies.append({"experts": [first, second], "likeness": value, "agreement": agreement})
     shapes = f" Not compared, because their shapes differ: {'; '.join(uneven[:MAX_EVIDENCE])}." if uneven else ""
     if not compared:
         few = (

@@ -69,8 +69,8 @@ def bin_of(confidence: NDArray[np.float64], bins: int = BINS) -> NDArray[np.int6
 
     Bins are closed below; the last one is closed above as well.
     """
-    found: NDArray[np.int64] = np.searchsorted(np.linspace(0, 1, bins + 1), confidence, side="right") - 1
-    return np.minimum(found, bins - 1)
+    numbers: NDArray[np.int64] = np.searchsorted(np.linspace(0, 1, bins + 1), confidence, side="right") - 1
+    return np.minimum(numbers, bins - 1)
 
 
 def expected_calibration_error(

@@ -60,5 +60,5 @@ def worst_group_accuracy(
         A fraction, 0…1, or None when no group has rows. Source: Sagawa et al., "Distributionally robust neural
         networks for group shifts", ICLR 2020.
     """
-    found = [group_accuracy(predictions, labels, group) for group in groups]
-    return min((value for value in found if value is not None), default=None)
+    accuracies = [group_accuracy(predictions, labels, group) for group in groups]
+    return min((value for value in accuracies if value is not None), default=None)

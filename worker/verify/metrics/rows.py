@@ -76,8 +76,8 @@ def score_rows(
         values *= confidence[part, None]  # softmax
         values[every, label] -= 1.0
         np.einsum("ij,ij->i", values, values, out=brier[part])
-    given = predictions.astype(np.int64, copy=False)
-    return RowScores(given, labels, given == labels, confidence, nll, brier, rank)
+    recorded = predictions.astype(np.int64, copy=False)
+    return RowScores(recorded, labels, recorded == labels, confidence, nll, brier, rank)
 
 
 def _ranks(values: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.int64]:
