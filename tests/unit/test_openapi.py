@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 from fastapi import FastAPI
 
 from app.api.dependencies import Services
 from app.main import create_app
 from tests.fakes import Home
+from tests.unit.asgi import send
 
 UNTYPED = {
     ("get", "/jobs/{job_id}/artifacts"),
@@ -34,16 +33,6 @@ def app(home: Home) -> Iterator[FastAPI]:
     app.state.services = Services.build(home.settings)
     yield app
     app.state.services.database.close()
-
-
-def send(app: FastAPI, method: str, url: str, body: object = None) -> httpx.Response:
-    """Send a request to the app without a server."""
-
-    async def run() -> httpx.Response:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
-            return await client.request(method, url, json=body)
-
-    return asyncio.run(run())
 
 
 def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
