@@ -75,17 +75,26 @@ def precisions(engine: str, device: torch.device) -> tuple[Precision, ...]:
     if device.type == "cuda":
         ampere = torch.cuda.get_device_capability(device) >= AMPERE
         return ("fp32", "tf32", "bf16", "fp16") if ampere else ("fp32", "fp16")
-    found: tuple[Precision, ...] = ("fp32",)
     if engine == "openvino":
         known = capabilities()
         bf16, fp16 = "BF16" in known, "FP16" in known
     else:
-        # As PyTorch's own compiler asks. Without such kernels a CPU takes far longer than in float32.
-        ask = torch.ops.mkldnn if torch.backends.mkldnn.is_available() else None  # type: ignore[no-untyped-call]
-        bf16, fp16 = bool(ask and ask._is_mkldnn_bf16_supported()), bool(ask and ask._is_mkldnn_fp16_supported())
-    found += ("bf16",) if bf16 else ()
-    found += ("fp16",) if fp16 else ()
-    return found
+        bf16, fp16 = _torch_kernels()
+    return ("fp32", *(("bf16",) if bf16 else ()), *(("fp16",) if fp16 else ()))
+
+
+def _torch_kernels() -> tuple[bool, bool]:
+    """Tell whether PyTorch has fast bf16 and fp16 kernels for this CPU.
+
+    Without them it takes far longer than in float32. Releases that cannot name the processor's instructions count
+    as having none.
+    """
+    if not torch.backends.mkldnn.is_available() or not hasattr(torch.cpu, "get_capabilities"):  # type: ignore[no-untyped-call]
+        return False, False
+    instructions = torch.cpu.get_capabilities()
+    bf16 = any(instructions.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    fp16 = any(instructions.get(name, False) for name in ("avx512_fp16", "amx_fp16"))
+    return bf16, fp16
 
 
 def engine_version(engine: str) -> str:
