@@ -13,12 +13,12 @@ from typing import NoReturn
 import uvicorn
 from pydantic import ValidationError
 
-from app.errors import FatalError
-from app.liveness import hold_lock
+from app.domain.errors import FatalError
 from app.logs import set_up
 from app.main import create_app
+from app.processes.shutdown import StoppableServer
 from app.settings import Settings, explain
-from app.stopping import StoppableServer
+from app.store.liveness import hold_lock
 
 log = logging.getLogger("app")
 

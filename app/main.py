@@ -11,11 +11,12 @@ from fastapi import APIRouter, Depends, FastAPI
 from fastapi.routing import APIRoute
 from prometheus_client import CollectorRegistry
 
-from app import VERSION, problems
-from app.housekeeper import Housekeeper
-from app.metrics import ServiceMetrics
-from app.retention import remove_unreferred, tidy
-from app.routes import (
+from app import VERSION
+from app.api import problems
+from app.api.dependencies import Services, refuse_unknown_parameters
+from app.api.metrics import ServiceMetrics
+from app.api.middleware import RequestMetrics
+from app.api.routes import (
     analysis,
     artifacts,
     experts,
@@ -29,11 +30,11 @@ from app.routes import (
     uploads,
     verifications,
 )
-from app.services import Services, refuse_unknown_parameters
+from app.processes.maintenance import Maintenance
+from app.processes.shutdown import Stopping
+from app.processes.supervisor import Supervisor
+from app.retention.retention import remove_unreferred, tidy
 from app.settings import Settings
-from app.stopping import Stopping
-from app.supervisor import Supervisor
-from app.traffic import Traffic
 
 log = logging.getLogger(__name__)
 
@@ -46,12 +47,15 @@ def create_app(settings: Settings) -> FastAPI:
         services = Services.build(settings)
         app.state.services = services
         app.state.registry.register(ServiceMetrics(services))
-        if freed := remove_unreferred(services):
+        if freed := remove_unreferred(services.storage):
             log.info("removed %d bytes below %s that no job refers to", freed, settings.outputs_dir)
         supervisor = Supervisor(settings, services.jobs)
         app.state.stopping = Stopping(services.watcher, supervisor)
         async with services.watcher.running():
-            with Housekeeper(services.jobs, services.hangs, supervisor.kill, partial(tidy, services)), supervisor:
+            with (
+                Maintenance(services.jobs, services.hangs, supervisor.kill, partial(tidy, services.storage)),
+                supervisor,
+            ):
                 yield
         app.state.hopeless = supervisor.hopeless
         services.database.close()
@@ -64,7 +68,7 @@ def create_app(settings: Settings) -> FastAPI:
         dependencies=[Depends(refuse_unknown_parameters)],
     )
     app.state.registry = CollectorRegistry()
-    app.add_middleware(Traffic, registry=app.state.registry)
+    app.add_middleware(RequestMetrics, registry=app.state.registry)
     app.state.hopeless = False
     app.state.stopping = None
     problems.install(app)

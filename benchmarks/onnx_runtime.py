@@ -12,9 +12,9 @@ from torch import nn
 
 from benchmarks.installation import CLASSES, TRANSFORM, Installation
 from benchmarks.outcome import PREPARE, REST, Outcome
+from worker.compute.engines.pixels import normalise
 from worker.device import cores
-from worker.engines.pixels import normalise
-from worker.experts import load_expert
+from worker.experts.loading import load_expert
 
 BATCH = 32
 

@@ -7,24 +7,24 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from app.catalog import Catalog
-from app.database import Database
-from app.facts import FactStore
-from app.numerics import Arithmetic, RowSource
-from app.row_store import RowStore
+from app.catalog.catalog import Catalog
+from app.domain.numerics import ComputeEnvironment, RowSource
+from app.files.row_store import RowStore
 from app.settings import Settings
-from app.store import JobStore
+from app.store.database import Database
+from app.store.inspections import InspectionStore
+from app.store.jobs import JobStore
 from tests.fakes import ARITHMETIC
+from worker.compute.engines.choice import make_engine
+from worker.compute.engines.engine import Engine, Setup
+from worker.compute.model_cache import Build, ModelCache
 from worker.context import Context
-from worker.engines.choice import make_engine
-from worker.engines.engine import Engine, Setup
-from worker.normalisation_inspector import NormalisationInspector
-from worker.pools import Pools
-from worker.pulse import Pulse
-from worker.residents import Build, Residents
+from worker.datasets.pools import Pools
+from worker.heartbeat import Heartbeat
+from worker.inspections.normalisation import NormalisationInspector
 
 
-def row_source_of(classes: int, arithmetic: Arithmetic = ARITHMETIC) -> RowSource:
+def row_source_of(classes: int, arithmetic: ComputeEnvironment = ARITHMETIC) -> RowSource:
     """The source of rows of nothing in particular."""
     return RowSource(
         tensors_sha256="t",
@@ -53,14 +53,14 @@ def worker_context(
     return Context(
         settings=settings,
         jobs=JobStore(database),
-        facts=FactStore(database),
+        inspections=InspectionStore(database),
         catalog=catalog,
         pools=Pools(catalog.bases),
         normalisation=NormalisationInspector(settings.patches_dir),
-        residents=Residents(build),
+        model_cache=ModelCache(build),
         kept=RowStore(settings.rows_dir),
         arithmetic=ARITHMETIC,
         device=torch.device("cpu"),
-        pulse=Pulse(settings.locks_dir / "test.lock"),
+        heartbeat=Heartbeat(settings.locks_dir / "test.lock"),
         stopping=stopping,
     )

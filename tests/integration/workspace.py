@@ -21,11 +21,11 @@ import torch
 import uvicorn
 from numpy.typing import NDArray
 
-from app.datasets import Transform
+from app.catalog.datasets import Transform
 from app.main import create_app
 from app.settings import Settings
-from worker.engines.pixels import normalise
-from worker.networks import CifarResNetSpec
+from worker.compute.engines.pixels import normalise
+from worker.experts.architectures import CifarResNetSpec
 
 REPOSITORY = Path(__file__).parents[2]
 CLASSES = 4

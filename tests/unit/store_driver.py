@@ -10,10 +10,10 @@ from typing import Any, TypeVar, get_args
 import pytest
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
-from app.errors import NotFound, TransientError
-from app.jobs import Claim, JobState, Progress, Task, UnitPlan
-from app.requests import Precision, Request, SplitsRequest
-from app.store import JobStore
+from app.domain.errors import NotFound, TransientError
+from app.domain.jobs import Claim, JobState, Progress, Task, UnitPlan
+from app.domain.requests import Precision, Request, SplitsRequest
+from app.store.jobs import JobStore
 from tests.fakes import ARITHMETIC, PASSED, REPORT, artifact, job_request
 from tests.unit.store_checks import Ended, check_as_modelled, check_ended_stay
 from tests.unit.store_model import Model, ModelJob, ModelTask, ModelUnit
@@ -160,10 +160,10 @@ class StoreDriver(RuleBasedStateMachine):
         self.seen_ended = {key: ended for key, ended in self.seen_ended.items() if key[0] != job.id}
 
     def die(self, worker: str) -> None:
-        found = self.change(lambda: self.store.bury(worker))
-        assert sorted(found) == sorted(self.model.bury(worker))
+        found = self.change(lambda: self.store.reap(worker))
+        assert sorted(found) == sorted(self.model.reap(worker))
         with self.unchanged():
-            assert self.store.bury(worker) == []  # two may find the same one dead
+            assert self.store.reap(worker) == []  # two may find the same one dead
 
     def start(self, held: Held, unit: ModelUnit) -> None:
         go_on = self.change(lambda: self.store.start_unit(held.claim, unit.split))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.fuzzing import NETWORKS, cases, run, spread
-from worker.engines.choice import EngineName
+from worker.compute.engines.choice import EngineName
 
 COUNTS = {"resnet8": 120, "resnet8, option A": 24, "resnet18": 6, "resnet18 with max-pool": 6}
 """Cases of each network in every run. There are 8,000 to 22,000, in an order that RELOGIT_FUZZ_SEED draws;

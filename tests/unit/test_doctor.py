@@ -16,9 +16,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from app.database import Database
-from app.liveness import hold_lock
 from app.settings import PREFIX, Settings
+from app.store.database import Database
+from app.store.liveness import hold_lock
 from tests.fakes import DIGITS, Home
 from worker.doctor import Finding
 from worker.doctor.computing import check_device

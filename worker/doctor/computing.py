@@ -12,10 +12,10 @@ from typing import Literal, cast
 
 import torch
 
-from app.errors import FatalError
+from app.domain.errors import FatalError
+from worker.compute.engines.choice import choose_engine, engine_version, precisions
 from worker.device import choose_device, device_count, device_name, prepare
 from worker.doctor import Finding
-from worker.engines.choice import choose_engine, engine_version, precisions
 from worker.torchvision_import import import_torchvision
 
 Engine = Literal["auto", "torch", "openvino"]

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from app.catalog import Catalog
-from app.datasets import Dataset
-from app.errors import RequestError
+from app.catalog.catalog import Catalog
+from app.catalog.datasets import Dataset
+from app.domain.errors import RequestError
 from app.settings import Settings
 from worker.doctor import Finding, Level
 

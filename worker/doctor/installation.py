@@ -14,9 +14,9 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_settings import DotEnvSettingsSource
 
-from app.database import MIGRATIONS, SCHEMA_VERSION
-from app.liveness import is_held
 from app.settings import PREFIX, Settings, explain
+from app.store.database import MIGRATIONS, SCHEMA_VERSION
+from app.store.liveness import is_held
 from worker.doctor import Finding, Level
 
 OTHER_VARIABLES = {"RELOGIT_SERVER", "RELOGIT_REALDATA", "RELOGIT_USER"}
