@@ -15,7 +15,7 @@ from app.domain.errors import RequestError
 from app.settings import Settings
 from worker.doctor import Finding, Level
 
-ABSENT = {"data-missing", "splits-dir-missing", "experts-dir-missing"}
+ABSENT = {"data-missing", "splits-dir-missing", "index-lists-missing", "experts-dir-missing", "checkpoints-missing"}
 """Error codes of files that the owner may not want."""
 
 
@@ -55,7 +55,7 @@ class DatasetCheck:
             checkpoints = self._check_checkpoints()
         images = ", ".join(f"{base} {size:,}" for base, size in sizes.items())
         message = f"{self._name}: images {images}; {lists} index lists; {checkpoints} checkpoints."
-        return self._findings or [Finding("ok" if lists and checkpoints else "warning", self._subject, message)]
+        return self._findings or [Finding("ok", self._subject, message)]
 
     @property
     def _subject(self) -> str:
@@ -74,6 +74,8 @@ class DatasetCheck:
         """Read every index list whose base is sound; return how many lists there are."""
         folder = self._catalog.splits_folder(self._dataset, None)
         names = self._catalog.split_names(folder)
+        if not names:
+            raise RequestError("index-lists-missing", f"{folder.path} holds no index list.")
         for name in names:
             with self._refusals("Correct the list, or remove it from the folder."):
                 if self._catalog.base_of(self._dataset, folder, name) not in unusable_bases:
@@ -84,6 +86,8 @@ class DatasetCheck:
         """Check every checkpoint and override; return how many checkpoints there are."""
         folder = self._catalog.experts_folder(self._name, self._dataset, None)
         experts = self._catalog.experts(folder, "")
+        if not experts:
+            raise RequestError("checkpoints-missing", f"{folder.path} holds no checkpoint.")
         for stem in experts:
             with self._refusals("Replace the file, or remove it from the folder."):
                 check_file(self._catalog.checkpoint(folder, "", stem, experts))
