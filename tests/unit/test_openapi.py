@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from app.api.dependencies import Services
 from app.main import create_app
-from tests.fakes import Home
+from tests.fakes import DIGITS, Home
 from tests.unit.asgi import send
 
 UNTYPED = {
@@ -109,8 +109,14 @@ def test_head_takes_what_get_takes(app: FastAPI) -> None:
     for method, path, _ in operations(app.openapi()):
         if method == "get":
             assert send(app, "HEAD", f"{filled(path)}?misspelt=1").status_code == 422, path
-    head, get = (send(app, method, "/jobs?limit=1") for method in ("HEAD", "GET"))
-    assert (head.status_code, head.headers["Content-Length"]) == (200, str(len(get.content)))
+
+
+def test_head_has_the_length_of_what_get_sends(app: FastAPI, home: Home) -> None:
+    """Also where a number has two spellings: 1e-05 and 0.00001."""
+    home.declare(f"{DIGITS}\n[digits.network]\nbatch_norm_eps = 1e-5\n")
+    for path in ("/datasets", "/jobs?limit=1", "/healthz"):
+        head, get = (send(app, method, path) for method in ("HEAD", "GET"))
+        assert (head.status_code, head.headers["Content-Length"]) == (200, str(len(get.content))), path
 
 
 @pytest.mark.parametrize(
