@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 from fastapi import FastAPI
 
 from app.api.dependencies import Services
 from app.main import create_app
-from tests.fakes import Home
+from tests.fakes import DIGITS, Home
+from tests.unit.asgi import send
 
 UNTYPED = {
     ("get", "/jobs/{job_id}/artifacts"),
@@ -31,16 +30,6 @@ def app(home: Home) -> Iterator[FastAPI]:
     app.state.services = Services.build(home.settings)
     yield app
     app.state.services.database.close()
-
-
-def send(app: FastAPI, method: str, url: str, body: object = None) -> httpx.Response:
-    """Send a request to the app without a server."""
-
-    async def run() -> httpx.Response:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
-            return await client.request(method, url, json=body)
-
-    return asyncio.run(run())
 
 
 def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -117,8 +106,14 @@ def test_head_takes_what_get_takes(app: FastAPI) -> None:
     for method, path, _ in operations(app.openapi()):
         if method == "get":
             assert send(app, "HEAD", f"{filled(path)}?misspelt=1").status_code == 422, path
-    head, get = (send(app, method, "/jobs?limit=1") for method in ("HEAD", "GET"))
-    assert (head.status_code, head.headers["Content-Length"]) == (200, str(len(get.content)))
+
+
+def test_head_has_the_length_of_what_get_sends(app: FastAPI, home: Home) -> None:
+    """Also where a number has two spellings: 1e-05 and 0.00001."""
+    home.declare(f"{DIGITS}\n[digits.network]\nbatch_norm_eps = 1e-5\n")
+    for path in ("/datasets", "/jobs?limit=1", "/healthz"):
+        head, get = (send(app, method, path) for method in ("HEAD", "GET"))
+        assert (head.status_code, head.headers["Content-Length"]) == (200, str(len(get.content))), path
 
 
 @pytest.mark.parametrize(
