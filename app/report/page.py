@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from app import VERSION
 from app.report.view import Sources, page
 
-# Names of experts, splits and folders are anybody's: all is escaped; pictures are Markup, and escape by themselves.
+# Names of experts, splits and folders may hold anything, so all is escaped; charts are Markup, escaped already.
 _TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
     autoescape=True,

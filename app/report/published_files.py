@@ -25,7 +25,7 @@ def file_checks(settings: Settings, job: Job, unit: Unit) -> list[Check]:
     if unit.artifact is None:
         if not unit.state.ended or not shown.exists():
             return []
-        writer = _manifest(shown).get("job", "somebody without a manifest")
+        writer = _manifest(shown).get("job", "no manifest names it")
         owner = "this job, but its unit did not finish" if writer == job.id else f"another job ({writer})"
         return [warning_check("shown-file", False, None, None, f"{shown} is of {owner}; this unit {unit.state}.")]
     expected = unit.artifact.sha256

@@ -35,7 +35,7 @@ class Origins:
         """Refuse an expert that contradicts its declared mean and std, before anything is computed.
 
         Args:
-            base: of the split at hand.
+            base: of the unit's split.
             pool_of: gives the decoded images of a base.
 
         Raises:

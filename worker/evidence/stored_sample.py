@@ -68,12 +68,12 @@ class Resampler:
         """
         rows, classes = split.indices.size, self._context.catalog.bases.classes(self._dataset)
         if logits is None or logits.shape != (rows, classes) or logits.dtype.kind != "f":
-            reason = f"The file has no logits of {rows} rows and {classes} classes to hold rows against."
+            reason = f"The file has no logits of {rows} rows and {classes} classes to compare with."
             return skipped(CHECK_ID, "error", reason)
         try:
             sample = self._sample(file, split, manifest)
         except (JobError, RequestError) as error:
-            return skipped(CHECK_ID, "error", f"No row could be computed anew. {error.message}")
+            return skipped(CHECK_ID, "error", f"No row could be recomputed. {error.message}")
         stated = None if manifest is None else preparation(manifest)
         return check_recomputed_sample(logits[sample.rows], sample, stated)
 

@@ -14,7 +14,7 @@ def check_kept_rows(differing: NDArray[np.int64], indices: NDArray[np.int64]) ->
     """Check that rows that were recomputed have the bits that were kept.
 
     Args:
-        differing: [n] int64, places in the split where they have not.
+        differing: [n] int64, places in the split where the bits differ.
         indices: [N] int64, the split.
     """
     count = int(differing.size)
@@ -88,7 +88,7 @@ def check_plain_forward(
         rows: [n, C] float32 raw logits of the expert.
         plain: [n, C] float32, the same rows by `worker.compute.plain_forward`.
         images: [n] int64, whose rows they are.
-        in_split: how many of them are of the split at hand; the others are of the same base.
+        in_split: how many of them are of the unit's split; the others are of the same base.
     """
     tolerance = relative_tolerance(rows.dtype, precision)
     if not images.size:

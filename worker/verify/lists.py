@@ -132,7 +132,7 @@ def check_class_weights(weights: NDArray[Any], train_counts: NDArray[np.int64] |
         }
         for c in first_rows(stray | unlike)
     ]
-    held = "" if shares is not None else "; they were not held against the train split, whose counts are not at hand"
+    held = "" if shares is not None else "; they were not compared with the train split, whose counts are not known"
     findings = "; ".join(problems) if problems else "their sum is 1" + (" and they fit the train counts" * (not held))
     message = f"Of the class weights: {findings}{held}."
     return warning_check(check_id, not problems, {"sum": finite_or_name(total)}, right, message, evidence)

@@ -119,7 +119,7 @@ def _compare(check_id: str, written: str | None, actual: str | None, what: str) 
     if written is None:
         return error_check(check_id, False, None, "a sha256", f"The manifest does not say which {what[4:]} it was.")
     if actual is None:
-        return skipped(check_id, "error", f"{what[0].upper()}{what[1:]} is not to be had, so it was not compared.")
+        return skipped(check_id, "error", f"{what[0].upper()}{what[1:]} cannot be read, so it was not compared.")
     good = written == actual
     message = (
         f"{what[0].upper()}{what[1:]} is still what the manifest says."

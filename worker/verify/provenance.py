@@ -86,7 +86,7 @@ def check_provenance(results: int, unknown: Sequence[Place]) -> Check:
         unknown: those of them that have neither.
     """
     if not unknown:
-        message = "Each file has the manifest that it was written with, or rows of it were computed anew."
+        message = "Each file has the manifest that it was written with, or rows of it were recomputed."
         return warning_check("provenance", True, {"results": results, "unknown": 0}, {"unknown": 0}, message)
     more = f" and {len(unknown) - NAMED} more" if len(unknown) > NAMED else ""
     named = ", ".join(f"{expert} / {split}" for expert, split in unknown[:NAMED])

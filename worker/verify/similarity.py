@@ -27,8 +27,7 @@ def check_constant(
     Neither all logits nor all predictions may be the same.
 
     Skipped where the same answer could be the right one: labels of one class only (they may be one sample many
-    times). One class for every row is held against the expert if OTHER_ROWS rows are of other classes than the
-    commonest label.
+    times). One class for every row fails if OTHER_ROWS rows are of other classes than the commonest label.
 
     Args:
         logits: [N, C] finite.
@@ -51,7 +50,7 @@ def check_constant(
             "commonest class: the expert does not tell the samples apart."
         )
     elif same_prediction:
-        message = f"All {rows} predictions are one class, but the rows are too few to hold that against the expert."
+        message = f"All {rows} predictions are one class, but the rows are too few to blame the expert for it."
     else:
         message = "The logits and the predictions differ between rows."
     measured = {"same_logits": same_logits, "predicted_classes": int(np.unique(predictions).size)}

@@ -28,7 +28,7 @@ def top_k_accuracy(rank: NDArray[np.int64], k: int) -> float:
     These are rows whose label is among the classes of the k largest logits.
 
     Of equal logits the lower class comes first, so k = 1 is the accuracy of the first argmax. From C ≤ k on it
-    is always 1 and says nothing; whoever knows C shows None then.
+    is always 1 and says nothing; callers that know C show None then.
 
     Args:
         rank: [N] from `score_rows`, N ≥ 1.
