@@ -11,7 +11,7 @@ import pytest
 
 import relogit
 from relogit import Client, ServerUnreachable
-from relogit.render.progress import Quiet, follow
+from relogit.render.progress import follow, no_display
 from tests.unit.fake_server import JOB_ID, LOGITS, TARGETS, FakeServer, job, npz, problem, unit
 
 SERVER = "http://server.test"
@@ -152,7 +152,7 @@ def test_a_stranger_is_not_taken_for_a_server(answer: httpx.Response) -> None:
     """A 200 from something else than a relogit server is no list of jobs."""
     server = FakeServer()
     server.answers["GET /jobs"] = answer
-    with pytest.raises(relogit.ServerUnreachable, match="it is no relogit server"):
+    with pytest.raises(relogit.ServerUnreachable, match="it is not a relogit server"):
         connect(server).latest()
 
 
@@ -246,11 +246,11 @@ def test_following_a_job_outlasts_a_restart_of_the_server() -> None:
     """The job goes on by itself; whoever watches it waits for the server to come back."""
     with Client(transport=_away(1).transport) as client:
         handle = client.submit()
-        follow(handle, Quiet())
+        follow(handle, no_display())
         assert handle.state == "succeeded"
 
 
 def test_following_a_job_does_not_wait_for_ever() -> None:
     """A server that stays away is an error in the end."""
     with Client(transport=_away(10**6).transport) as client, pytest.raises(ServerUnreachable):
-        follow(client.submit(), Quiet(), patience_s=0)
+        follow(client.submit(), no_display(), patience_s=0)

@@ -9,8 +9,9 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from relogit.render.sets import sets
-from relogit.render.tables import NONE, printable, problem_lines, table
+from relogit.render.problems import problem_lines
+from relogit.render.sets import set_lines
+from relogit.render.tables import NONE, new_table, printable
 
 Record = dict[str, Any]
 
@@ -33,7 +34,7 @@ def printed(width: int, *listed: Record) -> list[str]:
         file=io.StringIO(), width=width, markup=False, emoji=False, highlight=False, soft_wrap=True, color_system=None
     )
     with console.capture() as capture:
-        for line in sets({"sets": listed}):
+        for line in set_lines({"sets": listed}):
             console.print(line)
     return [line.rstrip() for line in capture.get().splitlines()]
 
@@ -113,7 +114,7 @@ def test_a_message_may_have_several_lines() -> None:
 
 def test_any_table_is_safe() -> None:
     """Words and coloured words of every command's table; the colour stays."""
-    made = table(["expert"])
+    made = new_table(["expert"])
     made.add_row("a\nb")
     made.add_row(Text("a\nb", style="red"))
     assert [str(cell) for cell in made.columns[0].cells] == ["a\\nb", "a\\nb"]

@@ -1,10 +1,9 @@
-"""How two sets of splits differ, and how class counts are drawn."""
+"""The difference between two sets of splits."""
 
 from __future__ import annotations
 
 import pytest
 
-from relogit.render.splits import WIDTH, picture
 from relogit.split_diff import Sample, difference
 
 
@@ -53,11 +52,3 @@ def test_a_sample_that_stays_is_not_moved() -> None:
     """Though it is in another list as well now."""
     found = difference(_set(val=[0], test=[1]), _set(val=[0], test=[1, 0]))
     assert (found.moved, found.added) == ({}, {"val": 0, "test": 0})
-
-
-def test_a_picture_has_the_logarithm_of_the_counts() -> None:
-    """Full for the largest, the lowest mark for one sample, nothing for none; wide sets share columns."""
-    assert picture([100, 10, 1, 0], 100) == "█▅▁ "
-    assert picture([], 0) == ""
-    assert len(picture([5] * 1000, 5)) == WIDTH
-    assert picture([1, 1], 1) == "██"

@@ -116,5 +116,5 @@ def download(
         files = [{**item._asdict(), "path": str(item.path)} for item in saved]
         run.show({"job": job.id, "state": job.state, "files": files}, lambda: download_lines(saved))
         if job.state != "succeeded":
-            run.err.print(f"Job {job.id} is {job.state}, not succeeded: do not take these files for its results.")
+            run.err.print(f"Job {job.id} is {job.state}, not succeeded; do not use these files as its results.")
             raise typer.Exit(ExitCode.FAILED)

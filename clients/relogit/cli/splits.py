@@ -24,7 +24,7 @@ from relogit.render.tables import NONE, Record, count, new_table
 
 SetArgument = Annotated[
     str | None,
-    typer.Argument(metavar="[NAME]", help="Of a folder below the server's data [default: the data set's own]"),
+    typer.Argument(metavar="NAME", help="Of a folder below the server's data [default: the data set's own]"),
 ]
 SHARES = re.compile(r"(\d{1,4}):(\d{1,4}):(\d{1,4})")
 

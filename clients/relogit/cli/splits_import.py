@@ -43,7 +43,7 @@ def import_lists(
     with group_session(ctx, server, as_json) as run:
         files, numbers = find_lists(sources)
         if unknown := sorted(set(mapping) - set(files)):
-            problem = f"There is no list {printable(', '.join(unknown))}; there are {printable(', '.join(files))}."
+            problem = f"There is no list {printable(', '.join(unknown))}. The lists are: {printable(', '.join(files))}."
             raise typer.BadParameter(problem, param_hint="--map")
         lists, assumptions = _read_lists(files, mapping)
         options = {"dataset": group_dataset(ctx, dataset), "overwrite": overwrite or None, **numbers}

@@ -136,7 +136,7 @@ def _verify_files(run: Session, path: Path, request: VerifyRequest, *, full: boo
         accepted = verification.data["request"]
         how = "in place" if accepted["upload"] is None else "uploaded"
         rows = accepted.get("recompute")  # servers of older versions have none
-        recomputed = f" {number_of(rows, 'row')} of each are recomputed." if rows else ""
+        recomputed = f" The server recomputes {number_of(rows, 'row')} of each." if rows else ""
         files = number_of(len(accepted["files"]), "file")
         run.out.print(f"Verifying {files} of {path}, {how}.{recomputed}")
     run.follow(verification)

@@ -114,7 +114,7 @@ def job_verdict(job: Record) -> Text:
     name = f"Job {job['id']}"
     if job["state"] == "succeeded":
         return Text(f"{name} succeeded: {good} of {good} results are verified. They are {files}.", style="green")
-    kept = f" The {good} good results are kept: {files}." if good else ""
+    kept = f" Good results are kept: {files}." if good else ""
     if job["state"] == "cancelled":
         return Text(f"{name} was cancelled with {good} of {len(units)} results done.{kept}", style="yellow")
     if job["state"] == "failed" and good == len(units):
@@ -129,7 +129,7 @@ def download_lines(files: Sequence[Saved]) -> list[Text]:
     """Show the path of each downloaded file, and how many were fetched."""
     if not files:
         return [Text("The job has no files.")]
-    lines = [Text(f"{file.path}  {file.sha256[:12]}  {'fetched' if file.fetched else 'was there'}") for file in files]
+    lines = [Text(f"{file.path}  {file.sha256[:12]}  {'fetched' if file.fetched else 'already there'}") for file in files]
     fetched = sum(file.fetched for file in files)
     total = f"{number_of(len(files), 'file')}, each with the right sha256; {fetched} fetched."
     return [*lines, Text(total, style="green")]
