@@ -21,11 +21,11 @@ log = logging.getLogger(__name__)
 EngineName = Literal["torch", "openvino"]
 
 AMPERE = (8, 0)
-"""The compute capability from which NVIDIA's tensor cores know TF32 and bf16."""
+"""Compute capability from which NVIDIA's tensor cores support TF32 and bf16."""
 
 
 def choose_engine(wanted: Literal["auto", "torch", "openvino"], device: torch.device) -> EngineName:
-    """The engine of a worker.
+    """Choose the engine of a worker.
 
     Args:
         wanted: `auto` is OpenVINO on a CPU where it is installed and can be used, else PyTorch.
@@ -66,7 +66,7 @@ def choose_engine(wanted: Literal["auto", "torch", "openvino"], device: torch.de
 
 
 def precisions(engine: str, device: torch.device) -> tuple[Precision, ...]:
-    """What an engine has kernels for, `fp32` first.
+    """List the precisions that an engine has kernels for, `fp32` first.
 
     Args:
         engine: `torch` or `openvino`.
@@ -98,20 +98,24 @@ def _torch_kernels() -> tuple[bool, bool]:
 
 
 def engine_version(engine: str) -> str:
-    """The version of `torch` or `openvino`, whose kernels a row's bits come from."""
+    """Return the version of the library whose kernels decide a row's bits.
+
+    Args:
+        engine: `torch` or `openvino`.
+    """
     return str(torch.__version__) if engine == "torch" else version("openvino")
 
 
 def make_engine(engine: EngineName, network: nn.Module, setup: Setup) -> Engine:
-    """One expert, ready to run.
+    """Make an engine that is ready to run one expert.
 
     Args:
-        engine: what computes.
+        engine: its name.
         network: in eval mode, float32, on the CPU; not changed.
-        setup: what for; its precision is one that `precisions` names.
+        setup: image shape, batch, device, and a precision that `precisions` lists.
 
     Raises:
         JobError: as `OpenvinoEngine` raises.
-        NoMemory: it does not fit.
+        NoMemory: the network does not fit.
     """
     return OpenvinoEngine(network, setup) if engine == "openvino" else TorchEngine(network, setup)
