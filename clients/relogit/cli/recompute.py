@@ -62,7 +62,9 @@ NoReuseOption = Annotated[
 ]
 WeightsOption = Annotated[
     str | None,
-    typer.Option("--weights", metavar="PLACE", help="Set of weights in files with several, as state_dict_ema"),
+    typer.Option(
+        "--weights", metavar="PLACE", help="Set of weights in files that hold several, such as state_dict_ema"
+    ),
 ]
 DeadlineOption = Annotated[
     str | None, typer.Option("--deadline", help="Stop the job, as failed, unless it ends within 30min, 2h, 1d")

@@ -24,7 +24,7 @@ from relogit.render.tables import NONE, Record, count, new_table
 
 SetArgument = Annotated[
     str | None,
-    typer.Argument(metavar="NAME", help="Of a folder below the server's data [default: the data set's own]"),
+    typer.Argument(metavar="NAME", help="Folder below the server's data [default: the data set's own]"),
 ]
 SHARES = re.compile(r"(\d{1,4}):(\d{1,4}):(\d{1,4})")
 
@@ -55,7 +55,7 @@ def splits(
 @app.command()
 def create(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the new folder below the server's data")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the new folder below the server's data")],
     dataset: DatasetOption = None,
     imbalance: Annotated[
         float | None, typer.Option("--imbalance", help="Samples of the most common class over the rarest [100]")

@@ -31,8 +31,8 @@ class Lists:
 
 def diff(
     ctx: typer.Context,
-    first: Annotated[str, typer.Argument(metavar="A", help="Of a folder below the server's data")],
-    second: Annotated[str, typer.Argument(metavar="B", help="Of the folder to compare with A")],
+    first: Annotated[str, typer.Argument(metavar="A", help="Folder below the server's data")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Folder to compare with A")],
     dataset: DatasetOption = None,
     prefix: PrefixOption = None,
     server: ServerOption = None,

@@ -23,7 +23,7 @@ Mapping = dict[str, tuple[str, str | None]]
 
 def import_lists(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the new folder below the server's data")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the new folder below the server's data")],
     sources: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Folders, or files .json .npy .txt .csv")],
     mapped: Annotated[
         list[str] | None,
@@ -43,7 +43,9 @@ def import_lists(
     with group_session(ctx, server, as_json) as run:
         files, numbers = find_lists(sources)
         if unknown := sorted(set(mapping) - set(files)):
-            problem = f"There is no list {printable(', '.join(unknown))}. The lists are: {printable(', '.join(files))}."
+            problem = (
+                f"There is no list {printable(', '.join(unknown))}. The lists are: {printable(', '.join(files))}."
+            )
             raise typer.BadParameter(problem, param_hint="--map")
         lists, assumptions = _read_lists(files, mapping)
         options = {"dataset": group_dataset(ctx, dataset), "overwrite": overwrite or None, **numbers}

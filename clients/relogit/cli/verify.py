@@ -51,10 +51,10 @@ TargetArgument = Annotated[
     typer.Argument(metavar="PATH|ID", help="Folder or file here, or a job's id [default: outputs/logits_fixed]"),
 ]
 ExpertOption = Annotated[
-    str | None, typer.Option("--expert", help="Of a single file [default: the name of its folder]")
+    str | None, typer.Option("--expert", help="Expert of a single file [default: the name of its folder]")
 ]
 SplitOption = Annotated[
-    str | None, typer.Option("--split", help="Of a single file [default: its name up to _logits]")
+    str | None, typer.Option("--split", help="Split of a single file [default: its name up to _logits]")
 ]
 FullOption = Annotated[bool, typer.Option("--full", help="Also all figures with 95 % intervals; curves with --json")]
 

@@ -129,7 +129,9 @@ def download_lines(files: Sequence[Saved]) -> list[Text]:
     """Show the path of each downloaded file, and how many were fetched."""
     if not files:
         return [Text("The job has no files.")]
-    lines = [Text(f"{file.path}  {file.sha256[:12]}  {'fetched' if file.fetched else 'already there'}") for file in files]
+    lines = [
+        Text(f"{file.path}  {file.sha256[:12]}  {'fetched' if file.fetched else 'already there'}") for file in files
+    ]
     fetched = sum(file.fetched for file in files)
     total = f"{number_of(len(files), 'file')}, each with the right sha256; {fetched} fetched."
     return [*lines, Text(total, style="green")]
