@@ -1,4 +1,7 @@
-"""Client of a relogit server: submit jobs, watch them, fetch their logits as arrays, verify files."""
+"""Client of a relogit server.
+
+It submits and watches jobs, fetches their logits as arrays, and verifies files.
+"""
 
 from relogit.client import Client, SplitsRequest
 from relogit.download import Saved

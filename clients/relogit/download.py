@@ -15,7 +15,10 @@ from relogit.wire import Wire, segment
 
 
 class Saved(NamedTuple):
-    """One artifact in a local folder; `fetched` is False if the right file was there before."""
+    """One artifact in a local folder.
+
+    `fetched` is False if the right file was there before.
+    """
 
     path: Path
     sha256: str
@@ -43,7 +46,9 @@ def fetch(wire: Wire, job_id: str, artifact: dict[str, Any], out: IO[bytes]) -> 
 
 
 def save(wire: Wire, job_id: str, artifact: dict[str, Any], folder: Path) -> Saved:
-    """Save one artifact and its manifest below `folder`, as in the server's outputs.
+    """Save one artifact and its manifest below `folder`.
+
+    Their paths are those in the server's outputs.
 
     Both files appear whole or not at all. A file that exists with the right sha256 stays as it is.
 
@@ -62,7 +67,10 @@ def save(wire: Wire, job_id: str, artifact: dict[str, Any], folder: Path) -> Sav
 
 
 def _safe_parts(path: str) -> tuple[str, ...]:
-    """Split a relative path; refuse one that leaves its folder on any system."""
+    """Split a path, and refuse one that leaves its folder.
+
+    Windows' separators and drives are refused as well.
+    """
     pure = PurePosixPath(path)
     if pure.is_absolute() or not pure.parts or any(part == ".." or set(part) & set("\\:\0") for part in pure.parts):
         raise IntegrityError(

@@ -39,13 +39,13 @@ class InvalidServer(RelogitError, ValueError):
 
 
 class InvalidPath(RelogitError, ValueError):
-    """A local path does not exist, cannot be read, or holds no usable file."""
+    """A local path cannot be read, or holds no usable file."""
 
     code = "invalid-path"
 
 
 class ServerUnreachable(RelogitError):
-    """Nothing answers at `server`, or the answer does not come from a relogit server."""
+    """No relogit server answers at `server`."""
 
     code = "server-unreachable"
 
@@ -73,7 +73,7 @@ class Problem(RelogitError):
         super().__init__(self.detail)
 
     def problem(self) -> dict[str, Any]:
-        """Return the server's problem JSON, with status, code, detail and errors filled in."""
+        """Return the server's problem JSON, with missing members filled in."""
         known = {"status": self.status, "code": self.code, "detail": self.detail, "errors": self.errors}
         return {"type": "about:blank", "title": self.title, **self._body, **known}
 
@@ -97,6 +97,6 @@ class WrongUsage(RelogitError):
 
 
 class IntegrityError(RelogitError):
-    """A download differs from what the server announced; the client kept nothing of it."""
+    """A download differs from what the server announced; nothing was kept."""
 
     code = "integrity"

@@ -1,4 +1,4 @@
-"""Index lists of other tools: found in files and folders, and read from .json, .npy, .txt and .csv."""
+"""Readers of other tools' index lists: .json, .npy, .txt and .csv."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BAD_HEADER = (ValueError, OverflowError, SyntaxError, TokenError, TypeError, Rec
 
 
 def find_lists(sources: Sequence[Path]) -> tuple[dict[str, Path], dict[str, Any]]:
-    """Find the index lists in files and folders, and the NUMBER_LISTS among them.
+    """Find index lists, and NUMBER_LISTS, in files and folders.
 
     In a folder only files NAME_indices are lists; a file that is named itself may have any name.
 
@@ -88,7 +88,7 @@ def _add(paths: dict[str, Path], name: str, path: Path) -> None:
 
 
 def _printable(path: Path) -> str:
-    """Return the path for a sentence; quoted if it would break the line."""
+    """Return the path, quoted if it would break a line."""
     return str(path) if str(path).isprintable() else repr(str(path))
 
 

@@ -19,7 +19,9 @@ AUDIT_S = 3.0  # seconds for which a verification may wait for the audit of its 
 
 
 class JobRequest(TypedDict, total=False):
-    """The options of a job; the server has a default for what is missing or None.
+    """The options of a job.
+
+    The server has a default for each option that is missing or None.
 
     Attributes:
         dataset: a name in the server's `datasets.toml`.
@@ -57,7 +59,9 @@ class JobRequest(TypedDict, total=False):
 
 
 class Logits(NamedTuple):
-    """The logits of one expert over one split; row n belongs to entry n of the split's index file.
+    """The logits of one expert over one split.
+
+    Row n belongs to entry n of the split's index file.
 
     Attributes:
         logits: [N, C] float32, before softmax; divided by the temperature only if the job asked for it.
@@ -71,7 +75,9 @@ class Logits(NamedTuple):
 
 
 class Job(Work):
-    """A job of any kind, with its last known state. It is usable while its `Client` is open.
+    """A job of any kind, with its last known state.
+
+    It is usable while its `Client` is open.
 
     Attributes:
         data: the job's JSON, as the server last sent it.
@@ -95,7 +101,7 @@ class Job(Work):
         return self._wire.get(f"{self._path}/verification", params={"wait": wait_s}, hold_s=wait_s)
 
     def artifacts(self) -> list[dict[str, Any]]:
-        """List the artifacts written so far, each with path, bytes, sha256 and manifest.
+        """List the artifacts written so far, with digests and manifests.
 
         Example:
             digests = {(a["expert"], a["split"]): a["sha256"] for a in job.artifacts()}

@@ -12,7 +12,9 @@ Sample = tuple[str, int]
 
 @dataclass(frozen=True)
 class Difference:
-    """The changes from an old set of splits to a new one. Each sample counts once.
+    """The changes from an old set of splits to a new one.
+
+    Each sample counts once.
 
     Attributes:
         added: samples of each new list that no old list holds.
@@ -38,7 +40,7 @@ class Difference:
 
 
 def difference(old: Mapping[str, Sequence[Sample]], new: Mapping[str, Sequence[Sample]]) -> Difference:
-    """Compare two sets of splits, each with the samples of its lists in order."""
+    """Compare two sets of splits, given each list's samples in order."""
     old_sets = {name: set(rows) for name, rows in old.items()}
     new_sets = {name: set(rows) for name, rows in new.items()}
     all_old: set[Sample] = set().union(*old_sets.values())

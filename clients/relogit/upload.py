@@ -1,4 +1,4 @@
-"""Logit files on this machine: find them, locate them in the server's outputs, or upload them."""
+"""Logit files on this machine, and their way to the server."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Sent(NamedTuple):
 
 
 def find_logit_files(path: Path) -> LogitFiles:
-    """Find the files of logits at a path, with their manifests and targets.
+    """Find the logit files at a path, with manifests and targets.
 
     Of a folder these are all `*_logits.npz` and `*_logits.pt` below it, without hidden files and folders. Links are
     followed unless they lead back up. Files in the folder itself belong to the expert named like the folder. A single
@@ -74,7 +74,7 @@ def find_logit_files(path: Path) -> LogitFiles:
 
 
 def path_at_server(path: Path, token: str) -> str | None:
-    """Return the path relative to the server's outputs; None if it is elsewhere.
+    """Return the path relative to the server's outputs, or None.
 
     Args:
         path: a folder or a file that exists. The outputs folder itself is ".".
@@ -162,7 +162,7 @@ def _send(wire: Wire, upload: str, files: Mapping[str, Path], progress: Progress
 
 
 def _walk(root: Path) -> Iterator[Path]:
-    """Yield the files below a folder; follow links unless they lead back up."""
+    """Yield the files below a folder; skip links back up."""
 
     def refuse(error: OSError) -> None:
         raise _unreadable(error) from error
@@ -178,7 +178,7 @@ def _walk(root: Path) -> Iterator[Path]:
 
 
 def _with_companions(name: str, path: Path) -> dict[str, Path]:
-    """Return the file under its name, with its manifest and targets if they exist."""
+    """Return the file with its manifest and targets, by upload name."""
     manifest, upload_path = path.with_suffix(MANIFEST_SUFFIX), PurePosixPath(name)
     companions = [manifest] if manifest.is_file() else []
     if path.suffix == BARE_SUFFIX and path.stem.endswith(MARK) and path.stem != MARK:

@@ -1,4 +1,4 @@
-"""Verifications of logit files: what one may ask for, and the handle of one."""
+"""Verifications of logit files: their options and their handle."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from relogit.work import Work
 
 
 class VerifyRequest(TypedDict, total=False):
-    """The options of a verification; the server has a default for what is missing or None.
+    """The options of a verification.
+
+    The server has a default for each option that is missing or None.
 
     Attributes:
         dataset: a name in the server's `datasets.toml`.
@@ -36,9 +38,10 @@ class VerifyRequest(TypedDict, total=False):
 
 
 class Verification(Work):
-    """A verification with its last known state. It is usable while its `Client` is open.
+    """A verification with its last known state.
 
-    Its state is `succeeded` once all checks ran, whatever their outcome; `verdict` tells the outcome.
+    It is usable while its `Client` is open. Its state is `succeeded` once all checks ran, whatever their outcome;
+    `verdict` tells the outcome.
 
     Example:
         verification = client.verify("outputs/logits_fixed").wait()
@@ -64,15 +67,18 @@ class Verification(Work):
 
     @property
     def checks(self) -> list[dict[str, Any]]:
-        """The checks that compare results with each other; empty until all checks ran."""
+        """The checks across results; empty until all checks ran."""
         return list(self.data["checks"])
 
     @property
     def results(self) -> list[dict[str, Any]]:
-        """For each file its expert, split, verdict, checks, metrics and error; empty until all checks ran."""
+        """The results of all files; empty until all checks ran.
+
+        Each has expert, split, verdict, checks, metrics and error.
+        """
         return list(self.data["results"])
 
     def cancel(self) -> Self:
-        """Ask the server to stop it, and return this handle, perhaps still `cancelling`."""
+        """Ask the server to stop it, and return this handle."""
         self._wire.post(f"{self._job_path}/cancel")  # answers with the job, which lacks the checks
         return self.refresh()

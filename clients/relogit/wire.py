@@ -69,7 +69,7 @@ class Wire:
         return self._object(self._send("POST", path, json=body, timeout=self._timeout(hold_s)))
 
     def put(self, path: str, chunks: Iterable[bytes]) -> None:
-        """Put the chunks as one body at `path`, without holding all in memory."""
+        """Put the chunks at `path`, without holding all in memory."""
         self._send("PUT", path, content=chunks)
 
     def delete(self, path: str) -> None:
@@ -77,7 +77,10 @@ class Wire:
         self._send("DELETE", path)
 
     def probe(self, path: str) -> dict[str, Any]:
-        """Get the JSON object of a health report, which comes with 200 or 503."""
+        """Get the JSON object of a health report.
+
+        Its status is 200 or 503.
+        """
         return self._object(self._send("GET", path, accept=(200, 503)))
 
     @contextmanager
@@ -130,7 +133,7 @@ def segments(path: str) -> str:
 
 
 def without_none(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options that are not None; the server has defaults for the others."""
+    """Return the options that are not None."""
     return {name: value for name, value in options.items() if value is not None}
 
 

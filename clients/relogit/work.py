@@ -1,4 +1,4 @@
-"""Handles of long tasks on the server: the base of jobs and verifications."""
+"""The handle of a long task on the server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ Part = Literal["statistics", "causes"]
 
 
 class Work:
-    """A long task of the server, with its last known state. It is usable while its `Client` is open.
+    """A long task of the server, with its last known state.
+
+    It is the base of jobs and verifications, and usable while its `Client` is open.
 
     Attributes:
         data: its JSON, as the server last sent it.
@@ -96,7 +98,7 @@ class Work:
                 _sleep_until(requested_at + MIN_INTERVAL_S)
 
     def wait(self, timeout: float | None = None) -> Self:
-        """Wait until it has ended and return this handle; `state` tells the outcome.
+        """Wait until it has ended, and return this handle.
 
         Example:
             assert client.submit(splits=["val"]).wait().state == "succeeded"
@@ -125,7 +127,7 @@ class Work:
         self._wire.delete(self._job_path)
 
     def analysis(self, part: Part, *, timeout: float = 60.0) -> dict[str, Any]:
-        """Request an analysis that the server computes only on demand, and then keeps.
+        """Request an analysis, which the server computes on demand.
 
             for result in job.analysis("statistics")["results"]:
                 print(result["expert"], result["analysis"]["intervals"])

@@ -1,4 +1,4 @@
-"""Option values and command lines of the old scripts, in the form of typer and the server.
+"""Values of options, and the command lines of the old scripts.
 
 The old option `--experts a b c` has several values, which typer's options do not have. The old folders are paths
 below the working directory; relogit's folders are below the server's own.
@@ -24,7 +24,9 @@ AMOUNT = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)\s*([A-Za-z]*)")
 
 
 def prepare(argv: Sequence[str]) -> list[str]:
-    """Move common options behind the command, and repeat list options for each value.
+    """Rewrite an old command line for typer.
+
+    Common options move behind the command, and list options are repeated for each value.
 
     Raises:
         typer.BadParameter: a list option has no value.
@@ -67,7 +69,7 @@ def batch_size_of(value: str | None) -> int | Literal["auto"] | None:
 
 
 def floors_of(values: Sequence[str] | None) -> dict[str, float] | None:
-    """Read the values of `--floor` as fractions by name; the server judges both.
+    """Read the values of `--floor` as fractions by name.
 
     Raises:
         typer.BadParameter: a value is not NAME=VALUE, or a name comes twice.
@@ -101,7 +103,9 @@ def seconds_of(value: str | None, option: str, example: str = "30d") -> float | 
 
 
 def amount_of(value: str, units: Mapping[str, int], option: str, example: str) -> float:
-    """Read a number with its unit, such as `1.5GB`; zero needs no unit.
+    """Read a number with its unit, such as `1.5GB`.
+
+    Zero needs no unit.
 
     Args:
         value: the option's value.

@@ -1,4 +1,4 @@
-"""`relogit experts`: the checkpoints under a prefix, or one of them with its passport."""
+"""`relogit experts`: list checkpoints, or show one with its passport."""
 
 from __future__ import annotations
 

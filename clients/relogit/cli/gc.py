@@ -1,4 +1,4 @@
-"""`relogit gc`: remove old jobs, their files and kept rows from the server."""
+"""`relogit gc`: remove old jobs, their files and kept rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`relogit recompute`: submit a job and watch it to its verified end, or plan it."""
+"""`relogit recompute`: submit and watch a job, or plan it."""
 
 from __future__ import annotations
 

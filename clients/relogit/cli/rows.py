@@ -79,7 +79,7 @@ def _list(ctx: typer.Context, server: str | None, as_json: bool) -> None:
 
 
 def _matching(entries: list[Record], key: str | None) -> list[Record]:
-    """Select the entry whose key is or begins with `key`; all without a key."""
+    """Select the entry whose key begins with `key`, or all entries."""
     if key is None:
         return entries
     matches = [entry for entry in entries if entry["key"].startswith(key.lower())]

@@ -89,7 +89,7 @@ class Session:
             return matches[0]
 
     def show(self, document: Any, lines: Callable[[], Iterable[RenderableType]]) -> None:
-        """Print the document with `--json`, else the lines, which are rendered only then."""
+        """Print the document with `--json`, else the lines."""
         if self.json:
             typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
             return
@@ -97,7 +97,7 @@ class Session:
             self.out.print(line)
 
     def warn_unless_ready(self, health: dict[str, Any]) -> None:
-        """Warn that a new job waits, unless the server can do jobs now."""
+        """Warn that a new job waits, if the server is not ready."""
         if health.get("ready") or self.json:
             return
         reasons = [check["detail"] for check in health.get("checks", {}).values() if not check["ok"]]
@@ -105,7 +105,9 @@ class Session:
         self.err.print(warning, style="yellow")
 
     def follow(self, job: Work) -> None:
-        """Show the job or verification until it has ended; Ctrl-C leaves it running.
+        """Show the job or verification until it has ended.
+
+        Ctrl-C ends the display and leaves the job running.
 
         Raises:
             typer.Exit: 130 after Ctrl-C.
@@ -136,7 +138,7 @@ class Session:
 
 @contextmanager
 def session(transport: httpx.BaseTransport | None, server: str | None, as_json: bool) -> Iterator[Session]:
-    """Open a client for one command, and turn the client's errors into exit codes."""
+    """Open a client, and turn its errors into exit codes."""
     out, err = _console(stderr=False), _console(stderr=True)
     try:
         with Client(server, transport=transport) as client:

@@ -1,4 +1,4 @@
-"""`relogit splits import`: write index lists of other tools as a set of splits."""
+"""`relogit splits import`: import index lists of other tools."""
 
 from __future__ import annotations
 

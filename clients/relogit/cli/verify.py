@@ -1,4 +1,4 @@
-"""`relogit verify`: check files of logits, or show the checks of a job's results."""
+"""`relogit verify`: verify files of logits, or show a job's checks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The relogit server, from Python: one class, with the methods of a subject in a module each."""
+"""The class `Client`; its methods for splits and storage have modules."""
 
 from __future__ import annotations
 
@@ -180,13 +180,14 @@ class Client(SplitMethods, StorageMethods):
     def experts(
         self, *, dataset: str | None = None, prefix: str | None = None, experts_dir: str | None = None
     ) -> dict[str, Any]:
-        """List the checkpoints under a prefix, each with its passport or its problem.
+        """List the checkpoints under a prefix.
 
         Example:
             ready = [e["name"] for e in client.experts(prefix="best_")["experts"] if e["state"] == "ready"]
 
         Returns:
-            The checkpoints under `experts`; `prefix`, `experts_dir` and `dataset` as the server took them.
+            Under `experts` each checkpoint with its passport or its problem; `prefix`, `experts_dir` and `dataset`
+            as the server took them.
         """
         return self._wire.get("/experts", params={"dataset": dataset, "prefix": prefix, "experts_dir": experts_dir})
 
@@ -198,7 +199,7 @@ class Client(SplitMethods, StorageMethods):
         prefix: str | None = None,
         experts_dir: str | None = None,
     ) -> dict[str, Any]:
-        """Get one checkpoint with its passport or its problem; `name` has no prefix.
+        """Get one checkpoint with its passport or its problem.
 
         Example:
             passport = client.expert("ce_baseline")["passport"]
@@ -215,7 +216,9 @@ class Client(SplitMethods, StorageMethods):
         return self._wire.get_list("/datasets", "datasets")
 
     def ready(self) -> dict[str, Any]:
-        """Tell whether the server can do jobs now: `ready`, with reasons under `checks`.
+        """Tell whether the server can do jobs now.
+
+        The answer has `ready`, and the reasons under `checks`.
 
         Example:
             assert client.ready()["ready"]

@@ -13,7 +13,9 @@ AUDIT_S = 60.0  # seconds for which an audit may read all images
 
 
 class SplitsRequest(TypedDict, total=False):
-    """The options of new splits; the server has a default for what is missing or None.
+    """The options of new splits.
+
+    The server has a default for each option that is missing or None.
 
     Attributes:
         dataset: a name in the server's `datasets.toml`.
@@ -35,34 +37,35 @@ class SplitsRequest(TypedDict, total=False):
 
 
 class SplitMethods:
-    """The part of `Client` that lists, creates, imports and audits sets of splits."""
+    """The methods of `Client` for sets of splits."""
 
     _wire: Wire
 
     def splits(self, *, dataset: str | None = None) -> dict[str, Any]:
-        """List the sets of splits of a data set, each with its lists.
+        """List the sets of splits of a data set.
 
         Example:
             default = next(s["name"] for s in client.splits()["sets"] if s["own"])
 
         Returns:
-            The sets under `sets`; jobs use the one with `own` by default.
+            The sets under `sets`, each with its lists; jobs use the one with `own` by default.
         """
         return self._wire.get("/splits", params={"dataset": dataset})
 
     def split_set(self, name: str, *, dataset: str | None = None) -> dict[str, Any]:
-        """Get a set: each list's base, size and class counts, and the class groups.
+        """Get one set of splits.
 
         Example:
             sizes = {s["name"]: s["size"] for s in client.split_set("lt_50")["splits"]}
 
         Returns:
-            The lists under `splits`, and the labels of many, medium, few, head and tail under `groups`.
+            Under `splits` the base, size and class counts of each list; under `groups` the labels of many, medium,
+            few, head and tail.
         """
         return self._wire.get(f"/splits/{segments(name)}", params={"dataset": dataset})
 
     def split(self, name: str, split: str, *, dataset: str | None = None) -> dict[str, Any]:
-        """Get one index list of a set: `base`, `size`, `sha256` and `indices` in order.
+        """Get one index list: `base`, `size`, `sha256` and `indices` in order.
 
         Example:
             indices = client.split("lt_50", "val")["indices"]

@@ -10,7 +10,7 @@ CHECK_S = 600.0  # seconds for which the server may read every row of a large po
 
 
 class StorageMethods:
-    """The part of `Client` that lists, checks and removes kept rows and old jobs."""
+    """The methods of `Client` for kept rows and old jobs."""
 
     _wire: Wire
 
@@ -26,7 +26,7 @@ class StorageMethods:
         return self._wire.get("/rows")
 
     def row_condition(self, key: str) -> dict[str, Any]:
-        """Check every kept row of one key, and get all that they depend on.
+        """Check every kept row of one key.
 
         Example:
             damaged = client.row_condition(client.rows()["rows"][0]["key"])["condition"]["damaged"]

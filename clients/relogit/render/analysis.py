@@ -1,4 +1,4 @@
-"""Views of an analysis: likely causes of a low accuracy, and intervals of the figures."""
+"""Views of an analysis: causes of a low accuracy, and intervals."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NOT_YET = "The server has not finished; ask again."
 
 
 def cause_lines(verification: Record, causes: Record) -> list[Text]:
-    """Show the likely causes of results no better than chance, each cause once."""
+    """Show likely causes of results no better than chance."""
     chance = chance_results(verification)
     places_by_message: dict[str, list[Place]] = {}
     for entry in causes["results"]:
@@ -92,7 +92,10 @@ def _figure_cells(
 
 
 def _six_places(value: float) -> str:
-    """Format a figure in six columns; only an NLL is ever above 10."""
+    """Format a figure in six columns.
+
+    Only an NLL is ever above 10.
+    """
     return f"{value:.{4 if value < 10 else 3}f}"
 
 

@@ -122,7 +122,7 @@ def other_check_lines(verification: Record) -> list[Text]:
 
 
 def provenance_lines(verification: Record) -> list[Text]:
-    """Tell which errors in files all checks may miss, and what would show them."""
+    """Tell which errors in files all checks may miss."""
     skipped = _checks(verification, "skipped")
     return [Text(check["message"], style="yellow") for _, check in skipped if check["id"] == PROVENANCE]
 
@@ -200,7 +200,7 @@ def end_verdict(job: Record, verification: Record) -> Text:
 
 
 def places_in_words(places: Sequence[Place], verification: Record) -> str:
-    """Name results, such as `all 3 experts / val, test; ce / tunev`.
+    """Name results: `all 3 experts / val, test; ce / tunev`.
 
     Checks across results have no place, so the name is empty.
     """
@@ -235,7 +235,7 @@ def _place(result: Record) -> Place:
 
 
 def _checks(verification: Record, verdict: str) -> list[tuple[Place, Record]]:
-    """List the checks with that verdict and their places, those across results first."""
+    """List the checks with that verdict, those across results first."""
     checks: list[tuple[Place, Record]] = [(None, check) for check in verification["checks"]]
     for result in verification["results"]:
         checks += [(_place(result), check) for check in result["checks"]]

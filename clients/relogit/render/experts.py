@@ -1,4 +1,4 @@
-"""Views of checkpoints: the list under a prefix, and one passport in full."""
+"""Views of checkpoints: a list, and one passport in full."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def _assumption(item: Record) -> str:
 
 
 def _declarations(assumed: list[Record], file: str) -> list[str]:
-    """Write lines for datasets.toml that declare what was assumed; none if nothing was."""
+    """Write lines for datasets.toml that declare what was assumed."""
     lines = [
         f"{item['override']} = {json.dumps(item['value'])}"
         for item in assumed

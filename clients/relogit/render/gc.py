@@ -1,4 +1,4 @@
-"""View of a garbage collection: the removed jobs and rows, and what remains."""
+"""View of a garbage collection: removed jobs and rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from relogit.render.tables import ID_SHOWN, Record, coloured, new_table, number_
 
 
 def garbage_lines(answer: Record, console: Console, now: datetime) -> list[RenderableType]:
-    """Show the jobs and rows that were or would be removed, and the sums."""
+    """Show the removed jobs and rows, and the sums.
+
+    After a dry run these are what would be removed.
+    """
     lines: list[RenderableType] = []
     if answer["jobs"]:
         lines += [_jobs_table(answer["jobs"], now), Text()]

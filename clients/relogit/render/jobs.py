@@ -89,7 +89,7 @@ def reuse_lines(job: Record) -> list[Text]:
 
 
 def failure_lines(job: Record) -> list[Text]:
-    """Show why the job and each of its units failed, then the units' notes."""
+    """Show why the job and its units failed, and notes."""
     lines: list[Text] = []
     if job["error"]:
         lines += problem_lines(job["error"], where=f"{job_title(job).split()[0]} failed: ")
@@ -103,7 +103,7 @@ def failure_lines(job: Record) -> list[Text]:
 
 
 def job_verdict(job: Record) -> Text:
-    """Tell the outcome of a job in one sentence, and where its files are."""
+    """Tell the outcome of a job, and where its files are."""
     if _is_verification(job):
         return _verification_verdict(job)
     if job["kind"] == "splits":
@@ -156,7 +156,10 @@ def _jobs_table(jobs: Sequence[Record], *, wide: bool) -> Table:
 
 
 def _progress(job: Record) -> tuple[int, int]:
-    """Count finished results and all; a verification finishes all of them at once."""
+    """Count finished results and all.
+
+    A verification finishes all of them at once.
+    """
     if _is_verification(job):
         files = len(job["request"]["files"])
         return (files if job["state"] == "succeeded" else 0), files

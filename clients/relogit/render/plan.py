@@ -1,4 +1,4 @@
-"""View of a plan: the cost of each result, and the problems of the request."""
+"""View of a plan: the cost of each result, and problems."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STYLES = {"supported": "green", "contradicted": "red"}
 
 
 def plan_lines(plan: Record) -> list[RenderableType]:
-    """Show the table, its sums, the engine, and all warnings of a plan."""
+    """Show the costs, the engine and the warnings of a plan."""
     lines: list[RenderableType] = [_units_table(plan), Text(), _totals(plan)] if plan["units"] else []
     lines += _normalisation_lines(plan.get("normalisation") or {})
     if plan["arithmetic"]:  # without it one reason explains every missing figure, and it is a warning or a problem

@@ -1,4 +1,4 @@
-"""Views of errors in the server's JSON, with the names that would have been right."""
+"""Views of errors in the server's JSON, with available names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Progress of a running job: bars or a spinner on a terminal, else a line for each change."""
+"""Progress of a running job: bars, a spinner or lines."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ Show = Callable[[Record], None]
 
 
 def follow(job: Work, display: AbstractContextManager[Show], patience_s: float = PATIENCE_S) -> None:
-    """Show the job until it has ended; its handle then has the final state.
+    """Show the job until it has ended.
+
+    Its handle then has the final state.
 
     Args:
         job: the job or verification.
@@ -77,7 +79,10 @@ def spinner(console: Console) -> Iterator[Show]:
 
 @contextmanager
 def bars(console: Console) -> Iterator[Show]:
-    """Show a bar for each unit: rows done, samples per second, remaining time, final accuracy."""
+    """Show a bar for each unit.
+
+    Beside it are rows done, samples per second, the remaining time and the final accuracy.
+    """
     frames = BarFrames(rows=console.height - 1)  # the last row is the cursor's
     with Live(console=console, auto_refresh=False) as live:
         yield lambda job: live.update(frames.frame(job["units"]), refresh=True)
@@ -85,7 +90,7 @@ def bars(console: Console) -> Iterator[Show]:
 
 @contextmanager
 def upload_bar(console: Console) -> Iterator[UploadProgress | None]:
-    """Show a bar of the bytes sent; nothing unless the console is a terminal."""
+    """Show a bar of the bytes sent, on a terminal only."""
     if not console.is_interactive:
         yield None
         return
@@ -96,7 +101,7 @@ def upload_bar(console: Console) -> Iterator[UploadProgress | None]:
 
 
 class StateLines:
-    """A line for each change of state of the job or one of its units."""
+    """Lines about changes of state of a job and its units."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -116,7 +121,7 @@ class StateLines:
 
 
 class BarFrames:
-    """The bars of a job's units in a window of so many rows.
+    """The bars of a job's units in a window of limited height.
 
     If there are more units than rows, those that run and those that ended last have bars. A line above counts the
     other ended units, and a line below counts those to come.

@@ -1,4 +1,4 @@
-"""Views of kept rows: a list, the result of a check, and what was removed."""
+"""Views of kept rows: a list, a check, and removed rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""View of all sets of splits: the lists of each, how it was made, and its problems."""
+"""View of all sets of splits, with descriptions and problems."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from relogit.render.tables import NONE, Record, count, new_table, plain
 
 
 def set_lines(listing: Record) -> list[RenderableType]:
-    """List the lists of each set, and mark the data set's own set."""
+    """List the lists of each set; mark the data set's own."""
     if not listing["sets"]:
         return ["There are no index lists (NAME_indices.json) in a folder directly below the server's data."]
     table = new_table(["set", "list", "base"], ["size"], ["made"])

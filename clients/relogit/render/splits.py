@@ -1,4 +1,4 @@
-"""Views of one set of splits: its lists and class groups, and its difference from another."""
+"""Views of one set of splits, and its difference from another."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ GROUPS = {"many": "more than 100 train samples", "medium": "20 to 100", "few": "
 
 
 def split_lines(split_set: Record) -> list[RenderableType]:
-    """Show the lists of a set: size, largest and smallest class, samples by group.
+    """Show the sizes and class counts of a set's lists.
 
     Args:
         split_set: the answer to `GET /splits/{name}`. Its `groups` are None if the train samples are not known.
@@ -35,7 +35,7 @@ def split_lines(split_set: Record) -> list[RenderableType]:
 def difference_lines(
     names: tuple[str, str], difference: Difference, unreadable: Sequence[Record], cost: Record | None
 ) -> list[RenderableType]:
-    """Show the changes from one set to another, and the cost of a job.
+    """Show what changed between two sets, and a job's cost.
 
     Args:
         names: of the old and the new set.

@@ -1,4 +1,4 @@
-"""Tables, and numbers and names in words, for all views of the server's JSON."""
+"""Tables, numbers and names for all views."""
 
 from __future__ import annotations
 
@@ -34,12 +34,15 @@ COLOURS = {
 
 
 def printable(text: str) -> str:
-    """Escape line ends and control characters, so that no name drives a terminal."""
+    """Escape line ends and control characters for a terminal."""
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 class PrintableTable(Table):
-    """A table whose cells are `printable`, because they hold the user's names of files and lists."""
+    """A table whose cells are escaped by `printable`.
+
+    The cells hold the user's names of files and lists.
+    """
 
     def add_row(
         self, *renderables: RenderableType | None, style: StyleType | None = None, end_section: bool = False
@@ -55,7 +58,10 @@ def _printable_cell(cell: RenderableType | None) -> RenderableType | None:
 
 
 def new_table(left: Sequence[str], right: Sequence[str] = (), last: Sequence[str] = ()) -> Table:
-    """Create an empty table; `left` and `last` hold words, `right` holds numbers between them."""
+    """Create an empty table.
+
+    The columns `left` and `last` hold words, and `right` holds numbers between them.
+    """
     table = PrintableTable(box=box.SIMPLE_HEAD, show_edge=False, padding=0, header_style="bold")
     for name in (*left, *right, *last):
         table.add_column(
