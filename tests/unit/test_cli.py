@@ -51,8 +51,8 @@ def test_the_old_command_line_is_read(given: str, read: str) -> None:
         ("/", "outputs", "/"),
     ],
 )
-def test_old_folders_mean_the_servers_own(given: str, root: str, meant: str) -> None:
-    """The server's own root is dropped once; nothing that is wrong is made right on the way."""
+def test_old_folders_name_the_servers_folders(given: str, root: str, meant: str) -> None:
+    """The server's own root is removed once; wrong folders stay as they are."""
     assert own_folder(given, root) == meant
 
 
@@ -77,7 +77,7 @@ def test_recompute_sends_the_old_options(relogit: Relogit) -> None:
 
 
 def test_recompute_leaves_defaults_to_the_server(relogit: Relogit) -> None:
-    """Without options nothing is sent; an empty prefix and `auto` are something."""
+    """Options that are not given are not sent; an empty prefix and `auto` are values."""
     server = FakeServer()
     relogit(server, "recompute", "--no-wait")
     assert server.submitted == {}
@@ -87,7 +87,7 @@ def test_recompute_leaves_defaults_to_the_server(relogit: Relogit) -> None:
 
 @pytest.mark.parametrize(("state", "code"), [("succeeded", 0), ("failed", 1), ("cancelled", 1)])
 def test_wait_exits_as_the_job_ended(relogit: Relogit, state: str, code: int) -> None:
-    """`wait` exits with 0 only if the job succeeded; `status` asks, and exits with 0 always."""
+    """`wait` exits with 0 only if the job succeeded; `status` exits with 0 always."""
     assert relogit(FakeServer(job(state)), "wait", JOB_ID).code == code
     assert relogit(FakeServer(job(state)), "status").code == 0
 
@@ -100,8 +100,8 @@ def test_json_stands_alone_on_standard_output(relogit: Relogit, argv: tuple[str,
 
 
 @pytest.mark.parametrize("command", ["jobs", "status", "cancel", "verify", "download", "experts", "splits"])
-def test_every_command_speaks_json(relogit: Relogit, command: str, tmp_path: Path) -> None:
-    """Every command has --json, and prints one document."""
+def test_every_command_prints_json(relogit: Relogit, command: str, tmp_path: Path) -> None:
+    """With --json every command prints one JSON document."""
     server = FakeServer()
     server.answers["GET /experts"] = httpx.Response(200, json={"experts": []})
     server.answers["GET /splits"] = httpx.Response(200, json={"splits": []})
@@ -147,8 +147,8 @@ def test_errors_are_problem_json(relogit: Relogit, answer: httpx.Response, code:
         (["--help"], 0),
     ],
 )
-def test_usage(relogit: Relogit, argv: list[str], code: int) -> None:
-    """Wrong usage exits with 2 and asks the server nothing."""
+def test_wrong_usage_exits_with_2(relogit: Relogit, argv: list[str], code: int) -> None:
+    """Wrong usage exits with 2 and sends no request."""
     server = FakeServer()
     assert relogit(server, *argv).code == code
     assert server.requests == []
@@ -164,7 +164,7 @@ def test_usage(relogit: Relogit, argv: list[str], code: int) -> None:
     ],
 )
 def test_an_empty_list_is_wrong_usage(relogit: Relogit, argv: str, option: str) -> None:
-    """A list option without a name neither means the default nor takes the next option for a name."""
+    """A list option without a name is neither the default nor takes the next option for a name."""
     server = FakeServer()
     ran = relogit(server, "recompute", *argv.split())
     assert (ran.code, ran.out) == (2, "")
@@ -183,7 +183,7 @@ def test_an_empty_list_is_wrong_usage(relogit: Relogit, argv: str, option: str) 
     ],
 )
 def test_wrong_usage_is_problem_json_too(relogit: Relogit, argv: list[str], words: str) -> None:
-    """With --json a script reads one kind of error, whether the server or the command line is the cause."""
+    """With --json errors of the command line have the same form as the server's."""
     ran = relogit(FakeServer(), *argv)
     assert (ran.code, ran.out) == (2, "")
     told = json.loads(ran.err)
@@ -192,7 +192,7 @@ def test_wrong_usage_is_problem_json_too(relogit: Relogit, argv: list[str], word
 
 
 def test_help_names_the_exit_codes(relogit: Relogit) -> None:
-    """`relogit --help` says what each exit code means."""
+    """`relogit --help` explains every exit code."""
     said = relogit(FakeServer(), "--help").out
     assert [line.split()[0] for line in said.split("Exit codes:")[1].splitlines() if line] == [
         "0",

@@ -9,15 +9,15 @@ from tests.unit.command_line import Relogit
 from tests.unit.fake_server import answering, expert, expert_list
 
 
-def test_experts_are_asked_for_as_given(relogit: Relogit) -> None:
-    """An empty prefix is a prefix, and the server's own root is dropped."""
+def test_experts_sends_its_options(relogit: Relogit) -> None:
+    """An empty prefix is sent, and the server's own root is removed."""
     server = answering(GET_experts=expert_list(expert()))
     relogit(server, "experts", "--prefix", "", "--experts-dir", "checkpoints/e")
     assert dict(server.requests[-1].url.params) == {"prefix": "", "experts_dir": "e"}
 
 
 def test_no_file_is_a_dash(relogit: Relogit) -> None:
-    """Where no single file could be named, the table has a dash, not a word of Python's."""
+    """A checkpoint without a single file has a dash in place of the file's name."""
     wrong = {"code": "checkpoint-ambiguous", "message": "Two files.", "details": {}}
     none = expert(file=None, state="bad", passport=None, problem=wrong)
     out = relogit(answering(GET_experts=expert_list(none)), "experts").out
@@ -25,8 +25,8 @@ def test_no_file_is_a_dash(relogit: Relogit) -> None:
     assert [str(line) for line in passport_lines(none)][1] == "  file         -"
 
 
-def test_nothing_is_left_to_declare_where_all_is_declared() -> None:
-    """Only what was assumed is shown as lines for datasets.toml, under a key that TOML can read."""
+def test_only_assumptions_are_to_declare() -> None:
+    """Lines for datasets.toml declare what was assumed, under a valid TOML key."""
     one = expert(file="best ce.v2.pth")
     one["passport"]["file"] = "best ce.v2.pth"
     padding = {"what": "padding", "value": "end", "basis": "declared", "override": "option_a_padding"}

@@ -18,8 +18,8 @@ from tests.unit.fake_server import FakeServer, answering, job, problem, unit
 from tests.unit.test_cli_window import NAMES, printed, window
 
 
-def test_a_plan_speaks_json(relogit: Relogit) -> None:
-    """The server's document and nothing else, whether it is ok or not; the exit code still tells."""
+def test_json_is_the_plan(relogit: Relogit) -> None:
+    """With --json standard output is the server's document; the exit code tells whether the plan is ok."""
     good, bad = plan(planned()), plan(planned(), ok=False, problems=[{"code": "x", "detail": "X."}])
     for document, code in ((good, 0), (bad, 2)):
         ran = relogit(answering(POST_jobs__plan=document), "--json", "recompute", "--plan")
@@ -27,7 +27,7 @@ def test_a_plan_speaks_json(relogit: Relogit) -> None:
 
 
 def test_precision_and_no_reuse_are_sent(relogit: Relogit) -> None:
-    """As the API's fields, for a job and for its plan alike; unless given, the server's defaults hold."""
+    """Both options are sent for a job and for its plan; without them the server's defaults hold."""
     server = answering(POST_jobs__plan=plan(planned()))
     relogit(server, "recompute", "--no-wait", "--precision", "bf16", "--no-reuse")
     assert server.submitted == {"precision": "bf16", "reuse": False}
@@ -39,8 +39,8 @@ def test_precision_and_no_reuse_are_sent(relogit: Relogit) -> None:
     assert "fp32" in ran.err
 
 
-def test_the_client_plans_too() -> None:
-    """`Client.plan` takes what `submit` takes, and gives the document; a refusal is a `Problem`."""
+def test_the_client_returns_the_plan() -> None:
+    """`Client.plan` takes the options of `submit` and returns the document; a refusal is a `Problem`."""
     server = answering(POST_jobs__plan=plan(planned()))
     with Client("http://test", transport=server.transport) as client:
         assert client.plan(experts=["ce"], dataset=None, reuse=False) == plan(planned())
@@ -68,20 +68,20 @@ def job_of(reused: int, computed: int) -> dict[str, Any]:
         (1, 0, "1 row, all reused; nothing computed."),
     ],
 )
-def test_what_was_reused_is_said(relogit: Relogit, reused: int, computed: int, said: str) -> None:
-    """In `status` and at the end of `recompute` and `wait`."""
+def test_reused_rows_are_counted(relogit: Relogit, reused: int, computed: int, said: str) -> None:
+    """`status`, `wait` and `recompute` tell how many rows were reused and computed."""
     for command in ("status", "wait", "recompute"):
         assert said in relogit(FakeServer(job_of(reused, computed)), command).out.splitlines()
 
 
-def test_a_job_without_rows_yet_says_nothing_of_them(relogit: Relogit) -> None:
-    """A job that waits has reused nothing and computed nothing."""
+def test_a_queued_job_has_no_count_of_rows(relogit: Relogit) -> None:
+    """A job that has finished no rows has no sentence about them."""
     waiting = job("queued", units=[unit(state="queued")])
     assert "row" not in relogit(FakeServer(waiting), "status").out
 
 
 def test_status_shows_reuse_by_unit() -> None:
-    """One column, beside the rows that are done."""
+    """The table of units has a column of reused rows beside the finished ones."""
     mixed = unit("val", total=10, done=8, reused=5, computed=3)
     heading, _, row = printed(window(), units_table(job(units=[mixed])))
     assert heading.split()[:5] == ["expert", "split", "state", "done", "reused"]
@@ -99,7 +99,7 @@ def test_status_shows_reuse_by_unit() -> None:
     ],
 )  # fmt: skip
 def test_sizes_have_two_digits_or_more(bytes_: int | None, said: str) -> None:
-    """In powers of a thousand, as disks are sold."""
+    """Sizes have at least two digits, in powers of 1000."""
     assert size(bytes_) == said
 
 
@@ -116,7 +116,7 @@ def test_sizes_have_two_digits_or_more(bytes_: int | None, said: str) -> None:
     ],
 )
 def test_expected_times_are_rough(seconds: float | None, said: str) -> None:
-    """Nobody knows them to the second."""
+    """An expected time has one unit, and no seconds beyond 100 s."""
     assert rough_duration(seconds) == said
 
 

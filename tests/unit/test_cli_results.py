@@ -19,7 +19,7 @@ Lists = dict[str, Any]
 
 @pytest.mark.parametrize(("verdict", "code"), [("passed", 0), ("pending", 1), ("skipped", 1)])
 def test_verify_exits_with_0_only_if_verified(relogit: Relogit, verdict: str, code: int) -> None:
-    """What is not verified is not good, whatever the reason."""
+    """A job whose verdict is not `passed` fails the command, whatever the reason."""
     server = FakeServer()
     server.verification = verification(verdict)
     assert relogit(server, "verify", JOB_ID).code == code
@@ -39,8 +39,8 @@ def test_verify_exits_with_0_only_if_verified(relogit: Relogit, verdict: str, co
         (12345, "12345"),
     ],
 )
-def test_measures_are_words(value: object, said: str) -> None:
-    """What a check measured is read without JSON's signs and without digits that say nothing."""
+def test_measurements_are_in_words(value: object, said: str) -> None:
+    """A measurement has neither the signs of JSON nor meaningless digits."""
     assert plain(value) == said
 
 
@@ -52,7 +52,7 @@ def test_download_puts_files_below_the_folder(relogit: Relogit, tmp_path: Path) 
 
 
 def test_ids_may_be_abbreviated(relogit: Relogit) -> None:
-    """The only id that begins as given is meant; if several do, or none, nothing is done."""
+    """The start of a single job's id is enough; any other start deletes nothing."""
     server = FakeServer()
     assert relogit(server, "delete", "0001").code == 0
     assert server.asked[-1] == f"DELETE /jobs/{JOB_ID}"

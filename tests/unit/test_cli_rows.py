@@ -37,7 +37,7 @@ def printed(console: Console, found: dict[str, Any]) -> list[str]:
 
 @pytest.mark.parametrize("name", ["balsoftmax_baseline", "logitadjust_baseline"])
 def test_a_key_keeps_one_line(name: str) -> None:
-    """With the project's own names nothing is cut in 80 columns; a wide window shows more."""
+    """In 80 columns nothing is cut beside the project's names; a wide window shows more columns."""
     used_at = (NOW - timedelta(hours=23)).isoformat()
     listed = [kept("ab", seen={"expert": name, "dataset": "cifar100_lt_if100", "base": "test"}, used_at=used_at)] * 2
     narrow = printed(window(80), {"rows": listed, "totals": totals(*listed)})
@@ -64,8 +64,8 @@ def test_a_key_keeps_one_line(name: str) -> None:
         (1000 * 86400, "1,000 days ago"),
     ],
 )
-def test_ages_are_said_in_words(seconds: float, said: str) -> None:
-    """In the largest unit that has been reached; a clock that is ahead is no age."""
+def test_ages_have_one_unit(seconds: float, said: str) -> None:
+    """An age is in its largest unit; a time in the future is `just now`."""
     assert age((NOW - timedelta(seconds=seconds)).isoformat(), NOW) == said
 
 
@@ -85,8 +85,8 @@ def test_a_key_may_be_abbreviated(relogit: Relogit) -> None:
     assert server.asked[-1] == "GET /rows"
 
 
-def test_rows_removed_meanwhile_are_no_damage(relogit: Relogit) -> None:
-    """What somebody prunes between the listing and the look is passed over."""
+def test_removed_rows_are_no_damage(relogit: Relogit) -> None:
+    """Rows that were removed after they were listed are skipped; other errors end the command."""
     asked = keeping(kept("ab"), kept("ff"))
     asked.answers[f"GET /rows/{KEYS[0]}"] = problem(404, "rows-not-found", "No rows.")
     ran = relogit(asked, "rows", "verify")
@@ -115,8 +115,8 @@ def test_prune_sends_bytes_and_seconds(relogit: Relogit) -> None:
 @pytest.mark.parametrize(
     "argv", [(), ("--max-size", "10"), ("--max-size", "10d"), ("--older-than", "30"), ("--older-than", "-1d")]
 )
-def test_prune_must_be_told_what(relogit: Relogit, argv: tuple[str, ...]) -> None:
-    """Without an option, or with a number that could mean anything, nothing is sent: wrong usage, exit 2."""
+def test_prune_needs_a_limit(relogit: Relogit, argv: tuple[str, ...]) -> None:
+    """Without a limit, or with a number without a unit, the command exits with 2 and sends nothing."""
     asked = pruning()
     ran = relogit(asked, "rows", "prune", *argv)
     assert (ran.code, asked.asked) == (2, [])
@@ -135,16 +135,16 @@ def test_prune_must_be_told_what(relogit: Relogit, argv: tuple[str, ...]) -> Non
         (" 1KiB ", 1024),
     ],
 )
-def test_sizes_are_read_plainly(given: str, value: float) -> None:
-    """Powers of 1000, or of 1024 with an i; case and a space do not matter."""
+def test_sizes_have_decimal_and_binary_units(given: str, value: float) -> None:
+    """Units are powers of 1000, or of 1024 with an i, in any case and with or without a space."""
     assert amount_of(given, BYTES, "--max-size", "10GB") == value
 
 
 @pytest.mark.parametrize(
     ("given", "value"), [("90s", 90), ("45min", 2700), ("12h", 43200), ("30d", 2592000), ("1.5w", 907200), ("0", 0)]
 )
-def test_ages_are_read_plainly(given: str, value: float) -> None:
-    """Seconds, minutes, hours, days or weeks."""
+def test_ages_have_units(given: str, value: float) -> None:
+    """Ages are in seconds, minutes, hours, days or weeks."""
     assert amount_of(given, SECONDS, "--older-than", "30d") == value
 
 
@@ -152,7 +152,7 @@ def test_ages_are_read_plainly(given: str, value: float) -> None:
     "given", ["", "GB", "10", "10XB", "-1GB", "1,5GB", "1e3MB", "10 GB GB", "∞", "nan", "1.GB", "9" * 16 + "B"]
 )
 def test_other_sizes_are_refused(given: str) -> None:
-    """The refusal names the option, the units and an example."""
+    """The error names the option, the units and an example."""
     with pytest.raises(typer.BadParameter, match="B, kB, MB, GB, TB, KiB, MiB, GiB, TiB; write it like 10GB") as told:
         amount_of(given, BYTES, "--max-size", "10GB")
     assert told.value.param_hint == "--max-size"
@@ -169,8 +169,8 @@ def test_other_sizes_are_refused(given: str) -> None:
         ("--server", "http://other.test", "rows", "list", "--json"),
     ],
 )
-def test_json_and_server_may_stand_anywhere(relogit: Relogit, argv: tuple[str, ...]) -> None:
-    """Before the group, behind it or behind the sub-command; standard output is one document then."""
+def test_json_and_server_may_be_anywhere(relogit: Relogit, argv: tuple[str, ...]) -> None:
+    """--json and --server may precede the group, follow it or follow the sub-command."""
     entry = kept("ab")
     asked = keeping(entry)
     ran = relogit(asked, *argv)
@@ -180,8 +180,8 @@ def test_json_and_server_may_stand_anywhere(relogit: Relogit, argv: tuple[str, .
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
-def test_the_server_may_stand_anywhere(relogit: Relogit, place: int) -> None:
-    """The server that is named is the one that is asked, wherever it is named."""
+def test_the_server_may_be_anywhere(relogit: Relogit, place: int) -> None:
+    """All requests go to the named server, wherever the option is."""
     asked = keeping(kept("ab"))
     argv = ["rows", "verify"]
     argv[place:place] = ["--server", "http://other.test"]
@@ -189,8 +189,8 @@ def test_the_server_may_stand_anywhere(relogit: Relogit, place: int) -> None:
     assert {request.url.host for request in asked.requests} == {"other.test"}
 
 
-def test_every_sub_command_speaks_json(relogit: Relogit) -> None:
-    """One document each, and the exit codes are those of the words."""
+def test_sub_commands_print_json(relogit: Relogit) -> None:
+    """Each sub-command prints one document, with the exit codes of its other output."""
     ran = relogit(keeping(kept("ab"), damaged=1), "rows", "verify", "--json")
     assert (ran.code, ran.err) == (1, "")
     assert json.loads(ran.out)["rows"][0]["condition"] == {"rows": 9999, "damaged": 1}
@@ -200,8 +200,8 @@ def test_every_sub_command_speaks_json(relogit: Relogit) -> None:
     assert (ran.code, ran.out, json.loads(ran.err)["code"]) == (2, "", "usage")
 
 
-def test_the_python_client_asks_for_the_same() -> None:
-    """Each method is one request, and gives what the server answered."""
+def test_each_client_method_is_one_request() -> None:
+    """The client's methods for rows send one request each and return its answer."""
     asked = keeping(kept("ab"))
     asked.answers[f"DELETE /rows/{KEYS[0]}"] = httpx.Response(204)
     asked.answers["POST /rows/prune"] = httpx.Response(200, json={"removed": []})
@@ -215,7 +215,7 @@ def test_the_python_client_asks_for_the_same() -> None:
 
 
 def test_help_names_the_sub_commands(relogit: Relogit) -> None:
-    """`relogit --help` has the group, and `relogit rows --help` what is in it."""
+    """`relogit --help` lists the group, and `relogit rows --help` its commands."""
     assert re.search(r"^ +rows +List, check or remove", relogit(FakeServer(), "--help").out, re.M)
     out = relogit(FakeServer(), "rows", "--help").out
     assert all(re.search(rf"^ +{name} ", out, re.M) for name in ("list", "verify", "prune"))

@@ -41,7 +41,7 @@ def test_the_default_is_the_old_scripts_folder(relogit: Relogit) -> None:
 
 
 def test_verify_sends_its_options(relogit: Relogit) -> None:
-    """What is given arrives as the API's fields, floors as fractions, the server's own root dropped."""
+    """Options arrive as the API's fields: floors as fractions, folders without the server's root."""
     argv = "outputs/logits_fixed/ce/val_logits.npz --dataset d --splits-dir data/s --expert e --split t"
     floors = "--floor accuracy=0.5 --floor head_accuracy=35% --head-threshold 0"
     relogit(server := FakeServer(), "verify", *argv.split(), *floors.split())
@@ -62,14 +62,14 @@ def test_verify_sends_the_rows_to_recompute(relogit: Relogit) -> None:
 
 
 def test_json_keeps_the_provenance_check(relogit: Relogit) -> None:
-    """For people its message is the last line; the JSON has it among the checks."""
+    """People read its message as the last line; the JSON has it among the checks."""
     unknown = check("skipped", "warning", id="provenance", message="Nothing shows where it comes from.")
     server = judged("passed", result("ce", "val", verdict="passed"), checks=[unknown])
     assert json.loads(relogit(server, "verify", "--json").out)["checks"] == [unknown]
 
 
-def test_recompute_sends_standards_too(relogit: Relogit) -> None:
-    """A job is judged by floors and threshold as files are."""
+def test_recompute_sends_floors_and_threshold(relogit: Relogit) -> None:
+    """Floors and threshold are options of jobs as of verifications."""
     relogit(server := FakeServer(), "recompute", "--no-wait", "--floor", "accuracy=50%", "--head-threshold", "7")
     assert server.submitted == {"floors": {"accuracy": 0.5}, "head_threshold": 7}
 
@@ -77,7 +77,7 @@ def test_recompute_sends_standards_too(relogit: Relogit) -> None:
 @pytest.mark.parametrize("floor", ["accuracy", "accuracy=", "=0.5", "accuracy=half", "accuracy=nan", "accuracy=inf%"])
 @pytest.mark.parametrize("command", ["verify", "recompute"])
 def test_a_floor_is_a_name_and_a_number(relogit: Relogit, command: str, floor: str) -> None:
-    """A floor that cannot be read is wrong usage, and one that is set twice as well; nothing is asked."""
+    """A floor without a finite number, and a second floor of a name, are wrong usage."""
     server = FakeServer()
     ran = relogit(server, command, "--floor", floor)
     assert ran.code == 2
@@ -87,7 +87,7 @@ def test_a_floor_is_a_name_and_a_number(relogit: Relogit, command: str, floor: s
 
 
 def test_a_path_comes_before_a_jobs_id(relogit: Relogit, folder: Path) -> None:
-    """A word of hex digits is a path where there is one, else a job's id or how it begins."""
+    """A word of hex digits is a path if it exists, else the start of a job's id."""
     server = FakeServer()
     relogit(server, "verify", "0001")
     assert f"GET /jobs/{JOB_ID}/verification" in server.asked
@@ -114,8 +114,8 @@ def test_json_names_the_other_files(relogit: Relogit, folder: Path) -> None:
     assert (json.loads(ran.out)["request"]["others"], ran.err) == ([f"{number}.npy" for number in range(7)], "")
 
 
-def test_causes_are_asked_for_only_where_there_is_something_to_explain(relogit: Relogit) -> None:
-    """A low accuracy that is only a warning, and checks of something else, start no search; nor does --json."""
+def test_causes_need_an_accuracy_at_chance(relogit: Relogit) -> None:
+    """Warnings, other checks and --json without --full start no search for causes."""
     warned = result("ce", "val", check("failed", "warning", id="accuracy"), check("failed"))
     assert relogit(server := judged("failed", warned), "verify").code == 1
     assert f"GET /jobs/{VERIFICATION_ID}/analysis" not in server.asked
@@ -124,7 +124,7 @@ def test_causes_are_asked_for_only_where_there_is_something_to_explain(relogit: 
 
 
 def test_json_is_the_verification(relogit: Relogit) -> None:
-    """With --json there is the view and nothing else; with --full each result has its analysis, or why not."""
+    """With --json output is the verification alone; --full adds each result's analysis, or the reason for none."""
     server = judged("passed", result("ce", "val", verdict="passed"))
     ran = relogit(server, "verify", "--json")
     assert (json.loads(ran.out), ran.err) == (server.verifications[-1], "")
@@ -136,8 +136,8 @@ def test_json_is_the_verification(relogit: Relogit) -> None:
 
 
 @pytest.mark.parametrize(("state", "verdict"), [("succeeded", "failed"), ("failed", None), ("cancelled", None)])
-def test_exit_0_is_for_what_passed(relogit: Relogit, state: str, verdict: str | None) -> None:
-    """What failed its checks or could not be carried out exits with 1, with the error."""
+def test_failures_exit_with_1(relogit: Relogit, state: str, verdict: str | None) -> None:
+    """A verification that failed or could not be carried out exits with 1 and shows the error."""
     error = None if verdict else {"code": "broken", "message": "It broke.", "details": {}}
     server = FakeServer()
     server.verifications = [files_verification(state, verdict, error=error)]
@@ -164,7 +164,7 @@ def test_ctrl_c_is_no_traceback(relogit: Relogit) -> None:
 
 
 def test_a_refusal_deletes_the_upload(relogit: Relogit) -> None:
-    """What the server refuses to verify does not stay on its disk."""
+    """An upload whose verification the server refuses is deleted."""
     server = FakeServer()
     server.answers["POST /verifications"] = problem(422, "unknown-dataset", "No data set d.")
     assert relogit(server, "verify", "--dataset", "d").code == 2

@@ -44,8 +44,8 @@ def printed(console: Console, *lines: RenderableType) -> list[str]:
     return [line.rstrip() for line in captured.get().splitlines()]
 
 
-def test_bars_tell_rate_and_time_while_running() -> None:
-    """A running unit has its rate and the time left; one that is done has its accuracy alone."""
+def test_bars_show_rate_and_time_while_running() -> None:
+    """A running unit has its rate and the remaining time; an ended one has only its accuracy."""
     running = unit(state="running", done=1, rate=1500.0, remaining_s=65.0)
     done = unit("test", rate=1500.0, remaining_s=0.0)
     first, second, third = last_frame(window(), [running, done, unit("tunev", "queued")])
@@ -54,8 +54,8 @@ def test_bars_tell_rate_and_time_while_running() -> None:
     assert re.fullmatch(r"ce / tunev +[━╸╺ ]+ 0/3 +queued", third)
 
 
-def test_a_failed_unit_leaves_the_bars_alone() -> None:
-    """However long an error is, its unit keeps one line that says `failed`, and the others keep their bars."""
+def test_a_failed_unit_has_one_line() -> None:
+    """A unit that failed has one line without its error, and the other bars keep their width."""
     error = {"code": "bad", "message": "It broke [x]. " * 20, "details": {}}
     failed, good = last_frame(window(), [unit(state="failed", error=error), unit("test")])
     assert failed.startswith("ce / val")
@@ -67,7 +67,7 @@ def test_a_failed_unit_leaves_the_bars_alone() -> None:
 @pytest.mark.parametrize("width", [80, 100])
 @pytest.mark.parametrize("name", NAMES)
 def test_bars_fit_with_long_names(name: str, width: int) -> None:
-    """With the project's own names in 80 columns nothing is cut, and each bar keeps ten cells or more."""
+    """In 80 columns nothing of the project's names is cut, and each bar has ten cells or more."""
     figures: dict[str, Any] = {"done": 9999, "total": 10000, "rate": 12345.6, "remaining_s": 599.0}
     running = unit("tunev", "running", **figures, expert=name)
     done = unit("test", **{**figures, "done": 10000}, expert=name)
@@ -90,8 +90,8 @@ def crowd(experts: int, ended: int, running: int = 1) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("height", [5, 10, 24])
-def test_more_units_than_rows(height: int) -> None:
-    """What runs and what ended last stay in the window; the others are counted above and below."""
+def test_bars_fit_the_height(height: int) -> None:
+    """Running units and those that ended last have bars; lines above and below count the others."""
     lines = last_frame(window(height=height), crowd(20, 31, 2))
     assert len(lines) == height - 1
     assert any(line.startswith("e10 / s1 ") and line.endswith("running") for line in lines)
@@ -103,8 +103,8 @@ def test_more_units_than_rows(height: int) -> None:
     assert lines[-1] == "27 more results of 9 experts: 27 queued"
 
 
-def test_what_ended_last_is_what_stays() -> None:
-    """The order in which units ended counts, not their place in the job."""
+def test_the_last_to_end_keep_their_bars() -> None:
+    """The order in which units ended decides, not their order in the job."""
     before = crowd(20, 30, 2)
     late = {**before[0], "state": "succeeded", "error": None}
     before[0] = {**late, "state": "running"}
@@ -113,7 +113,7 @@ def test_what_ended_last_is_what_stays() -> None:
 
 
 def test_the_figures_of_long_names_fit() -> None:
-    """In 80 columns no name and no figure of the result table is cut or broken; the legend says what they are."""
+    """In 80 columns the result table cuts no name and no figure, and a legend explains the headings."""
     found = verification()
     result = found["results"][0]
     result["metrics"].update(samples=10000, reweighted_accuracy=1.0)
@@ -129,7 +129,7 @@ def test_the_figures_of_long_names_fit() -> None:
 
 @pytest.mark.parametrize("prefix", ["best_", "final_calibrated_"])
 def test_experts_keep_one_line_each(prefix: str) -> None:
-    """In 80 columns a checkpoint has one line, without its file's name; a wide window shows that too."""
+    """In 80 columns a checkpoint has one line without its file's name; a wide window shows the name."""
     own = {"mean": [0.5] * 3, "std": [0.5] * 3, "from": "override"}
     found = expert_list(*(expert(name, file=f"{prefix}{name}.pth", transform=own) for name in NAMES))
     narrow = printed(window(), *expert_lines(found, window()))
@@ -140,7 +140,7 @@ def test_experts_keep_one_line_each(prefix: str) -> None:
 
 
 def test_jobs_and_units_keep_one_line_each() -> None:
-    """In 80 columns a job of the project's own data set has one line in `jobs`, and a unit has one in `status`."""
+    """In 80 columns a job has one line in `jobs`, and a unit has one in `status`."""
     request = {"dataset": "cifar100_lt_if100", "output_dir": "logits_fixed"}
     one = job(id="f" * 32, request=request, units=[unit("tunev", expert=NAMES[1], done=10000, total=10000)] * 12)
     files = files_verification(id="e" * 32, units=[])
