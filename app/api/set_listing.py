@@ -8,8 +8,8 @@ from app.catalog.catalog import Catalog, Folder
 from app.catalog.datasets import Dataset
 from app.catalog.split_sets import Description, read_description
 from app.domain.errors import RequestError
-from app.store.inspection_requests import split_question
-from app.store.inspections import InspectionRequest
+from app.store.inspection_requests.request import InspectionRequest
+from app.store.inspection_requests.splits import SplitCountsRequest
 
 MADE_WITH = ("made_by", "made_at", "profile", "imbalance_factor", "seed", "test_shares", "expert_share", "dataset")
 """What a listing shows of a `splits.json`; the rest is about single lists."""
@@ -56,7 +56,7 @@ def look_at_list(
         found = catalog.read_split(dataset, folder, split)
         entry.update(size=int(found.indices.size), sha256=found.sha256, state="unread")
         identity = catalog.bases.identity(dataset, base)
-        return entry, split_question(dataset, identity, folder.name, split, found.sha256)
+        return entry, SplitCountsRequest(dataset, identity, folder.name, split, found.sha256)
     except RequestError as error:
         return entry | {"problem": error.to_dict()}, None
 

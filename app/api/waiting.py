@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from anyio.to_thread import run_sync
 
 from app.api.dependencies import Services
-from app.store.inspections import Inspection, InspectionRequest
+from app.store.inspection_requests.request import InspectionRequest
+from app.store.inspections import Inspection
 from app.store.liveness import living
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ async def answers(
     if all_known(inspections):
         return inspections
     try:
-        await run_sync(used.inspections.ask, [fact.question for fact in inspections if not fact.known])
+        await run_sync(used.inspections.submit, [fact.request for fact in inspections if not fact.known])
     except sqlite3.OperationalError as error:  # a full disk, say: what is known can be shown all the same
         log.warning("nothing can be asked of the workers: %s", error)
         return inspections

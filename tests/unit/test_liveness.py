@@ -19,7 +19,7 @@ DONE = Progress(reused=0, computed=8)
 
 
 def join(store: JobStore, worker: str, arithmetic: ComputeEnvironment = ARITHMETIC) -> None:
-    store.add_worker(worker, pid=1, device="cpu", devices=1, arithmetic=arithmetic)
+    store.add_worker(worker, pid=1, device="cpu", devices=1, environment=arithmetic)
 
 
 def die(store: JobStore, times: int, split: str | None = "val") -> None:

@@ -152,7 +152,7 @@ def test_a_clock_that_was_set_back_makes_no_negative_age(used: Services) -> None
 
 
 def _join(used: Services, worker: str, pid: int) -> None:
-    used.jobs.add_worker(worker, pid=pid, device="cpu", devices=1, arithmetic=ARITHMETIC)
+    used.jobs.add_worker(worker, pid=pid, device="cpu", devices=1, environment=ARITHMETIC)
 
 
 def test_workers_live_hang_or_have_ended(used: Services) -> None:

@@ -15,8 +15,9 @@ from app.catalog.datasets import DEFAULT_BASE, DEFAULT_DATASET
 from app.catalog.normalisation import proposal
 from app.domain.errors import NotFound, RequestError
 from app.domain.names import check_name
-from app.store.inspection_requests import normalisation_question, passport_question
-from app.store.inspections import Inspection, InspectionRequest
+from app.store.inspection_requests.experts import NormalisationRequest, PassportRequest
+from app.store.inspection_requests.request import InspectionRequest
+from app.store.inspections import Inspection
 
 router = APIRouter(prefix="/experts", tags=["experts"])
 
@@ -60,7 +61,7 @@ async def get_expert(
         if declared.kind == "imagefolder":
             return None
         try:
-            return normalisation_question(path, dataset, declared, DEFAULT_BASE, used.catalog)
+            return NormalisationRequest.of(path, dataset, declared, DEFAULT_BASE, used.catalog)
         except RequestError:  # the images are not there
             return None
 
@@ -99,7 +100,7 @@ async def _describe(
                 dataset.check_override(path.stem, name)
                 source = "data set" if dataset.override(path.stem).mean is None else "override"
                 entry["transform"] = {**dataset.transform(path.stem).model_dump(mode="json"), "from": source}
-                question = passport_question(path, dataset)
+                question = PassportRequest.of(path, dataset)
             except RequestError as error:
                 if only is not None and error.code in ("unknown-expert", "unknown-prefix"):
                     raise _not_found(error) from error

@@ -17,7 +17,7 @@ from app.domain.numerics import ComputeEnvironment
 from app.report.published_files import file_checks
 from app.report.split_warnings import question_about, warnings_for
 from app.retention.retention import delete_job
-from app.store.inspections import InspectionRequest
+from app.store.inspection_requests.request import InspectionRequest
 from app.store.liveness import compute_environments
 from app.submission.planner import Site, make_plan, questions_of
 from app.submission.recompute import plan
@@ -49,7 +49,7 @@ async def plan_job(body: RecomputeBody, used: Used) -> PlanView:
     order = body.order()
 
     def site() -> Site:
-        return Site(used.catalog, used.inspections, used.rows, _ways(used))
+        return Site(used.catalog, used.inspections, used.rates, used.rows, _ways(used))
 
     def look_around() -> list[InspectionRequest]:
         return questions_of(site().examine(order), used.catalog, order.weights)

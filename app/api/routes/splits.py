@@ -19,8 +19,8 @@ from app.catalog.datasets import DEFAULT_DATASET, Dataset
 from app.domain.errors import NotFound, RequestError
 from app.domain.names import check_name
 from app.domain.requests import HEAD_THRESHOLD
-from app.store.inspection_requests import audit_question, groups_question
-from app.store.inspections import InspectionRequest
+from app.store.inspection_requests.request import InspectionRequest
+from app.store.inspection_requests.splits import AuditRequest, GroupsRequest
 from app.submission.split_import import import_splits
 from app.submission.splits import plan_splits
 
@@ -70,7 +70,7 @@ async def audit_splits(
 
     def look_around() -> InspectionRequest:
         declared = used.catalog.dataset(dataset)
-        return audit_question(declared, _set_folder(used, declared, name), used.catalog)
+        return AuditRequest.of(declared, _set_folder(used, declared, name), used.catalog)
 
     [fact] = await answers(used, [await run_sync(look_around)], min(wait, MAX_WAIT_S))
     if fact.error is not None:
@@ -125,7 +125,7 @@ async def look_at_set(
         described, problem = describe_set(folder)
         head = {"name": name, "dataset": dataset, "own": name == declared.splits, "description": described}
         found = [look_at_list(declared, folder, split, used.catalog) for split in used.catalog.split_names(folder)]
-        groups = None if problem else groups_question(declared, folder, used.catalog, head_threshold)
+        groups = None if problem else GroupsRequest.of(declared, folder, used.catalog, head_threshold)
         return (
             head | {"problem": problem},
             [entry for entry, _ in found],

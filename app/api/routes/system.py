@@ -68,9 +68,9 @@ def _worker(used: Services, workers: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _shown(worker: dict[str, Any]) -> dict[str, Any]:
-    arithmetic = json.loads(worker["arithmetic"])
+    environment = json.loads(worker["environment"])
     names = ("engine", "engine_version", "model", "precisions")
-    return {name: worker[name] for name in ("id", "pid", "device")} | {name: arithmetic.get(name) for name in names}
+    return {name: worker[name] for name in ("id", "pid", "device")} | {name: environment.get(name) for name in names}
 
 
 def _store(used: Services) -> dict[str, Any]:
