@@ -131,9 +131,9 @@ def test_inspections_are_found_under_their_keys(migrated: Database) -> None:
     assert kinds == INSPECTION_REQUESTS.keys()
     assert sum(row["answer"] is None and row["error"] is None for row in rows) == 1
     JobStore(migrated).reap("w-live")
-    request = InspectionStore(migrated).claim("next")
-    assert isinstance(request, PassportRequest)
-    assert request.file[0].endswith("best_bal.pt")
+    claimed = InspectionStore(migrated).claim("next")
+    assert isinstance(claimed, PassportRequest)
+    assert claimed.file[0].endswith("best_bal.pt")
 
 
 def test_requests_are_built_of_the_same_fields_as_before(migrated: Database, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ class InspectionRequest:
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON values, as they are stored and as the key covers them."""
         omitted: dict[str, Any] = dict(self.omitted)
-        fields: dict[str, Any] = _adapter(type(self)).dump_python(self, mode="json", exclude=omitted)
+        fields: dict[str, Any] = self._adapter().dump_python(self, mode="json", exclude=omitted)
         return fields
 
     @classmethod
@@ -46,10 +46,14 @@ class InspectionRequest:
         Raises:
             ValueError: another version of relogit wrote it, with other fields.
         """
-        request: Self = _adapter(cls).validate_python(dict(fields))
+        request: Self = cls._adapter().validate_python(dict(fields))
         return request
 
+    @classmethod
+    def _adapter(cls) -> TypeAdapter[Any]:
+        return _adapter_of(cls)  # type: ignore[arg-type]  # mypy takes the hash of instances for that of the class
 
-@lru_cache(maxsize=32)
-def _adapter(cls: type[InspectionRequest]) -> TypeAdapter[Any]:
+
+@lru_cache(maxsize=32)  # building an adapter takes about a millisecond
+def _adapter_of(cls: type[InspectionRequest]) -> TypeAdapter[Any]:
     return TypeAdapter(cls)
