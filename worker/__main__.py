@@ -48,9 +48,7 @@ log = logging.getLogger("worker")
 
 def main() -> int:
     """Run the worker until a signal stops it. Returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m worker", description="Compute the jobs that the API queues."
-    )
+    parser = argparse.ArgumentParser(prog="python -m worker", description="Compute the jobs that the API queues.")
     parser.add_argument("--index", type=int, default=0, help="number of this worker; chooses its GPU (default 0)")
     parser.add_argument("--supervised", action="store_true", help="stop when standard input closes")
     arguments = parser.parse_args()
@@ -125,7 +123,10 @@ def _run(settings: Settings, index: int, stop: threading.Event) -> None:
 
 @contextmanager
 def _beside(stop: threading.Event, run: Callable[[], None]) -> Iterator[None]:
-    """Run a function in a thread beside the block; its failure stops the block and is raised."""
+    """Run a function in a thread beside the block.
+
+    If it fails, the block is told to stop, and the error is raised at its end.
+    """
     failures: list[BaseException] = []
 
     def guarded() -> None:

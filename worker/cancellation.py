@@ -19,7 +19,7 @@ class CancellationPoint:
         self._version = -1
 
     def check(self) -> None:
-        """Beat, and raise if the work is to stop. Takes microseconds.
+        """Check whether the work is to stop, after a heartbeat. Takes microseconds.
 
         Raises:
             Stopped: the worker is to end.

@@ -28,7 +28,10 @@ class Stopping:
         self._watcher, self._supervisor = watcher, supervisor
 
     def soon(self) -> None:
-        """Answer waiting requests, and ask the workers to stop after their batch. Called in the event loop."""
+        """Answer waiting requests and stop the workers after their batch.
+
+        Called in the event loop.
+        """
         self._watcher.close()
         self._supervisor.stop_soon()
 
@@ -50,7 +53,7 @@ class StoppableServer(uvicorn.Server):
         self._state = state
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 — uvicorn gives the signature
-        """Begin to stop at the first signal; end this process and its workers at the second.
+        """Stop in order at the first signal, at once at the second.
 
         Does not call uvicorn's own handler, which would raise the signal again once the server has stopped.
         """

@@ -80,7 +80,11 @@ class Supervisor:
         self._thread.join()
 
     def kill(self, worker: str, pid: int) -> bool:
-        """Kill a worker, which is then replaced; False if it is not one of these."""
+        """Kill a worker, which is then replaced.
+
+        Returns:
+            False for a worker that this supervisor did not start.
+        """
         lock = worker_lock(self._settings.locks_dir, worker)
         processes = [
             slot.process
@@ -92,7 +96,10 @@ class Supervisor:
         return bool(processes)
 
     def stop_soon(self) -> None:
-        """Begin to stop all workers and start none any more; the end of the block waits for them."""
+        """Stop all workers after their batch, and start no more.
+
+        Returns at once; the end of the block waits for them.
+        """
         self._stop.set()
 
     def kill_all(self) -> None:

@@ -103,7 +103,7 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Begin a write transaction that commits at the end of the block.
+        """Open a write transaction that commits at the end of the block.
 
         It is IMMEDIATE: it waits for other writers at its begin, and never fails for them half-way.
         """
@@ -121,7 +121,7 @@ class Database:
 
     @contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
-        """Begin a read transaction, in which all queries see one state."""
+        """Open a read transaction, in which all queries see one state."""
         db = self.connection
         db.execute("BEGIN")
         try:

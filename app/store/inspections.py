@@ -123,7 +123,7 @@ class InspectionStore:
             db.execute("DELETE FROM inspections WHERE key = ?", (request.key,))
 
     def record(self, request: InspectionRequest, result: dict[str, Any] | RelogitError) -> None:
-        """Record the answer, or the error in its place, and delete the earlier ones that it replaces."""
+        """Record an answer or an error, and delete those that it replaces."""
         failed = isinstance(result, RelogitError)
         text = json.dumps(result.to_dict() if isinstance(result, RelogitError) else result)
         with self._database.transaction() as db:
@@ -137,7 +137,10 @@ class InspectionStore:
 
 
 def _read(row: sqlite3.Row) -> InspectionRequest | None:
-    """Read a stored request; None for one of another version of relogit, which asks for it under another key."""
+    """Read a stored request; None if another version of relogit wrote it.
+
+    This version would look for it under another key.
+    """
     try:
         request = INSPECTION_REQUESTS[row["kind"]].from_dict(json.loads(row["request"]))
     except (KeyError, ValueError) as error:

@@ -67,7 +67,7 @@ class JobStore(Workers, References):
             return read_job(db, job_id)
 
     def jobs(self, *, states: Iterable[JobState] = (), kind: str | None = None, limit: int = 100) -> list[Job]:
-        """Return the newest jobs first, of all states and kinds or of the given ones."""
+        """Return jobs of the given states and kind, the newest first."""
         wanted = json.dumps([str(state) for state in states])
         where = "(? = '[]' OR state IN (SELECT value FROM json_each(?))) AND kind = coalesce(?, kind)"
         with self._database.snapshot() as db:
@@ -76,7 +76,7 @@ class JobStore(Workers, References):
             return [read_job(db, row["id"]) for row in rows.fetchall()]
 
     def cancel(self, job_id: str) -> Job:
-        """Cancel a job: tasks that no worker holds end at once, the others after their batch.
+        """Cancel a job: unclaimed tasks end at once, others after their batch.
 
         Raises:
             Conflict: it has already succeeded or failed.
@@ -116,7 +116,7 @@ class JobStore(Workers, References):
         precisions: Sequence[str] = ("fp32",),
         tasks: Sequence[Task] = ("recompute", "verify", "check", "draw"),
     ) -> Claim | None:
-        """Claim the next task, of the oldest job first; None when no task is queued.
+        """Claim the next task of the oldest job; None when none is queued.
 
         Args:
             worker: its name.
@@ -155,7 +155,7 @@ class JobStore(Workers, References):
             return not to_be_cancelled(db, claim)
 
     def go_on(self, claim: Claim) -> bool:
-        """Tell whether to go on with a claim; False when its job is to be cancelled.
+        """Tell whether to go on; False when the job is to be cancelled.
 
         Raises:
             ClaimLost: the claim was taken away.
@@ -237,7 +237,7 @@ class JobStore(Workers, References):
             settle(db, claim.job.id)
 
     def finish_job(self, claim: Claim, verification: dict[str, Any]) -> None:
-        """Record the checks of the job as a whole, and the final state that follows from them and the units.
+        """Record the checks of the job as a whole, and its final state.
 
         A verification of files that was carried out has succeeded, whatever its verdict. So has a drawing of splits.
         """

@@ -19,7 +19,7 @@ from app.store.jobs import JobStore
 
 
 def hold_lock(path: Path) -> IO[str]:
-    """Create and lock a file; the lock lasts as long as the returned handle is open.
+    """Lock a file for as long as the returned handle is open.
 
     Raises:
         FatalError: `already-running`, another process holds it; or `outputs-dir-unusable`.

@@ -72,7 +72,7 @@ class References:
         return frozenset(row[0] for row in rows)
 
     def uploads(self, *, open_only: bool = False) -> frozenset[str]:
-        """Return the ids of the uploads that a job, or an open job, refers to."""
+        """Return the ids of uploads that a job (or open job) refers to."""
         query = "SELECT json_extract(request, '$.upload') FROM jobs WHERE kind = 'verification'"
         query += " AND finished_at IS NULL" if open_only else ""
         return frozenset(row[0] for row in self._database.connection.execute(query) if row[0] is not None)

@@ -162,7 +162,9 @@ def requeue(db: sqlite3.Connection, job: str, task: str, expert: str) -> None:
 
 
 def reap_task(db: sqlite3.Connection, task: sqlite3.Row, *, blamed: bool) -> None:
-    """Free the task of a dead worker: queue it again, or fail its unit after too many deaths.
+    """Queue the task of a dead worker again, or fail its unit.
+
+    A unit fails at its `MAX_DEATHS`th death.
 
     Args:
         db: in a write transaction.
@@ -208,7 +210,7 @@ def reap_task(db: sqlite3.Connection, task: sqlite3.Row, *, blamed: bool) -> Non
 
 
 def stop_job(db: sqlite3.Connection, job: str) -> None:
-    """Stop a job: tasks that no worker holds end at once, the others after their batch."""
+    """Stop a job: unclaimed tasks end at once, others after their batch."""
     db.execute("UPDATE jobs SET cancel_requested = 1, state = 'cancelling' WHERE id = ?", (job,))
     db.execute("UPDATE tasks SET state = 'ended' WHERE job = ? AND state = 'queued'", (job,))
     settle(db, job)
@@ -279,9 +281,9 @@ def read_job(db: sqlite3.Connection, job_id: str) -> Job:
 
 @lru_cache(maxsize=256)
 def _recorded(text: str) -> dict[str, Any]:
-    """Parse JSON that a unit recorded at its end; the result must not be modified.
+    """Parse what a unit recorded at its end; do not modify the result.
 
-    The text never changes, and every reading of the job parses it.
+    Cached, since the text never changes and every reading of the job parses it.
     """
     parsed: dict[str, Any] = json.loads(text)
     return parsed

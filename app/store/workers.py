@@ -49,7 +49,7 @@ class Workers:
             )
 
     def record_warm_start(self, worker: str, entries: Sequence[Mapping[str, Any]]) -> None:
-        """Record the `expert`, `state` and `error` of each expert that a worker loads at its start."""
+        """Record `expert`, `state` and `error` of each expert of the warm start."""
         with self._database.transaction() as db:
             db.execute("UPDATE workers SET warm = ? WHERE id = ?", (json.dumps(list(entries)), worker))
 

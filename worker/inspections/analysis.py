@@ -51,7 +51,7 @@ class Analyst:
         return statistics(_scores(arrays, truth), truth, scale_of(arrays["logits"]).reason)
 
     def causes(self, request: CausesRequest) -> dict[str, Any]:
-        """Search a base, a list or an order of rows under which the predictions are right.
+        """Search a base, list or order under which the predictions are right.
 
         Where the file has targets other than the labels of its split, these targets are searched for instead.
 

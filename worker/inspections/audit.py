@@ -130,7 +130,7 @@ class Auditor:
         return digests
 
     def _explained(self, dataset: Dataset, description: Description, name: str, error: RequestError) -> RequestError:
-        """Blame the list for a missing base that its data set does not declare."""
+        """Replace the error of a missing base that the data set does not declare."""
         entry, bases = (description.lists or {}).get(name), self._catalog.bases.names(dataset)
         if error.code != "data-missing" or entry is None or entry.base in bases:
             return error

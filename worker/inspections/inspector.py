@@ -48,7 +48,10 @@ class Inspector:
         self._thread.join()
 
     def answer(self, request: InspectionRequest) -> None:
-        """Carry out one inspection and record its result, or delete the request where the result would not last."""
+        """Answer one request and record the result.
+
+        The request is deleted where its result would not last.
+        """
         try:
             answer = self._handlers[type(request)](request)
         except (RequestError, JobError) as error:

@@ -76,7 +76,7 @@ class NormalisationRequest(InspectionRequest):
             OSError: the file is missing.
             RequestError: the base is missing.
         """
-        others = {
+        candidates = {
             other: Transform(mean=declared.mean, std=declared.std)
             for other, declared in catalog.datasets().items()
             if other != name
@@ -86,7 +86,7 @@ class NormalisationRequest(InspectionRequest):
             assumptions=dataset.assumptions(path.stem, weights),
             dataset=dataset,
             transform=dataset.transform(path.stem),
-            others=others,
+            others=candidates,
             base=base,
             files=catalog.bases.identity(dataset, base),
             code=(code_digest(NORMALISING), code_digest(RECOGNITION)),

@@ -26,19 +26,19 @@ def content_digest(path: Path) -> str | None:
 
 
 def list_digests(folder: Folder, catalog: Catalog) -> dict[str, str | None]:
-    """Return the sha256 of every index list of a set; None for an unreadable one."""
+    """Hash every index list of a set; None for an unreadable one."""
     return {name: content_digest(catalog.split_path(folder, name)) for name in catalog.split_names(folder)}
 
 
 def all_base_files(dataset: Dataset, catalog: Catalog) -> dict[str, BaseFiles | None]:
-    """Identify the files of every base of a data set; None for a missing one."""
+    """Identify every base of a data set; None for a missing one."""
     return {name: _base_files(dataset, name, catalog) for name in catalog.bases.names(dataset)}
 
 
 def train_files(
     dataset: Dataset, folder: Folder, catalog: Catalog
 ) -> tuple[tuple[str | None, ...], BaseFiles | None]:
-    """Identify what the counts and weights of the train split are read from: files, and the base."""
+    """Identify the files and the base behind train counts and class weights."""
     paths = (folder.path / COUNTS_FILE, folder.path / WEIGHTS_FILE, catalog.split_path(folder, TRAIN_SPLIT))
     try:
         base = _base_files(dataset, catalog.base_of(dataset, folder, TRAIN_SPLIT), catalog)

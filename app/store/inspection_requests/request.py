@@ -34,7 +34,7 @@ class InspectionRequest:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON values, as they are stored and as the key covers them."""
+        """Return the fields as JSON values, as stored and in the key."""
         omitted: dict[str, Any] = dict(self.omitted)
         fields: dict[str, Any] = self._adapter().dump_python(self, mode="json", exclude=omitted)
         return fields
