@@ -137,8 +137,8 @@ MIGRATIONS: Mapping[int, Sequence[str]] = {
         "CREATE INDEX inspections_open ON inspections (asked_at) WHERE answer IS NULL AND error IS NULL",
         "CREATE TABLE rates (key TEXT PRIMARY KEY, images_per_s REAL NOT NULL, peak_bytes INTEGER NOT NULL,"
         " measured_at REAL NOT NULL) STRICT",
-        "INSERT OR IGNORE INTO rates SELECT key, json_extract(answer, '$.images_per_s'), json_extract(answer, '$.peak_bytes'),"
-        " asked_at FROM inspections WHERE kind = 'rate' AND answer IS NOT NULL",
+        "INSERT OR IGNORE INTO rates SELECT key, json_extract(answer, '$.images_per_s'),"
+        " json_extract(answer, '$.peak_bytes'), asked_at FROM inspections WHERE kind = 'rate' AND answer IS NOT NULL",
         "DELETE FROM inspections WHERE kind = 'rate'",
         "ALTER TABLE workers RENAME COLUMN arithmetic TO environment",
         *_END_SPLITS_JOBS,
