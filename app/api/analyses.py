@@ -18,8 +18,9 @@ from app.domain.errors import NotFound, RelogitError, RequestError
 from app.domain.jobs import Job
 from app.domain.requests import RecomputeRequest, SplitsRequest, VerificationRequest
 from app.files.artifacts import artifact_path
-from app.store.inspection_requests import AnalysisSubject, analysis_question
-from app.store.inspections import Inspection, InspectionRequest
+from app.store.inspection_requests.analysis import AnalysisSubject, analysis_request
+from app.store.inspection_requests.request import InspectionRequest
+from app.store.inspections import Inspection
 
 WITH_CAUSES = ("accuracy", "targets")
 """Checks whose failure has causes that can be searched for."""
@@ -143,7 +144,7 @@ def _inspection_request(
         _check_unchanged(path, sha256)
     threshold = request.standards.head_threshold
     subject = AnalysisSubject(recorded.path, recorded.sha256, dataset, folder, split, threshold, recorded.targets)
-    return analysis_question(part, subject, services.catalog)
+    return analysis_request(part, subject, services.catalog)
 
 
 def _check_unchanged(path: Path, sha256: str) -> None:

@@ -11,8 +11,9 @@ from app.domain.checks import Check, Result, skipped
 from app.domain.errors import RequestError
 from app.domain.jobs import Job
 from app.domain.requests import SplitsRequest
-from app.store.inspection_requests import audit_question
-from app.store.inspections import Inspection, InspectionRequest
+from app.store.inspection_requests.request import InspectionRequest
+from app.store.inspection_requests.splits import AuditRequest
+from app.store.inspections import Inspection
 
 OF_LISTS = ("same-picture", "balance", "row-order", "as-described")
 """Checks of a list that only an audit makes; the others are made for each result."""
@@ -28,7 +29,7 @@ def audit_request(job: Job, catalog: Catalog) -> InspectionRequest | None:
     try:
         dataset = read_declaration(job.request.declaration)
         folder = catalog.splits_folder(dataset, job.request.splits_dir)
-        return audit_question(dataset, folder, catalog, pictures=dataset.kind != "imagefolder")
+        return AuditRequest.of(dataset, folder, catalog, pictures=dataset.kind != "imagefolder")
     except RequestError:
         return None
 

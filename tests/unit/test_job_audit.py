@@ -8,14 +8,17 @@ from typing import Any
 
 import pytest
 
+from app.catalog.datasets import Dataset
 from app.domain.checks import Check, CheckVerdict, Result, ResultReport, Source
 from app.domain.jobs import Job
 from app.report.split_warnings import audit_warnings, changed_lists
-from app.store.inspections import Inspection, InspectionRequest
+from app.store.inspection_requests.splits import AuditRequest
+from app.store.inspections import Inspection
 from app.store.jobs import JobStore
 from tests.fakes import submit
 
-QUESTION = InspectionRequest("audit", {})
+DATASET = Dataset(kind="npz", root="d", splits="s", experts="e", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+REQUEST = AuditRequest(DATASET, ["d"], "s", {}, [], {}, pictures=True, code="code")
 TODAY = {name: f"sha-of-{name}" for name in ("val", "test", "train")}
 """As the units of `submit` have it."""
 
@@ -30,7 +33,7 @@ def _audit(
 ) -> Inspection:
     of_lists = {name: [check.to_dict() for check in checks] for name, checks in lists.items()}
     answer = {"checks": [check.to_dict() for check in whole], "lists": of_lists, "sha256": digests}
-    return Inspection(QUESTION, answer)
+    return Inspection(REQUEST, answer)
 
 
 def _result(split: str, checks: Sequence[Check] = (), source: Source | None = None) -> Result:
@@ -114,8 +117,8 @@ def test_nothing_that_an_audit_finds_fails_the_job(job: Job) -> None:
 @pytest.mark.parametrize(
     ("fact", "said"),
     [
-        (Inspection(QUESTION), "still looking"),
-        (Inspection(QUESTION, None, {"code": "x", "message": "It is a mess.", "details": {}}), "It is a mess."),
+        (Inspection(REQUEST), "still looking"),
+        (Inspection(REQUEST, None, {"code": "x", "message": "It is a mess.", "details": {}}), "It is a mess."),
     ],
 )
 def test_an_audit_that_is_not_there_is_a_skipped_check(job: Job, fact: Inspection, said: str) -> None:

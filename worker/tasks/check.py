@@ -60,9 +60,9 @@ def check_files(claim: Claim, context: Context) -> None:
     request = claim.job.request
     assert isinstance(request, VerificationRequest)
     cancellation = CancellationPoint(claim, context)
-    file_checks, results = FileChecks(request, context, cancellation.cross), []
+    file_checks, results = FileChecks(request, context, cancellation.check), []
     for place, files in groupby(request.files, key=lambda file: (file.expert, file.split)):
-        cancellation.cross()
+        cancellation.check()
         reach("check.file")
         results.append(file_checks.result(*place, list(files)))
     checks = tuple(file_checks.whole())
