@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.api.verdict_schemas import CheckView, JobReportView, ResultView
+from app.api.verdict_schemas import AuditView, CheckView, JobReportView, ResultView
 from app.domain.checks import (
     NO_METRICS,
     Check,
@@ -158,3 +158,15 @@ def test_a_result_without_metrics_shows_none() -> None:
 def test_a_check_has_the_same_fields_in_the_store_and_in_the_api() -> None:
     """What is added to a check has to be added to its view."""
     assert set(CheckView.model_fields) == set(GOOD.to_dict())
+
+
+def test_an_audit_is_shown_with_what_a_worker_answered() -> None:
+    """Nothing but the names while it is pending; then every field of the answer."""
+    pending = AuditView.of("lt", "digits", None).model_dump(mode="json", exclude_unset=True)
+    empty: dict[str, Any] = {"verdict": None, "checks": [], "lists": {}}
+    assert pending == {"name": "lt", "dataset": "digits", "state": "pending", **empty}
+    lists = {"val": [GOOD.to_dict()], "test": []}
+    answer: dict[str, Any] = {"verdict": "failed", "checks": [FAILS.to_dict()], "lists": lists}
+    answer |= {"described": False, "sha256": {"val": "a8"}}
+    ready = AuditView.of("lt", "digits", answer).model_dump(mode="json", exclude_unset=True)
+    assert ready == {"name": "lt", "dataset": "digits", "state": "ready", **answer}
