@@ -64,7 +64,7 @@ class Check:
 
 
 def skipped(check_id: str, level: Level, reason: str) -> Check:
-    """Build a check that could not be done, with the reason as one sentence."""
+    """Build a check that could not be done, with the reason."""
     return Check(check_id, level, "skipped", None, None, reason)
 
 
@@ -84,7 +84,7 @@ def warning_check(
 
 
 def verdict_of(checks: Iterable[Check], *, complete: bool = True) -> Verdict:
-    """Decide a verdict: `failed` if an error check failed or something is missing.
+    """Decide a verdict: `failed` by an error or something missing.
 
     Args:
         checks: all of them; skipped checks and warnings fail nothing.
@@ -141,7 +141,7 @@ class ResultReport:
 
     @classmethod
     def of(cls, checks: Iterable[Check], metrics: Metrics) -> ResultReport:
-        """Build the report of a file whose checks were all done or skipped."""
+        """Build the report of a file from its checks."""
         checks = tuple(checks)
         return cls(verdict_of(checks), checks, metrics)
 

@@ -67,7 +67,7 @@ def cells(result: Result, figures: Sequence[Figure], statistics: Statistics | No
 
 
 def missing(results: Sequence[Result]) -> list[tuple[str, str]]:
-    """List why figures are missing: their headings and the reason, each reason once."""
+    """List missing figures by reason: their headings, and the reason."""
     headings: dict[str, dict[str, None]] = {}
     for result in results:
         reasons = result.report.metrics.reasons

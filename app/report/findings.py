@@ -96,7 +96,10 @@ def places(pairs: Sequence[Place], everywhere: Iterable[Place]) -> str:
 
 
 def plain(value: Any) -> str:
-    """Format a JSON value for a reader: no braces, four digits, spaces for underscores."""
+    """Format a JSON value for a reader.
+
+    No braces, four digits, spaces for underscores.
+    """
     if value is None:
         return "none"
     if isinstance(value, bool):
@@ -134,7 +137,7 @@ def _content(check: Check) -> list[Any]:
 
 
 def _merged(outcomes: Iterable[_Outcome], key: Callable[[Check], list[Any]]) -> list[list[_Outcome]]:
-    """Group outcomes of equal keys, in the order of the first of each."""
+    """Group outcomes of equal keys, in order of first occurrence."""
     groups: dict[str, list[_Outcome]] = {}
     for outcome in outcomes:
         groups.setdefault(json.dumps(key(outcome.check)), []).append(outcome)

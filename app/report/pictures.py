@@ -22,12 +22,12 @@ LARGEST_DOT, SMALLEST_DOT = 9.0, 1.5
 
 
 def line_style(number: int) -> str:
-    """Return the style classes of an expert's line: a colour and a dash pattern."""
+    """Return the style classes of an expert's line: colour and dashes."""
     return f"line c{number % COLOURS} d{number % DASHES}"
 
 
 def swatch(number: int) -> Markup:
-    """Draw a sample of an expert's line, for a legend or a table."""
+    """Draw a sample of an expert's line for a legend."""
     sample = '<svg class="swatch" viewBox="0 0 28 10" aria-hidden="true"><path class="{}" d="M1 5H27"/></svg>'
     return Markup(sample).format(line_style(number))
 
@@ -69,7 +69,7 @@ def _line(name: str, number: int, curve: Curve, area: float) -> Line:
 
 
 def reliability(name: str, bins: Sequence[ReliabilityBin]) -> Markup:
-    """Draw accuracy against mean confidence, with a dot for each bin that has rows.
+    """Draw accuracy against mean confidence, with a dot per filled bin.
 
     A line joins each dot to the diagonal.
     """
@@ -99,7 +99,7 @@ def reliability(name: str, bins: Sequence[ReliabilityBin]) -> Markup:
 
 
 def recall_by_class(name: str, recalls: Sequence[float | None]) -> Markup:
-    """Draw a bar for each class, in the order of the class numbers."""
+    """Draw each class's recall as a bar, by class number."""
     known = [value for value in recalls if value is not None]
     description = f"Share of each class's rows that is right, classes 0 to {len(recalls) - 1}."
     if known:

@@ -15,7 +15,7 @@ from app.settings import Settings
 
 
 def file_checks(settings: Settings, job: Job, unit: Unit) -> list[Check]:
-    """Check the files of a unit that has ended; each is read once.
+    """Check the files of a unit; each is read once.
 
     Returns:
         `stored-file` and `shown-file` for a unit that is done. For a unit that is not, `shown-file` if another file

@@ -107,7 +107,7 @@ def _changed(names: Sequence[str]) -> list[str]:
 
 
 def class_counts(shown: ShownSet) -> Markup:
-    """Draw each list's samples of each class as steps on a log scale.
+    """Draw each list's class counts as steps on a log scale.
 
     All lists have one order of classes, and a gap where a list has no sample of a class. With groups, classes go by
     falling train samples, equal ones by number; without, by number.
@@ -155,7 +155,7 @@ def _class_order(groups: ShownGroups | None, classes: int) -> list[int]:
 
 
 def _count_of(counts: Sequence[int], label: int) -> int | None:
-    """Return a class's samples; None for no samples, which a log scale cannot show."""
+    """Return a class's samples; None for zero, which has no logarithm."""
     return (counts[label] if label < len(counts) else 0) or None
 
 

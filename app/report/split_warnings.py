@@ -20,7 +20,7 @@ OF_LISTS = ("same-picture", "balance", "row-order", "as-described")
 
 
 def audit_request(job: Job, catalog: Catalog) -> InspectionRequest | None:
-    """Return the request to audit a job's splits; None where they cannot be read.
+    """Return the request to audit a job's splits, if readable.
 
     Folders of images are not decoded for it, which may take hours; only `GET /splits/{name}/audit` compares those.
     """
@@ -66,7 +66,7 @@ def audit_warnings(job: Job, audit: Inspection, results: Sequence[Result]) -> li
 
 
 def changed_lists(job: Job, results: Sequence[Result], digests: Mapping[str, str | None]) -> list[str]:
-    """List the splits whose index files are not those that the job took, sorted.
+    """List the splits whose index files changed since, sorted.
 
     Args:
         job: that took them.

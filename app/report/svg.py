@@ -44,7 +44,7 @@ class Axis:
         return self.ends[1] if self.ends else self.ticks[-1]
 
     def share(self, value: float) -> float:
-        """Return where a value lies, from 0 at the low end to 1.
+        """Return a value's place: 0 at the low end, 1 at the high.
 
         Values outside lie at the ends.
         """
@@ -56,7 +56,7 @@ class LogAxis(Axis):
     """A scale of logarithms: ends and values lie above 0."""
 
     def share(self, value: float) -> float:
-        """Return where a value lies, from 0 at the low end to 1.
+        """Return a value's place: 0 at the low end, 1 at the high.
 
         Values outside lie at the ends.
         """
@@ -78,7 +78,7 @@ def ticks_to(highest: float) -> tuple[float, ...]:
 
 
 def log_axis(label: str, highest: float) -> LogAxis:
-    """Build a scale for counts, with ticks at 1, 10, 100 and so on.
+    """Build a log scale for counts, with ticks at powers of ten.
 
     1 lies above the low end, and `highest` below the high one.
     """

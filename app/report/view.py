@@ -104,7 +104,7 @@ class Page:
 
 
 def page(sources: Sources) -> Page:
-    """Make the page of a job that recomputes or verifies logits, in any state."""
+    """Make the page of a job about logits, in any state."""
     job, report, request = sources.job, sources.report, sources.request
     results = report.results or ()
     analysed = sources.statistics.by_place()

@@ -184,7 +184,7 @@ class FileChecks:
         return split, Truth.of(split, self._labels[split.base], classes, self._long_tail, self._request.standards)
 
     def _origin_checks(self, path: Path, file: LogitFile, stored: StoredLogits, split: Split) -> list[Check]:
-        """Check where the rows come from: by the manifest, and by recomputing rows."""
+        """Check the rows' origin by the manifest and by recomputing."""
         manifest: Mapping[str, Any] | None = None
         try:
             manifest = read_manifest(path.with_suffix(MANIFEST_SUFFIX))

@@ -63,7 +63,7 @@ def compare(done: Done) -> list[Check]:
 
 
 def _check_similarity(done: Done, context: Context) -> list[Check]:
-    """Check for experts with the same outputs, on some rows of each split."""
+    """Check for experts with the same outputs on some rows."""
     samples: dict[str, dict[str, NDArray[np.float32]]] = {}
     for unit, artifact in done:
         path = artifact_path(context.settings.objects_dir, artifact.sha256)

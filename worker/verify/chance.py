@@ -43,7 +43,7 @@ class Chance:
         return self.expected + DEVIATIONS * self.deviation if self.deviation else None
 
     def bound(self, classes: int) -> float:
-        """Return the accuracy that has to be exceeded to be better than chance.
+        """Return the accuracy to exceed to be better than chance.
 
         The larger of `shuffled_bound` and the bound of uniform guesses, p + 3·sqrt(p·(1−p)/N) with p = 1/C
         (binomial), which is there where the first is None or a single match exceeds it. It can be 1 or more.
@@ -53,7 +53,7 @@ class Chance:
         return max(uniform, self.shuffled_bound or 0.0)
 
     def surprise(self, accuracy: float) -> float:
-        """Return s such that shuffled rows reach an accuracy with probability ≤ 2·e^−s.
+        """Return s: shuffled rows reach the accuracy with probability ≤ 2·e^−s.
 
         s = t²/(4·E + 2·t), for t matches more than the E expected; 0 up to the mean. The inequality holds for every
         N, so that it can be divided among many trials; normal tails cannot: at E = 0.01 matches, a single match is
@@ -67,7 +67,7 @@ class Chance:
 
 
 def permutation_chance(predictions: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> Chance:
-    """Compute mean and deviation of the accuracy over all orders of the rows.
+    """Compute the accuracy's mean and deviation over all row orders.
 
     With r_c predictions and n_c labels of class c, matches have the mean Σ r_c·n_c / N and the variance
     [Σ r·n − Σ r·n·(r + n)/N + (Σ r·n)²/N²] / (N − 1). Source: Hubert, "Kappa revisited", Psychological Bulletin
@@ -180,7 +180,7 @@ class _Outcome:
 
 
 def _is_certain(rows: int, present: int, classes: int, bound: float, by_chance: float) -> bool:
-    """Tell whether an accuracy below the bound can only mean that something is wrong.
+    """Tell whether a failure can only mean that something is wrong.
 
     It needs CHANCE_ROWS, a bound so low that a weak but real expert passes it (TELLING), and labels of half the
     classes, or of more than one in MANY_ROWS rows: a real expert may know nothing of a few rare classes.

@@ -52,7 +52,7 @@ def check_arrays(arrays: Mapping[str, NDArray[Any]], form: Form = ARTIFACT) -> C
 
 
 def check_shapes(arrays: Mapping[str, NDArray[Any]], samples: int, classes: int) -> Check:
-    """Check the shapes: logits [N, C], targets and predictions [N], N ≥ 1.
+    """Check shapes: logits [N, C], targets and predictions [N], N ≥ 1.
 
     Needs the logits.
 

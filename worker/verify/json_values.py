@@ -17,6 +17,6 @@ def first_rows(mask: NDArray[np.bool_]) -> list[int]:
 
 
 def finite_or_name(value: float | np.floating[Any]) -> float | str:
-    """Convert a number to a float, and NaN and infinities to their names."""
+    """Convert a number to a float, or its name if not finite."""
     number = float(value)
     return number if math.isfinite(number) else str(number)

@@ -7,7 +7,7 @@ from app.domain.checks import Check, error_check, skipped, warning_check
 
 
 def check_normalisation(evidence: Evidence, dataset: str, stem: str, *, acknowledged: bool) -> Check:
-    """Check the declared mean and std against the first batch norm's running statistics.
+    """Check declared mean and std against the first batch norm.
 
     Args:
         evidence: as `worker.normalisation` found it.

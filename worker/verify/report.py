@@ -29,7 +29,7 @@ from worker.verify.summary_metrics import figures, no_figures
 def verify_unit(
     arrays: Mapping[str, NDArray[Any]], truth: Truth, more: Sequence[Check] = (), kind: Form = ARTIFACT
 ) -> ResultReport:
-    """Check one file of logits against the ground truth and compute its metrics.
+    """Check one file of logits, and compute its metrics.
 
     Bad data fail a check and raise nothing. Metrics are computed only where it is certain which sample each row
     belongs to and what was predicted for it; otherwise they are None, with the reason.
@@ -77,7 +77,7 @@ def scores_of(arrays: Mapping[str, NDArray[Any]], truth: Truth) -> RowScores:
 
 
 def _check_arrays(arrays: Mapping[str, NDArray[Any]], truth: Truth, kind: Form) -> tuple[list[Check], str | None]:
-    """Check the arrays themselves, and name the first check that rules metrics out."""
+    """Check the arrays, and name the check that rules metrics out."""
     done: list[Check] = []
     broken: list[str] = []
 
@@ -106,7 +106,7 @@ def _check_arrays(arrays: Mapping[str, NDArray[Any]], truth: Truth, kind: Form) 
 
 
 def _check_train_part(truth: Truth) -> list[Check]:
-    """Check the train split's counts and weights; unusable ones cost metrics, no verdict."""
+    """Check the train counts and weights; these fail no verdict."""
     level: Level = "warning"
     if truth.train_counts is None:
         counts = skipped("train-counts", level, str(truth.counts_reason))
@@ -119,7 +119,7 @@ def _check_train_part(truth: Truth) -> list[Check]:
 
 
 def _leaves_ground(check: Check, arrays: Mapping[str, NDArray[Any]]) -> bool:
-    """Tell whether later checks can run after this one, even if it failed.
+    """Tell whether later checks can run after this one.
 
     One array too many or too few, or float64 where float32 is right, fails the file, but its rows can be checked.
     """

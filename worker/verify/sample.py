@@ -140,7 +140,7 @@ def _evidence(stored: NDArray[np.floating[Any]], sample: Sample, fit: _Fit, plac
 
 
 def _impossible_divisor(stated: float | None, known: list[float | None], sample: Sample) -> Check:
-    """Build the failed check of a divisor that the checkpoint does not have."""
+    """Build the failed check of a divisor unknown to the checkpoint."""
     stored = "no temperature" if sample.temperature is None else f"{sample.temperature:.6g}"
     divisor = finite_or_name(stated) if stated is not None else None
     message = f"The manifest says that the rows were divided by {divisor}, but {sample.checkpoint} stores {stored}."
@@ -161,7 +161,7 @@ def _equal(divisor: float | None, stated: float | None) -> bool:
 
 
 def relative_tolerance(dtype: np.dtype[Any], precision: str | None) -> float:
-    """Return the share of a row's largest logit by which rows may differ.
+    """Return the allowed difference, relative to a row's largest logit.
 
     It is what the file's dtype and its precision explain.
     """

@@ -141,7 +141,7 @@ def _measure(logits: NDArray[np.floating[Any]], kind: Kind) -> tuple[float, floa
 
 
 def _deviations(values: NDArray[np.float64], kind: Kind) -> tuple[float, NDArray[np.float64]]:
-    """Return how far values are out of range, and rows off their sum.
+    """Return how far values and row sums are off.
 
     Returns:
         The largest distance of a value from its range, and [n] the distance of each row's sum from 1.

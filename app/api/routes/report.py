@@ -98,7 +98,7 @@ def _shown_groups(view: ClassGroups) -> ShownGroups:
 
 
 def _digests(job: Job, verdict: JobReport) -> dict[tuple[str, str], str]:
-    """Return the sha256 of each file that was verified, by expert and split."""
+    """Return sha256 of each verified file, by expert and split."""
     digests = {(unit.expert, unit.split): unit.artifact.sha256 for unit in job.units if unit.artifact}
     for result in verdict.results or ():
         if result.source is not None and result.source.file is not None:

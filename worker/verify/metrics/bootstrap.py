@@ -124,7 +124,7 @@ def _linear_figures(scores: RowScores, classes: int) -> Values:
 
 
 def _bin_gaps(scores: RowScores) -> NDArray[np.float64]:
-    """Return confidence − correct of each row in its bin's column, [N, M].
+    """Return confidence − correct in each row's bin column, [N, M].
 
     Bins are of equal width; the other columns are 0.
     """

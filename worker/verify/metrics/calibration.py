@@ -50,7 +50,7 @@ def nll(row_nll: NDArray[np.float64]) -> float:
 
 
 def brier(row_brier: NDArray[np.float64]) -> float:
-    """Compute the Brier score: mean of Σ_c (p_c − 1[c = label])² over rows.
+    """Compute the Brier score: mean over rows of Σ_c (p_c − 1[c = label])².
 
     Classes are summed, not averaged.
 
