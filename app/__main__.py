@@ -7,6 +7,7 @@ import math
 import os
 import signal
 import socket
+import subprocess
 import sys
 from typing import NoReturn
 
@@ -19,19 +20,20 @@ from app.logs import set_up
 from app.main import create_app
 from app.settings import Settings, explain
 from app.stopping import StoppableServer
+from app.supervisor import Launch
 
 log = logging.getLogger("app")
 
 
-def main() -> int:
-    """Serve until a signal ends it. Returns the exit status: 2 for wrong settings."""
+def main(launch: Launch = subprocess.Popen) -> int:
+    """Serve until a signal ends it, and return the exit status: 2 for wrong settings."""
     try:
         settings = Settings()
     except ValidationError as error:
         print(explain(error), file=sys.stderr)
         return 2
     set_up(settings)
-    app = create_app(settings)
+    app = create_app(settings, launch)
     config = uvicorn.Config(
         app,
         host=settings.host,

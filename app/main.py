@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -32,14 +33,14 @@ from app.routes import (
 from app.services import Services, refuse_unknown_parameters
 from app.settings import Settings
 from app.stopping import Stopping
-from app.supervisor import Supervisor
+from app.supervisor import Launch, Supervisor
 from app.traffic import Traffic
 
 log = logging.getLogger(__name__)
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The whole API. Its store is opened, and its workers started, when the server starts it."""
+def create_app(settings: Settings, launch: Launch = subprocess.Popen) -> FastAPI:
+    """Build the whole API. The server's start opens its store and, through `launch`, starts its workers."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -48,7 +49,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.registry.register(ServiceMetrics(services))
         if freed := remove_unreferred(services):
             log.info("removed %d bytes below %s that no job refers to", freed, settings.outputs_dir)
-        supervisor = Supervisor(settings, services.jobs)
+        supervisor = Supervisor(settings, services.jobs, launch=launch)
         app.state.stopping = Stopping(services.watcher, supervisor)
         async with services.watcher.running():
             with Housekeeper(services.jobs, services.hangs, supervisor.kill, partial(tidy, services)), supervisor:

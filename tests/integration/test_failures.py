@@ -22,8 +22,8 @@ from tests.integration.workspace import (
     Workspace,
     end,
     environment,
+    fork,
     running,
-    start,
     wait_until,
 )
 from worker.networks import CifarResNetSpec
@@ -41,23 +41,31 @@ def service(workspace: Workspace) -> Iterator[Service]:
         yield service
 
 
+@pytest.fixture
+def supervised(workspace: Workspace) -> Iterator[Service]:
+    """`python -m app`, which starts `python -m worker`, as users have it."""
+    with running(workspace, supervised=True) as service:
+        service.wait_ready()
+        yield service
+
+
 def _digests(service: Service, job: str) -> dict[tuple[str, str], str]:
     artifacts = service.get(f"/jobs/{job}/artifacts").json()["artifacts"]
     return {(entry["expert"], entry["split"]): entry["sha256"] for entry in artifacts}
 
 
-def test_a_killed_worker_is_replaced_and_the_job_succeeds(service: Service, workspace: Workspace) -> None:
+def test_a_killed_worker_is_replaced_and_the_job_succeeds(supervised: Service, workspace: Workspace) -> None:
     """SIGKILL in the middle: restarted, succeeded, and the bytes are those of an undisturbed run."""
-    job = post(service, splits=["short", "long"], output_dir="struck")
-    wait_until(lambda: in_the_middle(service, job), 60, service.log.read_text)
-    [victim] = service.worker_pids()
+    job = post(supervised, splits=["short", "long"], output_dir="struck")
+    wait_until(lambda: in_the_middle(supervised, job), 60, supervised.log.read_text)
+    [victim] = supervised.worker_pids()
     os.kill(victim, signal.SIGKILL)
-    assert wait_for(service, job)["state"] == "succeeded"
-    assert service.worker_pids() != [victim]
-    assert any("worker died" in note for unit in job_of(service, job)["units"] for note in unit["notes"])
-    calm = post(service, splits=["short", "long"], output_dir="calm", reuse=False)
-    assert wait_for(service, calm)["state"] == "succeeded"
-    assert _digests(service, job) == _digests(service, calm)
+    assert wait_for(supervised, job)["state"] == "succeeded"
+    assert supervised.worker_pids() != [victim]
+    assert any("worker died" in note for unit in job_of(supervised, job)["units"] for note in unit["notes"])
+    calm = post(supervised, splits=["short", "long"], output_dir="calm", reuse=False)
+    assert wait_for(supervised, calm)["state"] == "succeeded"
+    assert _digests(supervised, job) == _digests(supervised, calm)
     leftovers = [p for p in (workspace.root / "outputs").rglob("*.part") if ".relogit" not in p.parts]
     assert leftovers == []
 
@@ -68,12 +76,12 @@ def test_dead_workers_free_their_work_without_a_supervisor(workspace: Workspace)
         assert service.get("/readyz").status_code == 503
         job = post(service, experts=["first"], splits=["long"])
         with (workspace.root / "workers.log").open("wb") as log:
-            first = start("worker", environment(workspace), log.fileno())
+            first = fork("worker", environment(workspace), log.fileno())
             wait_until(lambda: in_the_middle(service, job), 60)
             first.kill()
             first.wait()
             assert service.get("/readyz").status_code == 503
-            second = start("worker", environment(workspace), log.fileno())
+            second = fork("worker", environment(workspace), log.fileno())
             try:
                 assert wait_for(service, job)["state"] == "succeeded"
             finally:
@@ -98,7 +106,7 @@ def test_a_unit_that_kills_its_workers_fails_at_the_fifth(service: Service) -> N
 
 def test_a_stopping_service_hands_its_work_back(workspace: Workspace) -> None:
     """SIGTERM ends service and worker at a batch's edge; the next start goes on with the job."""
-    with running(workspace) as service:
+    with running(workspace, supervised=True) as service:
         service.wait_ready()
         job = post(service, splits=["long"])
         wait_until(lambda: in_the_middle(service, job), 60)
@@ -111,11 +119,11 @@ def test_a_stopping_service_hands_its_work_back(workspace: Workspace) -> None:
     assert all(unit["notes"] == [] for unit in done["units"])  # handed back: no death was counted
 
 
-def test_a_worker_ends_with_its_killed_service(service: Service) -> None:
+def test_a_worker_ends_with_its_killed_service(supervised: Service) -> None:
     """SIGKILL of the API leaves no orphan behind that would hold the GPU."""
-    [worker] = service.worker_pids()
-    service.process.kill()
-    service.process.wait()
+    [worker] = supervised.worker_pids()
+    supervised.process.kill()
+    supervised.process.wait()
     wait_until(lambda: not Path(f"/proc/{worker}").exists() or _is_zombie(worker), 30)
 
 
@@ -201,7 +209,7 @@ def test_a_split_that_changed_after_the_job_was_accepted_fails(workspace: Worksp
         job = post(service, experts=["first"], splits=["short", "val"])
         workspace.save_split("short", list(range(19)))
         with (workspace.root / "worker.log").open("wb") as log:
-            worker = start("worker", environment(workspace), log.fileno())
+            worker = fork("worker", environment(workspace), log.fileno())
             try:
                 done = wait_for(service, job)
             finally:
@@ -242,7 +250,7 @@ def test_a_job_keeps_the_declaration_it_was_accepted_with(workspace: Workspace) 
         edited = post(service, experts=["first"], splits=["short"], output_dir="as_edited")
         toml.write_text(declared)
         with (workspace.root / "worker.log").open("wb") as log:
-            worker = start("worker", environment(workspace), log.fileno())
+            worker = fork("worker", environment(workspace), log.fileno())
             try:
                 manifests = []
                 for job in (accepted, edited):

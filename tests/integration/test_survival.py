@@ -25,6 +25,7 @@ from tests.integration.workspace import (
     Service,
     Workspace,
     environment,
+    fork,
     running,
     start,
     wait_until,
@@ -65,7 +66,7 @@ def test_a_hanging_worker_that_is_not_the_services_own_loses_its_work(workspace:
     """Nobody kills what somebody else has started: its work is freed for others, and when it wakes up it ends."""
     with running(workspace, RELOGIT_WORKERS="0", RELOGIT_HANG_TIMEOUT_S="4") as service:
         with (workspace.root / "worker.log").open("wb") as log:
-            worker = start("worker", environment(workspace), log.fileno())
+            worker = fork("worker", environment(workspace), log.fileno())
         try:
             service.wait_ready()
             job = post(service, experts=["first"], splits=["long"])
@@ -77,7 +78,7 @@ def test_a_hanging_worker_that_is_not_the_services_own_loses_its_work(workspace:
             worker.send_signal(signal.SIGCONT)
             assert worker.wait(60) == 1
             with (workspace.root / "worker.log").open("ab") as log:
-                worker = start("worker", environment(workspace), log.fileno())
+                worker = fork("worker", environment(workspace), log.fileno())
             assert wait_for(service, job)["state"] == "succeeded"
         finally:
             worker.kill()

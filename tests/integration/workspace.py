@@ -24,8 +24,11 @@ from numpy.typing import NDArray
 from app.datasets import Transform
 from app.main import create_app
 from app.settings import Settings
+from tests.prefork import ForkedProcess, launch
 from worker.engines.pixels import normalise
 from worker.networks import CifarResNetSpec
+
+Process = subprocess.Popen[bytes] | ForkedProcess
 
 REPOSITORY = Path(__file__).parents[2]
 CLASSES = 4
@@ -146,10 +149,10 @@ def build(root: Path) -> Workspace:
 
 @dataclass(frozen=True)
 class Service:
-    """A running `python -m app`."""
+    """A running service."""
 
     url: str
-    process: subprocess.Popen[bytes]
+    process: Process
     log: Path
 
     def get(self, path: str) -> httpx.Response:
@@ -192,14 +195,27 @@ def environment(workspace: Workspace, **more: str) -> dict[str, str]:
 
 
 @contextmanager
-def running(workspace: Workspace, *, before: Sequence[str] = (), **more: str) -> Iterator[Service]:
-    """Start the real service on a free port, with a command before it if one is given; end it with SIGTERM."""
+def running(
+    workspace: Workspace, *, supervised: bool = False, before: Sequence[str] = (), **more: str
+) -> Iterator[Service]:
+    """Run the service on a free port, and end it with SIGTERM.
+
+    Args:
+        workspace: where it works.
+        supervised: start `python -m app` and its workers as users do, rather than as forks.
+        before: a command to put before that of the service, which is then started as users do.
+        **more: environment variables.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     log = workspace.root / f"service-{port}.log"
     with log.open("wb") as stream:
-        process = start("app", environment(workspace, RELOGIT_PORT=str(port), **more), stream.fileno(), before)
+        variables = environment(workspace, RELOGIT_PORT=str(port), **more)
+        if supervised or before:
+            process: Process = start("app", variables, stream.fileno(), before)
+        else:
+            process = fork("app", variables, stream.fileno())
     try:
         service = Service(f"http://127.0.0.1:{port}", process, log)
         wait_until(lambda: _answers(service), 60, log.read_text)
@@ -216,7 +232,12 @@ def start(module: str, variables: dict[str, str], output: int, before: Sequence[
     )
 
 
-def end(process: subprocess.Popen[bytes]) -> None:
+def fork(module: str, variables: dict[str, str], output: int) -> ForkedProcess:
+    """Run `python -m MODULE` as a fork of a process that has imported it."""
+    return launch([sys.executable, "-m", module], env=variables, stdout=output, stderr=output)
+
+
+def end(process: Process) -> None:
     """SIGTERM, and SIGKILL if that does not help."""
     process.send_signal(signal.SIGTERM)
     try:
