@@ -14,13 +14,13 @@ from typing import NoReturn
 import uvicorn
 from pydantic import ValidationError
 
-from app.errors import FatalError
-from app.liveness import hold_lock
+from app.domain.errors import FatalError
+from app.store.liveness import hold_lock
 from app.logs import set_up
 from app.main import create_app
 from app.settings import Settings, explain
-from app.stopping import StoppableServer
-from app.supervisor import Launch
+from app.processes.shutdown import StoppableServer
+from app.processes.supervisor import Launch
 
 log = logging.getLogger("app")
 

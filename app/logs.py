@@ -16,7 +16,7 @@ from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
 from app.settings import Settings
-from app.times import rfc3339
+from app.domain.times import rfc3339
 
 TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 CONTROLS = {

@@ -12,11 +12,12 @@ from fastapi import APIRouter, Depends, FastAPI
 from fastapi.routing import APIRoute
 from prometheus_client import CollectorRegistry
 
-from app import VERSION, problems
-from app.housekeeper import Housekeeper
-from app.metrics import ServiceMetrics
-from app.retention import remove_unreferred, tidy
-from app.routes import (
+from app import VERSION
+from app.api import problems
+from app.processes.maintenance import Housekeeper
+from app.api.metrics import ServiceMetrics
+from app.retention.retention import remove_unreferred, tidy
+from app.api.routes import (
     analysis,
     artifacts,
     experts,
@@ -30,11 +31,11 @@ from app.routes import (
     uploads,
     verifications,
 )
-from app.services import Services, refuse_unknown_parameters
+from app.api.dependencies import Services, refuse_unknown_parameters
 from app.settings import Settings
-from app.stopping import Stopping
-from app.supervisor import Launch, Supervisor
-from app.traffic import Traffic
+from app.processes.shutdown import Stopping
+from app.processes.supervisor import Launch, Supervisor
+from app.api.middleware import Traffic
 
 log = logging.getLogger(__name__)
 

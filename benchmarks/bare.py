@@ -9,12 +9,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from app.numerics import SHAPES
+from app.domain.numerics import SHAPES
 from benchmarks.installation import CLASSES, TRANSFORM, Installation
 from benchmarks.outcome import PREPARE, Outcome
-from worker.engines.choice import EngineName, make_engine
-from worker.engines.engine import Setup
-from worker.experts import load_expert
+from worker.compute.engines.choice import EngineName, make_engine
+from worker.compute.engines.engine import Setup
+from worker.experts.loading import load_expert
 
 
 def bare_loop(engine: EngineName, installation: Installation) -> Outcome:

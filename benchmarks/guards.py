@@ -13,32 +13,32 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name that every PyTorch reader knows
 from torch import fx
 
-from app.catalog import Catalog
-from app.database import Database
-from app.facts import FactStore
-from app.row_store import RowStore
+from app.catalog.catalog import Catalog
+from app.store.database import Database
+from app.store.inspections import FactStore
+from app.files.row_store import RowStore
 from app.settings import Settings
-from app.store import JobStore
+from app.store.jobs import JobStore
 from benchmarks.installation import EXPERTS, RESNET32, SHARES, TRANSFORM, Installation
 from benchmarks.plan import Plan
 from benchmarks.report import Cell, Column, Report, Table, Target
-from worker.arithmetic import arithmetic
+from worker.compute.environment import arithmetic
 from worker.context import Context
 from worker.device import prepare
-from worker.engines.choice import choose_engine, make_engine
-from worker.engines.folding import fold
-from worker.engines.openvino_engine import compile_model
-from worker.engines.openvino_model import ModelBuilder
-from worker.engines.overflow import leaky
-from worker.engines.pixels import normalise
-from worker.experts import Assumptions, load_expert
+from worker.compute.engines.choice import choose_engine, make_engine
+from worker.compute.engines.folding import fold
+from worker.compute.engines.openvino_engine import compile_model
+from worker.compute.engines.openvino_model import ModelBuilder
+from worker.compute.engines.overflow import leaky
+from worker.compute.engines.pixels import normalise
+from worker.experts.loading import Assumptions, load_expert
 from worker.normalisation import patch_statistics
-from worker.normalisation_inspector import NormalisationInspector
-from worker.plain_sample import PlainSample
-from worker.pools import Pool, Pools
-from worker.pulse import Pulse
-from worker.residents import Residents
-from worker.supply import ExpertFile, Supply
+from worker.inspections.normalisation import NormalisationInspector
+from worker.evidence.plain_sample import PlainSample
+from worker.datasets.pools import Pool, Pools
+from worker.heartbeat import Pulse
+from worker.compute.model_cache import Residents
+from worker.compute.logit_source import ExpertFile, Supply
 
 TIMED = 512
 """Images of a loop that is timed with and without rectifiers that keep NaN."""

@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import Module
 
-from app.datasets import Transform
-from worker.engines.pixels import normalise
-from worker.networks import CifarResNetSpec
+from app.catalog.datasets import Transform
+from worker.compute.engines.pixels import normalise
+from worker.experts.architectures import CifarResNetSpec
 
 CLASSES = 100
 EXPERTS = ("alpha", "beta", "gamma")

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from benchmarks.installation import CLASSES, EXPERTS, SHARES, TRANSFORM, Installation
 from benchmarks.outcome import PREPARE, REST, Outcome
-from worker.experts import load_expert
+from worker.experts.loading import load_expert
 from worker.torchvision_import import import_torchvision
 
 BATCH = 128

@@ -13,8 +13,8 @@ from torch import nn
 from benchmarks.installation import CLASSES, TRANSFORM, Installation
 from benchmarks.outcome import PREPARE, REST, Outcome
 from worker.device import cores
-from worker.engines.pixels import normalise
-from worker.experts import load_expert
+from worker.compute.engines.pixels import normalise
+from worker.experts.loading import load_expert
 
 BATCH = 32
 

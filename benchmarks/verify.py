@@ -10,19 +10,19 @@ from statistics import median
 
 import numpy as np
 
-from app.catalog import Split
-from app.requests import Standards
+from app.catalog.catalog import Split
+from app.domain.requests import Standards
 from benchmarks.installation import CLASSES, EXPERTS, RESNET32, SHARES, Installation
 from benchmarks.plan import Plan
 from benchmarks.report import Cell, Column, Report, Table, Target
 from benchmarks.service import BenchmarkError, Service, serving
-from worker.logit_reader import read_stored
-from worker.long_tail import LongTail
-from worker.verify.figures import curves, figures, interval_figures
+from worker.outputs.logit_reader import read_stored
+from worker.datasets.class_counts import LongTail
+from worker.verify.summary_metrics import curves, figures, interval_figures
 from worker.verify.metrics.bootstrap import intervals
 from worker.verify.metrics.rows import score_rows
 from worker.verify.report import scores_of, verify_unit
-from worker.verify.truth import Truth
+from worker.verify.ground_truth import Truth
 
 REPEATS = 7
 GATING = ("reading, sha256", "softmax of each row", "point metrics", "all other checks")

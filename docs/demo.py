@@ -24,7 +24,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, NoReturn
 
-from app.liveness import is_held
+from app.store.liveness import is_held
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent

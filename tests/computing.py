@@ -7,21 +7,21 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from app.catalog import Catalog
-from app.database import Database
-from app.facts import FactStore
-from app.numerics import Arithmetic, RowSource
-from app.row_store import RowStore
+from app.catalog.catalog import Catalog
+from app.store.database import Database
+from app.store.inspections import FactStore
+from app.domain.numerics import Arithmetic, RowSource
+from app.files.row_store import RowStore
 from app.settings import Settings
-from app.store import JobStore
+from app.store.jobs import JobStore
 from tests.fakes import ARITHMETIC
 from worker.context import Context
-from worker.engines.choice import make_engine
-from worker.engines.engine import Engine, Setup
-from worker.normalisation_inspector import NormalisationInspector
-from worker.pools import Pools
-from worker.pulse import Pulse
-from worker.residents import Build, Residents
+from worker.compute.engines.choice import make_engine
+from worker.compute.engines.engine import Engine, Setup
+from worker.inspections.normalisation import NormalisationInspector
+from worker.datasets.pools import Pools
+from worker.heartbeat import Pulse
+from worker.compute.model_cache import Build, Residents
 
 
 def row_source_of(classes: int, arithmetic: Arithmetic = ARITHMETIC) -> RowSource:

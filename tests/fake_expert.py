@@ -7,8 +7,8 @@ from collections.abc import Generator, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from app.datasets import Transform
-from worker.engines.engine import NoMemory
+from app.catalog.datasets import Transform
+from worker.compute.engines.engine import NoMemory
 
 CLASSES = 5
 RAW = Transform(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))

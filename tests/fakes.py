@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.catalog import Catalog
-from app.errors import RelogitError
-from app.intake import RecomputeOrder
-from app.jobs import Artifact, Claim, Job, Progress, UnitPlan
-from app.numerics import Arithmetic
-from app.requests import RecomputeRequest, Standards
+from app.catalog.catalog import Catalog
+from app.domain.errors import RelogitError
+from app.submission.recompute import RecomputeOrder
+from app.domain.jobs import Artifact, Claim, Job, Progress, UnitPlan
+from app.domain.numerics import Arithmetic
+from app.domain.requests import RecomputeRequest, Standards
 from app.settings import Settings
-from app.store import JobStore
+from app.store.jobs import JobStore
 
 REPORT: dict[str, Any] = {"verdict": "passed", "checks": [], "metrics": {"accuracy": 0.5}}
 PASSED: dict[str, Any] = {"verdict": "passed", "checks": []}

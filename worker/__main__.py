@@ -19,26 +19,26 @@ from types import FrameType
 
 from pydantic import ValidationError
 
-from app.catalog import Catalog
-from app.database import Database
-from app.errors import FatalError
-from app.facts import FactStore
-from app.jobs import COMPUTING, LOOKING
-from app.liveness import hold_lock, worker_lock
+from app.catalog.catalog import Catalog
+from app.store.database import Database
+from app.domain.errors import FatalError
+from app.store.inspections import FactStore
+from app.domain.jobs import COMPUTING, LOOKING
+from app.store.liveness import hold_lock, worker_lock
 from app.logs import set_up
-from app.row_store import RowStore
+from app.files.row_store import RowStore
 from app.settings import Settings, explain
-from app.store import JobStore
-from worker.arithmetic import arithmetic
+from app.store.jobs import JobStore
+from worker.compute.environment import arithmetic
 from worker.context import Context
 from worker.device import choose_device, device_count, device_name, prepare
-from worker.engines.choice import choose_engine, make_engine
-from worker.inspector import Inspector
+from worker.compute.engines.choice import choose_engine, make_engine
+from worker.inspections.inspector import Inspector
 from worker.loop import work
-from worker.normalisation_inspector import NormalisationInspector
-from worker.pools import Pools
-from worker.pulse import Pulse
-from worker.residents import Residents
+from worker.inspections.normalisation import NormalisationInspector
+from worker.datasets.pools import Pools
+from worker.heartbeat import Pulse
+from worker.compute.model_cache import Residents
 from worker.warm_start import wanted, warm_up
 
 log = logging.getLogger("worker")

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 import torch
 
-from app.catalog import Catalog
-from app.facts import FactStore
-from app.numerics import Arithmetic
-from app.row_store import RowStore
+from app.catalog.catalog import Catalog
+from app.store.inspections import FactStore
+from app.domain.numerics import Arithmetic
+from app.files.row_store import RowStore
 from app.settings import Settings
-from app.store import JobStore
-from worker.normalisation_inspector import NormalisationInspector
-from worker.pools import Pools
-from worker.pulse import Pulse
-from worker.residents import Residents
+from app.store.jobs import JobStore
+from worker.inspections.normalisation import NormalisationInspector
+from worker.datasets.pools import Pools
+from worker.heartbeat import Pulse
+from worker.compute.model_cache import Residents
 
 
 class Stopped(BaseException):

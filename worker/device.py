@@ -8,7 +8,7 @@ import platform
 
 import torch
 
-from app.errors import FatalError
+from app.domain.errors import FatalError
 
 # From <malloc.h>. Freed activations stay with the process: handing them to the kernel and taking them back,
 # zeroed page by page, costs half of a forward pass on a CPU.

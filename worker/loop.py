@@ -11,13 +11,13 @@ from typing import Any
 
 import torch
 
-from app.database import Database
-from app.errors import FatalError, RelogitError, TransientError
-from app.faults import reach
-from app.jobs import Claim, Progress, Task, Unit, UnitState
-from app.liveness import bury_the_dead
+from app.store.database import Database
+from app.domain.errors import FatalError, RelogitError, TransientError
+from app.domain.fault_points import reach
+from app.domain.jobs import Claim, Progress, Task, Unit, UnitState
+from app.store.liveness import bury_the_dead
 from app.logs import bound
-from app.transitions import ClaimLost
+from app.store.transitions import ClaimLost
 from worker.context import Cancelled, Context, Stopped
 from worker.tasks.check import check_files
 from worker.tasks.draw import draw_splits

@@ -6,14 +6,14 @@ import logging
 import sqlite3
 from typing import Any
 
-from app.catalog import check_classes
-from app.datasets import DEFAULT_BASE
-from app.errors import FatalError, RelogitError, RequestError
-from app.names import check_name
+from app.catalog.catalog import check_classes
+from app.catalog.datasets import DEFAULT_BASE
+from app.domain.errors import FatalError, RelogitError, RequestError
+from app.domain.names import check_name
 from worker.context import Context
-from worker.engines.engine import NoMemory
-from worker.experts import Assumptions
-from worker.supply import ExpertFile, Supply
+from worker.compute.engines.engine import NoMemory
+from worker.experts.loading import Assumptions
+from worker.compute.logit_source import ExpertFile, Supply
 
 log = logging.getLogger(__name__)
 

@@ -30,7 +30,7 @@ from rich.progress import track
 from rich.table import Table
 from torch import Tensor, nn
 
-from worker.networks import CifarResNet, CifarResNetSpec
+from worker.experts.architectures import CifarResNet, CifarResNetSpec
 
 SPEC = CifarResNetSpec(blocks=(3, 3, 3), widths=(16, 32, 64), classes=10)
 EPOCHS = 40

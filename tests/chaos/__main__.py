@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from app.faults import LABELS
+from app.domain.fault_points import LABELS
 from tests.chaos.campaign import Campaign, Outcome, Plan
 
 

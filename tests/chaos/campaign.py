@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from app.faults import LABELS
+from app.domain.fault_points import LABELS
 from relogit import Client
 from tests.chaos import verdict
 from tests.chaos.events import Account, kills_so_far, read

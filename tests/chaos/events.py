@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.rows import WRITTEN_TOGETHER
+from worker.compute.rows import WRITTEN_TOGETHER
 
 LARGEST_BATCH = 128
 """That the user asks for."""

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.faults import LABELS
+from app.domain.fault_points import LABELS
 from tests.integration.workspace import REPOSITORY, Workspace, end, environment
 
 WORKERS = 2
@@ -79,7 +79,7 @@ def forked(place: Place, chaos: Chaos | None = None) -> Iterator[None]:
     Raises:
         AssertionError: at its end, if one of them ended by itself or would not stop.
     """
-    command = [sys.executable, "-m", "tests.chaos.nursery", str(WORKERS)]
+    command = [sys.executable, "-m", "tests.chaos.prefork", str(WORKERS)]
     with place.log.open("ab") as log:
         nursery = subprocess.Popen(
             command, cwd=REPOSITORY, env=place.variables(chaos, WORKERS), stdout=log, stderr=log

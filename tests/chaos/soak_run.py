@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from app.catalog import Catalog
+from app.catalog.catalog import Catalog
 from tests.chaos import soak_disk
 from tests.chaos.campaign import learn
 from tests.chaos.installation import build

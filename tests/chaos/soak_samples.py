@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx
 
-from app.row_store import on_disk
+from app.files.row_store import on_disk
 from app.settings import Settings
 
 EVERY_S = 1.0

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from app.faults import LABELS
+from app.domain.fault_points import LABELS
 from tests.chaos.campaign import Campaign, Plan
 from tests.chaos.events import CHUNK, read
 from tests.integration.workspace import REPOSITORY
@@ -41,7 +41,7 @@ def test_every_fault_point_is_in_the_code() -> None:
 
 def test_without_the_test_build_nothing_listens(tmp_path: Path) -> None:
     """The same process with the build's folder on its path, but not armed, passes a fault point unharmed."""
-    code = "import sys; from app.faults import reach; reach('commit.after'); print(len(sys.argv))"
+    code = "import sys; from app.domain.fault_points import reach; reach('commit.after'); print(len(sys.argv))"
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=REPOSITORY,

@@ -14,18 +14,18 @@ from typing import Any
 
 import numpy as np
 
-from app.catalog import Catalog
-from app.database import Database
-from app.datasets import Dataset
-from app.jobs import UnitState, final_state
-from app.objects import LEFT_S
-from app.requests import SplitsRequest
-from app.row_store import RowStore
+from app.catalog.catalog import Catalog
+from app.store.database import Database
+from app.catalog.datasets import Dataset
+from app.domain.jobs import UnitState, final_state
+from app.files.artifacts import LEFT_S
+from app.domain.requests import SplitsRequest
+from app.files.row_store import RowStore
 from app.settings import Settings
-from app.store import JobStore
-from app.transitions import read_job
+from app.store.jobs import JobStore
+from app.store.transitions import read_job
 from tests.chaos.user import SHARED_SET, Reference, User, Wanted
-from worker.pools import Pools
+from worker.datasets.pools import Pools
 from worker.tasks.draw import draw_lists
 
 LEFTOVER = re.compile(r"\..*\.(part|old|tmp)")

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 from tests.integration.workspace import Service, Workspace, build, wait_until
-from worker.networks import CifarResNetSpec
+from worker.experts.architectures import CifarResNetSpec
 
 SLOW = CifarResNetSpec((3, 3, 3), (16, 32, 64), 4)
 """A ResNet-20: a second or two for the images of `long`, so that there is a middle to strike in."""

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 import relogit
 from tests.integration.workspace import SPEC, TRANSFORM, Workspace, build, running
-from worker.engines.pixels import normalise
-from worker.networks import CifarResNetSpec
+from worker.compute.engines.pixels import normalise
+from worker.experts.architectures import CifarResNetSpec
 
 DECLARED = """
 [tiny.network]

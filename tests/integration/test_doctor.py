@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from app.database import Database
+from app.store.database import Database
 from tests.integration.workspace import REPOSITORY, Service, Workspace, build, environment, running
 
 

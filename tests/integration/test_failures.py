@@ -26,7 +26,7 @@ from tests.integration.workspace import (
     running,
     wait_until,
 )
-from worker.networks import CifarResNetSpec
+from worker.experts.architectures import CifarResNetSpec
 
 
 @pytest.fixture

@@ -14,11 +14,11 @@ import httpx
 import pytest
 
 import relogit
-from relogit.cli import main
+from relogit.cli.main import main
 from tests.integration.verifying import good
 from tests.integration.workspace import Service, Workspace, build, running, wait_until
 from tests.unit.fake_server import FakeServer
-from worker.networks import CifarResNetSpec
+from worker.experts.architectures import CifarResNetSpec
 
 SLOW = CifarResNetSpec((3, 3, 3), (16, 32, 64), 4)
 """A ResNet-20: a second or two for the images of `long`, so that there is a middle to strike in."""

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from app.bases import Bases
-from app.datasets import Dataset
-from app.errors import RequestError
-from worker.pools import Pools
+from app.catalog.bases import Bases
+from app.catalog.datasets import Dataset
+from app.domain.errors import RequestError
+from worker.datasets.pools import Pools
 
 
 def _dataset(**more: object) -> Dataset:

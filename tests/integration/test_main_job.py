@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 import relogit
 from tests.integration.workspace import REPOSITORY, SPEC, TRANSFORM, Service, Workspace, build, serving
-from worker.engines.pixels import normalise
+from worker.compute.engines.pixels import normalise
 
 SPLITS = ("val", "test", "tunev")
 

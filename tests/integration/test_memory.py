@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from app.database import Database
-from app.intake import plan
-from app.schemas import RecomputeBody
+from app.store.database import Database
+from app.submission.recompute import plan
+from app.api.schemas import RecomputeBody
 from tests.computing import in_torch, worker_context
 from tests.integration.workspace import build
-from worker.engines.engine import Engine, NoMemory, Setup
+from worker.compute.engines.engine import Engine, NoMemory, Setup
 from worker.tasks.recompute import Recompute
 
 

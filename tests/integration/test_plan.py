@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 import relogit
-from app.planner import npz_bytes
+from app.submission.planner import npz_bytes
 from tests.integration.workspace import Service, Workspace, build, running, serving
 
 

@@ -10,14 +10,14 @@ import pytest
 from numpy.typing import NDArray
 from torch import nn
 
-from app.database import Database
-from app.intake import plan
-from app.schemas import RecomputeBody
-from app.store import JobStore
+from app.store.database import Database
+from app.submission.recompute import plan
+from app.api.schemas import RecomputeBody
+from app.store.jobs import JobStore
 from tests.computing import in_torch, worker_context
 from tests.integration.workspace import build
 from worker.context import Cancelled, Context
-from worker.engines.engine import Engine, Setup
+from worker.compute.engines.engine import Engine, Setup
 from worker.tasks import recompute
 from worker.tasks.recompute import Recompute
 

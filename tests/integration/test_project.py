@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from app import VERSION
-from app.datasets import read_datasets
+from app.catalog.datasets import read_datasets
 from app.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -22,7 +22,7 @@ README = (ROOT / "README.md").read_text()
     ("module", "absent"),
     [
         ("app.main", ["torch", "torchvision", "worker"]),
-        ("relogit.cli", ["torch", "app", "worker", "fastapi", "pydantic"]),
+        ("relogit.cli.main", ["torch", "app", "worker", "fastapi", "pydantic"]),
         ("worker.loop", ["fastapi", "starlette", "torchvision"]),
     ],
 )

@@ -18,7 +18,7 @@ import torch
 
 import relogit
 from tests.integration.workspace import Service, Workspace, build, running, wait_until
-from worker.networks import CifarResNetSpec
+from worker.experts.architectures import CifarResNetSpec
 
 SPEC = CifarResNetSpec((2, 2, 2), (16, 32, 64), 4)
 """Wide enough for the kernels that the usual experts run through."""
@@ -186,7 +186,7 @@ def test_computing_again_finds_a_kept_row_that_differs(installation: Installatio
     folder = _only(installation.rows)
     logits = np.load(folder / "logits.npy")
     source = json.loads((folder / "about.json").read_text())["source"]
-    from app.kept_rows import KeptRows
+    from app.files.row_files import KeptRows
 
     logits[11, 2] += 1e-3
     KeptRows(folder, folder.name, 205, source["classes"]).write(np.array([11]), logits[[11]])

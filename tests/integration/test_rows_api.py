@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import relogit
-from app.kept_rows import ABOUT, LOGITS
+from app.files.row_files import ABOUT, LOGITS
 from app.settings import Settings
 from tests.integration.workspace import serving
 from tests.unit.kept import SEEN, SIZE, SOURCE, cut, filled, flip, source

@@ -118,8 +118,8 @@ def test_a_list_called_audit_on_disk_is_shown_and_named(
 @pytest.fixture
 def relogit_at(server: httpx.Client, capsys: pytest.CaptureFixture[str]) -> Relogit:
     """The `relogit` command, in this process, at the real server."""
-    from relogit.cli import app
-    from relogit.session import execute
+    from relogit.cli.main import app
+    from relogit.cli.session import execute
 
     def run(*arguments: str) -> Ran:
         with pytest.raises(SystemExit) as ended:

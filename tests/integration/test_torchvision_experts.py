@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from app.errors import JobError
-from worker.experts import Assumptions, load_expert
-from worker.networks import TorchvisionResNetSpec, Variant
-from worker.recognise import recognise
+from app.domain.errors import JobError
+from worker.experts.loading import Assumptions, load_expert
+from worker.experts.architectures import TorchvisionResNetSpec, Variant
+from worker.experts.recognition import recognise
 
 
 # torchvision's own tables, without batch norm's running figures: parameters for 1000 classes.
@@ -93,8 +93,8 @@ def test_cifar_experts_do_not_pay_for_torchvision(tmp_path: Path) -> None:
     script = f"""
 import sys, torch
 from pathlib import Path
-from worker.experts import load_expert
-from worker.networks import CifarResNetSpec
+from worker.experts.loading import load_expert
+from worker.experts.architectures import CifarResNetSpec
 path = Path({str(tmp_path)!r}) / "e.pth"
 torch.save(CifarResNetSpec((1, 1, 1), (4, 4, 4), 2).build().state_dict(), path)
 load_expert(path)

@@ -25,7 +25,7 @@ from tests.integration.verifying import (
     verify,
 )
 from tests.integration.workspace import CLASSES, Service, Workspace, build, running, wait_until
-from worker.networks import CifarResNetSpec
+from worker.experts.architectures import CifarResNetSpec
 
 ROWS = 400
 

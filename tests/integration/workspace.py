@@ -24,12 +24,12 @@ import torch
 import uvicorn
 from numpy.typing import NDArray
 
-from app.datasets import Transform
+from app.catalog.datasets import Transform
 from app.main import create_app
 from app.settings import Settings
 from tests.prefork import ForkedProcess, launch
-from worker.engines.pixels import normalise
-from worker.networks import CifarResNetSpec
+from worker.compute.engines.pixels import normalise
+from worker.experts.architectures import CifarResNetSpec
 
 Process = subprocess.Popen[bytes] | ForkedProcess
 

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from app.catalog import Catalog
-from app.datasets import Dataset
+from app.catalog.catalog import Catalog
+from app.catalog.datasets import Dataset
 from app.settings import Settings
 from tests.realdata.location import REALDATA, needs_realdata
 from worker.device import cores
-from worker.engines.choice import EngineName, make_engine
-from worker.engines.engine import Setup
-from worker.experts import load_expert
-from worker.infer import forward_rows
-from worker.pools import Pools
+from worker.compute.engines.choice import EngineName, make_engine
+from worker.compute.engines.engine import Setup
+from worker.experts.loading import load_expert
+from worker.compute.inference import forward_rows
+from worker.datasets.pools import Pools
 
 pytestmark = needs_realdata
 

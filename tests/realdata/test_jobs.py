@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 import relogit
-from app.catalog import Catalog
+from app.catalog.catalog import Catalog
 from app.settings import Settings
 from tests.integration.workspace import Service, Workspace
 from tests.realdata.location import REALDATA, needs_realdata
-from worker.pools import Pools
+from worker.datasets.pools import Pools
 from worker.torchvision_import import import_torchvision
 
 pytestmark = needs_realdata

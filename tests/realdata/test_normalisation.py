@@ -17,18 +17,18 @@ import torch.nn.functional as F  # noqa: N812 - the name that every PyTorch read
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from app.catalog import Catalog
-from app.datasets import Dataset, Transform
+from app.catalog.catalog import Catalog
+from app.catalog.datasets import Dataset, Transform
 from app.settings import Settings
 from tests.realdata.location import REALDATA, needs_realdata
-from worker.engines.pixels import normalise
-from worker.experts import load_expert
+from worker.compute.engines.pixels import normalise
+from worker.experts.loading import load_expert
 from worker.normalisation import PatchStatistics, Stem, channel_order, judge_normalisation, patch_statistics, stem_of
 from worker.normalisation.augmentations import Augmented, augment
 from worker.normalisation.candidates import LISTED, nearly_equal
 from worker.normalisation.fit import Response, coefficients
 from worker.normalisation.patches import patch_moments
-from worker.pools import Pool, Pools
+from worker.datasets.pools import Pool, Pools
 
 pytestmark = needs_realdata
 

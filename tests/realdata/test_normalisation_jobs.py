@@ -12,7 +12,7 @@ import torch
 import relogit
 from tests.integration.workspace import Service, Workspace
 from tests.realdata.location import REALDATA, needs_realdata
-from worker.checkpoints import read_checkpoint
+from worker.experts.checkpoints import read_checkpoint
 
 pytestmark = [needs_realdata, pytest.mark.timeout(300)]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.realdata.location import REALDATA, needs_realdata
-from worker.experts import Passport, load_expert
+from worker.experts.loading import Passport, load_expert
 
 CHECKPOINTS = REALDATA / "checkpoints"
 pytestmark = needs_realdata

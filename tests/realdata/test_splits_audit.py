@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from app.catalog import Catalog
-from app.errors import RequestError
+from app.catalog.catalog import Catalog
+from app.domain.errors import RequestError
 from app.settings import Settings
 from tests.realdata.location import REALDATA, needs_realdata
-from worker.long_tail import read_long_tail
-from worker.pools import Pools
+from worker.datasets.class_counts import read_long_tail
+from worker.datasets.pools import Pools
 from worker.splits.audit import AuditedList, AuditReport, audit
-from worker.splits.pictures import image_digests
+from worker.splits.duplicate_images import image_digests
 from worker.verify.check import Check
 
 pytestmark = needs_realdata

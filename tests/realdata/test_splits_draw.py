@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from app.bases import Bases
-from app.catalog import Catalog
+from app.catalog.bases import Bases
+from app.catalog.catalog import Catalog
 from app.settings import Settings
 from tests.realdata.location import REALDATA, needs_realdata
-from worker.pools import Pools
+from worker.datasets.pools import Pools
 from worker.splits.draw import part_balanced
 
 pytestmark = needs_realdata

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import relogit
-from app.catalog import Catalog
+from app.catalog.catalog import Catalog
 from app.settings import Settings
 from tests.integration.workspace import Service, Workspace
 from tests.realdata.location import REALDATA, needs_realdata

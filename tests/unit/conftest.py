@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from app.database import Database
-from app.store import JobStore
-from relogit.cli import main
+from app.store.database import Database
+from app.store.jobs import JobStore
+from relogit.cli.main import main
 from tests.fakes import Home
 from tests.unit.command_line import Ran, Relogit
 from tests.unit.fake_server import FakeServer

@@ -12,12 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from app.datasets import Transform
-from app.requests import Precision
-from worker.engines.choice import EngineName, make_engine
-from worker.engines.engine import Engine, Setup
-from worker.engines.pixels import normalise
-from worker.networks import CifarResNetSpec, NetworkSpec, TorchvisionResNetSpec
+from app.catalog.datasets import Transform
+from app.domain.requests import Precision
+from worker.compute.engines.choice import EngineName, make_engine
+from worker.compute.engines.engine import Engine, Setup
+from worker.compute.engines.pixels import normalise
+from worker.experts.architectures import CifarResNetSpec, NetworkSpec, TorchvisionResNetSpec
 
 TRANSFORM = Transform(mean=(0.5, 0.4, 0.3), std=(0.25, 0.3, 0.2))
 CLASSES = 7

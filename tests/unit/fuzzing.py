@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from app.errors import JobError
+from app.domain.errors import JobError
 from tests.unit.engines import CLASSES, TRANSFORM, lived_in, random_images
-from worker.engines.choice import EngineName, make_engine
-from worker.engines.engine import Setup
-from worker.engines.folding import fold
-from worker.engines.pixels import normalise
-from worker.experts import Assumptions, load_expert
-from worker.infer import forward_rows
-from worker.networks import CifarResNetSpec, NetworkSpec, TorchvisionResNetSpec
+from worker.compute.engines.choice import EngineName, make_engine
+from worker.compute.engines.engine import Setup
+from worker.compute.engines.folding import fold
+from worker.compute.engines.pixels import normalise
+from worker.experts.loading import Assumptions, load_expert
+from worker.compute.inference import forward_rows
+from worker.experts.architectures import CifarResNetSpec, NetworkSpec, TorchvisionResNetSpec
 
 State = dict[str, Tensor]
 Logits = NDArray[np.float64]

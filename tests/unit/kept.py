@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from app.kept_rows import ABOUT, KeptRows
-from app.numerics import Numerics, RowSource
-from app.row_store import RowStore
+from app.files.row_files import ABOUT, KeptRows
+from app.domain.numerics import Numerics, RowSource
+from app.files.row_store import RowStore
 
 SIZE, CLASSES = 7, 3
 SEEN = {"expert": "ce", "file": "best_ce.pth", "dataset": "digits", "base": "test"}

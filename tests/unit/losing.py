@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from app.jobs import Claim
-from app.store import JobStore
+from app.domain.jobs import Claim
+from app.store.jobs import JobStore
 from tests.fakes import take
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from app.bases import file_id
+from app.catalog.bases import file_id
 
 
 class Rewriter:

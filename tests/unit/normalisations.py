@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name that every PyTorch reader knows
 from numpy.typing import NDArray
 
-from app.datasets import Transform
+from app.catalog.datasets import Transform
 from worker.normalisation.augmentations import Augmented, Floats
 from worker.normalisation.candidates import LISTED
 from worker.normalisation.fit import Response, coefficients

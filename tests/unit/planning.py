@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from app.database import Database
-from app.errors import RelogitError
-from app.facts import FactStore
-from app.numerics import Arithmetic, row_source
-from app.planner import Site, make_plan
-from app.plans import Plan
-from app.questions import passport_question, pool_question, rate_question
-from app.row_store import RowStore
+from app.store.database import Database
+from app.domain.errors import RelogitError
+from app.store.inspections import FactStore
+from app.domain.numerics import Arithmetic, row_source
+from app.submission.planner import Site, make_plan
+from app.submission.plans import Plan
+from app.store.inspection_requests import passport_question, pool_question, rate_question
+from app.files.row_store import RowStore
 from tests.fakes import ARITHMETIC, ORDER, Home
 
 NETWORK = {"kind": "CifarResNetSpec", "architecture": "cifar_resnet8"}

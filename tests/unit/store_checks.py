@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from app.database import Database
-from app.jobs import MAX_DEATHS, Job, Unit
-from app.store import JobStore
+from app.store.database import Database
+from app.domain.jobs import MAX_DEATHS, Job, Unit
+from app.store.jobs import JobStore
 from tests.unit.store_model import LATE, Model, ModelJob, ModelTask, ModelUnit
 
 Ended = dict[tuple[str, ...], Job | Unit]

@@ -10,10 +10,10 @@ from typing import Any, TypeVar, get_args
 import pytest
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
-from app.errors import NotFound, TransientError
-from app.jobs import Claim, JobState, Progress, Task, UnitPlan
-from app.requests import Precision, Request, SplitsRequest
-from app.store import JobStore
+from app.domain.errors import NotFound, TransientError
+from app.domain.jobs import Claim, JobState, Progress, Task, UnitPlan
+from app.domain.requests import Precision, Request, SplitsRequest
+from app.store.jobs import JobStore
 from tests.fakes import ARITHMETIC, PASSED, REPORT, artifact, job_request
 from tests.unit.store_checks import Ended, check_as_modelled, check_ended_stay
 from tests.unit.store_model import Model, ModelJob, ModelTask, ModelUnit

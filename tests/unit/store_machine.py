@@ -17,11 +17,11 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 
-from app.errors import Conflict
-from app.jobs import MAX_DEATHS, JobState, Progress, Task
-from app.requests import Precision, Request
-from app.store import JobStore
-from app.transitions import ClaimLost
+from app.domain.errors import Conflict
+from app.domain.jobs import MAX_DEATHS, JobState, Progress, Task
+from app.domain.requests import Precision, Request
+from app.store.jobs import JobStore
+from app.store.transitions import ClaimLost
 from tests.fakes import ERROR, PASSED, REPORT, artifact
 from tests.unit.store_driver import COMPUTING, KINDS, LOOKING, ROWS, StoreDriver
 from tests.unit.store_model import ModelJob

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
-from app.database import Database
+from app.store.database import Database
 
 
 class Stumbled(Exception):

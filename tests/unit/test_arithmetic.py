@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from worker.arithmetic import arithmetic, processor
+from worker.compute.environment import arithmetic, processor
 
 CPU = torch.device("cpu")
 X86 = """processor\t: 0

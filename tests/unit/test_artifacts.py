@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.errors import JobError, TransientError
-from app.objects import object_path
+from app.domain.errors import JobError, TransientError
+from app.files.artifacts import object_path
 from tests.unit.mapped import mapped
-from worker.artifacts import Logits, drafted, publish, read_arrays, read_rows
+from worker.outputs.artifacts import Logits, drafted, publish, read_arrays, read_rows
 
 CONTENT = Logits(
     np.array([[0.5, 2.0, 2.0], [1.0, -1.0, 0.0]], np.float32),

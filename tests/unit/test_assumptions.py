@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import torch
 
-from app.errors import JobError
+from app.domain.errors import JobError
 from tests.unit.engines import lived_in
-from worker.assumptions import NAMES, Assumptions, settle
-from worker.experts import Passport, load_expert
-from worker.networks import CifarResNetSpec, NetworkSpec, TorchvisionResNetSpec
+from worker.experts.assumptions import NAMES, Assumptions, settle
+from worker.experts.loading import Passport, load_expert
+from worker.experts.architectures import CifarResNetSpec, NetworkSpec, TorchvisionResNetSpec
 
 PROJECTION = CifarResNetSpec((1, 1, 1), (4, 6, 10), 5)
 OPTION_A = replace(PROJECTION, shortcut="option_a")

@@ -13,9 +13,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from app.errors import JobError
+from app.domain.errors import JobError
 from tests.unit.test_checkpoints import others, refused, weights
-from worker.checkpoints import read_checkpoint
+from worker.experts.checkpoints import read_checkpoint
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.bases import CIFAR, Bases, check_md5, image_files
-from app.datasets import Dataset
-from app.errors import RequestError
+from app.catalog.bases import CIFAR, Bases, check_md5, image_files
+from app.catalog.datasets import Dataset
+from app.domain.errors import RequestError
 from tests.unit.mapped import mapped
 
 

@@ -16,10 +16,10 @@ from benchmarks.macs import count_macs
 from benchmarks.old_script import old_script
 from benchmarks.outcome import Outcome
 from benchmarks.report import Column, Report, Table, Target, as_json, as_markdown, percentile, speed_ratio, write_into
-from worker.engines.engine import Setup
-from worker.engines.torch_engine import TorchEngine
-from worker.experts import load_expert
-from worker.infer import forward_rows
+from worker.compute.engines.engine import Setup
+from worker.compute.engines.torch_engine import TorchEngine
+from worker.experts.loading import load_expert
+from worker.compute.inference import forward_rows
 
 MACHINE = Machine(
     date="2026-01-02 03:04 UTC",

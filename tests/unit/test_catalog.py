@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.catalog import Folder, check_classes, check_precision_range, parse_indices
-from app.errors import RequestError
-from app.requests import Precision
+from app.catalog.catalog import Folder, check_classes, check_precision_range, parse_indices
+from app.domain.errors import RequestError
+from app.domain.requests import Precision
 from tests.fakes import DIGITS, Home, refused
 from tests.unit.mapped import mapped
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.database import Database
+from app.store.database import Database
 from tests.fakes import Home
 from tests.unit.file_checks import Outputs, arrays_of, failed_checks
 

@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 import torch
 
-from app.database import Database
-from app.errors import JobError
-from app.logit_files import find_logit_files
-from app.uploads import Uploads
-from app.verification_intake import VerificationOrder, plan_verification
+from app.store.database import Database
+from app.domain.errors import JobError
+from app.files.logit_files import find_logit_files
+from app.files.uploads import Uploads
+from app.submission.verification import VerificationOrder, plan_verification
 from tests.fakes import Home
 from tests.unit.file_checks import Outputs, arrays_of, failed_checks, sentence
 from tests.unit.test_verification_intake import ORDER
-from worker.logit_reader import read_stored, read_targets, with_targets
-from worker.verify.form import BARE_WITH_TARGETS
+from worker.outputs.logit_reader import read_stored, read_targets, with_targets
+from worker.verify.file_schema import BARE_WITH_TARGETS
 
 LABELS = torch.tensor([0, 1, 2])
 """Of the split `val`."""

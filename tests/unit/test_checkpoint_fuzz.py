@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.fuzzing import cases, run, spread
-from worker.engines.choice import EngineName
+from worker.compute.engines.choice import EngineName
 
 QUICK = {"resnet8": 30, "resnet8, option A": 12}
 SLOW = {"resnet8": 120, "resnet8, option A": 24, "resnet18": 6, "resnet18 with max-pool": 6}

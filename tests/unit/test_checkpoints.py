@@ -14,8 +14,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from app.errors import JobError
-from worker.checkpoints import CheckpointFile, read_checkpoint
+from app.domain.errors import JobError
+from worker.experts.checkpoints import CheckpointFile, read_checkpoint
 
 
 def weights() -> dict[str, Tensor]:

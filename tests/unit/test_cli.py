@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from relogit.argv import own_folder, prepare
+from relogit.cli.argv import own_folder, prepare
 from tests.unit.command_line import Relogit
 from tests.unit.fake_server import JOB_ID, FakeServer, job, problem, unit, verification
 

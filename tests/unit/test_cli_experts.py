@@ -6,7 +6,7 @@ import re
 
 import httpx
 
-from relogit.render_experts import passport
+from relogit.render.experts import passport
 from tests.unit.command_line import Relogit
 from tests.unit.fake_server import FakeServer, expert, expert_list
 

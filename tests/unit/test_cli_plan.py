@@ -9,7 +9,9 @@ import httpx
 import pytest
 from rich.console import RenderableType
 
-from relogit import Client, Problem, render, render_plan
+from relogit import Client, Problem
+from relogit.render import tables as render
+from relogit.render import plan as render_plan
 from tests.unit.command_line import Relogit
 from tests.unit.fake_server import FakeServer, job, problem, unit
 from tests.unit.test_cli_window import NAMES, printed, window

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from relogit.render import plain
+from relogit.render.tables import plain
 from tests.unit.command_line import Ran, Relogit
 from tests.unit.fake_server import JOB_ID, FakeServer, check, job, npz, verification
 

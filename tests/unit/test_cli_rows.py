@@ -13,8 +13,9 @@ import pytest
 import typer
 from rich.console import Console
 
-from relogit import Client, render_rows
-from relogit.cli_rows import BYTES, SECONDS, amount_of
+from relogit import Client
+from relogit.render import rows as render_rows
+from relogit.cli.rows import BYTES, SECONDS, amount_of
 from tests.unit.command_line import Relogit
 from tests.unit.fake_server import FakeServer, problem
 

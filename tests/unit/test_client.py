@@ -11,7 +11,7 @@ import pytest
 
 import relogit
 from relogit import Client, ServerUnreachable
-from relogit.progress import Quiet, follow
+from relogit.render.progress import Quiet, follow
 from tests.unit.fake_server import JOB_ID, LOGITS, TARGETS, FakeServer, job, npz, problem, unit
 
 SERVER = "http://server.test"

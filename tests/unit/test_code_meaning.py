@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import FatalError
-from app.revisions import code_digest
+from app.domain.errors import FatalError
+from app.domain.revisions import code_digest
 
 FILES = {
     "chance.py": '''"""How likely something is by chance."""

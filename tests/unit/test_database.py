@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from app.database import SCHEMA, SCHEMA_VERSION, Database
-from app.errors import FatalError
-from app.store import JobStore
+from app.store.database import SCHEMA, SCHEMA_VERSION, Database
+from app.domain.errors import FatalError
+from app.store.jobs import JobStore
 from tests.fakes import finish, job_request, refused, submit, take
 
 

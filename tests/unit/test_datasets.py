@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from app.datasets import Dataset, read_datasets
-from app.errors import RequestError
+from app.catalog.datasets import Dataset, read_datasets
+from app.domain.errors import RequestError
 
 GOOD = {
     "kind": '"npz"',

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from app.database import Database
-from app.jobs import Job, JobState, Terms, UnitPlan, UnitState
-from app.store import JobStore
+from app.store.database import Database
+from app.domain.jobs import Job, JobState, Terms, UnitPlan, UnitState
+from app.store.jobs import JobStore
 from tests.fakes import DONE, ERROR, PASSED, REPORT, artifact, job_request, take
 
 

@@ -15,7 +15,7 @@ import torch
 
 from data.digits_lt.make_digits_lt import Base, long_tail, make_bases, make_splits, write_data
 from data.digits_lt.train_experts import RECIPES, SPEC, Normaliser, fit_temperature
-from worker.networks import CifarResNet
+from worker.experts.architectures import CifarResNet
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "data"

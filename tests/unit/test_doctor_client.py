@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from relogit.cli_doctor import worst_first
+from relogit.cli.doctor import worst_first
 from tests.unit.command_line import Ran, Relogit
 from tests.unit.fake_server import FakeServer, problem
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from app.database import SCHEMA_VERSION, Database
-from app.liveness import hold_lock
+from app.store.database import SCHEMA_VERSION, Database
+from app.store.liveness import hold_lock
 from app.settings import PREFIX, Settings
 from tests.fakes import Home
 from worker.doctor import gather, gather_data

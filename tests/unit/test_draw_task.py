@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from app.database import Database
-from app.errors import Conflict
-from app.jobs import JobState
-from app.splits_intake import SplitsOrder, plan_splits
-from app.store import JobStore
+from app.store.database import Database
+from app.domain.errors import Conflict
+from app.domain.jobs import JobState
+from app.submission.splits import SplitsOrder, plan_splits
+from app.store.jobs import JobStore
 from tests.computing import worker_context
 from tests.fakes import Home
 from worker.tasks.draw import draw_splits

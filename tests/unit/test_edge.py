@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from app.database import Database
+from app.store.database import Database
 from app.settings import Settings
-from app.store import JobStore
-from app.transitions import ClaimLost
+from app.store.jobs import JobStore
+from app.store.transitions import ClaimLost
 from tests.computing import worker_context
 from tests.fakes import Home, submit, take
 from worker.context import Cancelled, Context, Stopped
-from worker.edge import Edge
+from worker.cancellation import Edge
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from app.datasets import Transform
+from app.catalog.datasets import Transform
 from tests.unit.engines import (
     BATCHES,
     EVERY_SPEC,
@@ -22,8 +22,8 @@ from tests.unit.engines import (
     logits_of,
     random_images,
 )
-from worker.engines.choice import EngineName
-from worker.engines.pixels import normalise
+from worker.compute.engines.choice import EngineName
+from worker.compute.engines.pixels import normalise
 
 both = pytest.mark.parametrize("name", ["torch", "openvino"])
 

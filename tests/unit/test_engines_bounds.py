@@ -12,10 +12,10 @@ import torch.nn.functional as F  # noqa: N812 - the name that every PyTorch read
 from torch import Tensor, fx, nn
 
 from tests.unit.engines import SPECS, TRANSFORM, lived_in, random_images
-from worker.engines.bounds import largest_value
-from worker.engines.folding import fold
-from worker.engines.overflow import expose_overflow
-from worker.engines.pixels import normalise
+from worker.compute.engines.bounds import largest_value
+from worker.compute.engines.folding import fold
+from worker.compute.engines.overflow import expose_overflow
+from worker.compute.engines.pixels import normalise
 
 
 @pytest.mark.parametrize("spec", SPECS)

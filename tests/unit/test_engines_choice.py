@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tests.fakes import refused
-from worker.engines.choice import choose_engine, engine_version, precisions
+from worker.compute.engines.choice import choose_engine, engine_version, precisions
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
 
@@ -48,9 +48,9 @@ def test_without_openvino_pytorch_computes() -> None:
 import sys
 sys.modules["openvino"] = None  # what is not installed cannot be imported
 import torch
-from app.errors import FatalError
+from app.domain.errors import FatalError
 from tests.unit.engines import SMALL, engine, lived_in, logits_of, random_images
-from worker.engines.choice import choose_engine
+from worker.compute.engines.choice import choose_engine
 chosen = choose_engine("auto", torch.device("cpu"))
 print(chosen, logits_of(engine(chosen, lived_in(SMALL)), random_images(16)).shape)
 try:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from tests.unit.engines import SMALL, SPECS, lived_in
-from worker.engines.folding import fold
+from worker.compute.engines.folding import fold
 
 
 def norms(network: nn.Module) -> int:

@@ -10,20 +10,20 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from app.errors import JobError
-from app.requests import Precision
+from app.domain.errors import JobError
+from app.domain.requests import Precision
 from tests.unit.engines import SMALL, engine, lived_in, logits_of, random_images
-from worker.engines.engine import NoMemory
-from worker.engines.folding import fold
-from worker.engines.openvino_engine import (
+from worker.compute.engines.engine import NoMemory
+from worker.compute.engines.folding import fold
+from worker.compute.engines.openvino_engine import (
     OpenvinoEngine,
     capabilities,
     check_precision,
     compile_model,
     layer_precisions,
 )
-from worker.engines.openvino_model import build_model
-from worker.engines.overflow import leaky
+from worker.compute.engines.openvino_model import build_model
+from worker.compute.engines.overflow import leaky
 
 openvino = pytest.importorskip("openvino", reason="OpenVINO is an extra that is not installed")
 IMAGE = (12, 12, 3)

@@ -10,14 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from app.errors import JobError
-from app.requests import Precision
+from app.domain.errors import JobError
+from app.domain.requests import Precision
 from tests.unit.engines import BATCHES, SPECS, TRANSFORM, engine, lived_in, logits_of, random_images
-from worker.engines.choice import EngineName
-from worker.engines.folding import fold
-from worker.engines.overflow import expose_overflow, largest_output
-from worker.engines.pixels import normalise
-from worker.infer import forward_rows
+from worker.compute.engines.choice import EngineName
+from worker.compute.engines.folding import fold
+from worker.compute.engines.overflow import expose_overflow, largest_output
+from worker.compute.engines.pixels import normalise
+from worker.compute.inference import forward_rows
 
 both = pytest.mark.parametrize("name", ["torch", "openvino"])
 LARGEST = float(torch.finfo(torch.float32).max)

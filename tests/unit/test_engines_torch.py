@@ -13,11 +13,11 @@ import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from app.requests import Precision
+from app.domain.requests import Precision
 from tests.unit.engines import SMALL, cut, engine, exact_logits, lived_in, logits_of, random_images
-from worker.engines.choice import precisions
-from worker.engines.engine import NoMemory, telling_of_memory
-from worker.engines.torch_engine import computing_threads, tf32
+from worker.compute.engines.choice import precisions
+from worker.compute.engines.engine import NoMemory, telling_of_memory
+from worker.compute.engines.torch_engine import computing_threads, tf32
 
 CPU = torch.device("cpu")
 

@@ -13,10 +13,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from app.errors import JobError
-from worker.engines.folding import fold
-from worker.experts import Assumptions, Passport, load_expert
-from worker.networks import CifarResNetSpec, Padding, Shortcut
+from app.domain.errors import JobError
+from worker.compute.engines.folding import fold
+from worker.experts.loading import Assumptions, Passport, load_expert
+from worker.experts.architectures import CifarResNetSpec, Padding, Shortcut
 
 IMAGES = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(1))
 State = dict[str, Tensor]

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from app.bases import file_id
-from app.database import Database
-from app.errors import JobError, RelogitError
-from app.facts import Fact, FactKind, FactStore, Question
-from app.jobs import MAX_DEATHS
-from app.store import JobStore
+from app.catalog.bases import file_id
+from app.store.database import Database
+from app.domain.errors import JobError, RelogitError
+from app.store.inspections import Fact, FactKind, FactStore, Question
+from app.domain.jobs import MAX_DEATHS
+from app.store.jobs import JobStore
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from app import housekeeper
-from app.database import Database
-from app.housekeeper import Housekeeper
-from app.liveness import Hangs, hold_lock, worker_lock
-from app.store import JobStore
-from app.transitions import ClaimLost
+from app.processes import maintenance as housekeeper
+from app.store.database import Database
+from app.processes.maintenance import Housekeeper
+from app.store.liveness import Hangs, hold_lock, worker_lock
+from app.store.jobs import JobStore
+from app.store.transitions import ClaimLost
 from tests.fakes import ARITHMETIC, submit, take
 
 

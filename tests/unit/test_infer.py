@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.errors import JobError
+from app.domain.errors import JobError
 from tests.fake_expert import CLASSES, PixelEngine, numbered_images, numbered_logits
-from worker.infer import forward_rows
+from worker.compute.inference import forward_rows
 
 
 @pytest.mark.parametrize("size", [1, 8, 16, 48, 1024])

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from app.bases import file_id
-from app.database import Database
-from app.facts import Fact, FactStore, Question
-from app.questions import pool_question
+from app.catalog.bases import file_id
+from app.store.database import Database
+from app.store.inspections import Fact, FactStore, Question
+from app.store.inspection_requests import pool_question
 from tests.fakes import Home
-from worker.inspector import Inspector
-from worker.networks import CifarResNetSpec
-from worker.normalisation_inspector import NormalisationInspector
-from worker.pools import Pools
+from worker.inspections.inspector import Inspector
+from worker.experts.architectures import CifarResNetSpec
+from worker.inspections.normalisation import NormalisationInspector
+from worker.datasets.pools import Pools
 
 
 @pytest.fixture

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from app.catalog import check_temperature
-from app.database import Database
-from app.errors import JobError, Refused
-from app.facts import FactStore
-from app.intake import examine, plan
-from app.jobs import UnitPlan
-from app.questions import passport_question
-from app.requests import RecomputeRequest
-from app.schemas import RecomputeBody
+from app.catalog.catalog import check_temperature
+from app.store.database import Database
+from app.domain.errors import JobError, Refused
+from app.store.inspections import FactStore
+from app.submission.recompute import examine, plan
+from app.domain.jobs import UnitPlan
+from app.store.inspection_requests import passport_question
+from app.domain.requests import RecomputeRequest
+from app.api.schemas import RecomputeBody
 from tests.fakes import ARITHMETIC, ORDER, Home, refused
 
 

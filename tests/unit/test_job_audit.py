@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from app.facts import Fact, Question
-from app.job_audit import Check, changed_lists, warnings_for
-from app.jobs import Job
-from app.store import JobStore
+from app.store.inspections import Fact, Question
+from app.report.split_warnings import Check, changed_lists, warnings_for
+from app.domain.jobs import Job
+from app.store.jobs import JobStore
 from tests.fakes import submit
 
 QUESTION = Question("audit", {})

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.database import Database
-from app.jobs import Claim, Job, JobState, Progress, Unit, UnitState, final_state
-from app.requests import RecomputeRequest
-from app.store import JobStore
-from app.transitions import ClaimLost
+from app.store.database import Database
+from app.domain.jobs import Claim, Job, JobState, Progress, Unit, UnitState, final_state
+from app.domain.requests import RecomputeRequest
+from app.store.jobs import JobStore
+from app.store.transitions import ClaimLost
 from tests.fakes import DONE, ERROR, PASSED, REPORT, artifact, finish_all, job_request, submit
 
 

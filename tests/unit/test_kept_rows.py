@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.kept_rows import ABOUT, CHECKED_AT_ONCE, LOGITS, SUMS, Condition, KeptRows, RowChecksum
+from app.files.row_files import ABOUT, CHECKED_AT_ONCE, LOGITS, SUMS, Condition, KeptRows, RowChecksum
 from tests.unit.kept import CLASSES, SIZE, SOURCE, cut, filled, flip, logits, source
 
 HEADER = 128
@@ -289,7 +289,7 @@ NO_ROOM = """
 import resource, sys
 from pathlib import Path
 import numpy as np
-from app.kept_rows import KeptRows
+from app.files.row_files import KeptRows
 from tests.unit.kept import logits
 folder, classes, room = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 kept = KeptRows(folder, folder.name, 7, classes)

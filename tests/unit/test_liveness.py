@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from app.database import Database
-from app.jobs import MAX_DEATHS, JobState, Progress
-from app.liveness import arithmetics, bury_the_dead, hold_lock, is_held, living, worker_lock
-from app.numerics import Arithmetic
-from app.store import JobStore
+from app.store.database import Database
+from app.domain.jobs import MAX_DEATHS, JobState, Progress
+from app.store.liveness import arithmetics, bury_the_dead, hold_lock, is_held, living, worker_lock
+from app.domain.numerics import Arithmetic
+from app.store.jobs import JobStore
 from tests.fakes import PASSED, REPORT, artifact, finish, finish_all, refused, submit, take
 
 ARITHMETIC = Arithmetic("cpu", "Test", "AVX", "torch", "1", "r", ("fp32", "bf16"))

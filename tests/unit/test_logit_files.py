@@ -7,8 +7,8 @@ from pathlib import Path, PurePath
 
 import pytest
 
-from app.logit_files import find_logit_files, one_logit_file
-from app.requests import LogitFile
+from app.files.logit_files import find_logit_files, one_logit_file
+from app.domain.requests import LogitFile
 from tests.fakes import refused
 
 

@@ -15,11 +15,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from app.errors import JobError
+from app.domain.errors import JobError
 from tests.fakes import refused
 from tests.unit.archives import LOGITS, C, N, declared, npy, zipped
-from worker.logit_reader import read_stored
-from worker.verify.form import ARTIFACT, BARE
+from worker.outputs.logit_reader import read_stored
+from worker.verify.file_schema import ARTIFACT, BARE
 
 PLAIN: dict[str, Any] = {"logits": LOGITS, "targets": np.arange(N), "predictions": LOGITS.argmax(axis=1)}
 

@@ -12,7 +12,7 @@ import torch
 
 from tests.fakes import refused
 from tests.unit.archives import C, N, declared, npy, zipped
-from worker.logit_reader import read_stored
+from worker.outputs.logit_reader import read_stored
 
 
 @pytest.fixture

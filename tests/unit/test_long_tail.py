@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.catalog import Catalog, Folder
-from app.datasets import Dataset
+from app.catalog.catalog import Catalog, Folder
+from app.catalog.datasets import Dataset
 from app.settings import Settings
-from worker.long_tail import LongTail, read_long_tail
-from worker.pools import Pools
+from worker.datasets.class_counts import LongTail, read_long_tail
+from worker.datasets.pools import Pools
 
 
 @pytest.fixture

@@ -12,12 +12,12 @@ from typing import Any, cast
 import pytest
 import torch
 
-from app.database import Database
-from app.errors import FatalError, JobError, TransientError
-from app.jobs import COMPUTING, LOOKING, Claim, JobState, UnitState
-from app.liveness import bury_the_dead, hold_lock, worker_lock
+from app.store.database import Database
+from app.domain.errors import FatalError, JobError, TransientError
+from app.domain.jobs import COMPUTING, LOOKING, Claim, JobState, UnitState
+from app.store.liveness import bury_the_dead, hold_lock, worker_lock
 from app.settings import Settings
-from app.store import JobStore
+from app.store.jobs import JobStore
 from tests.computing import worker_context
 from tests.fakes import ARITHMETIC, Home, finish, submit, take
 from tests.unit.test_requests import VERIFICATION

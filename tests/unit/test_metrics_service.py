@@ -15,11 +15,11 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from app.jobs import Progress
-from app.liveness import Hangs, hold_lock, worker_lock
-from app.metrics import PHASES, ServiceMetrics
-from app.objects import object_path
-from app.services import Services
+from app.domain.jobs import Progress
+from app.store.liveness import Hangs, hold_lock, worker_lock
+from app.api.metrics import PHASES, ServiceMetrics
+from app.files.artifacts import object_path
+from app.api.dependencies import Services
 from tests.fakes import ARITHMETIC, ERROR, REPORT, Home, artifact, finish, finish_all, submit, take
 
 PER_PROCESS = ("relogit_process_resident_bytes", "relogit_process_open_fds")

@@ -12,8 +12,8 @@ from fastapi import APIRouter, FastAPI
 from prometheus_client import CollectorRegistry
 
 from app.logs import furnish
-from app.tracing import Traceparent
-from app.traffic import Traffic
+from app.api.tracing import Traceparent
+from app.api.middleware import Traffic
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 NAME = "relogit_http_request_duration_seconds"

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.errors import RequestError
-from app.names import MAX_NAME_BYTES, check_folder, check_name
+from app.domain.errors import RequestError
+from app.domain.names import MAX_NAME_BYTES, check_folder, check_name
 
 BAD_NAMES = [
     "", ".", "..", "...", "a..b", "../a", "a/b", "/etc/passwd", "a/", "a\\b", "\0", "a\0b", ".hidden", ".relogit",

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from app.datasets import Transform
+from app.catalog.datasets import Transform
 from tests.unit.normalisations import (
     CIFAR10_COPIED,
     CIFAR100,

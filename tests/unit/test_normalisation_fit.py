@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from app.datasets import Transform
+from app.catalog.datasets import Transform
 from tests.unit.normalisations import CIFAR10, HALF, IMAGENET, pool_statistics, trained_stem
 from worker.normalisation.fit import Response, coefficients, divergence, free_fit
 

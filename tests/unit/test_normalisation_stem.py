@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from worker.networks import CifarResNetSpec, TorchvisionResNetSpec
+from worker.experts.architectures import CifarResNetSpec, TorchvisionResNetSpec
 from worker.normalisation.stem import Stem, stem_of
 
 CIFAR_STEM = TorchvisionResNetSpec("resnet18", 10, cifar_stem=True, max_pool=False)

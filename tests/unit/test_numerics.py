@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 import pytest
 
-from app.errors import RequestError
-from app.numerics import Arithmetic, Numerics, RowSource, row_source
-from app.requests import BatchSize
+from app.domain.errors import RequestError
+from app.domain.numerics import Arithmetic, Numerics, RowSource, row_source
+from app.domain.requests import BatchSize
 
 ARITHMETIC = Arithmetic(
     device="cpu",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from app.objects import LEFT_S, object_path, sweep
+from app.files.artifacts import LEFT_S, object_path, sweep
 
 
 def test_only_old_files_that_nobody_refers_to_go(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from app.datasets import Dataset, read_datasets
-from app.errors import RequestError
+from app.catalog.datasets import Dataset, read_datasets
+from app.domain.errors import RequestError
 
 OWN = "mean = [0.1, 0.2, 0.3]\nstd = [1.0, 2.0, 3.0]\n"
 

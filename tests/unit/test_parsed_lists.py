@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.parsed_lists import ParsedLists
+from app.catalog.parsed_lists import ParsedLists
 
 
 class Parser:

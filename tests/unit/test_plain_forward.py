@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.unit.engines import EVERY_SPEC, SPECS, TRANSFORM, exact_logits, lived_in, random_images
-from worker.plain_forward import MAX_BATCH, plain_logits
+from worker.compute.plain_forward import MAX_BATCH, plain_logits
 
 
 @pytest.mark.parametrize("spec", EVERY_SPEC)

@@ -11,16 +11,16 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from app.database import Database
+from app.store.database import Database
 from app.settings import Settings
 from tests.computing import in_torch, worker_context
 from tests.unit.engines import CLASSES, TRANSFORM, lived_in, random_images
-from worker.engines.engine import Engine, Setup
-from worker.experts import Assumptions, load_expert
-from worker.networks import CifarResNetSpec
-from worker.plain_sample import FEWEST, PlainSample
-from worker.pools import Pool
-from worker.supply import ExpertFile, Supply
+from worker.compute.engines.engine import Engine, Setup
+from worker.experts.loading import Assumptions, load_expert
+from worker.experts.architectures import CifarResNetSpec
+from worker.evidence.plain_sample import FEWEST, PlainSample
+from worker.datasets.pools import Pool
+from worker.compute.logit_source import ExpertFile, Supply
 from worker.verify.check import Check
 
 SPEC = CifarResNetSpec((1, 1, 1), (8, 12, 16), CLASSES)

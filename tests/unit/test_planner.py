@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.database import Database
-from app.planner import npz_bytes
+from app.store.database import Database
+from app.submission.planner import npz_bytes
 from tests.fakes import Home
 from tests.unit.planning import ROW, World
 

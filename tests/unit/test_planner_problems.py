@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from app.database import Database
-from app.errors import JobError
-from app.planner import Site, npz_bytes, questions_of
-from app.plans import Plan
-from app.questions import passport_question
+from app.store.database import Database
+from app.domain.errors import JobError
+from app.submission.planner import Site, npz_bytes, questions_of
+from app.submission.plans import Plan
+from app.store.inspection_requests import passport_question
 from tests.fakes import ARITHMETIC, DIGITS, Home
 from tests.unit.planning import PLANNED, ROW, World
 

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.bases import CIFAR, Bases, CifarLayout
-from app.datasets import Dataset
-from app.errors import RequestError, TransientError
+from app.catalog.bases import CIFAR, Bases, CifarLayout
+from app.catalog.datasets import Dataset
+from app.domain.errors import RequestError, TransientError
 from tests.unit.mapped import mapped
-from worker.pools import Pools
+from worker.datasets.pools import Pools
 
 
 def _dataset(kind: str, **more: object) -> Dataset:

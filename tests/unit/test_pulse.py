@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from app import liveness
-from app.liveness import Hangs, has_open, hold_lock, worker_lock
-from app.numerics import Arithmetic
-from app.store import JobStore
+from app.store import liveness
+from app.store.liveness import Hangs, has_open, hold_lock, worker_lock
+from app.domain.numerics import Arithmetic
+from app.store.jobs import JobStore
 from tests.fakes import ARITHMETIC
-from worker import pulse
-from worker.pulse import Pulse
+from worker import heartbeat as pulse
+from worker.heartbeat import Pulse
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from relogit.render import NONE, printable, problem_lines, table
-from relogit.render_sets import sets
+from relogit.render.tables import NONE, printable, problem_lines, table
+from relogit.render.sets import sets
 
 Record = dict[str, Any]
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from relogit.render_splits import WIDTH, groups_line, picture, shown
+from relogit.render.splits import WIDTH, groups_line, picture, shown
 
 Record = dict[str, Any]
 

@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import nn
 
-from app.datasets import Transform
-from app.errors import JobError
+from app.catalog.datasets import Transform
+from app.domain.errors import JobError
 from tests.fake_expert import CLASSES, RAW, PixelEngine
-from worker import residents as residents_module
-from worker.engines.engine import Engine, Setup
-from worker.experts import Assumptions
-from worker.networks import CifarResNetSpec
-from worker.residents import Residents
+from worker.compute import model_cache as residents_module
+from worker.compute.engines.engine import Engine, Setup
+from worker.experts.loading import Assumptions
+from worker.experts.architectures import CifarResNetSpec
+from worker.compute.model_cache import Residents
 
 USUAL = Assumptions()
 

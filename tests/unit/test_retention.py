@@ -18,21 +18,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.catalog import Catalog
-from app.database import Database
-from app.errors import Conflict, NotFound
-from app.facts import FactStore
-from app.jobs import Claim, Job, UnitPlan
-from app.kept_rows import LOGITS
-from app.liveness import Hangs
-from app.objects import LEFT_S, object_path
-from app.retention import CLOCKS_DIFFER_S, Collected, Limits, collect, delete_job, remove_unreferred, tidy
-from app.row_store import RowStore
-from app.services import Services
+from app.catalog.catalog import Catalog
+from app.store.database import Database
+from app.domain.errors import Conflict, NotFound
+from app.store.inspections import FactStore
+from app.domain.jobs import Claim, Job, UnitPlan
+from app.files.row_files import LOGITS
+from app.store.liveness import Hangs
+from app.files.artifacts import LEFT_S, object_path
+from app.retention.retention import CLOCKS_DIFFER_S, Collected, Limits, collect, delete_job, remove_unreferred, tidy
+from app.files.row_store import RowStore
+from app.api.dependencies import Services
 from app.settings import Settings
-from app.store import JobStore
-from app.uploads import Uploads
-from app.watcher import Watcher
+from app.store.jobs import JobStore
+from app.files.uploads import Uploads
+from app.store.watcher import Watcher
 from tests.fakes import DONE, PASSED, REPORT, artifact, job_request, take
 from tests.unit.kept import SIZE, cut, filled, source, used
 from tests.unit.test_requests import VERIFICATION

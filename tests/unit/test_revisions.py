@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.revisions import AUDITING, COMPUTING, JUDGING, NORMALISING, PLAIN, RECOGNITION, WORKER, code_digest
+from app.domain.revisions import AUDITING, COMPUTING, JUDGING, NORMALISING, PLAIN, RECOGNITION, WORKER, code_digest
 
 GROUPS = {
     "COMPUTING": COMPUTING,
@@ -39,7 +39,7 @@ NOT_FOLLOWED = {
 
 
 def test_every_file_of_the_packages_is_listed_or_excluded() -> None:
-    """A new file is named here: add it to a list in app/revisions.py, or to EXCLUDED with a reason."""
+    """A new file is named here: add it to a list in app/domain/revisions.py, or to EXCLUDED with a reason."""
     listed = {name for files in GROUPS.values() for name in files}
     there = {path.relative_to(WORKER).as_posix() for name in PACKAGES for path in (WORKER / name).rglob("*.py")}
     assert sorted(there - listed - EXCLUDED.keys()) == []

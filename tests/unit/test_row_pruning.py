@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from app.kept_rows import ABOUT, LOGITS
-from app.row_store import LEFT_S, RowStore
+from app.files.row_files import ABOUT, LOGITS
+from app.files.row_store import LEFT_S, RowStore
 from tests.unit.kept import SOURCE, cut, filled, source, used
 
 

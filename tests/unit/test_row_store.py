@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.kept_rows import ABOUT, LOGITS, SUMS, Condition
-from app.row_store import RowStore
+from app.files.row_files import ABOUT, LOGITS, SUMS, Condition
+from app.files.row_store import RowStore
 from tests.unit.kept import CLASSES, SEEN, SIZE, SOURCE, cut, filled, flip, logits, source, used
 
 ALL = np.arange(SIZE)

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.kept_rows import KeptRows
-from app.row_store import RowStore
+from app.files.row_files import KeptRows
+from app.files.row_store import RowStore
 from tests.computing import row_source_of
 from tests.fake_expert import CLASSES, numbered_logits
-from worker.rows import WRITTEN_TOGETHER, Rows
+from worker.compute.rows import WRITTEN_TOGETHER, Rows
 
 SIZE = 50
 SOURCE = row_source_of(CLASSES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from relogit.render_splits import WIDTH, picture
+from relogit.render.splits import WIDTH, picture
 from relogit.split_diff import Sample, difference
 
 

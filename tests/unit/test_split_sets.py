@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from app.catalog import COUNTS_FILE, SPLIT_SUFFIX, WEIGHTS_FILE, Folder
-from app.set_listing import describe_set, list_sets
-from app.split_sets import OWN_FILES, base_in, free_name, read_description, write_set
+from app.catalog.catalog import COUNTS_FILE, SPLIT_SUFFIX, WEIGHTS_FILE, Folder
+from app.api.set_listing import describe_set, list_sets
+from app.catalog.split_sets import OWN_FILES, base_in, free_name, read_description, write_set
 from tests.fakes import DIGITS, Home, refused
 
 A = "a_indices.json"

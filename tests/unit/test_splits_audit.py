@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.catalog import parse_indices
-from app.errors import RelogitError, RequestError
-from app.split_sets import DatasetDescription, ListDescription, list_sha256
-from worker.long_tail import LongTail
+from app.catalog.catalog import parse_indices
+from app.domain.errors import RelogitError, RequestError
+from app.catalog.split_sets import DatasetDescription, ListDescription, list_sha256
+from worker.datasets.class_counts import LongTail
 from worker.splits.audit import LIST_CHECKS, AuditedList, AuditReport, audit
-from worker.splits.described import check_dataset
-from worker.splits.pictures import image_digests
+from worker.splits.description import check_dataset
+from worker.splits.duplicate_images import image_digests
 from worker.verify.check import MAX_EVIDENCE, Check
 
 NOTHING = LongTail(None, "There are no counts.", None, "There are no weights.")

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from app.errors import Conflict, NotFound, TransientError
-from app.jobs import Job, JobState, Progress, UnitPlan, UnitState
-from app.store import JobStore
+from app.domain.errors import Conflict, NotFound, TransientError
+from app.domain.jobs import Job, JobState, Progress, UnitPlan, UnitState
+from app.store.jobs import JobStore
 from tests.fakes import (
     ARITHMETIC,
     DONE,

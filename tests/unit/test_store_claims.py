@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from app.database import Database
-from app.jobs import Claim, Progress, UnitState
-from app.store import JobStore
-from app.transitions import ClaimLost
+from app.store.database import Database
+from app.domain.jobs import Claim, Progress, UnitState
+from app.store.jobs import JobStore
+from app.store.transitions import ClaimLost
 from tests.fakes import DONE, ERROR, PASSED, REPORT, artifact, finish, submit, take
 from tests.unit.losing import LOSSES
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from app.database import Database
-from app.store import JobStore
+from app.store.database import Database
+from app.store.jobs import JobStore
 from tests.fakes import submit
 from tests.unit.store_machine import MachineInMemory, MachineOnDisk, StoreMachine
 

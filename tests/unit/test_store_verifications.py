@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from app.jobs import MAX_DEATHS, Claim, JobState
-from app.store import JobStore
-from app.transitions import ClaimLost
+from app.domain.jobs import MAX_DEATHS, Claim, JobState
+from app.store.jobs import JobStore
+from app.store.transitions import ClaimLost
 from tests.fakes import ERROR, PASSED, finish, job_request, submit, take
 from tests.unit.losing import LOSSES
 from tests.unit.test_requests import VERIFICATION

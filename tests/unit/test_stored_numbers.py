@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import save_file
 
 from tests.unit.test_checkpoints import others, read, weights
-from worker.checkpoints import read_checkpoint
-from worker.stored_numbers import StoredAccuracy
+from worker.experts.checkpoints import read_checkpoint
+from worker.experts.stored_numbers import StoredAccuracy
 
 NAMES = ["acc", "best_acc", "best_acc1", "acc1", "best_prec1", "prec1", "accuracy", "best_accuracy", "val_acc",
          "test_acc", "top1"]  # fmt: skip

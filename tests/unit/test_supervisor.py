@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from app.database import Database
+from app.store.database import Database
 from app.settings import Settings
-from app.store import JobStore
-from app.supervisor import HOPELESS, Supervisor
+from app.store.jobs import JobStore
+from app.processes.supervisor import HOPELESS, Supervisor
 
 SLEEPS = (sys.executable, "-c", "import sys; sys.stdin.read()")
 REFUSES = (sys.executable, "-c", f"raise SystemExit({HOPELESS})")
@@ -66,7 +66,7 @@ def test_a_service_that_has_worked_is_not_given_up(tmp_path: Path) -> None:
 
 def test_one_exception_does_not_end_the_looking_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk that is full for a moment: when it has room again, a dead worker is replaced."""
-    monkeypatch.setattr("app.supervisor.AFTER_ERROR_S", 0.01)
+    monkeypatch.setattr("app.processes.supervisor.AFTER_ERROR_S", 0.01)
     database = Database(tmp_path / "jobs.sqlite3")
     failures = [sqlite3.OperationalError("disk full")] * 3
 

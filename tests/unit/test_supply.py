@@ -10,20 +10,20 @@ import numpy as np
 import pytest
 from torch import nn
 
-from app.database import Database
-from app.errors import JobError, RequestError
-from app.questions import rate_question
-from app.requests import Precision
+from app.store.database import Database
+from app.domain.errors import JobError, RequestError
+from app.store.inspection_requests import rate_question
+from app.domain.requests import Precision
 from app.settings import Settings
 from tests.computing import worker_context
 from tests.fake_expert import CLASSES, RAW, PixelEngine, numbered_images, numbered_logits
-from worker import supply as supply_module
+from worker.compute import logit_source as supply_module
 from worker.context import Context
-from worker.engines.engine import Engine, Setup
-from worker.experts import Assumptions, load_expert
-from worker.networks import CifarResNetSpec
-from worker.pools import Pool
-from worker.supply import ExpertFile, Supply
+from worker.compute.engines.engine import Engine, Setup
+from worker.experts.loading import Assumptions, load_expert
+from worker.experts.architectures import CifarResNetSpec
+from worker.datasets.pools import Pool
+from worker.compute.logit_source import ExpertFile, Supply
 
 IMAGES = numbered_images(300)
 POOL = Pool("test", IMAGES, np.zeros(300, np.int64), CLASSES, "s" * 64, "p" * 64)

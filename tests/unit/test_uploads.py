@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import NotFound
-from app.objects import LEFT_S
-from app.uploads import Uploads
+from app.domain.errors import NotFound
+from app.files.artifacts import LEFT_S
+from app.files.uploads import Uploads
 from tests.fakes import refused
 from tests.unit.test_requests import VERIFICATION
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from app.errors import Refused
-from app.requests import LogitFile, Standards, VerificationRequest
-from app.uploads import Uploads
-from app.verification_intake import VerificationOrder, plan_verification
+from app.domain.errors import Refused
+from app.domain.requests import LogitFile, Standards, VerificationRequest
+from app.files.uploads import Uploads
+from app.submission.verification import VerificationOrder, plan_verification
 from tests.fakes import Home
 
 ORDER = VerificationOrder(

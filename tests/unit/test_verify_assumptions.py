@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.datasets import Network
-from worker.assumptions import NAMES, Assumed
-from worker.stored_numbers import StoredAccuracy
+from app.catalog.datasets import Network
+from worker.experts.assumptions import NAMES, Assumed
+from worker.experts.stored_numbers import StoredAccuracy
 from worker.verify.assumptions import Coverage, check_assumptions, check_stored_accuracy
 
 VALUES: dict[str, Any] = {

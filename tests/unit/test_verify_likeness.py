@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from worker.verify.likeness import OTHER_ROWS, check_constant, check_duplicates, likeness, sample_rows
+from worker.verify.similarity import OTHER_ROWS, check_constant, check_duplicates, likeness, sample_rows
 
 Logits = NDArray[np.floating[Any]]
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from app.normalisation import proposal, refusal
+from app.catalog.normalisation import proposal, refusal
 from worker.verify.normalisation import check_channel_order, check_normalisation
-from worker.verify.stale import open_questions
+from worker.verify.manifest_checks import open_questions
 
 IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 
-from worker.verify.recomputed import check_kept_rows, check_plain_forward, check_precision
+from worker.verify.consistency import check_kept_rows, check_plain_forward, check_precision
 
 EXACT = np.array([[1.0, 2.0, 0.0], [5.0, 4.0, 4.5], [0.0, 0.0, 1.0]], np.float32)
 IMAGES = np.array([7, 3, 9])

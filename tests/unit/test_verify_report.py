@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from tests.unit.verified import CHECK_IDS, CLASSES, LABELS, ROWS, TRUTH, good, truth_of, verdicts, verify
 from worker.verify.check import error_check
-from worker.verify.figures import FIGURES
-from worker.verify.form import BARE
+from worker.verify.summary_metrics import FIGURES
+from worker.verify.file_schema import BARE
 from worker.verify.report import verify_unit
 
 OF_ROWS = {"finite", "predictions", "targets", "raw-logits", "accuracy", "constant"}

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from worker.verify.stale import Now, check_manifest, checkpoint_of, read_manifest, unreadable_manifest
+from worker.verify.manifest_checks import Now, check_manifest, checkpoint_of, read_manifest, unreadable_manifest
 
 NOW = Now("ce", "val", file_sha256="f" * 64, split_sha256="5" * 64, checkpoint_sha256="c" * 64)
 MANIFEST: dict[str, Any] = {

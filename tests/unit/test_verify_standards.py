@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from worker.verify.check import MAX_EVIDENCE
-from worker.verify.standards import check_floors, check_train_counts
+from worker.verify.criteria import check_floors, check_train_counts
 
 
 @pytest.mark.parametrize("dtype", ["int64", "int32", "uint64"])

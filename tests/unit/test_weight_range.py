@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from app.errors import JobError
+from app.domain.errors import JobError
 from tests.unit.engines import SPECS, lived_in
-from worker.engines.folding import fold
-from worker.experts import load_expert
-from worker.networks import CifarResNetSpec
-from worker.weight_range import folded_extreme, folded_extremes
+from worker.compute.engines.folding import fold
+from worker.experts.loading import load_expert
+from worker.experts.architectures import CifarResNetSpec
+from worker.experts.weight_range import folded_extreme, folded_extremes
 
 SMALL = CifarResNetSpec((1, 1, 1), (4, 6, 10), 5)
 

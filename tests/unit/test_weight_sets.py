@@ -12,10 +12,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from app.errors import JobError
+from app.domain.errors import JobError
 from tests.unit.test_checkpoints import others, read, same, weights
-from worker.checkpoints import read_checkpoint
-from worker.networks import CifarResNetSpec
+from worker.experts.checkpoints import read_checkpoint
+from worker.experts.architectures import CifarResNetSpec
 
 
 def refused(tmp_path: Path, content: object, wanted: str | None = None) -> JobError:

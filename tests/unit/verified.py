@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.requests import Standards
+from app.domain.requests import Standards
 from worker.verify.check import MAX_EVIDENCE, Check
-from worker.verify.figures import FIGURES
-from worker.verify.form import ARTIFACT, Form
+from worker.verify.summary_metrics import FIGURES
+from worker.verify.file_schema import ARTIFACT, Form
 from worker.verify.report import UnitReport, verify_unit
-from worker.verify.truth import Truth
+from worker.verify.ground_truth import Truth
 
 Arrays = dict[str, NDArray[Any]]
 

@@ -220,8 +220,8 @@ def _disk(path: Path, least_bytes: int) -> Disk:
 
 def store(use: Settings) -> Store:
     """The job store, opened for reading only, and the locks beside it."""
-    from app.database import MIGRATIONS, SCHEMA_VERSION
-    from app.liveness import is_held
+    from app.store.database import MIGRATIONS, SCHEMA_VERSION
+    from app.store.liveness import is_held
 
     path = use.store_path
     facts: dict[str, Any] = {

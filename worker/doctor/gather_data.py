@@ -14,9 +14,9 @@ from worker.doctor.gather import read
 from worker.doctor.machine import Machine, memory_available, quota
 
 if TYPE_CHECKING:  # they need pydantic and numpy, which may be what is broken
-    from app.bases import Bases
-    from app.catalog import Catalog, Folder
-    from app.datasets import Dataset
+    from app.catalog.bases import Bases
+    from app.catalog.catalog import Catalog, Folder
+    from app.catalog.datasets import Dataset
     from app.settings import Settings
 
 CIFAR_IMAGE_BYTES = 32 * 32 * 3
@@ -27,9 +27,9 @@ LIMITS = (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "me
 
 def datasets(use: Settings) -> tuple[list[DataSet], str | None, Machine]:
     """Every declared data set, or why none can be read; and the machine, with the largest base decoded."""
-    from app.catalog import Catalog
-    from app.datasets import DEFAULT_DATASET
-    from app.errors import RequestError
+    from app.catalog.catalog import Catalog
+    from app.catalog.datasets import DEFAULT_DATASET
+    from app.domain.errors import RequestError
 
     catalog = Catalog(use)
     try:
@@ -47,7 +47,7 @@ def datasets(use: Settings) -> tuple[list[DataSet], str | None, Machine]:
 
 
 def _dataset(catalog: Catalog, name: str, dataset: Dataset, *, default: bool) -> DataSet:
-    from app.errors import RequestError
+    from app.domain.errors import RequestError
 
     bases = {base: _base(catalog.bases, dataset, base) for base in dataset.base_names()}
     splits = _folder(lambda: catalog.splits_folder(dataset, None))
@@ -77,7 +77,7 @@ def _dataset(catalog: Catalog, name: str, dataset: Dataset, *, default: bool) ->
 
 
 def _folder(find: Callable[[], Folder]) -> Folder | None:
-    from app.errors import RequestError
+    from app.domain.errors import RequestError
 
     try:
         return find()
@@ -86,7 +86,7 @@ def _folder(find: Callable[[], Folder]) -> Folder | None:
 
 
 def _base(bases: Bases, dataset: Dataset, base: str) -> Base:
-    from app.errors import RequestError
+    from app.domain.errors import RequestError
 
     try:
         bases.files(dataset, base)
@@ -102,7 +102,7 @@ def _base(bases: Bases, dataset: Dataset, base: str) -> Base:
 
 def _decoded_bytes(bases: Bases, dataset: Dataset, base: str, images: int) -> int:
     """Of a base's pixels; 0 where only decoding would tell."""
-    from app.npz_bases import read_header
+    from app.catalog.npz_bases import read_header
 
     if not images or dataset.kind == "imagefolder":
         return images * (dataset.crop or 0) ** 2 * 3

@@ -84,9 +84,9 @@ def _with_build(version: str) -> str:
 def _choice(wanted_device: str, wanted_engine: str) -> dict[str, Any]:
     """Device, engine and precisions, as a worker chooses them."""
     try:
-        from app.errors import FatalError
+        from app.domain.errors import FatalError
         from worker.device import choose_device
-        from worker.engines.choice import choose_engine, engine_version, precisions
+        from worker.compute.engines.choice import choose_engine, engine_version, precisions
     except Exception as error:  # noqa: BLE001 — as above
         return {"engine_error": f"The worker's engines cannot be imported: {_line(error)}."}
     seen: dict[str, Any] = {"openvino": find_spec("openvino") is not None}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from app.datasets import Transform
+from app.catalog.datasets import Transform
 
 NEAR_MEAN = 0.06
 """In standard deviations: means closer than this in every channel cannot be told apart."""

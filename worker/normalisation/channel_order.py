@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from app.datasets import Transform
-from worker.engines.pixels import normalise
+from app.catalog.datasets import Transform
+from worker.compute.engines.pixels import normalise
 
 MAX_IMAGES = 200
 MIN_IMAGES = 100

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from app.datasets import Transform
+from app.catalog.datasets import Transform
 from worker.normalisation.augmentations import SIDE
 from worker.normalisation.candidates import Candidate, rivals_of
 from worker.normalisation.fit import Response, coefficients, free_fit

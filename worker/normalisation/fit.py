@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from app.datasets import Transform
+from app.catalog.datasets import Transform
 from worker.normalisation.augmentations import Floats
 from worker.normalisation.patches import FEATURES, VALUES, Moments
 from worker.normalisation.stem import Stem

@@ -14,13 +14,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from app.catalog import TRAIN_SPLIT
-from app.errors import RelogitError
-from app.split_sets import ListDescription
-from worker.long_tail import LongTail
-from worker.splits.described import Described, check_list, check_missing, parts
+from app.catalog.catalog import TRAIN_SPLIT
+from app.domain.errors import RelogitError
+from app.catalog.split_sets import ListDescription
+from worker.datasets.class_counts import LongTail
+from worker.splits.description import Described, check_list, check_missing, parts
 from worker.splits.distribution import check_balance, check_class_counts, check_row_order, check_weights
-from worker.splits.pictures import Lists, Pictures
+from worker.splits.duplicate_images import Lists, Pictures
 from worker.verify.check import Check, Level, error_check, skipped
 from worker.verify.lists import check_missing_classes, check_overlap, check_repeats
 

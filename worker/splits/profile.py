@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from app.requests import Profile
+from app.domain.requests import Profile
 
 
 def class_counts(available: NDArray[np.int64], profile: Profile, imbalance: float) -> NDArray[np.int64]:

@@ -11,16 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app import VERSION
-from app.catalog import COUNTS_FILE, SPLIT_SUFFIX, TRAIN_SPLIT, WEIGHTS_FILE
-from app.datasets import Dataset
-from app.errors import Conflict, RequestError
-from app.faults import reach
-from app.jobs import Claim
-from app.requests import HEAD_THRESHOLD, SplitsRequest
-from app.split_sets import DESCRIPTION_FILE, list_sha256, write_set
-from app.times import rfc3339
+from app.catalog.catalog import COUNTS_FILE, SPLIT_SUFFIX, TRAIN_SPLIT, WEIGHTS_FILE
+from app.catalog.datasets import Dataset
+from app.domain.errors import Conflict, RequestError
+from app.domain.fault_points import reach
+from app.domain.jobs import Claim
+from app.domain.requests import HEAD_THRESHOLD, SplitsRequest
+from app.catalog.split_sets import DESCRIPTION_FILE, list_sha256, write_set
+from app.domain.times import rfc3339
 from worker.context import Context
-from worker.edge import Edge
+from worker.cancellation import Edge
 from worker.splits.distribution import check_balance
 from worker.splits.draw import divide, draw_train, part_balanced
 from worker.splits.profile import class_counts

@@ -11,32 +11,32 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.bases import CIFAR, FileId, file_id
-from app.catalog import Split, check_classes, check_precision_range, check_temperature
-from app.datasets import Dataset
-from app.errors import JobError
-from app.facts import Question
-from app.faults import reach
-from app.jobs import Artifact, Claim, Progress, Unit
-from app.numerics import SAMPLED
-from app.questions import passport_question, pool_question
-from app.requests import Precision
-from worker.artifacts import Logits, drafted, publish, read_arrays, targets_sha256
+from app.catalog.bases import CIFAR, FileId, file_id
+from app.catalog.catalog import Split, check_classes, check_precision_range, check_temperature
+from app.catalog.datasets import Dataset
+from app.domain.errors import JobError
+from app.store.inspections import Question
+from app.domain.fault_points import reach
+from app.domain.jobs import Artifact, Claim, Progress, Unit
+from app.domain.numerics import SAMPLED
+from app.store.inspection_requests import passport_question, pool_question
+from app.domain.requests import Precision
+from worker.outputs.artifacts import Logits, drafted, publish, read_arrays, targets_sha256
 from worker.context import Cancelled, Context
-from worker.edge import Edge
-from worker.experts import Assumptions
-from worker.inspector import pool_answer
-from worker.laps import Laps
-from worker.long_tail import read_long_tail
-from worker.manifest import Origin, manifest
-from worker.origins import Origins
-from worker.plain_sample import PlainSample
-from worker.pools import Pool
-from worker.supply import ExpertFile, Supply
+from worker.cancellation import Edge
+from worker.experts.loading import Assumptions
+from worker.inspections.inspector import pool_answer
+from worker.timings import Laps
+from worker.datasets.class_counts import read_long_tail
+from worker.outputs.manifest import Origin, manifest
+from worker.evidence.origins import Origins
+from worker.evidence.plain_sample import PlainSample
+from worker.datasets.pools import Pool
+from worker.compute.logit_source import ExpertFile, Supply
 from worker.verify.check import Check
-from worker.verify.recomputed import check_kept_rows, check_precision
+from worker.verify.consistency import check_kept_rows, check_precision
 from worker.verify.report import UnitReport, verify_unit
-from worker.verify.truth import Truth
+from worker.verify.ground_truth import Truth
 
 PROGRESS_EVERY_S, PROGRESS_AT_LEAST_EVERY_S = 0.2, 0.5
 """Between two reports of a unit, at its beginning and when it takes long: each costs the API and its clients some

@@ -7,19 +7,19 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from app.catalog import Folder
-from app.datasets import Dataset
-from app.errors import RequestError
-from app.faults import reach
-from app.jobs import Artifact, Claim, Job, Unit, UnitState
-from app.objects import object_path
-from worker.artifacts import read_rows
+from app.catalog.catalog import Folder
+from app.catalog.datasets import Dataset
+from app.domain.errors import RequestError
+from app.domain.fault_points import reach
+from app.domain.jobs import Artifact, Claim, Job, Unit, UnitState
+from app.files.artifacts import object_path
+from worker.outputs.artifacts import read_rows
 from worker.context import Context
-from worker.verify.between import check_data_between_units, check_targets_between_experts
+from worker.verify.cross_expert import check_data_between_units, check_targets_between_experts
 from worker.verify.check import Check, skipped
-from worker.verify.likeness import check_duplicates, sample_rows
+from worker.verify.similarity import check_duplicates, sample_rows
 from worker.verify.lists import check_overlap
-from worker.verify.standards import check_overrides
+from worker.verify.criteria import check_overrides
 
 
 def verify(claim: Claim, context: Context) -> None:

@@ -11,9 +11,9 @@ from pathlib import PurePath
 import numpy as np
 from numpy.typing import NDArray
 
-from app.datasets import DEFAULT_BASE, override_table, toml_key
-from worker.assumptions import Assumed
-from worker.stored_numbers import StoredAccuracy
+from app.catalog.datasets import DEFAULT_BASE, override_table, toml_key
+from worker.experts.assumptions import Assumed
+from worker.experts.stored_numbers import StoredAccuracy
 from worker.verify.check import Check, skipped, warning_check
 
 TOLERANCE = 0.02  # of the accuracy: another crop, resampling or calibration set explains no more

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.normalisation import Evidence, proposal, swapped
+from app.catalog.normalisation import Evidence, proposal, swapped
 from worker.verify.check import Check, error_check, skipped, warning_check
 
 

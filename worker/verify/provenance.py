@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from worker.verify.check import MAX_EVIDENCE, Check, error_check, skipped, warning_check
-from worker.verify.stale import plain_entry
+from worker.verify.manifest_checks import plain_entry
 
 Place = tuple[str, str]
 """Expert and split of a result."""

@@ -1,0 +1,73 @@
+"""What a checkpoint's own evidence about its mean and std means for a request, and what to declare instead.
+
+The evidence is the answer to `app.store.inspection_requests.normalisation_question`; `worker.normalisation` finds it out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from app.catalog.datasets import override_table
+from app.domain.errors import RequestError
+
+ACKNOWLEDGE = "normalisation_acknowledged = true"
+"""What the owner writes under an expert's override to take a contradicted declaration all the same."""
+
+Evidence = Mapping[str, Any]
+
+
+def refusal(evidence: Evidence, dataset: str, stem: str, *, acknowledged: bool) -> RequestError | None:
+    """Return the error of a declaration that the checkpoint contradicts; None where a job may go on.
+
+    Args:
+        evidence: as a worker found it.
+        dataset: the data set's name.
+        stem: of the checkpoint file.
+        acknowledged: whether the owner takes the declaration all the same.
+    """
+    if acknowledged or not contradicted(evidence):
+        return None
+    if swapped(evidence):
+        code, why = "channels-swapped", evidence["channel_order"]["message"]
+        remedy = (
+            "relogit gives it RGB. Swap the first convolution's input channels in the checkpoint, and mean and std "
+            f"with them; or write {ACKNOWLEDGE} under {override_table(dataset, stem)}."
+        )
+    else:
+        code, why = "normalisation-contradicted", evidence["message"]
+        lines = "; ".join(proposal(evidence, dataset, stem))
+        remedy = f"Declare what is right in datasets.toml: {lines}. If you know better, add {ACKNOWLEDGE} there."
+    return RequestError(code, f"{stem}: {why} {remedy}", evidence=dict(evidence))
+
+
+def contradicted(evidence: Evidence) -> bool:
+    """Tell whether the evidence is strong enough to refuse the declaration."""
+    return bool(evidence["severity"] == "error") or swapped(evidence)
+
+
+def swapped(evidence: Evidence) -> bool:
+    """Tell whether labels speak for BGR, of images that the network's own statistics fit.
+
+    Without such a fit nothing was measured: where colours are nearly equal, an RGB network may do better on BGR.
+    """
+    return bool(evidence["channel_order"]["order"] == "bgr" and evidence["verdict"] != "undecidable")
+
+
+def proposal(evidence: Evidence, dataset: str, stem: str) -> list[str]:
+    """Return the lines of datasets.toml that fit the evidence better; [] where there are none.
+
+    Args:
+        evidence: as a worker found it.
+        dataset: the data set's name.
+        stem: of the checkpoint file.
+    """
+    best = evidence["best"]
+    if evidence["verdict"] != "contradicted" or best is None:
+        return []
+    return [
+        override_table(dataset, stem),
+        f"mean = {json.dumps(best['transform']['mean'])}",
+        f"std = {json.dumps(best['transform']['std'])}",
+    ]

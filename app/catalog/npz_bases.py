@@ -1,0 +1,92 @@
+"""A base that is one .npz file with `images` and `labels`, seen without decoding its images."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.lib import format as npy
+
+from app.domain.errors import RequestError
+
+ARRAYS = ("images", "labels")
+
+
+@contextmanager
+def npz_errors(path: Path) -> Iterator[None]:
+    """Whatever numpy, zipfile and zlib say of a damaged file, said as one problem.
+
+    Raises:
+        RequestError: `data-corrupt`.
+    """
+    try:
+        yield
+    except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, OSError, EOFError, RuntimeError) as error:
+        raise RequestError(
+            "data-corrupt", f"{path} is not a readable .npz with `images` and `labels`: {error}."
+        ) from error
+
+
+def npz_checksums(path: Path) -> tuple[tuple[str, int, int, int, int], ...]:
+    """Read name, CRC-32, both sizes and offset of each array from the zip's directory.
+
+    Whoever reads the arrays has them compared with these checksums, so another content has others.
+
+    Raises:
+        RequestError: `data-corrupt`.
+    """
+    with npz_errors(path), zipfile.ZipFile(path) as archive:
+        members = [archive.getinfo(f"{name}.npy") for name in ARRAYS]
+    return tuple((one.filename, one.CRC, one.file_size, one.compress_size, one.header_offset) for one in members)
+
+
+def npz_size(path: Path) -> int:
+    """Read how many images an .npz has, from the headers of its arrays.
+
+    Raises:
+        RequestError: `data-corrupt`.
+    """
+    with npz_errors(path), zipfile.ZipFile(path) as archive:
+        shapes = {name: _npy_header(archive, name) for name in ARRAYS}
+    (images, image_type), (labels, label_type) = shapes["images"], shapes["labels"]
+    fits = (
+        len(images) == 4 and images[3] == 3 and image_type == np.uint8
+        and labels == images[:1] and np.issubdtype(label_type, np.integer)
+    )  # fmt: skip
+    if not fits:
+        raise RequestError(
+            "data-corrupt",
+            f"{path} holds images {image_type}{list(images)} and labels {label_type}{list(labels)}; "
+            "images uint8 [N, H, W, 3] and integer labels [N] would have been right.",
+        )
+    return images[0]
+
+
+def _npy_header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
+    with archive.open(f"{name}.npy") as stream:
+        return read_header(stream)  # type: ignore[arg-type]  # a ZipExtFile reads like a file
+
+
+def read_header(stream: BinaryIO) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
+    """Shape and dtype of an .npy stream, without its data."""
+    version = npy.read_magic(stream)
+    header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, _, dtype = header(stream)
+    return shape, dtype
+
+
+def npz_classes(path: Path) -> int:
+    """Read how many classes the labels of an .npz show: the largest and one.
+
+    Raises:
+        RequestError: `data-corrupt`.
+    """
+    npz_size(path)
+    with npz_errors(path), np.load(path, allow_pickle=False) as arrays:
+        labels = arrays["labels"]
+        return int(labels.max()) + 1 if labels.size else 0

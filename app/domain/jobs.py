@@ -1,0 +1,235 @@
+"""Jobs and units as values, their states, and the pure functions that move them.
+
+A job does what its request asks for. One that recomputes does so for every pair of its experts and splits; such a
+pair is a unit. A worker claims one expert of a job with all its splits, so that rows shared between splits are
+computed once. A job that verifies files has no units: it is one task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from typing import Any, Literal
+
+from app.domain.requests import RecomputeRequest, Request
+
+MAX_DEATHS = 5
+"""So many workers may die over the same unit before it counts as failed."""
+
+
+Task = Literal["recompute", "verify", "check", "draw"]
+
+COMPUTING: tuple[Task, ...] = ("recompute", "verify")
+"""What a worker's main thread does, one task after the other."""
+LOOKING: tuple[Task, ...] = ("check", "draw")
+"""What a thread of its own does beside it: whoever wants files verified, or splits drawn, need not wait for hours."""
+
+
+class JobState(StrEnum):
+    """Where a job stands. The last three are final."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    CANCELLING = "cancelling"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing will happen to the job any more."""
+        return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
+
+
+class UnitState(StrEnum):
+    """Where one (expert, split) stands. The last three are final."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing will happen to the unit any more."""
+        return self in (UnitState.SUCCEEDED, UnitState.FAILED, UnitState.CANCELLED)
+
+
+@dataclass(frozen=True, slots=True)
+class UnitPlan:
+    """A unit as it is accepted: which rows, and the exact index list they come from."""
+
+    expert: str
+    split: str
+    total: int
+    """Rows, one for each entry of the index list."""
+    split_sha256: str
+    """Of the index file that was checked; a worker that finds another one fails the unit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What comes with a job beside its request."""
+
+    deadline_s: float | None = None
+    """Seconds after its acceptance in which it has to end; else it is stopped, and has failed."""
+    traceparent: str | None = None
+    """Of the request that it came with (W3C Trace Context)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A unit's result on disk."""
+
+    sha256: str
+    """Of the .npz file, lower-case hex; also its name among the immutable files."""
+    size: int
+    """Bytes."""
+    targets_sha256: str
+    """Of the targets' int64 little-endian bytes: equal between experts of one split."""
+    checkpoint_sha256: str
+    data_sha256: str
+    """Of the base's pixels and labels: equal between the units of a job that point into it."""
+    base: str
+    manifest: dict[str, Any] = field(repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able, as stored; the manifest is the same object."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a unit is, in rows of its split."""
+
+    reused: int
+    computed: int
+    rate: float | None = None
+    """Rows a second, while it runs."""
+    notes: tuple[str, ...] = ()
+    """What had to be done otherwise than asked, if anything."""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """What its time went into so far, by phase."""
+
+    @property
+    def done(self) -> int:
+        """Rows that are there."""
+        return self.reused + self.computed
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One (expert, split) of a job."""
+
+    expert: str
+    split: str
+    state: UnitState
+    total: int
+    split_sha256: str
+    done: int = 0
+    reused: int = 0
+    """Of its rows, those that needed no forward pass: kept from earlier, or repeated within the split."""
+    computed: int = 0
+    """Of its rows, those computed for it; with `reused` they add up to `total` once it is done."""
+    rate: float | None = None
+    """Samples a second, measured since the unit began."""
+    error: dict[str, Any] | None = None
+    notes: tuple[str, ...] = ()
+    artifact: Artifact | None = None
+    report: dict[str, Any] | None = None
+    """The unit's verification: verdict, checks, metrics."""
+    started_at: float | None = None
+    finished_at: float | None = None
+    attempts: int = 0
+    """How often a worker has begun with it."""
+
+    @property
+    def remaining_s(self) -> float | None:
+        """Seconds to go at the measured rate; None while there is none or the unit is not running."""
+        if self.state is not UnitState.RUNNING or not self.rate:
+            return None
+        return (self.total - self.done) / self.rate
+
+    @property
+    def accuracy(self) -> float | None:
+        """Plain accuracy, a fraction, once the unit is verified."""
+        return None if self.report is None else self.report["metrics"].get("accuracy")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job with its units, in the order asked for: experts, and within each the splits."""
+
+    id: str
+    state: JobState
+    request: Request
+    units: tuple[Unit, ...]
+    created_at: float
+    started_at: float | None = None
+    finished_at: float | None = None
+    cancel_requested: bool = False
+    verification: dict[str, Any] | None = None
+    """The job's own checks and its verdict, once all units have ended; for a verification also its `results`."""
+    deadline_at: float | None = None
+    """When it has to have ended, in seconds since the epoch."""
+    error: dict[str, Any] | None = None
+    """Why it was stopped, unless somebody cancelled it: its deadline has passed."""
+    traceparent: str | None = None
+    """Of the request that it came with (W3C Trace Context), so that logs can be held together."""
+
+    @property
+    def recompute(self) -> RecomputeRequest:
+        """The request of a job that recomputes; only such a one has units."""
+        if not isinstance(self.request, RecomputeRequest):
+            raise TypeError(f"job {self.id} is a {self.request.kind}")
+        return self.request
+
+    def unit(self, expert: str, split: str) -> Unit | None:
+        """The unit of that pair, or None."""
+        return next((u for u in self.units if (u.expert, u.split) == (expert, split)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A worker's right to do one task: an expert's units, or, once they all ended, the job's verification;
+    or to check the files that a verification is about, or to draw a set of splits.
+
+    The token goes up with each claim of the task; whoever shows an older one can record nothing.
+    """
+
+    job: Job
+    task: Task
+    expert: str
+    """Empty but for `recompute`."""
+    worker: str
+    token: int
+
+    @property
+    def open_units(self) -> tuple[Unit, ...]:
+        """The expert's units that have not ended, in the order asked for."""
+        return tuple(u for u in self.job.units if u.expert == self.expert and not u.state.ended)
+
+    def data_sha256(self, base: str) -> str | None:
+        """The data that the job's earlier units over that base were computed on, if any."""
+        done = (u.artifact for u in self.job.units if u.artifact and u.artifact.base == base)
+        return next((artifact.data_sha256 for artifact in done), None)
+
+    @property
+    def checkpoint_sha256(self) -> str | None:
+        """The checkpoint that the expert's earlier units of this job were computed with, if any."""
+        done = (u.artifact for u in self.job.units if u.expert == self.expert and u.artifact)
+        return next((artifact.checkpoint_sha256 for artifact in done), None)
+
+
+def final_state(job: Job, *, verified: bool) -> JobState:
+    """The state of a job whose units have all ended: `succeeded` only if everything is there and verified."""
+    if job.error is not None:
+        return JobState.FAILED
+    if job.cancel_requested:
+        return JobState.CANCELLED
+    units = job.units
+    if verified and all(unit.state is UnitState.SUCCEEDED for unit in units):
+        return JobState.SUCCEEDED
+    return JobState.FAILED

@@ -1,0 +1,62 @@
+"""Names that arrive in requests: checked here, once, so that none of them ever leaves its folder."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+
+from app.domain.errors import RequestError
+
+MAX_NAME_BYTES = 120
+"""Leaves room for prefix and suffix in a file system's 255 bytes."""
+
+MAX_FOLDER_BYTES = 1000
+"""Leaves room for the server's own directory in a path's 4096 bytes."""
+
+_NAME = re.compile(r"[\w+=@,()][\w .+=@,()\-]*|")
+
+
+def check_name(what: str, value: str, *, may_be_empty: bool = False) -> str:
+    """A plain name: one path segment that is not hidden.
+
+    Args:
+        what: what it names, for the message, such as "expert".
+        value: as it came.
+        may_be_empty: True for a checkpoint prefix.
+
+    Raises:
+        RequestError: `invalid-name`.
+    """
+    if value or not may_be_empty:
+        well_formed = bool(value) and _NAME.fullmatch(value) and not value.endswith(" ")
+        if not well_formed or ".." in value or len(value.encode()) > MAX_NAME_BYTES:
+            raise RequestError(
+                "invalid-name",
+                f"{what} {value!r} is not a plain name. It begins with a letter, a digit or one of _ + = @ , ( ), "
+                "goes on with these, dots, dashes and spaces, without '/' and '..', and has at most "
+                f"{MAX_NAME_BYTES} bytes.",
+            )
+    return value
+
+
+def check_folder(what: str, value: str) -> str:
+    """A relative folder: plain names joined by '/', or '.' for the directory itself.
+
+    Returns:
+        The folder without needless '.' and '/'.
+
+    Raises:
+        RequestError: `invalid-name`, for an absolute path, '..' or a hidden folder.
+    """
+    parts = PurePosixPath(value).parts
+    try:
+        if not value or len(value.encode(errors="surrogatepass")) > MAX_FOLDER_BYTES:
+            raise RequestError("invalid-name", "")
+        return "/".join(check_name(what, part) for part in parts) or "."
+    except RequestError:
+        raise RequestError(
+            "invalid-name",
+            f"{what} {value!r} is not below the server's own folder. A relative path of plain names is expected: "
+            "letters, digits, spaces and _ + = @ , ( ) . -, no '..', no leading '/', nothing hidden, of at most "
+            f"{MAX_NAME_BYTES} bytes each and {MAX_FOLDER_BYTES} in all.",
+        ) from None

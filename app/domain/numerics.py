@@ -1,0 +1,146 @@
+"""What a row's bits depend on besides the weights and the pixels, and the key that rows are kept under."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from typing import Any, Literal
+
+from app.domain.errors import RequestError
+from app.domain.requests import BatchSize, Precision
+
+SHAPES: Mapping[str, tuple[int, ...]] = {"openvino": (8,), "cpu": (16, 32, 64), "cuda": (16, 32, 64, 128, 256)}
+"""Physical batches, in images, for OpenVINO and for PyTorch on either device; a short batch is filled up.
+
+Measured on CPUs: 8 images stay in a core's cache (OpenVINO), 32 to 64 beat 128 and more (PyTorch). A GPU wants
+many images, until launches are hidden. Few fixed shapes, because at others the bits of a row may change.
+"""
+
+ROW_GROUP = 16
+"""PyTorch on a CPU gives a float32 row the same bits in all batches that are a multiple of so many images."""
+
+SAMPLED = 1000
+"""Images of a unit that are also computed in fp32, to see what another precision costs, besides those kept in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arithmetic:
+    """How one worker computes, as it records it in the store. Workers with equal values give equal bits."""
+
+    device: Literal["cpu", "cuda"]
+    model: str
+    """The processor's own name, such as `NVIDIA H200` or `AMD EPYC (family 25, model 17, stepping 1)`."""
+    capability: str
+    """Instruction set that kernels are chosen by, such as `AVX512`; CUDA: the compute capability and cuDNN."""
+    engine: str
+    engine_version: str
+    revision: str
+    """Digest of relogit's own engine code."""
+    precisions: tuple[Precision, ...]
+    """What can be asked for here."""
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Arithmetic:
+        """The value that `dataclasses.asdict` gave; what another version of relogit says besides is left out.
+
+        Raises:
+            KeyError: something is missing.
+        """
+        return cls(
+            **{field.name: data[field.name] for field in fields(cls)} | {"precisions": tuple(data["precisions"])}
+        )
+
+    def batch(self, wanted: BatchSize) -> int:
+        """The physical batch for an upper bound: the largest shape that it admits, at least the smallest."""
+        shapes = SHAPES["openvino" if self.engine == "openvino" else self.device]
+        return shapes[-1] if wanted == "auto" else max([size for size in shapes if size <= wanted] or shapes[:1])
+
+    def numerics(self, precision: Precision, batch: int) -> Numerics:
+        """The numerics of rows computed here.
+
+        Raises:
+            RequestError: `precision-unavailable`.
+        """
+        if precision not in self.precisions:
+            raise RequestError(
+                "precision-unavailable",
+                f"Precision {precision!r} cannot be had from {self.engine} on {self.model}; there is "
+                f"{', '.join(self.precisions)}.",
+                available=list(self.precisions),
+            )
+        free = (self.device, self.engine, precision) == ("cpu", "torch", "fp32") and batch % ROW_GROUP == 0
+        return Numerics(
+            precision=precision,
+            device=self.device,
+            model=self.model,
+            capability=self.capability,
+            engine=self.engine,
+            engine_version=self.engine_version,
+            revision=self.revision,
+            batch=f"any multiple of {ROW_GROUP}" if free else batch,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Numerics:
+    """A class of computations that give a row the same bits."""
+
+    precision: Precision
+    """What convolutions multiply in. `tf32` only says that it may be used; `fp32` never lets it."""
+    device: str
+    model: str
+    capability: str
+    engine: str
+    engine_version: str
+    revision: str
+    batch: int | str
+    """Images of a physical batch, where that is known to matter or not known not to."""
+
+
+@dataclass(frozen=True)
+class RowSource:
+    """Everything that the logit rows of one expert over one pool depend on."""
+
+    tensors_sha256: str
+    """Of the network's tensors, names and all; not of the file they came in."""
+    network: Mapping[str, Any]
+    """The architecture as a spec that builds it."""
+    classes: int
+    pixels_sha256: str
+    """Of the pool's shape and pixels, in order; not of its labels."""
+    transform: Mapping[str, Any]
+    numerics: Numerics
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        return asdict(self)
+
+    @cached_property
+    def key(self) -> str:
+        """64 hex digits: equal exactly when everything is."""
+        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def row_source(
+    passport: Mapping[str, Any], pixels_sha256: str, transform: Mapping[str, Any], numerics: Numerics
+) -> RowSource:
+    """What an expert's rows over a pool depend on: the one place where a worker and a plan agree.
+
+    Args:
+        passport: as JSON has it.
+        pixels_sha256: of the pool.
+        transform: how its pixels are normalised for this expert.
+        numerics: how the rows are computed.
+    """
+    return RowSource(
+        tensors_sha256=passport["tensors_sha256"],
+        network=passport["network"],
+        classes=passport["classes"],
+        pixels_sha256=pixels_sha256,
+        transform=transform,
+        numerics=numerics,
+    )

@@ -1,0 +1,130 @@
+"""Files of logits by their names: `<expert>/<split>_logits.npz` (or `.pt`), at any depth of a folder.
+
+Beside a `.pt` its targets may lie, as `<split>_targets.pt` or `<split>_labels.pt`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from app.domain.errors import RequestError
+from app.domain.names import check_name
+from app.domain.requests import LogitFile
+
+SUFFIXES = (".npz", ".pt")
+MANIFEST_SUFFIX = ".json"
+"""Of the manifest that lies beside a file, under its name."""
+MARK = "_logits"
+BARE_SUFFIX = ".pt"
+"""Of a tensor alone, whose targets may lie in a file of their own beside it."""
+TARGETS_MARKS = ("_targets", "_labels")
+"""Of that file, in place of MARK; the first that is there is taken."""
+ARRAY_SUFFIXES = (*SUFFIXES, ".npy", ".pth", ".pkl", ".h5")
+"""What may be meant as logits; under another name it is mentioned, so that nobody takes it for verified."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What lies in a folder."""
+
+    files: tuple[LogitFile, ...]
+    """Sorted by expert and split."""
+    others: tuple[str, ...]
+    """Files that look like arrays, but are named otherwise."""
+
+
+def find_logit_files(root: Path, name: str) -> Found:
+    """Every file of logits in a folder. Hidden files and folders are no part of it.
+
+    Args:
+        root: the folder.
+        name: what it is called: the expert of the files that lie in itself.
+
+    Raises:
+        RequestError: `no-logit-files`.
+    """
+    files, others = [], []
+    paths = sorted(_walk(root))
+    names = {path.as_posix() for path in paths}
+    for path in paths:
+        shown = path.as_posix()
+        if not _utf8(shown):  # JSON could not carry it
+            if path.suffix in ARRAY_SUFFIXES:
+                others.append(shown.encode(errors="replace").decode())
+        elif path.suffix in SUFFIXES and path.stem.endswith(MARK) and path.stem != MARK:
+            expert = path.parent.name or name
+            targets = targets_name(shown, names.__contains__)
+            files.append(LogitFile(shown, expert, path.stem.removesuffix(MARK), targets))
+        elif path.suffix in ARRAY_SUFFIXES:
+            others.append(shown)
+    taken = {file.targets for file in files}
+    others = [name for name in others if name not in taken]
+    if not files:
+        hint = f" There are other files: {', '.join(others[:5])}." if others else ""
+        raise RequestError(
+            "no-logit-files",
+            f"There is no file <expert>/<split>{MARK}{SUFFIXES[0]} or {SUFFIXES[1]} in {name}.{hint}",
+        )
+    return Found(tuple(sorted(files, key=lambda file: (file.expert, file.split, file.name))), tuple(others))
+
+
+def targets_name(name: str, is_there: Callable[[str], bool]) -> str | None:
+    """Name the file with the targets of a bare tensor: `<split>_targets.pt` or `<split>_labels.pt` beside it.
+
+    Args:
+        name: of the file of logits, with `/` between folders.
+        is_there: whether there is a file of a name in the same place.
+    """
+    path = PurePath(name)
+    if path.suffix != BARE_SUFFIX or not path.stem.endswith(MARK) or path.stem == MARK:
+        return None
+    beside = (path.with_name(path.stem.removesuffix(MARK) + mark + BARE_SUFFIX) for mark in TARGETS_MARKS)
+    return next((targets.as_posix() for targets in beside if is_there(targets.as_posix())), None)
+
+
+def one_logit_file(path: PurePath, expert: str | None, split: str | None) -> LogitFile:
+    """A single file, with its expert and split as given, or else as its name and its folder say.
+
+    Args:
+        path: of the file; its last two parts count.
+        expert: None for the name of its folder.
+        split: None for what stands before `_logits` in its name.
+
+    Raises:
+        RequestError: `not-logits` (another suffix), `split-unclear`, `expert-unclear` or `invalid-name`.
+    """
+    if path.suffix not in SUFFIXES:
+        raise RequestError("not-logits", f"{path.name} is neither .npz nor .pt.")
+    if split is None and (not path.stem.endswith(MARK) or path.stem == MARK):
+        raise RequestError(
+            "split-unclear", f"{path.name} is not named <split>{MARK}{path.suffix}: say which split it is of."
+        )
+    if expert is None and not path.parent.name:
+        raise RequestError("expert-unclear", f"{path.name} lies in no folder named like its expert: say which it is.")
+    named = path.stem.removesuffix(MARK) if split is None else split
+    whose = path.parent.name if expert is None else expert
+    return LogitFile(path.name, check_name("expert", whose), check_name("split", named))
+
+
+def _walk(root: Path) -> Iterator[PurePath]:
+    """Files below a folder, relative to it. Links are followed, but for those that lead back up."""
+    for folder, names, files in os.walk(root, followlinks=True):
+        here = Path(folder)
+        relative = here.relative_to(root)
+        depth = len(relative.parts)
+        if any(here.samefile(above) for above in here.parents[:depth]):
+            names.clear()
+            continue
+        names[:] = [name for name in names if not name.startswith(".")]
+        yield from (PurePath(relative, name) for name in files if not name.startswith("."))
+
+
+def _utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,218 @@
+"""Keeps worker processes alive beside the API."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import IO, Protocol, Self
+
+from app.store.liveness import bury_the_dead, has_open, worker_lock
+from app.settings import Settings, as_environment
+from app.store.jobs import JobStore
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.05
+AFTER_ERROR_S = 1.0
+HOPELESS = 2
+"""The exit status of a worker whose settings are wrong."""
+MAX_DELAY_S = 30.0
+
+
+class Process(Protocol):
+    """What the supervisor uses of `subprocess.Popen`."""
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+
+    @property
+    def stdin(self) -> IO[bytes] | None:
+        """The writing end of its standard input."""
+
+    def poll(self) -> int | None:
+        """Return its exit status if it has ended."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end, and return its exit status."""
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+
+
+Launch = Callable[..., Process]
+"""Starts a process; called as `subprocess.Popen` is."""
+
+
+class _Slot:
+    """One worker that is to be alive, and how often it has just failed to be."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.process: Process | None = None
+        self.not_before = 0.0
+        self.failed_starts = 0
+
+
+class Supervisor:
+    """Starts workers, restarts those that die, and ends them with itself.
+
+    Each worker leads its own process group, so that Ctrl-C in a terminal reaches the API alone, which then
+    ends them in order. Each holds the reading end of a pipe as its standard input: when this process dies,
+    however it does, the pipe closes and the worker ends too.
+
+    Args:
+        settings: passed on to the workers.
+        store: where they are on record.
+        command: how a worker is started; its number and `--supervised` are added.
+        give_up: called when workers cannot work with these settings at all; ends the service.
+        launch: starts a process; the tests' starts workers without importing PyTorch again.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: JobStore,
+        command: Sequence[str] = (sys.executable, "-m", "worker"),
+        give_up: Callable[[], None] = lambda: os.kill(os.getpid(), signal.SIGTERM),
+        launch: Launch = subprocess.Popen,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._command = command
+        self._give_up = give_up
+        self._launch = launch
+        self._slots: list[_Slot] = []
+        self._stop = threading.Event()
+        self._any_started = False
+        self.hopeless = False
+        """Whether a worker has found that it can never work, so that the service gave up."""
+        self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def kill(self, worker: str, pid: int) -> bool:
+        """End one of the workers at once, if it is one of these; it is replaced."""
+        lock = worker_lock(self._settings.locks_dir, worker)
+        mine = [
+            slot.process
+            for slot in self._slots
+            if slot.process is not None and slot.process.pid == pid and has_open(pid, lock)
+        ]
+        for process in mine:
+            process.kill()
+        return bool(mine)
+
+    def stop_soon(self) -> None:
+        """Ask all of them to stop, and start none any more; whoever leaves the block waits for them."""
+        self._stop.set()
+
+    def kill_all(self) -> None:
+        """End all of them at once, and start none any more."""
+        self._stop.set()
+        for slot in self._slots:
+            if slot.process is not None:
+                slot.process.kill()
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.is_set():
+                try:
+                    self._look_around()
+                except (OSError, sqlite3.Error):
+                    # A full disk, say: whatever keeps the workers from being looked after now will pass.
+                    log.exception("cannot look after the workers; trying again")
+                    self._stop.wait(AFTER_ERROR_S)
+                self._stop.wait(POLL_S)
+        finally:
+            self._end_all()
+
+    def _look_around(self) -> None:
+        for index in range(len(self._slots), self._wanted()):
+            self._slots.append(_Slot(index))
+        for slot in self._slots:
+            self._look_after(slot)
+
+    def _wanted(self) -> int:
+        if self._settings.workers != "auto":
+            return self._settings.workers
+        # Only a worker can count the devices: the first one says how many there are.
+        return max([1, *(w["devices"] for w in self._store.workers())]) if self._slots else 1
+
+    def _look_after(self, slot: _Slot) -> None:
+        now = time.monotonic()
+        if slot.process is not None:
+            status = slot.process.poll()
+            if status is None:
+                return
+            self._died(slot, status)
+            if self._stop.is_set():
+                return
+        if now >= slot.not_before:
+            command = [*self._command, "--index", str(slot.index), "--supervised"]
+            environment = os.environ | as_environment(self._settings)
+            slot.process = self._launch(command, stdin=subprocess.PIPE, process_group=0, env=environment)
+
+    def _died(self, slot: _Slot, status: int) -> None:
+        assert slot.process is not None
+        pid = slot.process.pid
+        how = f"signal {-status}" if status < 0 else f"exit status {status}"
+        if status == HOPELESS and not self._any_started:
+            # Its settings are wrong; a hundred more tries would tell no more.
+            log.critical("worker %d cannot work with these settings; the service stops", slot.index)
+            self.hopeless = True
+            self._stop.set()
+            self._give_up()
+            return
+        # One that had started is replaced at once; one that cannot start is tried less and less often.
+        started = any(worker["pid"] == pid for worker in self._store.workers())
+        self._any_started |= started
+        slot.failed_starts = 0 if started else slot.failed_starts + 1
+        delay = min(MAX_DELAY_S, 0.25 * 2**slot.failed_starts) if slot.failed_starts else 0.0
+        slot.not_before = time.monotonic() + delay
+        log.warning("worker %d (pid %d) died: %s; restarting in %.1f s", slot.index, pid, how, delay)
+        _close(slot.process)
+        slot.process = None
+        bury_the_dead(self._store, self._settings.locks_dir)
+
+    def _end_all(self) -> None:
+        processes = [slot.process for slot in self._slots if slot.process is not None]
+        for process in processes:
+            process.terminate()
+        deadline = time.monotonic() + self._settings.stop_timeout_s
+        for process in processes:
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                log.warning("worker (pid %d) did not stop in time and is killed", process.pid)
+                process.kill()
+                process.wait()
+            _close(process)
+        try:
+            bury_the_dead(self._store, self._settings.locks_dir)
+        except sqlite3.Error as error:
+            log.warning("what the workers held is freed by those that start next: %s", error)
+
+
+def _close(process: Process) -> None:
+    if process.stdin is not None:
+        process.stdin.close()

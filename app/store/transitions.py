@@ -1,0 +1,281 @@
+"""How the job store moves from state to state: functions that run inside one write transaction."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+import uuid
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from app.domain.errors import JobError, NotFound
+from app.domain.jobs import MAX_DEATHS, Artifact, Claim, Job, JobState, Task, Terms, Unit, UnitPlan, UnitState, final_state
+from app.domain.requests import REQUESTS, Request, SplitsRequest, VerificationRequest
+
+DOING: dict[Task, tuple[str, str]] = {
+    "recompute": ("computing this", "a smaller batch_size"),
+    "verify": ("verifying this", "fewer or smaller splits"),
+    "check": ("verifying this", "fewer or smaller files"),
+    "draw": ("drawing this", "a machine with more of it"),
+}
+"""What a worker was at when it died, and what may help."""
+
+OPEN_UNIT = "state IN ('queued', 'running')"
+
+
+class ClaimLost(JobError):
+    """The task was taken from this worker, or its job is gone: what it computed must not be recorded."""
+
+    def __init__(self, claim: Claim) -> None:
+        super().__init__("claim-lost", f"Job {claim.job.id} is no longer this worker's ({claim.worker}).")
+
+
+def insert_job(db: sqlite3.Connection, request: Request, units: Sequence[UnitPlan], terms: Terms) -> Job:
+    """A new job with its units and tasks."""
+    job_id, now = uuid.uuid4().hex, time.time()
+    deadline_at = None if terms.deadline_s is None else now + terms.deadline_s
+    db.execute(
+        "INSERT INTO jobs (id, kind, state, request, created_at, deadline_at, traceparent)"
+        " VALUES (?, ?, 'queued', ?, ?, ?, ?)",
+        (job_id, request.kind, json.dumps(request.to_dict()), now, deadline_at, terms.traceparent),
+    )
+    db.executemany(
+        "INSERT INTO units (job, position, expert, split, total, split_sha256) VALUES (?,?,?,?,?,?)",
+        [(job_id, i, u.expert, u.split, u.total, u.split_sha256) for i, u in enumerate(units)],
+    )
+    db.executemany(
+        "INSERT INTO tasks (job, task, expert, position, state) VALUES (?,?,?,?,?)",
+        [(job_id, *task) for task in _tasks(request)],
+    )
+    return read_job(db, job_id)
+
+
+def _tasks(request: Request) -> list[tuple[Task, str, int, str]]:
+    """Task, expert, position and state of each task of a new job."""
+    if isinstance(request, VerificationRequest):
+        return [("check", "", 0, "queued")]
+    if isinstance(request, SplitsRequest):
+        return [("draw", "", 0, "queued")]
+    experts: list[tuple[Task, str, int, str]] = [
+        ("recompute", expert, i, "queued") for i, expert in enumerate(request.experts)
+    ]
+    return [*experts, ("verify", "", len(experts), "waiting")]
+
+
+def take_task(db: sqlite3.Connection, worker: str, precisions: Sequence[str], tasks: Sequence[Task]) -> Claim | None:
+    """The next task, now that worker's; None when there is none. See `JobStore.claim`."""
+    precision = "coalesce(json_extract(jobs.request, '$.precision'), 'fp32')"
+    row = db.execute(
+        "UPDATE tasks SET state = 'claimed', worker = ?, token = token + 1 WHERE rowid = ("
+        "  SELECT tasks.rowid FROM tasks JOIN jobs ON jobs.id = tasks.job"
+        "  WHERE tasks.state = 'queued' AND tasks.task IN (SELECT value FROM json_each(?))"
+        "  AND (tasks.task != 'recompute'"
+        f"    OR {precision} IN (SELECT value FROM json_each(?))"
+        "    OR NOT EXISTS (SELECT 1 FROM workers, json_each(workers.arithmetic, '$.precisions') AS offered"
+        f"      WHERE offered.value = {precision}))"
+        "  ORDER BY jobs.seq, tasks.position LIMIT 1)"
+        " RETURNING job, task, expert, token",
+        (worker, json.dumps(list(tasks)), json.dumps(list(precisions))),
+    ).fetchone()
+    if row is None:
+        return None
+    db.execute(
+        "UPDATE jobs SET state = 'running', started_at = coalesce(started_at, ?) WHERE id = ? AND state = 'queued'",
+        (time.time(), row["job"]),
+    )
+    return Claim(read_job(db, row["job"]), row["task"], row["expert"], worker, row["token"])
+
+
+def check_claim(db: sqlite3.Connection, claim: Claim) -> None:
+    """Raise `ClaimLost` unless the claim is still its worker's."""
+    row = db.execute(
+        "SELECT 1 FROM tasks WHERE job = ? AND task = ? AND expert = ? AND token = ? AND state = 'claimed'",
+        (claim.job.id, claim.task, claim.expert, claim.token),
+    ).fetchone()
+    if row is None:
+        raise ClaimLost(claim)
+
+
+def to_be_cancelled(db: sqlite3.Connection, claim: Claim) -> bool:
+    """Whether the claim's job is to be cancelled."""
+    row = db.execute("SELECT cancel_requested FROM jobs WHERE id = ?", (claim.job.id,)).fetchone()
+    return bool(row["cancel_requested"])
+
+
+def set_unit(db: sqlite3.Connection, claim: Claim, split: str, **fields: Any) -> None:
+    """Set columns of one open unit of the claim; what has ended never changes."""
+    columns = ", ".join(f"{name} = ?" for name in fields)
+    changed = db.execute(
+        f"UPDATE units SET {columns} WHERE job = ? AND expert = ? AND split = ? AND {OPEN_UNIT}",
+        (*fields.values(), claim.job.id, claim.expert, split),
+    ).rowcount
+    if changed != 1:
+        raise RuntimeError(f"job {claim.job.id} has no open unit ({claim.expert}, {split})")
+
+
+def forgive_deaths(db: sqlite3.Connection, claim: Claim) -> None:
+    """A unit of the claim has ended: deaths are counted over the next one anew."""
+    db.execute(
+        "UPDATE tasks SET deaths = 0 WHERE job = ? AND task = ? AND expert = ?",
+        (claim.job.id, claim.task, claim.expert),
+    )
+
+
+def end_task(db: sqlite3.Connection, claim: Claim) -> None:
+    """The claimed task is over."""
+    db.execute(
+        "UPDATE tasks SET state = 'ended' WHERE job = ? AND task = ? AND expert = ?",
+        (claim.job.id, claim.task, claim.expert),
+    )
+
+
+def requeue(db: sqlite3.Connection, job: str, task: str, expert: str) -> None:
+    """Put a task back, its running unit from the start; or end it, if its job is being cancelled."""
+    db.execute(
+        "UPDATE units SET state = 'queued', done = 0, reused = 0, computed = 0, rate = NULL, started_at = NULL"
+        " WHERE job = ? AND expert = ? AND state = 'running'",
+        (job, expert),
+    )
+    cancelled = db.execute("SELECT cancel_requested FROM jobs WHERE id = ?", (job,)).fetchone()[0]
+    db.execute(
+        "UPDATE tasks SET state = ?, worker = NULL WHERE job = ? AND task = ? AND expert = ?",
+        ("ended" if cancelled else "queued", job, task, expert),
+    )
+    settle(db, job)
+
+
+def bury_task(db: sqlite3.Connection, task: sqlite3.Row, *, blamed: bool) -> None:
+    """A worker died holding this task: count it, if it may be to blame, and put the task back or fail its unit."""
+    where = (task["job"], task["task"], task["expert"])
+    deaths = task["deaths"] + blamed
+    if deaths >= MAX_DEATHS:
+        what, hint = DOING[task["task"]]
+        message = (
+            f"{deaths} workers died while they were {what}. The log of the service says how; the usual cause is "
+            f"memory: try {hint}."
+        )
+        error = json.dumps({"code": "worker-died", "message": message, "details": {"deaths": deaths}})
+        if task["task"] != "recompute":
+            verification = {"verdict": "failed", "checks": [], "error": json.loads(error)}
+            db.execute("UPDATE jobs SET verification = ? WHERE id = ?", (json.dumps(verification), task["job"]))
+            db.execute("UPDATE tasks SET state = 'ended' WHERE job = ? AND task = ? AND expert = ?", where)
+            job = read_job(db, task["job"])
+            end_job(db, task["job"], final_state(job, verified=False))
+            return
+        # Only what was running is to blame; if nothing was, loading the expert was, and all its units go.
+        fail = "UPDATE units SET state = 'failed', error = ?, finished_at = ? WHERE job = ? AND expert = ? AND "
+        values = (error, time.time(), task["job"], task["expert"])
+        failed = (
+            db.execute(fail + "state = 'running'", values).rowcount or db.execute(fail + OPEN_UNIT, values).rowcount
+        )
+        tally(db, "units", "failed", failed)
+        deaths = 0
+    db.execute("UPDATE tasks SET deaths = ? WHERE job = ? AND task = ? AND expert = ?", (deaths, *where))
+    open_units = f"SELECT 1 FROM units WHERE job = ? AND expert = ? AND {OPEN_UNIT}"
+    if task["task"] == "recompute" and db.execute(open_units, (task["job"], task["expert"])).fetchone() is None:
+        db.execute("UPDATE tasks SET state = 'ended' WHERE job = ? AND task = ? AND expert = ?", where)
+        settle(db, task["job"])
+    else:
+        db.execute(
+            "UPDATE units SET notes = json_insert(notes, '$[#]', 'its worker died; taken up again')"
+            " WHERE job = ? AND expert = ? AND state = 'running'",
+            (task["job"], task["expert"]),
+        )
+        requeue(db, *where)
+
+
+def stop_job(db: sqlite3.Connection, job: str) -> None:
+    """What no worker holds ends at once; the rest within a batch."""
+    db.execute("UPDATE jobs SET cancel_requested = 1, state = 'cancelling' WHERE id = ?", (job,))
+    db.execute("UPDATE tasks SET state = 'ended' WHERE job = ? AND state = 'queued'", (job,))
+    settle(db, job)
+
+
+def settle(db: sqlite3.Connection, job: str) -> None:
+    """Move the job on once none of its recompute tasks is open: to its verification, or to its end."""
+    cancelled, error = db.execute("SELECT cancel_requested, error FROM jobs WHERE id = ?", (job,)).fetchone()
+    if cancelled:
+        stopped = db.execute(
+            "UPDATE units SET state = 'cancelled', rate = NULL, finished_at = ?, error = ? WHERE job = ? AND"
+            f" {OPEN_UNIT} AND expert NOT IN (SELECT expert FROM tasks WHERE job = ? AND state = 'claimed')",
+            (time.time(), error, job, job),
+        )
+        tally(db, "units", "cancelled", stopped.rowcount)
+    still_open = db.execute(
+        "SELECT state FROM tasks WHERE job = ? AND state IN ('queued', 'claimed') LIMIT 1", (job,)
+    ).fetchone()
+    if still_open:
+        return
+    if cancelled:
+        db.execute("UPDATE tasks SET state = 'ended' WHERE job = ?", (job,))
+        end_job(db, job, JobState.FAILED if error else JobState.CANCELLED)
+    else:
+        db.execute("UPDATE tasks SET state = 'queued' WHERE job = ? AND state = 'waiting'", (job,))
+
+
+def end_job(db: sqlite3.Connection, job: str, state: JobState) -> None:
+    """Set a final state."""
+    db.execute("UPDATE jobs SET state = ?, finished_at = ? WHERE id = ?", (str(state), time.time(), job))
+    tally(db, "jobs", str(state))
+
+
+def tally(db: sqlite3.Connection, name: str, label: str, by: float = 1) -> None:
+    """Add to one of the sums over all that ever happened."""
+    db.execute(
+        "INSERT INTO totals (name, label, value) VALUES (?, ?, ?)"
+        " ON CONFLICT (name, label) DO UPDATE SET value = value + excluded.value",
+        (name, label, by),
+    )
+
+
+def read_job(db: sqlite3.Connection, job_id: str) -> Job:
+    """The job as it stands; `NotFound` if there is none."""
+    row = db.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
+    if row is None:
+        raise NotFound("job-not-found", f"There is no job {job_id!r}. GET /jobs lists those that there are.")
+    units = db.execute("SELECT * FROM units WHERE job = ? ORDER BY position", (job_id,)).fetchall()
+    return Job(
+        id=row["id"],
+        state=JobState(row["state"]),
+        request=REQUESTS[row["kind"]].from_dict(json.loads(row["request"])),
+        units=tuple(read_unit(unit) for unit in units),
+        created_at=row["created_at"],
+        started_at=row["started_at"],
+        finished_at=row["finished_at"],
+        cancel_requested=bool(row["cancel_requested"]),
+        verification=json.loads(row["verification"]) if row["verification"] else None,
+        deadline_at=row["deadline_at"],
+        error=json.loads(row["error"]) if row["error"] else None,
+        traceparent=row["traceparent"],
+    )
+
+
+@lru_cache(maxsize=256)
+def _recorded(text: str) -> dict[str, Any]:
+    """What a unit recorded at its end; not to be modified. It never changes, and every look at a job reads it."""
+    parsed: dict[str, Any] = json.loads(text)
+    return parsed
+
+
+def read_unit(row: sqlite3.Row) -> Unit:
+    """A unit from its row."""
+    return Unit(
+        expert=row["expert"],
+        split=row["split"],
+        state=UnitState(row["state"]),
+        total=row["total"],
+        split_sha256=row["split_sha256"],
+        done=row["done"],
+        reused=row["reused"],
+        computed=row["computed"],
+        rate=row["rate"],
+        error=json.loads(row["error"]) if row["error"] else None,
+        notes=tuple(json.loads(row["notes"])),
+        artifact=Artifact(**_recorded(row["artifact"])) if row["artifact"] else None,
+        report=_recorded(row["report"]) if row["report"] else None,
+        started_at=row["started_at"],
+        finished_at=row["finished_at"],
+        attempts=row["attempts"],
+    )

@@ -1,0 +1,108 @@
+"""Which engine a worker computes with, and the precisions that it offers."""
+
+from __future__ import annotations
+
+import logging
+from importlib.metadata import version
+from importlib.util import find_spec
+from typing import Literal
+
+import torch
+from torch import nn
+
+from app.domain.errors import FatalError
+from app.domain.requests import Precision
+from worker.compute.engines.engine import Engine, Setup
+from worker.compute.engines.openvino_engine import OpenvinoEngine, capabilities
+from worker.compute.engines.torch_engine import TorchEngine
+
+log = logging.getLogger(__name__)
+
+EngineName = Literal["torch", "openvino"]
+
+AMPERE = (8, 0)
+"""The compute capability from which NVIDIA's tensor cores know TF32 and bf16."""
+
+
+def choose_engine(wanted: Literal["auto", "torch", "openvino"], device: torch.device) -> EngineName:
+    """The engine of a worker.
+
+    Args:
+        wanted: `auto` is OpenVINO on a CPU where it is installed and can be used, else PyTorch.
+        device: where the worker computes.
+
+    Raises:
+        FatalError: `no-such-engine`.
+    """
+    on_cpu = device.type == "cpu"
+    if wanted == "torch" or (wanted == "auto" and not on_cpu):
+        return "torch"
+    if not on_cpu:
+        raise FatalError(
+            "no-such-engine",
+            f"RELOGIT_ENGINE is 'openvino', but OpenVINO is used on CPUs only, and this worker computes on {device}. "
+            "Use RELOGIT_ENGINE=auto, or RELOGIT_DEVICE=cpu.",
+        )
+    if find_spec("openvino") is None:
+        if wanted == "auto":
+            return "torch"
+        raise FatalError(
+            "no-such-engine",
+            "RELOGIT_ENGINE is 'openvino', but OpenVINO is not installed here: pip install 'relogit[openvino]'. "
+            "RELOGIT_ENGINE=auto does without.",
+        )
+    try:
+        capabilities()
+    except Exception as error:  # whatever a broken installation comes up with
+        if wanted == "auto":
+            log.warning("OpenVINO is installed but cannot be used, so PyTorch computes: %s", error)
+            return "torch"
+        raise FatalError(
+            "no-such-engine",
+            f"RELOGIT_ENGINE is 'openvino', which is installed but cannot be used: {error}. Install it again, "
+            "pip install --force-reinstall openvino, or use RELOGIT_ENGINE=auto, which does without.",
+        ) from error
+    return "openvino"
+
+
+def precisions(engine: str, device: torch.device) -> tuple[Precision, ...]:
+    """What an engine has kernels for, `fp32` first.
+
+    Args:
+        engine: `torch` or `openvino`.
+        device: where; CUDA with `torch` only.
+    """
+    if device.type == "cuda":
+        ampere = torch.cuda.get_device_capability(device) >= AMPERE
+        return ("fp32", "tf32", "bf16", "fp16") if ampere else ("fp32", "fp16")
+    found: tuple[Precision, ...] = ("fp32",)
+    if engine == "openvino":
+        known = capabilities()
+        bf16, fp16 = "BF16" in known, "FP16" in known
+    else:
+        # As PyTorch's own compiler asks. Without such kernels a CPU takes far longer than in float32.
+        ask = torch.ops.mkldnn if torch.backends.mkldnn.is_available() else None  # type: ignore[no-untyped-call]
+        bf16, fp16 = bool(ask and ask._is_mkldnn_bf16_supported()), bool(ask and ask._is_mkldnn_fp16_supported())
+    found += ("bf16",) if bf16 else ()
+    found += ("fp16",) if fp16 else ()
+    return found
+
+
+def engine_version(engine: str) -> str:
+    """The version of `torch` or `openvino`, whose kernels a row's bits come from."""
+    return str(torch.__version__) if engine == "torch" else version("openvino")
+
+
+def make_engine(engine: EngineName, network: nn.Module, setup: Setup) -> Engine:
+    """One expert, ready to run.
+
+    Args:
+        engine: what computes.
+        network: in eval mode, float32, on the CPU; not changed.
+        setup: what for; its precision is one that `precisions` names.
+
+    Raises:
+        JobError: as `OpenvinoEngine` raises.
+        NoMemory: it does not fit.
+    """
+    return OpenvinoEngine(network, setup) if engine == "openvino" else TorchEngine(network, setup)

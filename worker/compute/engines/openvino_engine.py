@@ -1,0 +1,149 @@
+"""OpenVINO on a CPU: one image stream a thread, several batches in flight, in the precision that was asked for.
+
+Left to itself OpenVINO computes in bf16 wherever the CPU can, without a word. So the precision is set, and what was
+compiled is looked through before anything runs.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Generator, Iterable
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from app.domain.errors import JobError
+from app.domain.requests import Precision
+from worker.compute.engines.engine import Setup, telling_of_memory, whole_batch
+from worker.compute.engines.folding import fold
+from worker.compute.engines.openvino_model import build_model
+from worker.compute.engines.overflow import expose_overflow
+from worker.compute.engines.pixels import normalise
+
+TYPES: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
+"""OpenVINO's names."""
+
+NARROW = {"bf16", "f16"}
+IN_FLIGHT = 2
+"""Batches a stream: one that it computes, one that waits."""
+
+
+class OpenvinoEngine:
+    """One expert in OpenVINO.
+
+    Args:
+        network: float32, on the CPU; not changed.
+        setup: on the CPU, in fp32, bf16 or fp16.
+
+    Raises:
+        JobError: `operation-unknown`; `precision-not-kept`, what was compiled computes in another; as
+            `expose_overflow` raises.
+        NoMemory: it does not fit.
+    """
+
+    def __init__(self, network: nn.Module, setup: Setup) -> None:
+        self._setup = setup
+        with telling_of_memory():
+            folded = expose_overflow(fold(network), setup.transform, setup.precision)
+            model = build_model(folded, setup.batch, setup.image)
+            self.compiled = compile_model(model, setup.precision, setup.threads)
+        check_precision(self.compiled, setup.precision)
+        self._depth = IN_FLIGHT * int(self.compiled.get_property("NUM_STREAMS"))
+
+    @property
+    def batch(self) -> int:
+        """Images of a physical batch."""
+        return self._setup.batch
+
+    def run(self, batches: Iterable[NDArray[np.uint8]]) -> Generator[NDArray[np.float32]]:
+        """As in `Engine`."""
+        # Requests of their own (0.1 ms each): whatever became of another run, nothing of it is in them.
+        free: list[Any] = []
+        in_flight: deque[Any] = deque()
+        try:
+            for images in batches:
+                batch = whole_batch(images, self._setup)
+                if len(in_flight) == self._depth:
+                    free.append(in_flight.popleft())
+                    yield _logits(free[-1])
+                with telling_of_memory():
+                    request = free.pop() if free else self.compiled.create_infer_request()
+                    pixels = normalise(batch, self._setup.transform)  # [batch, 3, H, W]
+                    request.get_input_tensor().data[:] = pixels.permute(0, 2, 3, 1).numpy()
+                    request.start_async()
+                in_flight.append(request)
+            while in_flight:
+                yield _logits(in_flight.popleft())
+        finally:
+            # After an error, or when nobody wants the rest: memory that is being written must not be freed.
+            for request in in_flight:
+                with suppress(RuntimeError):
+                    request.wait()
+
+
+def _logits(request: Any) -> NDArray[np.float32]:
+    """Its output, once it is there, in memory of its own."""
+    with telling_of_memory():
+        request.wait()
+        logits: NDArray[np.float32] = request.get_output_tensor().data.copy()
+    return logits
+
+
+def compile_model(model: Any, precision: Precision, threads: int) -> Any:
+    """The `openvino.CompiledModel` for this machine's CPU: a stream for each thread, none shares a batch."""
+    import openvino
+
+    return openvino.Core().compile_model(
+        model,
+        "CPU",
+        {
+            "INFERENCE_PRECISION_HINT": TYPES[precision],
+            "EXECUTION_MODE_HINT": "ACCURACY",
+            "NUM_STREAMS": threads,
+            "INFERENCE_NUM_THREADS": threads,
+            # Every worker of a machine would choose the same cores.
+            "ENABLE_CPU_PINNING": False,
+        },
+    )
+
+
+def check_precision(compiled: Any, precision: Precision) -> None:
+    """Hold what was compiled against what was asked for.
+
+    Raises:
+        JobError: `precision-not-kept`.
+    """
+    wanted = TYPES[precision]
+    hint = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+    wrong = sorted(
+        f"{kind} in {found}"
+        for kind, found in layer_precisions(compiled)
+        if found in NARROW - {wanted} or (kind == "Convolution" and found != wanted)
+    )
+    if hint != wanted or wrong:
+        raise JobError(
+            "precision-not-kept",
+            f"OpenVINO was asked for {wanted} and compiled for {hint}, with these layers in another precision: "
+            f"{', '.join(wrong) or 'none'}. RELOGIT_ENGINE=torch computes without it.",
+        )
+
+
+def layer_precisions(compiled: Any) -> Counter[tuple[str, str]]:
+    """How many layers there are of each kind and precision, such as `Convolution` and `f32`, as they run."""
+    described = [node.get_rt_info() for node in compiled.get_runtime_model().get_ops()]
+    return Counter((str(info["layerType"].value), str(info["runtimePrecision"].value)) for info in described)
+
+
+def capabilities() -> list[str]:
+    """What this machine's CPU can do with OpenVINO, such as `FP32` and `BF16`.
+
+    Raises:
+        Exception: whatever a broken installation comes up with.
+    """
+    import openvino
+
+    known: list[str] = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return known

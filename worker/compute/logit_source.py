@@ -1,0 +1,213 @@
+"""One expert's logits for a claim, over any pool: recalled where they were kept, computed where not."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from app.catalog.datasets import Transform
+from app.domain.errors import JobError
+from app.domain.fault_points import reach
+from app.domain.numerics import Numerics, RowSource, row_source
+from app.store.inspection_requests import rate_question
+from app.domain.requests import BatchSize, Precision
+from worker.context import Context
+from worker.compute.engines.engine import Engine, NoMemory, Setup
+from worker.experts.loading import Assumptions, Passport
+from worker.compute.inference import forward_rows
+from worker.datasets.pools import Pool
+from worker.compute.rows import Rows, not_kept
+
+MEASURED_S = 0.5
+"""Computing that took less says little about a rate."""
+
+
+@dataclass(frozen=True)
+class ExpertFile:
+    """The expert that a supply computes with."""
+
+    path: Path
+    assumptions: Assumptions
+    passport: Passport
+    transform: Transform
+    seen: dict[str, str]
+    """For people who look at kept rows: expert, file and data set."""
+
+
+@dataclass
+class Supply:
+    """The rows of one expert. Lives as long as a claim.
+
+    Attributes:
+        expert: whose.
+        wanted: upper bound on a physical batch, as asked.
+        precision: what the network computes in.
+        reuse: whether kept rows are taken.
+        context: the worker's.
+        batch: images of a physical batch; smaller once memory was too short.
+        notes: what had to be done otherwise than asked.
+    """
+
+    expert: ExpertFile
+    wanted: BatchSize
+    precision: Precision
+    reuse: bool
+    context: Context
+    batch: int = 0
+    notes: list[str] = field(default_factory=list)
+    computed: dict[str, list[NDArray[np.int64]]] = field(default_factory=dict)
+    """Base → images whose rows were computed in this claim, batch by batch."""
+    _rows: dict[str, Rows] = field(default_factory=dict)
+    _sources: dict[tuple[str, int], RowSource] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.batch = self.context.arithmetic.batch(self.wanted)
+        self.numerics  # noqa: B018 — a precision that is not to be had shows before anything is computed
+
+    @property
+    def numerics(self) -> Numerics:
+        """Of the rows that are computed now."""
+        return self.context.arithmetic.numerics(self.precision, self.batch)
+
+    def source(self, pool: Pool) -> RowSource:
+        """What the rows over a pool depend on."""
+        key = (pool.pixels_sha256, self.batch)
+        if key not in self._sources:
+            transform = self.expert.transform.model_dump(mode="json")
+            self._sources[key] = row_source(
+                self.expert.passport.to_dict(), pool.pixels_sha256, transform, self.numerics
+            )
+        return self._sources[key]
+
+    def fill(self, pool: Pool, indices: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+        """See to it that the rows are there.
+
+        Args:
+            pool: whose images.
+            indices: [N] int64 into it, may repeat.
+
+        Yields:
+            How many of the N entries are there, and how many images were computed for them: once at the
+            beginning, then after each batch.
+
+        Raises:
+            JobError: `out-of-memory` where one image does not fit, or what `forward_rows` raises.
+        """
+        entries = np.bincount(indices, minlength=len(pool.images))  # of each image: they are not counted anew
+        computed, before = 0, None
+        while True:
+            rows = self._of(pool)
+            if rows is not before:
+                computed, before = 0, rows  # rows of the larger batches have other bits: they do not count
+            missing = rows.missing(indices)
+            there = rows.count(indices)
+            yield there, computed
+            if not missing.size:
+                return
+            failed = None
+            try:
+                for batch in self._compute(rows, pool, missing):
+                    there += int(entries[batch].sum())
+                    computed += batch.size
+                    yield there, computed
+            except NoMemory as error:
+                failed = str(error)
+            if failed is not None:  # here, where the error no longer holds on to what filled the memory
+                self._halve(failed)
+
+    def _compute(self, rows: Rows, pool: Pool, missing: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+        # Making the engine is not in the rate: it is paid once, and the next job finds it done.
+        engine = self._engine(pool)
+        started = time.monotonic()
+        try:
+            for batch, logits in forward_rows(engine, pool.images, missing, self.expert.passport.classes):
+                reach("rows.computed", self.source(pool).key, batch, self.reuse)
+                rows.put(batch, logits)
+                self.computed.setdefault(pool.base, []).append(batch)
+                yield batch
+        finally:
+            rows.flush()
+        self._tell_rate(pool, missing.size, time.monotonic() - started)
+
+    def take(self, pool: Pool, indices: NDArray[np.int64]) -> NDArray[np.float32]:
+        """[N, C] float32 raw logits, once they have been filled: row n belongs to `indices[n]`."""
+        return self._of(pool).take(indices)
+
+    def differing(self, pool: Pool, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        """[n] int64: entries that came out with other bits than they were kept with."""
+        return self._of(pool).differing(indices)
+
+    def drop_differing(self, pool: Pool, indices: NDArray[np.int64]) -> None:
+        """Keep neither version of those."""
+        self._of(pool).drop_differing(indices)
+
+    def kept(self, pool: Pool, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The distinct indices, ascending, whose rows are there without computing."""
+        distinct = np.unique(indices)
+        return np.setdiff1d(distinct, self._of(pool).missing(distinct), assume_unique=True)
+
+    def all_notes(self, pool: Pool) -> tuple[str, ...]:
+        """What had to be done otherwise than asked, over this pool."""
+        note = self._of(pool).note
+        return (*self.notes, *([note] if note else []))
+
+    def _of(self, pool: Pool) -> Rows:
+        # By what the rows depend on: smaller batches may mean other bits, and those are never mixed.
+        source = self.source(pool)
+        key = source.key
+        if key not in self._rows:
+            seen = {**self.expert.seen, "base": pool.base}
+            kept, note = None, None
+            try:
+                kept = self.context.kept.open(source, len(pool.images), seen)
+                kept.touch()
+            except OSError as error:
+                note = not_kept(error)
+            self._rows[key] = Rows(len(pool.images), source.classes, kept, reuse=self.reuse)
+            self._rows[key].note = note
+        return self._rows[key]
+
+    def prepare(self, pool: Pool) -> None:
+        """Have the engine ready that the rows over a pool would be computed with.
+
+        Raises:
+            JobError: the expert cannot be loaded.
+            NoMemory: it does not fit.
+        """
+        self._engine(pool)
+
+    def _engine(self, pool: Pool) -> Engine:
+        height, width, channels = pool.images.shape[1:]
+        setup = Setup(
+            transform=self.expert.transform,
+            image=(height, width, channels),
+            batch=self.batch,
+            precision=self.precision,
+            device=self.context.device,
+            threads=torch.get_num_threads(),
+        )
+        return self.context.residents.engine(self.expert.path, self.expert.passport, self.expert.assumptions, setup)
+
+    def _halve(self, failed: str) -> None:
+        self.context.residents.drop_engines()
+        if self.batch == 1:
+            raise JobError("out-of-memory", f"Not even one image fits into the device's memory: {failed}")
+        smaller = self.batch // 2
+        self.notes.append(f"out of memory at {self.batch} images a batch; went on with {smaller}")
+        self.batch = smaller
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def _tell_rate(self, pool: Pool, images: int, seconds: float) -> None:
+        if seconds < MEASURED_S:
+            return
+        question = rate_question(self.expert.passport.network, pool.images.shape[1:], self.numerics)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        self.context.facts.record(question, {"images_per_s": images / seconds, "peak_bytes": peak})

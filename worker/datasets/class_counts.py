@@ -1,0 +1,90 @@
+"""What a set of splits says about its long-tailed train part: class counts and class weights."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.catalog.catalog import COUNTS_FILE, TRAIN_SPLIT, WEIGHTS_FILE, Catalog, Folder
+from app.catalog.datasets import Dataset
+from app.domain.errors import RequestError
+from worker.datasets.pools import Pools
+
+MAX_COUNT = 2**53
+
+
+@dataclass(frozen=True)
+class LongTail:
+    """Counts and weights, each None with the reason where it is not to be had."""
+
+    counts: NDArray[np.int64] | None
+    """[C] int64, training samples of each class, n_c."""
+    counts_reason: str | None
+    weights: NDArray[np.float64] | None
+    """[C] float64, w_c = n_c / Σ n."""
+    weights_reason: str | None
+
+
+def read_long_tail(catalog: Catalog, pools: Pools, dataset: Dataset, folder: Folder) -> LongTail:
+    """Read both files, or work them out: counts from the train split's labels, weights from the counts."""
+    counts, counts_reason = _counts(catalog, pools, dataset, folder)
+    path = folder.path / WEIGHTS_FILE
+    if path.exists():
+        numbers, reason = _numbers(path)
+        weights = None if numbers is None else np.asarray(numbers, np.float64)
+        return LongTail(counts, counts_reason, weights, reason)
+    if counts is None or counts.sum() == 0:
+        reason = f"There is no {WEIGHTS_FILE}, and no class counts to work the weights out from."
+        return LongTail(counts, counts_reason, None, reason)
+    return LongTail(counts, counts_reason, counts / counts.sum(), None)
+
+
+def read_declared(folder: Folder) -> LongTail:
+    """What the two files say, and nothing that was worked out."""
+    counts, counts_reason = _declared_counts(folder)
+    path = folder.path / WEIGHTS_FILE
+    numbers, reason = _numbers(path) if path.exists() else (None, f"There is no {WEIGHTS_FILE} in {folder.name}.")
+    return LongTail(counts, counts_reason, None if numbers is None else np.asarray(numbers, np.float64), reason)
+
+
+def _declared_counts(folder: Folder) -> tuple[NDArray[np.int64] | None, str | None]:
+    path = folder.path / COUNTS_FILE
+    if not path.exists():
+        return None, f"There is no {COUNTS_FILE} in {folder.name}."
+    numbers, reason = _numbers(path)
+    if numbers is not None and any(number != int(number) or abs(number) > MAX_COUNT for number in numbers):
+        return None, f"{COUNTS_FILE} holds a number that is no count: not whole, or beyond {MAX_COUNT}."
+    return None if numbers is None else np.asarray(numbers, np.int64), reason
+
+
+def _counts(
+    catalog: Catalog, pools: Pools, dataset: Dataset, folder: Folder
+) -> tuple[NDArray[np.int64] | None, str | None]:
+    if (folder.path / COUNTS_FILE).exists():
+        return _declared_counts(folder)
+    if not catalog.split_path(folder, TRAIN_SPLIT).exists():
+        return None, f"There is neither {COUNTS_FILE} nor a split {TRAIN_SPLIT!r} in {folder.name}."
+    try:
+        split = catalog.read_split(dataset, folder, TRAIN_SPLIT)
+        labels = pools.labels(dataset, split.base)
+    except RequestError as error:
+        return None, f"There is no {COUNTS_FILE}, and the train labels are not to be had: {error.message}"
+    counts = np.bincount(labels[split.indices], minlength=catalog.bases.classes(dataset))
+    return counts.astype(np.int64), None
+
+
+def _numbers(path: Path) -> tuple[list[float] | None, str | None]:
+    try:
+        values = json.loads(path.read_bytes(), parse_int=float)
+    except (ValueError, RecursionError) as error:
+        return None, f"{path.name} is not JSON: {error}."
+    except OSError as error:
+        return None, f"{path.name} cannot be read: {error.strerror}."
+    if not isinstance(values, list) or not all(type(value) is float and math.isfinite(value) for value in values):
+        return None, f"{path.name} is not a flat list of numbers, one for each class in class order."
+    return values, None

@@ -1,0 +1,221 @@
+"""A data set's base as decoded images and labels: decoded once, kept as long as its files do not change."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from app.catalog.bases import CIFAR, Bases, check_md5, image_files, read_file
+from app.catalog.datasets import Dataset
+from app.domain.errors import RequestError, TransientError
+from app.catalog.npz_bases import npz_errors
+from worker.device import cores
+from worker.torchvision_import import import_torchvision
+
+Decoded = tuple[NDArray[np.uint8], NDArray[np.int64]]
+"""[N, H, W, 3] uint8 images, and [N] int64 labels."""
+
+WAITED_S = 1.0
+"""For another thread that decodes, before showing again that this one lives."""
+
+NO_PIXELS: NDArray[np.uint8] = np.empty((0, 0, 0, 3), np.uint8)
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Every image of a base, in the base's own order."""
+
+    base: str
+    images: NDArray[np.uint8]
+    """[N, H, W, 3] uint8, RGB."""
+    labels: NDArray[np.int64]
+    """[N] int64, each in [0, classes)."""
+    classes: int
+    sha256: str
+    """Of shape, pixels and labels: two pools with equal content are the same pool."""
+    pixels_sha256: str
+    """Of shape and pixels alone: what logits depend on."""
+
+
+class Pools:
+    """The pools that were asked for last. Lives as long as the worker; used by both of its threads.
+
+    Args:
+        bases: where they lie.
+        max_bytes: decoded pixels to keep; the pool asked for last stays whatever its size.
+        beat: called now and then by a thread that decodes, or that waits for another one to do so.
+    """
+
+    def __init__(self, bases: Bases, max_bytes: int = 8 * 2**30, beat: Callable[[], None] = lambda: None) -> None:
+        self._bases = bases
+        self._beat = beat
+        self._decoded = 0
+        """Images, so far: moves as long as a thread that decodes gets on."""
+        self._max_bytes = max_bytes
+        self._kept: OrderedDict[tuple[Any, ...], tuple[object, Pool]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, dataset: Dataset, base: str) -> Pool:
+        """The decoded base.
+
+        Raises:
+            RequestError: `data-missing`, `data-corrupt`, `base-unknown`.
+            TransientError: `data-changing`, its files were written to meanwhile.
+        """
+        place = (dataset.kind, dataset.root, base, dataset.resize, dataset.crop)
+        with self._alone():  # two threads that ask for one pool must not decode it twice
+            identity = self._identity(dataset, base)
+            kept = self._kept.get(place)
+            if kept is None or kept[0] != identity:
+                self._kept.pop(place, None)  # an outdated pool goes before the new one takes its room
+                pool = self._decode(dataset, base)
+                if self._identity(dataset, base) != identity:
+                    message = f"The files of base {base!r} were changed while they were read."
+                    raise TransientError("data-changing", message)
+                self._kept[place] = kept = (identity, pool)
+            self._kept.move_to_end(place)
+            while len(self._kept) > 1 and self._bytes() > self._max_bytes:
+                self._kept.popitem(last=False)
+            return kept[1]
+
+    def _get_on(self) -> None:
+        self._decoded += 1
+        self._beat()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        decoded = -1
+        while not self._lock.acquire(timeout=WAITED_S):
+            if self._decoded != decoded:  # whoever has the lock gets on; else this thread hangs with it
+                decoded = self._decoded
+                self._beat()
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def labels(self, dataset: Dataset, base: str) -> NDArray[np.int64]:
+        """[N] int64, the base's labels alone: its images are neither decoded nor kept.
+
+        Raises:
+            RequestError: as `get`.
+        """
+        return self._read(dataset, base, pixels=False)[1]
+
+    def _decode(self, dataset: Dataset, base: str) -> Pool:
+        images, labels = self._read(dataset, base, pixels=True)
+        images.flags.writeable = False
+        labels.flags.writeable = False
+        pixels = hashlib.sha256(repr(images.shape).encode())
+        pixels.update(np.ascontiguousarray(images).data)
+        both = pixels.copy()
+        both.update(labels.astype("<i8").data)
+        classes = self._bases.classes(dataset)
+        return Pool(base, images, labels, classes, both.hexdigest(), pixels.hexdigest())
+
+    def _read(self, dataset: Dataset, base: str, *, pixels: bool) -> Decoded:
+        # Images and labels come from one look at the disk: two could see two states of it, shifted by a row.
+        self._bases.size(dataset, base)  # shapes and types, with its clear errors
+        paths = self._bases.files(dataset, base)
+        if dataset.kind in CIFAR:
+            return _read_cifar(dataset.kind, base, paths)
+        if dataset.kind == "npz":
+            images, labels = _read_npz(paths[0], pixels=pixels)
+        else:
+            folder = self._bases.root(dataset) / base
+            numbered = _numbered_files(folder, self._bases.class_names(dataset))
+            files = [path for path, _ in numbered]
+            images = _read_images(dataset, files, self._get_on) if pixels else NO_PIXELS
+            labels = np.asarray([label for _, label in numbered], dtype=np.int64)
+        return images, _checked_labels(labels, self._bases.classes(dataset), base)
+
+    def _identity(self, dataset: Dataset, base: str) -> tuple[object, int]:
+        return self._bases.identity(dataset, base), self._bases.classes(dataset)
+
+    def _bytes(self) -> int:
+        return sum(pool.images.nbytes for _, pool in self._kept.values())
+
+
+def _checked_labels(labels: NDArray[np.int64], classes: int, base: str) -> NDArray[np.int64]:
+    if labels.size and not (labels.min() >= 0 and labels.max() < classes):
+        raise RequestError(
+            "data-corrupt",
+            f"The labels of base {base!r} reach from {labels.min()} to {labels.max()}, but there are {classes} "
+            f"classes: 0 to {classes - 1} would have been right.",
+        )
+    return labels
+
+
+def _read_cifar(kind: str, base: str, paths: tuple[Path, ...]) -> Decoded:
+    layout = CIFAR[kind]
+    images, labels = [], []
+    for path, (_, md5) in zip(paths, layout.files[base], strict=True):
+        # The very bytes whose md5 is the published one are unpickled; any others might run code.
+        batch: dict[str, Any] = pickle.loads(check_md5(read_file(path), path, md5), encoding="latin1")
+        images.append(batch["data"])
+        labels.append(np.asarray(batch[layout.label_key], dtype=np.int64))
+    planes = np.concatenate(images).reshape(-1, 3, 32, 32)  # [N, C, H, W]
+    return np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), np.concatenate(labels)
+
+
+def _read_npz(path: Path, *, pixels: bool) -> Decoded:
+    with npz_errors(path), np.load(path, allow_pickle=False) as arrays:
+        return arrays["images"] if pixels else NO_PIXELS, arrays["labels"].astype(np.int64)
+
+
+def _numbered_files(folder: Path, class_names: tuple[str, ...]) -> list[tuple[str, int]]:
+    return [(path, number) for number, name in enumerate(class_names) for path in image_files(folder / name)]
+
+
+def _read_images(dataset: Dataset, paths: list[str], beat: Callable[[], None]) -> NDArray[np.uint8]:
+    torchvision = import_torchvision()
+    prepare = _resizer(dataset, torchvision)
+    load = torchvision.datasets.folder.default_loader
+
+    def decode(path: str) -> NDArray[np.uint8]:
+        try:
+            return np.asarray(prepare(load(path)), dtype=np.uint8)
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # Pillow's ways to say so
+            raise RequestError("data-corrupt", f"{path} is not a readable image: {error}.") from error
+
+    first = decode(paths[0])
+    images = np.empty((len(paths), *first.shape), np.uint8)  # filled in place: a list and a stack would take twice it
+
+    def place(row: int) -> None:
+        image = decode(paths[row])
+        if image.shape != first.shape:
+            sizes = [f"{path} has {shape[1]}x{shape[0]}" for path, shape in
+                     ((paths[0], first.shape), (paths[row], image.shape))]  # fmt: skip
+            raise RequestError(
+                "data-corrupt",
+                f"The images differ in size: {sizes[0]}, {sizes[1]}. Declare `resize` and `crop` for the data set.",
+            )
+        images[row] = image
+
+    with ThreadPoolExecutor(cores()) as threads:
+        for _ in threads.map(place, range(len(paths))):
+            beat()
+    return images
+
+
+def _resizer(dataset: Dataset, torchvision: Any) -> Callable[[Any], Any]:
+    transforms = torchvision.transforms
+    steps = []
+    if dataset.resize is not None:
+        steps.append(transforms.Resize(dataset.resize))
+    if dataset.crop is not None:
+        steps.append(transforms.CenterCrop(dataset.crop))
+    compose: Callable[[Any], Any] = transforms.Compose(steps)
+    return compose

@@ -1,0 +1,92 @@
+"""Checks of what an expert's file leaves open or says of itself, for the units of a claim."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.catalog.catalog import Split
+from app.catalog.datasets import Dataset, Transform
+from app.store.inspections import Question
+from app.catalog.normalisation import refusal
+from app.store.inspection_requests import evidence_base, normalisation_question
+from app.domain.requests import RecomputeRequest
+from worker.outputs.artifacts import Logits
+from worker.context import Context
+from worker.datasets.pools import Pool
+from worker.compute.logit_source import ExpertFile
+from worker.verify.assumptions import Coverage, check_assumptions, check_stored_accuracy
+from worker.verify.check import Check
+from worker.verify.normalisation import check_channel_order, check_normalisation
+
+
+@dataclass
+class Origins:
+    """What one expert's file says about how it is to be used. Lives as long as a claim."""
+
+    request: RecomputeRequest
+    dataset: Dataset
+    expert: ExpertFile
+    context: Context
+    _evidence: dict[str, Any] = field(default_factory=dict)
+
+    def refuse_contradicted(self, base: str, pool_of: Callable[[str], Pool]) -> None:
+        """Refuse an expert that contradicts its declared mean and std, before anything is computed.
+
+        Args:
+            base: of the split at hand.
+            pool_of: gives the decoded images of a base.
+
+        Raises:
+            RequestError: `normalisation-contradicted` or `channels-swapped`.
+        """
+        if self._evidence:
+            return
+        path, context = self.expert.path, self.context
+        chosen = evidence_base(self.request.grounds.bases.values() or [base])
+        question = normalisation_question(
+            path, self.request.dataset, self.dataset, chosen, context.catalog, self.request.weights
+        )
+        [fact] = context.facts.look_up([question])
+        evidence = fact.answer
+        if evidence is None:
+            network = context.residents.network(path, self.expert.passport, self.expert.assumptions)
+            others = {name: Transform.model_validate(item) for name, item in question.about["others"].items()}
+            evidence = context.normalisation.inspect(network, pool_of(chosen), self.expert.transform, others)
+            self._record(question, chosen, evidence)
+        if error := refusal(evidence, self.request.dataset, path.stem, acknowledged=self._acknowledged):
+            raise error
+        self._evidence = evidence
+
+    def _record(self, question: Question, base: str, evidence: dict[str, Any]) -> None:
+        """Keep the evidence, if the files that it is about are still those that the question names."""
+        path, context = self.expert.path, self.context
+        content = context.residents.passport(path, self.expert.assumptions).sha256
+        again = normalisation_question(
+            path, self.request.dataset, self.dataset, base, context.catalog, self.request.weights
+        )
+        if content == self.expert.passport.sha256 and again.key == question.key:
+            context.facts.record(question, evidence)
+
+    def checks(self, split: Split, pool: Pool, content: Logits) -> list[Check]:
+        """Check a unit; `refuse_contradicted` comes first.
+
+        Args:
+            split: of the unit.
+            pool: whose images.
+            content: what was computed for it.
+        """
+        name, passport, stem = self.request.dataset, self.expert.passport, self.expert.path.stem
+        accuracy = float((content.predictions == content.targets).mean())
+        coverage = Coverage.of(pool.base, split.indices, pool.labels)
+        return [
+            check_assumptions(passport.assumed, name, passport.file),
+            check_stored_accuracy(passport.stored_accuracy, accuracy, coverage),
+            check_normalisation(self._evidence, name, stem, acknowledged=self._acknowledged),
+            check_channel_order(self._evidence, acknowledged=self._acknowledged),
+        ]
+
+    @property
+    def _acknowledged(self) -> bool:
+        return self.dataset.override(self.expert.path.stem).normalisation_acknowledged

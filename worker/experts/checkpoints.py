@@ -1,0 +1,204 @@
+"""Checkpoint file to named float32 weights, with every tensor of the file accounted for.
+
+Files come as torch.save writes them (zip, or the older form) or as safetensors; bare or wrapped; with the
+names of the module that was saved. Here all of that becomes one naming, and what was changed is written down.
+Nothing is dropped in silence: what is no weight is listed, and two readings of one file are an error.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import pickle
+import re
+import struct
+import warnings
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from app.domain.errors import TransientError
+from worker.device import NO_MEMORY
+from worker.experts.plain_values import plain_values_allowed
+from worker.experts.stored_numbers import StoredAccuracy, beside, read_accuracy, read_temperature
+from worker.experts.tensor_kinds import FLOATS, INTEGERS, is_plain, short_name
+from worker.experts.tensor_names import AVERAGED, BATCH_COUNTER, bare_names, problem
+from worker.experts.weight_sets import TOP, choose_weights
+
+Format = Literal["pytorch-zip", "pytorch-legacy", "safetensors"]
+
+VARIANCE = "running_var"  # what batch norm calls it
+
+
+@dataclass(frozen=True)
+class CheckpointFile:
+    """One checkpoint, read once.
+
+    Attributes:
+        name: the file's name, without its folder.
+        sha256: of the file's bytes, in hex.
+        bytes: size of the file.
+        format: how it was saved.
+        tensors: name to float32 tensor (int64 for `num_batches_tracked`) on the CPU, all finite. Names are bare:
+            `conv1.weight`, `fc.bias`; shortcuts keep the name that the file gives them.
+        temperature: the stored calibration scalar, finite and > 0, or None where there is none.
+        stored_accuracy: the accuracy that the training script saved beside the weights, or None.
+        weights: where in the file the weights stand, such as `state_dict` or `ema.module`; None for its top.
+        dtype: what the weights were saved as, such as `float32` or `float16, float32`.
+        ignored: entries beside the weights that are none, such as `epoch` or `optimizer`.
+        renamed: rules that were applied to all names, such as `module.* -> *`.
+        notes: sentences about what else was changed in reading.
+    """
+
+    name: str
+    sha256: str
+    bytes: int
+    format: Format
+    tensors: dict[str, Tensor]
+    temperature: float | None
+    stored_accuracy: StoredAccuracy | None
+    weights: str | None
+    dtype: str
+    ignored: tuple[str, ...]
+    renamed: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def read_checkpoint(path: Path, weights: str | None = None) -> CheckpointFile:
+    """Read a checkpoint without running any code that it may hold.
+
+    Args:
+        path: of the file.
+        weights: where in the file the expert's weights are declared to stand; None where nothing is declared.
+
+    Raises:
+        JobError: `checkpoint-missing`, `-empty`, `-unreadable`, `-unsafe`, `-no-weights`, `-ambiguous`,
+            `-tensor-kind`, `-nonfinite`, `-variance`, `weights-not-found`, or `temperature-invalid`. The message
+            names the file and the culprit.
+        TransientError: memory or disk failed, not the file.
+    """
+    file = path.name
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise problem("checkpoint-missing", file, "there is no such checkpoint file.") from None
+    except (PermissionError, IsADirectoryError) as error:
+        raise problem("checkpoint-unreadable", file, f"the file cannot be read ({error.strerror}).") from error
+    except OSError as error:  # a disk that hiccups says nothing about the file
+        raise TransientError("checkpoint-unreadable", f"{file} cannot be read now: {error.strerror}.") from error
+    if not data:
+        raise problem("checkpoint-empty", file, "the file is empty (0 bytes); a checkpoint was expected.")
+    kind, loaded = _load(file, data)
+    choice = choose_weights(file, loaded, weights)
+    around, place = beside(choice), choice.weights.path
+    named, renamed = bare_names(file, dict(choice.weights.tensors))
+    temperatures, ignored = around.temperatures, around.ignored
+    if "temperature" in named:
+        temperatures = {"temperature, among the weights": named.pop("temperature"), **temperatures}
+    if named.pop(AVERAGED, None) is not None:
+        ignored.append(f"{AVERAGED}, among the weights")
+    tensors, dtype, changes = _as_float32(file, named)
+    accuracy, remarks = read_accuracy(around.accuracies)
+    return CheckpointFile(
+        name=file,
+        sha256=hashlib.sha256(data).hexdigest(),
+        bytes=len(data),
+        format=kind,
+        tensors=tensors,
+        temperature=read_temperature(file, temperatures),
+        stored_accuracy=accuracy,
+        weights=None if place == TOP or kind == "safetensors" else place,
+        dtype=dtype,
+        ignored=tuple(ignored),
+        renamed=tuple(renamed),
+        notes=(*choice.notes, *changes, *remarks),
+    )
+
+
+def _load(file: str, data: bytes) -> tuple[Format, object]:
+    """The object in the file; of a safetensors file a wrapper of its metadata and its `state_dict`."""
+    header_size = int.from_bytes(data[:8], "little")
+    try:
+        if data[8:9] == b"{" and header_size <= len(data) - 8:
+            metadata = json.loads(data[8 : 8 + header_size]).get("__metadata__", {})
+            return "safetensors", {**metadata, "state_dict": safetensors.torch.load(data)}
+        # Its warnings speak to whoever saved the file; what matters in them comes as an error below.
+        with warnings.catch_warnings(), plain_values_allowed():
+            warnings.simplefilter("ignore")
+            loaded = torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
+        return ("pytorch-zip" if data.startswith(b"PK") else "pytorch-legacy"), loaded
+    # A damaged pickle runs its own wrong instructions, so the loaders fail in any of these ways.
+    except (
+        pickle.UnpicklingError, safetensors.SafetensorError, struct.error,
+        ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, RuntimeError, TypeError, ValueError,
+    ) as error:  # fmt: skip
+        if any(text in str(error) for text in NO_MEMORY):
+            raise TransientError("out-of-memory", f"There is no memory to load {file} just now.") from error
+        refused = re.search(r"GLOBAL ([\w.]*\w)\s", str(error)) if isinstance(error, pickle.UnpicklingError) else None
+        if refused:
+            raise problem(
+                "checkpoint-unsafe",
+                file,
+                f"the file would run code on loading: it calls for '{refused[1]}', and only tensors and plain "
+                "values are loaded. Save the network's state_dict() alone, with torch.save or safetensors.",
+                unsafe_global=refused[1],
+            ) from error
+        raise problem(
+            "checkpoint-unreadable",
+            file,
+            f"this is no whole checkpoint ({len(data)} bytes, beginning with {data[:16]!r}): damaged, cut short "
+            "or something else. Read are state dicts saved by torch.save (zip or older form) and safetensors.",
+            reason=str(error)[:500],
+        ) from error
+
+
+def _as_float32(file: str, named: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str, list[str]]:
+    """The weights as float32, what they were saved as, and notes of what the change meant."""
+    tensors: dict[str, Tensor] = {}
+    dtypes: Counter[torch.dtype] = Counter()
+    for name, tensor in named.items():
+        counter = name.endswith(BATCH_COUNTER)
+        if not is_plain(tensor) or tensor.dtype not in (FLOATS | INTEGERS if counter else FLOATS):
+            raise problem(
+                "checkpoint-tensor-kind",
+                file,
+                f"'{name}' is {short_name(tensor.dtype)} ({short_name(tensor.layout)}, {tensor.device.type}); a "
+                "weight has to be a plain dense tensor of float32, float16, bfloat16 or float64.",
+                name=name,
+            )
+        converted = tensor.detach().to(torch.int64 if counter else torch.float32)
+        if not torch.isfinite(converted).all():
+            raise problem("checkpoint-nonfinite", file, f"'{name}' holds NaN or infinity as float32.", name=name)
+        if name.endswith(VARIANCE):
+            _check_variance(file, name, converted)
+        tensors[name] = converted
+        if not counter:
+            dtypes[tensor.dtype] += 1
+    change = {torch.float16: "widened", torch.bfloat16: "widened", torch.float64: "rounded"}
+    notes = [f"{n} tensors of {short_name(dtype)} were {change[dtype]} to float32." for dtype, n in dtypes.items()
+             if dtype in change]  # fmt: skip
+    return tensors, ", ".join(sorted(map(short_name, dtypes))), notes
+
+
+def _check_variance(file: str, name: str, variance: Tensor) -> None:
+    """Refuse a variance below zero: its square root is NaN, which a ReLU may hide."""
+    negative = (variance < 0).nonzero()
+    if len(negative):
+        index = negative[0].tolist()
+        value = float(variance[tuple(index)])
+        raise problem(
+            "checkpoint-variance",
+            file,
+            f"'{name}' holds {value:g} at {index}: a variance cannot be below zero, so no logits can be computed.",
+            name=name,
+            index=index,
+            value=value,
+        )

@@ -1,0 +1,221 @@
+"""Checkpoint file to a strict, ready network and its passport.
+
+Strict means: the network has exactly the tensors of the file, each of the same shape. What a file cannot tell
+(see `worker.experts.assumptions`) is taken as usual or as declared in datasets.toml, and stands in the passport either way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from worker.experts.assumptions import Assumed, Assumptions, settle
+from worker.experts.checkpoints import CheckpointFile, read_checkpoint
+from worker.experts.architectures import CifarResNetSpec, NetworkSpec
+from worker.experts.recognition import SHORTCUT, recognise
+from worker.experts.stored_numbers import StoredAccuracy
+from worker.experts.tensor_names import BATCH_COUNTER, problem, rename
+from worker.experts.weight_range import folded_extreme
+
+__all__ = ["Assumed", "Assumptions", "Expert", "Passport", "load_expert"]
+
+LISTED = 20  # names of each kind in a mismatch's details; the totals are there as well
+
+
+@dataclass(frozen=True)
+class Passport:
+    """What an expert is, for people and for manifests.
+
+    Attributes:
+        file, sha256, bytes, format, dtype, temperature, stored_accuracy, weights, renamed, ignored: as in
+            `CheckpointFile`.
+        architecture: such as `cifar_resnet32` or `resnet18 (CIFAR stem)`.
+        widths: channels that come out of each stage.
+        shortcut: `projection`, or `option_a` (parameter-free).
+        parameters: numbers that training fits; without the temperature and batch norm's running figures.
+        classes: logits an image.
+        tensors_sha256: of the network's tensors, names and all: equal for two files exactly when their logits are.
+        largest_parameter: the largest absolute one with batch norm folded into the convolutions; finite.
+        network: the architecture with all that shapes the computation, as JSON has it.
+        assumed: what the file does not say.
+        notes: sentences about what else is worth knowing.
+    """
+
+    file: str
+    sha256: str
+    bytes: int
+    format: str
+    architecture: str
+    widths: tuple[int, ...]
+    shortcut: str
+    parameters: int
+    classes: int
+    temperature: float | None
+    stored_accuracy: StoredAccuracy | None
+    weights: str | None
+    dtype: str
+    tensors_sha256: str
+    largest_parameter: float
+    network: dict[str, Any]
+    renamed: tuple[str, ...]
+    assumed: tuple[Assumed, ...]
+    ignored: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The passport as JSON has it: lists for tuples, dictionaries for `assumed` and `stored_accuracy`."""
+        return {key: _listed(value) for key, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Passport:
+        """The passport that `to_dict` gave."""
+        lists = {key: tuple(data[key]) for key in ("widths", "renamed", "ignored", "notes")}
+        assumed = tuple(Assumed(**{name: _tupled(value) for name, value in item.items()}) for item in data["assumed"])
+        accuracy = data["stored_accuracy"]
+        stored = None if accuracy is None else StoredAccuracy(**accuracy)
+        return cls(**{**data, **lists, "assumed": assumed, "stored_accuracy": stored})
+
+
+def _listed(value: Any) -> Any:
+    """Lists for tuples, however deep."""
+    if isinstance(value, dict):
+        return {key: _listed(inner) for key, inner in value.items()}
+    return [_listed(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def _tupled(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+@dataclass(frozen=True)
+class Expert:
+    """A network that is ready for inference, and its passport.
+
+    Attributes:
+        network: [N, 3, H, W] float32 normalised images to [N, C] float32 raw logits; in eval mode, on the CPU,
+            without gradients. The temperature is not applied.
+        passport: what it is.
+    """
+
+    network: nn.Module
+    passport: Passport
+
+
+def load_expert(path: Path, assumptions: Assumptions | None = None) -> Expert:
+    """Load an expert strictly.
+
+    Args:
+        path: a .pth, .pt, .th or .safetensors file; what it is shows from its bytes, not from its name.
+        assumptions: what its data set declares for it; None: nothing.
+
+    Raises:
+        JobError: whatever `read_checkpoint` and `recognise` refuse; `tensors-mismatch` with `missing`,
+            `unexpected` and `shapes`; `override-not-applicable`; `weights-overflow`.
+    """
+    assumptions = assumptions or Assumptions()
+    file = read_checkpoint(path, assumptions.weights)
+    spec, assumed = settle(file.name, recognise(file.name, file.tensors), assumptions)
+    with torch.device("meta"):  # names and shapes only: no memory, and the random state stays untouched
+        network = spec.build()
+    expected = network.state_dict()
+    tensors, renamed = _name_shortcuts(file, "shortcut" if isinstance(spec, CifarResNetSpec) else "downsample")
+    counters = {name for name in expected if name.endswith(BATCH_COUNTER)} - tensors.keys()
+    _check_fit(file, spec, tensors, {name: t for name, t in expected.items() if name not in counters})
+    notes = list(file.notes)
+    if counters:
+        tensors |= {name: torch.zeros((), dtype=torch.int64) for name in counters}
+        notes.append(f"{len(counters)} {BATCH_COUNTER} entries are absent; inference does not use them.")
+    hub_hash = re.search(r"-([0-9a-f]{8})\.\w+$", file.name)
+    if hub_hash and file.sha256.startswith(hub_hash[1]):
+        notes.append(f"The file's name carries the first digits of its sha256, {hub_hash[1]}, and they are right.")
+    network = network.to_empty(device="cpu")
+    network.load_state_dict(tensors, strict=True)
+    passport = Passport(
+        file=file.name,
+        sha256=file.sha256,
+        bytes=file.bytes,
+        format=file.format,
+        architecture=spec.architecture,
+        widths=spec.widths,
+        shortcut=spec.shortcut if isinstance(spec, CifarResNetSpec) else "projection",
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        classes=spec.classes,
+        temperature=file.temperature,
+        stored_accuracy=file.stored_accuracy,
+        weights=file.weights,
+        dtype=file.dtype,
+        tensors_sha256=_digest(network),
+        largest_parameter=folded_extreme(file.name, network),
+        network=_described(spec),
+        renamed=(*file.renamed, *renamed),
+        assumed=assumed,
+        ignored=file.ignored,
+        notes=tuple(notes),
+    )
+    return Expert(network.eval().requires_grad_(False), passport)
+
+
+def _described(spec: NetworkSpec) -> dict[str, Any]:
+    return {"kind": type(spec).__name__, "architecture": spec.architecture, **_listed(asdict(spec))}
+
+
+def _digest(network: nn.Module) -> str:
+    """Of names, shapes and values; batch norm's counters have no part in a logit."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        if not name.endswith(BATCH_COUNTER):
+            digest.update(f"{name} {list(tensor.shape)} ".encode())
+            digest.update(tensor.contiguous().numpy().astype("<f4").data)
+    return digest.hexdigest()
+
+
+def _name_shortcuts(file: CheckpointFile, own: str) -> tuple[dict[str, Tensor], list[str]]:
+    """The tensors with shortcuts under the network's own name for them, and the rule if one was needed."""
+    tensors = rename(file.name, file.tensors, lambda name: SHORTCUT.sub(rf"\1.{own}.", name))
+    other = {"shortcut": "downsample", "downsample": "shortcut"}[own]
+    return tensors, [f"{other}.* -> {own}.*"] if tensors.keys() != file.tensors.keys() else []
+
+
+def _check_fit(
+    file: CheckpointFile, spec: NetworkSpec, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]
+) -> None:
+    """Raise `tensors-mismatch` unless names and shapes are the same."""
+    missing = [name for name in expected if name not in tensors]
+    unexpected = [name for name in tensors if name not in expected]
+    shapes = [
+        {"name": name, "found": list(tensors[name].shape), "expected": list(expected[name].shape)}
+        for name in expected
+        if name in tensors and tensors[name].shape != expected[name].shape
+    ]
+    if not (missing or unexpected or shapes):
+        return
+    misshapen = [f"{s['name']} is {s['found']} where {s['expected']} was expected" for s in shapes]
+    said = [
+        f"{len(names)} {title}: {', '.join(names[:3])}{' and so on' if len(names) > 3 else ''}"
+        for title, names in [("missing", missing), ("unexpected", unexpected), ("of another shape", misshapen)]
+        if names
+    ]
+    kind = spec.architecture
+    if spec.stage_strides != type(spec).stage_strides:  # where a stride is, there is a projection
+        kind += f" with the declared stage_strides {list(spec.stage_strides)}"
+    raise problem(
+        "tensors-mismatch",
+        file.name,
+        f"it looks like a {kind}, but its tensors do not fit one. {'; '.join(said)}. "
+        "Every tensor has to be there, with its shape, and no other.",
+        architecture=spec.architecture,
+        missing=missing[:LISTED],
+        missing_total=len(missing),
+        unexpected=unexpected[:LISTED],
+        unexpected_total=len(unexpected),
+        shapes=shapes[:LISTED],
+        shapes_total=len(shapes),
+        renamed=list(file.renamed),
+    )

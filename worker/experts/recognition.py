@@ -1,0 +1,115 @@
+"""Which architecture a set of weights belongs to, from tensor names and shapes alone.
+
+Here the network is only named. Whether every tensor is there and fits is checked against the built network
+in `worker.experts.loading`, so one odd tensor must not turn the answer: sizes are put to the vote of all that show them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from app.domain.errors import JobError
+from worker.experts.architectures import CifarResNetSpec, NetworkSpec, TorchvisionResNetSpec, Variant
+from worker.experts.tensor_names import problem
+
+KNOWN = (
+    "CIFAR ResNets of depth 6n+2 (20, 32, 44, 56, 110: three equal stages of basic blocks) and "
+    "torchvision's resnet18, resnet34 and resnet50"
+)
+SHORTCUT = re.compile(r"(layer\d+\.\d+)\.(?:shortcut|downsample)\.")
+_BLOCK = re.compile(r"layer(\d{1,4})\.(\d{1,4})\.(\w+)")
+_VARIANTS: dict[tuple[tuple[int, ...], bool], Variant] = {
+    ((2, 2, 2, 2), False): "resnet18",
+    ((3, 4, 6, 3), False): "resnet34",
+    ((3, 4, 6, 3), True): "resnet50",
+}
+
+
+def recognise(file: str, tensors: Mapping[str, Tensor]) -> NetworkSpec:
+    """The spec of the network that these weights are for.
+
+    What tensors cannot tell stands at its usual value: `option_a_padding` symmetric; `max_pool` as the stem's
+    usual, there for ImageNet's and not for CIFAR's.
+
+    Args:
+        file: the checkpoint's name, for the error.
+        tensors: weights under bare names, shortcuts called `shortcut` or `downsample`.
+
+    Raises:
+        JobError: `architecture-unknown`: what was seen, and what is known.
+    """
+    found: dict[int, set[int]] = {}
+    parts: set[str] = set()
+    for match in filter(None, map(_BLOCK.match, tensors)):
+        found.setdefault(int(match[1]), set()).add(int(match[2]))
+        parts.add(match[3])
+    stages = [len(blocks) for _, blocks in sorted(found.items())]
+    # Layers count from 1 and blocks from 0; where one is lacking, the depth cannot be known.
+    whole = sorted(found) == list(range(1, len(found) + 1)) and all(
+        blocks == set(range(len(blocks))) for blocks in found.values()
+    )
+    bottleneck = "conv3" in parts
+    classes = _vote(tensors, r"fc\.(weight|bias)$") or 1  # without any head, the missing head is the error
+    if whole and len(stages) == 3 and len(set(stages)) == 1 and not bottleneck:
+        return _cifar_resnet(file, tensors, tuple(stages), classes)
+    variant = _VARIANTS.get((tuple(stages), bottleneck)) if whole else None
+    if variant is None:
+        blocks = {f"layer{stage}": sorted(indices) for stage, indices in sorted(found.items())}
+        raise _unknown(file, tensors, _describe(blocks, bottleneck), blocks)
+    conv1 = tensors.get("conv1.weight")
+    cifar_stem = conv1 is not None and tuple(conv1.shape[2:]) == (3, 3)
+    return TorchvisionResNetSpec(variant, classes, cifar_stem=cifar_stem, max_pool=not cifar_stem)
+
+
+def _cifar_resnet(file: str, tensors: Mapping[str, Tensor], blocks: tuple[int, ...], classes: int) -> CifarResNetSpec:
+    """The CIFAR ResNet of these stages; widths are what most tensors of a stage have."""
+    widths = tuple(_vote(tensors, rf"layer{stage}\.\d+\.(conv|bn)[12]\.") for stage in (1, 2, 3))
+    stem = _vote(tensors, r"(conv1|bn1)\.") or widths[0]
+    if not all(widths):
+        raise _unknown(file, tensors, "three stages of blocks in which no convolution shows a width", {})
+    projection = any(map(SHORTCUT.match, tensors))
+    if not projection and not stem <= widths[0] <= widths[1] <= widths[2]:
+        seen = (
+            f"three stages of {', '.join(map(str, widths))} channels after a stem of {stem}, without shortcut tensors"
+        )
+        raise _unknown(file, tensors, f"{seen}; only projections could take channels away", {})
+    return CifarResNetSpec(
+        blocks, widths, classes, stem_width=stem, shortcut="projection" if projection else "option_a"
+    )
+
+
+def _vote(tensors: Mapping[str, Tensor], pattern: str) -> int:
+    """The commonest first dimension of the tensors whose names begin so; 0 where none has one."""
+    sizes = Counter(
+        tensor.shape[0]
+        for name, tensor in tensors.items()
+        if re.match(pattern, name) and tensor.ndim and tensor.numel()
+    )
+    return sizes.most_common(1)[0][0] if sizes else 0
+
+
+def _describe(blocks: dict[str, list[int]], bottleneck: bool) -> str:
+    if not blocks:
+        return "no tensors named layer1.0.* and so on"
+    kind = "bottleneck" if bottleneck else "basic"
+    runs = {
+        stage: f"{len(found)}" if found == list(range(len(found))) else f"{found}" for stage, found in blocks.items()
+    }
+    return f"{kind} blocks by stage: " + "; ".join(f"{stage} {run}" for stage, run in runs.items())
+
+
+def _unknown(file: str, tensors: Mapping[str, Tensor], seen: str, blocks: dict[str, list[int]]) -> JobError:
+    first = list(tensors)[:6]
+    return problem(
+        "architecture-unknown",
+        file,
+        f"these weights are of no architecture that is known here. Seen: {seen[:300]}; {len(tensors)} tensors, "
+        f"the first {', '.join(first)}. Known: {KNOWN}.",
+        stages={stage: len(found) for stage, found in blocks.items()},
+        first_tensors=first,
+        known=KNOWN,
+    )

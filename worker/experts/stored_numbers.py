@@ -1,0 +1,188 @@
+"""Numbers that stand beside the weights: the calibration temperature, and an accuracy that was measured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from torch import Tensor
+
+from worker.experts.tensor_kinds import FLOATS, INTEGERS, is_plain
+from worker.experts.tensor_names import problem
+from worker.experts.weight_sets import MAX_NESTING, TOP, Choice, Place, is_optimizer
+
+ACCURACIES = (
+    "best_acc1", "best_prec1", "best_acc", "best_accuracy", "acc1", "prec1", "acc", "accuracy", "val_acc", "test_acc",
+    "top1",
+)  # fmt: skip
+"""Names under which training scripts save a top-1 accuracy."""
+
+
+@dataclass(frozen=True)
+class StoredAccuracy:
+    """An accuracy that the training script saved in the file.
+
+    Attributes:
+        name: its place in the file, such as `best_acc1` or `metrics.acc`.
+        value: a fraction, 0…1.
+    """
+
+    name: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What a file holds beside the chosen set of weights.
+
+    Attributes:
+        temperatures: place to value, of entries called `temperature`.
+        accuracies: place to value, of entries that are called like an accuracy.
+        ignored: places of everything that is no weight.
+    """
+
+    temperatures: dict[str, object]
+    accuracies: dict[str, object]
+    ignored: list[str]
+
+
+def beside(choice: Choice) -> Beside:
+    """Collect what stands beside the chosen set of weights and above it."""
+    around = Beside({}, {}, [])
+    place = choice.weights.places[0]
+    for depth, entries in enumerate(choice.weights.levels):
+        last = depth == len(choice.weights.levels) - 1
+        others = 0
+        for key, value in entries.items():
+            path = ".".join((*place[:depth], key))
+            if isinstance(value, Tensor) and (last or "." in key):
+                others += not last
+            elif key == "temperature" and value is not None:
+                around.temperatures[path] = value
+            elif last or key != place[depth]:
+                around.ignored.append(path)
+        if others:
+            around.ignored.append(f"{others} tensors of '{'.'.join(place[:depth]) or TOP}'")
+        around.accuracies.update(_accuracies(place[:depth], entries, _other_places(choice)))
+    return around
+
+
+def _other_places(choice: Choice) -> set[Place]:
+    """List the mappings around other sets of weights: an accuracy there is theirs."""
+    places = (place for weights in choice.others for place in weights.places)
+    return {place[:depth] for place in places for depth in range(1, MAX_NESTING + 1)}
+
+
+def _accuracies(place: Place, entries: Mapping[str, Any], others: set[Place]) -> Iterator[tuple[str, object]]:
+    """Find entries named like an accuracy in a mapping and its plain dictionaries."""
+    read: set[int] = set()
+    for key, value in entries.items():
+        path = (*place, key)
+        if not isinstance(value, Mapping):
+            yield from _accuracy(path, value)
+        elif not (is_optimizer(key) or path in others or id(value) in read):
+            read.add(id(value))
+            for inner, entry in value.items():
+                yield from _accuracy((*path, str(inner)), entry)
+
+
+def _accuracy(path: Place, value: object) -> Iterator[tuple[str, object]]:
+    if path[-1] in ACCURACIES and not (value is None or isinstance(value, Mapping)):
+        yield ".".join(path), value
+
+
+def read_temperature(file: str, stored: Mapping[str, object]) -> float | None:
+    """Read the one temperature of a file, finite and above 0.
+
+    Args:
+        file: the file's name, for errors.
+        stored: place to value; a tensor has shape () or (1,).
+
+    Raises:
+        JobError: `temperature-invalid`; `checkpoint-ambiguous`, two places differ.
+    """
+    values: dict[str, float] = {}
+    for place, value in stored.items():
+        number = read_number(value)
+        if not 0 < number < math.inf:
+            raise problem(
+                "temperature-invalid",
+                file,
+                f"'{place}' is no temperature ({_shown(value)}); it has to be one finite number above 0.",
+                name=place,
+            )
+        values[place] = number
+    if not values:
+        return None
+    (first, number), *others = values.items()
+    for place, other in others:
+        # The same number may stand as float32 in one place and as float64 in the other.
+        if not math.isclose(number, other, rel_tol=1e-6):
+            raise problem(
+                "checkpoint-ambiguous",
+                file,
+                f"two temperatures: '{first}' is {number:g} and '{place}' is {other:g}; the file may hold only one.",
+                names=[first, place],
+            )
+    return number
+
+
+def read_accuracy(stored: Mapping[str, object]) -> tuple[StoredAccuracy | None, list[str]]:
+    """Read the accuracy that was saved in a file.
+
+    A value above 1 is in percent, any other a fraction. Of several, one called `best_*` is taken.
+
+    Args:
+        stored: place to value, of entries that are called like an accuracy. Any value will do.
+
+    Returns:
+        The accuracy, None where none can be read; and notes for the passport.
+    """
+    notes: list[str] = []
+    read: list[StoredAccuracy] = []
+    for place, value in stored.items():
+        number = read_number(value)
+        if not 0 <= number <= 100:  # NaN as well
+            notes.append(f"'{place}' is no accuracy ({_shown(value)}): one number from 0 to 100 was expected.")
+            continue
+        if number == 1:
+            notes.append(f"'{place}' is 1: it was read as 100 %, and might mean 1 %.")
+        read.append(StoredAccuracy(place, number / 100 if number > 1 else number))
+    if not read:
+        return None, notes
+    chosen = min(read, key=_preference)
+    if len(read) > 1:
+        listed = ", ".join(f"{accuracy.name} {accuracy.value:.2%}" for accuracy in read)
+        notes.append(f"The file holds several accuracies: {listed}. '{chosen.name}' was taken.")
+    return chosen, notes
+
+
+def _preference(accuracy: StoredAccuracy) -> tuple[int, int]:
+    """Rank `best_*` before other names, then by the distance to the top."""
+    *above, name = accuracy.name.split(".")
+    return (not name.startswith("best_"), len(above))
+
+
+def read_number(value: object) -> float:
+    """Read a value as a number; NaN where it is none.
+
+    Text counts, because safetensors keeps everything but tensors as text.
+    """
+    if isinstance(value, Tensor):
+        readable = is_plain(value) and value.dtype in FLOATS | INTEGERS and value.shape in ((), (1,))
+        return float(value.item()) if readable else math.nan
+    try:
+        return math.nan if isinstance(value, bool) else float(cast(Any, value))
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, Tensor):
+        shown = f"shape {list(value.shape)}"
+        return f"{shown}, {value.flatten()[:3].tolist()}" if is_plain(value) else f"{shown}, {value.layout}"
+    if isinstance(value, int) and value.bit_length() > 64:  # Python refuses to write out very long ones
+        return f"an integer of {value.bit_length()} bits"
+    return f"{value!r:.40}" if isinstance(value, int | float | str) else type(value).__name__

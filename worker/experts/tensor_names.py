@@ -1,0 +1,65 @@
+"""Tensor names: what the saved module added to them is taken off, and never are two made one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+from torch import Tensor
+
+from app.domain.errors import JobError
+
+PREFIXES = ("module.", "model.", "net.", "backbone.")
+HEADS = ("fc.", "linear.")  # these stand outside of a backbone
+BATCH_COUNTER = "num_batches_tracked"  # batch norm's own count: the one integer, and not used for logits
+AVERAGED = "n_averaged"  # what torch.optim.swa_utils.AveragedModel counts, beside the module that it averages
+
+
+def problem(code: str, file: str, sentence: str, **details: object) -> JobError:
+    """A JobError about a checkpoint file; the message begins with the file's name, and details hold it."""
+    return JobError(code, f"{file}: {sentence}", file=file, **details)
+
+
+def rename(file: str, tensors: Mapping[str, Tensor], new_name: Callable[[str], str]) -> dict[str, Tensor]:
+    """The tensors under `new_name(name)`, in order.
+
+    Raises:
+        JobError: `checkpoint-ambiguous`: two names become the same one.
+    """
+    origin: dict[str, str] = {}
+    for name in tensors:
+        other = origin.setdefault(new_name(name), name)
+        if other != name:
+            raise problem(
+                "checkpoint-ambiguous",
+                file,
+                f"'{other}' and '{name}' both mean '{new_name(name)}'; the file may hold only one of them.",
+                names=[other, name],
+            )
+    return {new: tensors[old] for new, old in origin.items()}
+
+
+def bare_names(file: str, tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+    """Names without the prefixes of the module that was saved, the head called `fc`; and the rules applied.
+
+    Raises:
+        JobError: `checkpoint-ambiguous`: two names become the same one.
+    """
+    rules: list[str] = []
+    while prefix := _common_prefix(tensors):
+        tensors = rename(file, tensors, lambda name, prefix=prefix: name.removeprefix(prefix))  # type: ignore[misc]
+        rules.append(f"{prefix}* -> *")
+    if any(name.startswith("linear.") for name in tensors):
+        tensors = rename(file, tensors, lambda name: re.sub(r"^linear\.", "fc.", name))
+        rules.append("linear.* -> fc.*")
+    return tensors, rules
+
+
+def _common_prefix(tensors: Mapping[str, Tensor]) -> str | None:
+    """A known prefix that all weights have; `temperature`, `n_averaged` and a backbone's head may stand outside."""
+    for prefix in PREFIXES:
+        outside = HEADS if prefix == "backbone." else ()
+        names = [name for name in tensors if name not in ("temperature", AVERAGED) and not name.startswith(outside)]
+        if names and all(name.startswith(prefix) for name in names):
+            return prefix
+    return None

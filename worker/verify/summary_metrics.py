@@ -1,0 +1,135 @@
+"""The figures of one split, each with the reason where it has none."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from worker.verify.metrics import calibration, point, selective
+from worker.verify.metrics.bootstrap import intervals
+from worker.verify.metrics.rows import RowScores
+from worker.verify.ground_truth import Truth
+
+FIGURES = (*point.FIGURES, "class_recalls")
+"""In the order of the report; docs/metrics.md defines them."""
+
+OF_CONFIDENCE = ("nll", "brier", "ece", "ece_equal_mass", "aurc", "e_aurc", "augrc")
+"""The FIGURES that hang on softmax probabilities, not only on the order of a row's logits."""
+
+CURVES = ("risk_coverage", "balanced_risk_coverage", "worst_group_risk_coverage")
+
+RESAMPLES, LEVEL, SEED = 1000, 0.95, 0
+"""Of the bootstrap: the same for everybody, so that equal files have equal intervals."""
+
+
+def figures(scores: RowScores, truth: Truth, unfit: str | None = None) -> dict[str, Any]:
+    """Compute the FIGURES by name, and under `reasons` why, for each that is None.
+
+    Args:
+        scores: of the rows.
+        truth: what they are held against.
+        unfit: why the rows give no probabilities, so that OF_CONFIDENCE are None; None where they do.
+    """
+    found = point.point_metrics(scores, truth.classes, truth.groups, truth.usable_weights)
+    values: dict[str, Any] = {name: found[name] for name in FIGURES}
+    reasons = {name: _reason(name, truth) for name in FIGURES if values[name] is None}
+    if unfit is not None:
+        values |= dict.fromkeys(OF_CONFIDENCE)
+        reasons |= dict.fromkeys(OF_CONFIDENCE, unfit)
+    values["reasons"] = reasons
+    return values
+
+
+def no_figures(reason: str) -> dict[str, Any]:
+    """The FIGURES where there is no ground for any."""
+    return {**dict.fromkeys(FIGURES), "reasons": dict.fromkeys(FIGURES, reason)}
+
+
+def statistics(scores: RowScores, truth: Truth, unfit: str | None = None) -> dict[str, Any]:
+    """Intervals, curves, areas and reliability; under `reasons` why, for each curve, area or diagram that is None.
+
+    Args:
+        scores: of the rows.
+        truth: what they are held against.
+        unfit: as of `figures`; then only the intervals of accuracies are left.
+    """
+    intervals_of = interval_figures(scores, truth)
+    if unfit is None:
+        return {"intervals": intervals_of, **curves(scores, truth), "reasons": {}}
+    intervals_of["figures"] |= dict.fromkeys(OF_CONFIDENCE)
+    none = {"curves": dict.fromkeys(CURVES), "areas": dict.fromkeys(CURVES), "reliability": None}
+    return {"intervals": intervals_of, **none, "reasons": dict.fromkeys(none, unfit)}
+
+
+def interval_figures(scores: RowScores, truth: Truth) -> dict[str, Any]:
+    """Bootstrap intervals of the headline figures, and how they were made."""
+    found = intervals(
+        scores, truth.classes, truth.groups, truth.usable_weights, resamples=RESAMPLES, level=LEVEL, seed=SEED
+    )
+    made = {
+        "level": LEVEL,
+        "resamples": RESAMPLES,
+        "seed": SEED,
+        "method": "percentile bootstrap, stratified by class",
+    }
+    return made | {"figures": {name: None if ends is None else list(ends) for name, ends in found.items()}}
+
+
+def curves(scores: RowScores, truth: Truth) -> dict[str, Any]:
+    """Risk-coverage curves with their areas, thinned to be drawn, and the bins of the reliability diagram.
+
+    The balanced and the worst-group curve are over head and tail, and None without train counts.
+    """
+    plain = selective.risk_coverage(scores.confidence, scores.correct)
+    drawn: dict[str, selective.Curve | None] = {"risk_coverage": plain}
+    if truth.groups is None:
+        drawn |= {"balanced_risk_coverage": None, "worst_group_risk_coverage": None}
+    else:
+        group = truth.groups["tail"].astype(np.int64)[scores.labels]  # [N] 0 head, 1 tail
+        of = (scores.confidence, scores.correct, group, 2)
+        drawn["balanced_risk_coverage"] = selective.balanced_risk_coverage(*of)
+        drawn["worst_group_risk_coverage"] = selective.worst_group_risk_coverage(*of)
+    bins = calibration.reliability_bins(scores.confidence, scores.correct)
+    return {
+        "curves": {name: None if curve is None else _points(curve) for name, curve in drawn.items()},
+        "areas": {name: None if curve is None else selective.area(curve) for name, curve in drawn.items()},
+        "reliability": [
+            {"from": low, "to": high, "rows": rows, "confidence": _or_none(mean), "accuracy": _or_none(right)}
+            for low, high, rows, mean, right in zip(
+                bins.edges[:-1].tolist(),
+                bins.edges[1:].tolist(),
+                bins.count.tolist(),
+                bins.confidence.tolist(),
+                bins.accuracy.tolist(),
+                strict=True,
+            )
+        ],
+    }
+
+
+def _points(curve: selective.Curve) -> dict[str, list[float]]:
+    thin = selective.thinned(curve)
+    return {"coverage": thin.coverage.tolist(), "risk": thin.risk.tolist()}
+
+
+def _or_none(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _reason(name: str, truth: Truth) -> str:
+    if name == "top5_accuracy":
+        return f"With {truth.classes} classes every label is among the first five."
+    if name == "reweighted_accuracy":
+        if truth.weights is None:
+            return str(truth.weights_reason)
+        if truth.usable_weights is None:
+            return "The class weights cannot be used; the check 'class-weights' says why."
+        return "The classes present in this split all have the weight 0."
+    if truth.train_counts is None:
+        return str(truth.counts_reason)
+    if truth.groups is None:
+        return "The train counts cannot be used; the check 'train-counts' says why."
+    group = name.removesuffix("_accuracy")
+    return f"The split has no row of a {group} class." if group in point.GROUPS else "No group of classes has a row."
