@@ -15,12 +15,11 @@ import uvicorn
 from pydantic import ValidationError
 
 from app.domain.errors import FatalError
-from app.store.liveness import hold_lock
 from app.logs import set_up
 from app.main import create_app
-from app.settings import Settings, explain
 from app.processes.shutdown import StoppableServer
-from app.processes.supervisor import Launch
+from app.settings import Settings, explain
+from app.store.liveness import hold_lock
 
 log = logging.getLogger("app")
 

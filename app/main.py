@@ -14,9 +14,9 @@ from prometheus_client import CollectorRegistry
 
 from app import VERSION
 from app.api import problems
-from app.processes.maintenance import Housekeeper
+from app.api.dependencies import Services, refuse_unknown_parameters
 from app.api.metrics import ServiceMetrics
-from app.retention.retention import remove_unreferred, tidy
+from app.api.middleware import RequestMetrics
 from app.api.routes import (
     analysis,
     artifacts,
@@ -31,11 +31,11 @@ from app.api.routes import (
     uploads,
     verifications,
 )
-from app.api.dependencies import Services, refuse_unknown_parameters
-from app.settings import Settings
+from app.processes.maintenance import Maintenance
 from app.processes.shutdown import Stopping
-from app.processes.supervisor import Launch, Supervisor
-from app.api.middleware import Traffic
+from app.processes.supervisor import Supervisor
+from app.retention.retention import remove_unreferred, tidy
+from app.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -48,12 +48,15 @@ def create_app(settings: Settings, launch: Launch = subprocess.Popen) -> FastAPI
         services = Services.build(settings)
         app.state.services = services
         app.state.registry.register(ServiceMetrics(services))
-        if freed := remove_unreferred(services):
+        if freed := remove_unreferred(services.storage):
             log.info("removed %d bytes below %s that no job refers to", freed, settings.outputs_dir)
         supervisor = Supervisor(settings, services.jobs, launch=launch)
         app.state.stopping = Stopping(services.watcher, supervisor)
         async with services.watcher.running():
-            with Housekeeper(services.jobs, services.hangs, supervisor.kill, partial(tidy, services)), supervisor:
+            with (
+                Maintenance(services.jobs, services.hangs, supervisor.kill, partial(tidy, services.storage)),
+                supervisor,
+            ):
                 yield
         app.state.hopeless = supervisor.hopeless
         services.database.close()
@@ -66,7 +69,7 @@ def create_app(settings: Settings, launch: Launch = subprocess.Popen) -> FastAPI
         dependencies=[Depends(refuse_unknown_parameters)],
     )
     app.state.registry = CollectorRegistry()
-    app.add_middleware(Traffic, registry=app.state.registry)
+    app.add_middleware(RequestMetrics, registry=app.state.registry)
     app.state.hopeless = False
     app.state.stopping = None
     problems.install(app)

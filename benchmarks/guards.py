@@ -14,31 +14,31 @@ import torch.nn.functional as F  # noqa: N812 - the name that every PyTorch read
 from torch import fx
 
 from app.catalog.catalog import Catalog
-from app.store.database import Database
-from app.store.inspections import FactStore
 from app.files.row_store import RowStore
 from app.settings import Settings
+from app.store.database import Database
+from app.store.inspections import InspectionStore
 from app.store.jobs import JobStore
 from benchmarks.installation import EXPERTS, RESNET32, SHARES, TRANSFORM, Installation
 from benchmarks.plan import Plan
 from benchmarks.report import Cell, Column, Report, Table, Target
-from worker.compute.environment import arithmetic
-from worker.context import Context
-from worker.device import prepare
 from worker.compute.engines.choice import choose_engine, make_engine
 from worker.compute.engines.folding import fold
 from worker.compute.engines.openvino_engine import compile_model
 from worker.compute.engines.openvino_model import ModelBuilder
 from worker.compute.engines.overflow import leaky
 from worker.compute.engines.pixels import normalise
-from worker.experts.loading import Assumptions, load_expert
-from worker.normalisation import patch_statistics
-from worker.inspections.normalisation import NormalisationInspector
-from worker.evidence.plain_sample import PlainSample
+from worker.compute.environment import arithmetic
+from worker.compute.logit_source import ExpertFile, LogitSource
+from worker.compute.model_cache import ModelCache
+from worker.context import Context
 from worker.datasets.pools import Pool, Pools
-from worker.heartbeat import Pulse
-from worker.compute.model_cache import Residents
-from worker.compute.logit_source import ExpertFile, Supply
+from worker.device import prepare
+from worker.evidence.plain_sample import PlainSample
+from worker.experts.loading import Assumptions, load_expert
+from worker.heartbeat import Heartbeat
+from worker.inspections.normalisation import NormalisationInspector
+from worker.normalisation import patch_statistics
 
 TIMED = 512
 """Images of a loop that is timed with and without rectifiers that keep NaN."""
@@ -149,12 +149,12 @@ def _sample(installation: Installation, plan: Plan) -> tuple[float, float, float
         for path in installation.expert_files():
             plan.say(f"computing {path.stem}")
             file = ExpertFile(path, Assumptions(), load_expert(path).passport, TRANSFORM, {"expert": path.stem})
-            supply = Supply(file, "auto", "fp32", True, context)
+            supply = LogitSource(file, "auto", "fp32", True, context)
             supply.prepare(pool)  # a job finds its experts loaded, or pays for that anyway
             for again in (False, True):
                 sample = PlainSample(file, context, reuse=True)
                 if again:
-                    supply = Supply(file, "auto", "fp32", True, context)
+                    supply = LogitSource(file, "auto", "fp32", True, context)
                 for split in splits:
                     started = time.perf_counter()
                     [*_, (_, computed)] = supply.fill(pool, split)
@@ -173,14 +173,14 @@ def _context(settings: Settings, database: Database) -> Context:
     return Context(
         settings=settings,
         jobs=JobStore(database),
-        facts=FactStore(database),
+        inspections=InspectionStore(database),
         catalog=catalog,
         pools=Pools(catalog.bases),
-        residents=Residents(lambda network, setup: make_engine(engine, network, setup)),
+        model_cache=ModelCache(lambda network, setup: make_engine(engine, network, setup)),
         kept=RowStore(settings.rows_dir),
         arithmetic=arithmetic(CPU, engine),
         device=CPU,
         normalisation=NormalisationInspector(settings.patches_dir),
-        pulse=Pulse(settings.store_path),
+        heartbeat=Heartbeat(settings.store_path),
         stopping=lambda: False,
     )

@@ -12,8 +12,8 @@ from torch import nn
 
 from benchmarks.installation import CLASSES, TRANSFORM, Installation
 from benchmarks.outcome import PREPARE, REST, Outcome
-from worker.device import cores
 from worker.compute.engines.pixels import normalise
+from worker.device import cores
 from worker.experts.loading import load_expert
 
 BATCH = 32

@@ -9,8 +9,8 @@ from statistics import median
 
 import numpy as np
 
-from app.domain.requests import SplitsRequest
 from app.catalog.split_sets import write_set
+from app.domain.requests import SplitsRequest
 from benchmarks.installation import CLASSES, TINY, Installation
 from benchmarks.plan import Plan
 from benchmarks.report import Cell, Column, Report, Table

@@ -16,13 +16,13 @@ from benchmarks.installation import CLASSES, EXPERTS, RESNET32, SHARES, Installa
 from benchmarks.plan import Plan
 from benchmarks.report import Cell, Column, Report, Table, Target
 from benchmarks.service import BenchmarkError, Service, serving
-from worker.outputs.logit_reader import read_stored
 from worker.datasets.class_counts import LongTail
-from worker.verify.summary_metrics import curves, figures, interval_figures
+from worker.outputs.logit_reader import read_stored
+from worker.verify.ground_truth import Truth
 from worker.verify.metrics.bootstrap import intervals
 from worker.verify.metrics.rows import score_rows
 from worker.verify.report import scores_of, verify_unit
-from worker.verify.ground_truth import Truth
+from worker.verify.summary_metrics import curves, figures, interval_figures
 
 REPEATS = 7
 GATING = ("reading, sha256", "softmax of each row", "point metrics", "all other checks")

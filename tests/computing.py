@@ -8,23 +8,23 @@ import torch
 from torch import nn
 
 from app.catalog.catalog import Catalog
-from app.store.database import Database
-from app.store.inspections import FactStore
-from app.domain.numerics import Arithmetic, RowSource
+from app.domain.numerics import ComputeEnvironment, RowSource
 from app.files.row_store import RowStore
 from app.settings import Settings
+from app.store.database import Database
+from app.store.inspections import InspectionStore
 from app.store.jobs import JobStore
 from tests.fakes import ARITHMETIC
-from worker.context import Context
 from worker.compute.engines.choice import make_engine
 from worker.compute.engines.engine import Engine, Setup
-from worker.inspections.normalisation import NormalisationInspector
+from worker.compute.model_cache import Build, ModelCache
+from worker.context import Context
 from worker.datasets.pools import Pools
-from worker.heartbeat import Pulse
-from worker.compute.model_cache import Build, Residents
+from worker.heartbeat import Heartbeat
+from worker.inspections.normalisation import NormalisationInspector
 
 
-def row_source_of(classes: int, arithmetic: Arithmetic = ARITHMETIC) -> RowSource:
+def row_source_of(classes: int, arithmetic: ComputeEnvironment = ARITHMETIC) -> RowSource:
     """The source of rows of nothing in particular."""
     return RowSource(
         tensors_sha256="t",
@@ -53,14 +53,14 @@ def worker_context(
     return Context(
         settings=settings,
         jobs=JobStore(database),
-        facts=FactStore(database),
+        inspections=InspectionStore(database),
         catalog=catalog,
         pools=Pools(catalog.bases),
         normalisation=NormalisationInspector(settings.patches_dir),
-        residents=Residents(build),
+        model_cache=ModelCache(build),
         kept=RowStore(settings.rows_dir),
         arithmetic=ARITHMETIC,
         device=torch.device("cpu"),
-        pulse=Pulse(settings.locks_dir / "test.lock"),
+        heartbeat=Heartbeat(settings.locks_dir / "test.lock"),
         stopping=stopping,
     )

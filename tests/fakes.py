@@ -17,12 +17,12 @@ import pytest
 
 from app.catalog.catalog import Catalog
 from app.domain.errors import RelogitError
-from app.submission.recompute import RecomputeOrder
 from app.domain.jobs import Artifact, Claim, Job, Progress, UnitPlan
-from app.domain.numerics import Arithmetic
+from app.domain.numerics import ComputeEnvironment
 from app.domain.requests import RecomputeRequest, Standards
 from app.settings import Settings
 from app.store.jobs import JobStore
+from app.submission.recompute import RecomputeOrder
 
 REPORT: dict[str, Any] = {"verdict": "passed", "checks": [], "metrics": {"accuracy": 0.5}}
 PASSED: dict[str, Any] = {"verdict": "passed", "checks": []}
@@ -61,7 +61,7 @@ ORDER = RecomputeOrder(
 )
 """A request for `digits`, as it comes in."""
 
-ARITHMETIC = Arithmetic(
+ARITHMETIC = ComputeEnvironment(
     device="cpu",
     model="Test",
     capability="none",

@@ -20,25 +20,25 @@ from types import FrameType
 from pydantic import ValidationError
 
 from app.catalog.catalog import Catalog
-from app.store.database import Database
 from app.domain.errors import FatalError
-from app.store.inspections import FactStore
 from app.domain.jobs import COMPUTING, LOOKING
-from app.store.liveness import hold_lock, worker_lock
-from app.logs import set_up
 from app.files.row_store import RowStore
+from app.logs import set_up
 from app.settings import Settings, explain
+from app.store.database import Database
+from app.store.inspections import InspectionStore
 from app.store.jobs import JobStore
-from worker.compute.environment import arithmetic
-from worker.context import Context
-from worker.device import choose_device, device_count, device_name, prepare
+from app.store.liveness import hold_lock, worker_lock
 from worker.compute.engines.choice import choose_engine, make_engine
-from worker.inspections.inspector import Inspector
-from worker.loop import work
-from worker.inspections.normalisation import NormalisationInspector
+from worker.compute.environment import arithmetic
+from worker.compute.model_cache import ModelCache
+from worker.context import Context
 from worker.datasets.pools import Pools
-from worker.heartbeat import Pulse
-from worker.compute.model_cache import Residents
+from worker.device import choose_device, device_count, device_name, prepare
+from worker.heartbeat import Heartbeat
+from worker.inspections.inspector import Inspector
+from worker.inspections.normalisation import NormalisationInspector
+from worker.loop import work
 from worker.warm_start import wanted, warm_up
 
 log = logging.getLogger("worker")
@@ -72,30 +72,30 @@ def _run(settings: Settings, index: int, stop: threading.Event) -> None:
     prepare(device, workers=settings.workers if isinstance(settings.workers, int) else 1)
     worker = f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
     database = Database(settings.store_path, durable=False)
-    jobs, facts, catalog = JobStore(database), FactStore(database), Catalog(settings)
+    jobs, inspections, catalog = JobStore(database), InspectionStore(database), Catalog(settings)
     lock = worker_lock(settings.locks_dir, worker)
-    pulse = Pulse(lock)
-    pools = Pools(catalog.bases, beat=pulse.still)
+    heartbeat = Heartbeat(lock)
+    pools = Pools(catalog.bases, beat=heartbeat.still)
     engine = choose_engine(settings.engine, device)
     offered = arithmetic(device, engine)
-    normalisation = NormalisationInspector(settings.patches_dir, pulse.still)
+    normalisation = NormalisationInspector(settings.patches_dir, heartbeat.still)
     context = Context(
         settings=settings,
         jobs=jobs,
-        facts=facts,
+        inspections=inspections,
         catalog=catalog,
         pools=pools,
-        residents=Residents(partial(make_engine, engine)),
+        model_cache=ModelCache(partial(make_engine, engine)),
         kept=RowStore(settings.rows_dir),
         arithmetic=offered,
         device=device,
         normalisation=normalisation,
-        pulse=pulse,
+        heartbeat=heartbeat,
         stopping=stop.is_set,
     )
-    inspector = Inspector(worker, database, facts, catalog, pools, normalisation)
+    inspector = Inspector(worker, database, inspections, catalog, pools, normalisation)
     # The lock comes first: a worker on record without one counts as dead.
-    with hold_lock(lock), pulse.shown():
+    with hold_lock(lock), heartbeat.shown():
         here, sharers = device_name(device), _shareable(settings)
         warm = wanted(settings.warm_start)
         jobs.add_worker(worker, pid=os.getpid(), device=here, devices=sharers, arithmetic=offered, warm=warm)
@@ -107,7 +107,7 @@ def _run(settings: Settings, index: int, stop: threading.Event) -> None:
                 work(context, database, worker, COMPUTING)
         finally:
             inspector.stop()
-        jobs.bury(worker)
+        jobs.reap(worker)
         lock.unlink(missing_ok=True)
     database.close()
 

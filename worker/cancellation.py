@@ -6,7 +6,7 @@ from app.domain.jobs import Claim
 from worker.context import Cancelled, Context, Stopped
 
 
-class Edge:
+class CancellationPoint:
     """Of one claim's work.
 
     Args:
@@ -27,7 +27,7 @@ class Edge:
             ClaimLost: the claim was taken away.
         """
         context = self._context
-        context.pulse.beat()
+        context.heartbeat.beat()
         if context.stopping():
             raise Stopped
         version = context.jobs.version()

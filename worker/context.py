@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import torch
 
 from app.catalog.catalog import Catalog
-from app.store.inspections import FactStore
-from app.domain.numerics import Arithmetic
+from app.domain.numerics import ComputeEnvironment
 from app.files.row_store import RowStore
 from app.settings import Settings
+from app.store.inspections import InspectionStore
 from app.store.jobs import JobStore
-from worker.inspections.normalisation import NormalisationInspector
+from worker.compute.model_cache import ModelCache
 from worker.datasets.pools import Pools
-from worker.heartbeat import Pulse
-from worker.compute.model_cache import Residents
+from worker.heartbeat import Heartbeat
+from worker.inspections.normalisation import NormalisationInspector
 
 
 class Stopped(BaseException):
@@ -33,14 +33,14 @@ class Context:
 
     settings: Settings
     jobs: JobStore
-    facts: FactStore
+    inspections: InspectionStore
     catalog: Catalog
     pools: Pools
-    residents: Residents
+    model_cache: ModelCache
     kept: RowStore
-    arithmetic: Arithmetic
+    arithmetic: ComputeEnvironment
     device: torch.device
     normalisation: NormalisationInspector
-    pulse: Pulse
+    heartbeat: Heartbeat
     stopping: Callable[[], bool]
     """Whether a signal has asked the worker to end."""

@@ -16,7 +16,7 @@ from pathlib import Path
 SHOWN_EVERY_S = 1.0
 
 
-class Pulse:
+class Heartbeat:
     """The pulse of one worker; its file's time is that of the thread that has been silent for longest.
 
     Args:

@@ -11,12 +11,12 @@ from typing import Any
 
 import torch
 
-from app.store.database import Database
 from app.domain.errors import FatalError, RelogitError, TransientError
 from app.domain.fault_points import reach
 from app.domain.jobs import Claim, Progress, Task, Unit, UnitState
-from app.store.liveness import bury_the_dead
 from app.logs import bound
+from app.store.database import Database
+from app.store.liveness import reap_dead_workers
 from app.store.transitions import ClaimLost
 from worker.context import Cancelled, Context, Stopped
 from worker.tasks.check import check_files
@@ -43,11 +43,11 @@ def work(context: Context, database: Database, worker: str, tasks: tuple[Task, .
     """
     seen, buried = -1, 0.0
     while not context.stopping():
-        context.pulse.beat()
+        context.heartbeat.beat()
         try:
             if time.monotonic() - buried > BURY_EVERY_S:
                 _check_recorded(context, worker)
-                for dead in bury_the_dead(context.jobs, context.settings.locks_dir):
+                for dead in reap_dead_workers(context.jobs, context.settings.locks_dir):
                     log.warning("worker %s is dead; its work is free again", dead)
                     seen = -1
                 context.jobs.expire()  # the API does so as well, but workers may be all that is left

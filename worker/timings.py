@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 
-class Laps:
+class Timings:
     """A stop-watch that is read at the end of each phase. Runs from when it is made."""
 
     def __init__(self) -> None:

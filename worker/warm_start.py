@@ -10,10 +10,10 @@ from app.catalog.catalog import check_classes
 from app.catalog.datasets import DEFAULT_BASE
 from app.domain.errors import FatalError, RelogitError, RequestError
 from app.domain.names import check_name
-from worker.context import Context
 from worker.compute.engines.engine import NoMemory
+from worker.compute.logit_source import ExpertFile, LogitSource
+from worker.context import Context
 from worker.experts.loading import Assumptions
-from worker.compute.logit_source import ExpertFile, Supply
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def warm_up(context: Context, worker: str) -> None:
         {"expert": entry, "state": "loading", "error": None} for entry in wanted(context.settings.warm_start)
     ]
     for entry in entries:
-        context.pulse.beat()
+        context.heartbeat.beat()
         if context.stopping():
             return
         try:
@@ -69,8 +69,8 @@ def _load(entry: str, context: Context) -> None:
     path = catalog.checkpoint(folder, check_name("checkpoint_prefix", prefix, may_be_empty=True), expert)
     dataset.check_override(path.stem, expert)
     assumptions = Assumptions(**dataset.assumptions(path.stem))
-    passport = context.residents.passport(path, assumptions)
+    passport = context.model_cache.passport(path, assumptions)
     check_classes(path.name, passport.classes, name, catalog.bases.classes(dataset))
     seen = {"expert": expert, "file": path.name, "dataset": name}
     file = ExpertFile(path, assumptions, passport, dataset.transform(path.stem), seen)
-    Supply(file, DEFAULT_BATCH, "fp32", True, context).prepare(context.pools.get(dataset, DEFAULT_BASE))
+    LogitSource(file, DEFAULT_BATCH, "fp32", True, context).prepare(context.pools.get(dataset, DEFAULT_BASE))

@@ -10,14 +10,15 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from app.catalog.catalog import Catalog
-from app.store.database import Database
 from app.domain.errors import RequestError
-from app.store.inspections import FactStore
-from app.store.liveness import Hangs
 from app.files.row_store import RowStore
-from app.settings import Settings
-from app.store.jobs import JobStore
 from app.files.uploads import Uploads
+from app.retention.storage import Storage
+from app.settings import Settings
+from app.store.database import Database
+from app.store.inspections import InspectionStore
+from app.store.jobs import JobStore
+from app.store.liveness import Hangs
 from app.store.watcher import Watcher
 
 
@@ -28,7 +29,7 @@ class Services:
     settings: Settings
     database: Database
     jobs: JobStore
-    facts: FactStore
+    inspections: InspectionStore
     catalog: Catalog
     rows: RowStore
     uploads: Uploads
@@ -46,7 +47,7 @@ class Services:
             settings=settings,
             database=database,
             jobs=jobs,
-            facts=FactStore(database),
+            inspections=InspectionStore(database),
             catalog=Catalog(settings),
             rows=RowStore(settings.rows_dir),
             uploads=Uploads(settings.uploads_dir),
@@ -54,6 +55,11 @@ class Services:
             hangs=Hangs(jobs, settings.locks_dir, settings.hang_timeout_s),
             instance=_instance(settings.internal_dir / "instance"),
         )
+
+    @property
+    def storage(self) -> Storage:
+        """The parts that retention decides about."""
+        return Storage(self.settings, self.database, self.jobs, self.inspections, self.rows, self.uploads)
 
 
 def _instance(path: Path) -> str:

@@ -15,11 +15,11 @@ from pathlib import Path
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from app.store.statistics import Census, take_census
-from app.domain.jobs import JobState, UnitState
-from app.store.liveness import has_open, living, worker_lock
-from app.domain.requests import REQUESTS
 from app.api.dependencies import Services
+from app.domain.jobs import JobState, UnitState
+from app.domain.requests import REQUESTS
+from app.store.liveness import has_open, living, worker_lock
+from app.store.statistics import QueueStatistics, queue_statistics
 
 PHASES = ("load", "decode", "rows", "write", "verify", "publish")
 """What a unit's time goes into, as `worker.tasks.recompute` calls it."""
@@ -37,7 +37,7 @@ class ServiceMetrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Everything as it stands."""
-        census = take_census(self._used.database)
+        census = queue_statistics(self._used.database)
         yield from _work(census)
         yield from _sums(census)
         yield from self._workers()
@@ -81,7 +81,7 @@ class ServiceMetrics(Collector):
             yield GaugeMetricFamily(name, help_text, room.bytes(), unit="bytes")
 
 
-def _work(census: Census) -> Iterator[Metric]:
+def _work(census: QueueStatistics) -> Iterator[Metric]:
     jobs = GaugeMetricFamily("relogit_jobs", "Jobs on record.", labels=("state", "kind"))
     for kind in REQUESTS:
         for state in JobState:
@@ -94,7 +94,7 @@ def _work(census: Census) -> Iterator[Metric]:
     yield GaugeMetricFamily("relogit_queue_age_seconds", help_text, age, unit="seconds")
 
 
-def _sums(census: Census) -> Iterator[Metric]:
+def _sums(census: QueueStatistics) -> Iterator[Metric]:
     def counter(name: str, help_text: str, of: str, label: str, values: tuple[str, ...], unit: str = "") -> Metric:
         family = CounterMetricFamily(name, help_text, labels=(label,), unit=unit)
         for value in values:

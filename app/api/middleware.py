@@ -8,15 +8,15 @@ from prometheus_client import CollectorRegistry, Histogram
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.logs import bind
 from app.api.tracing import traceparent_of
+from app.logs import bind
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 BUCKETS = (0.005, 0.025, 0.1, 0.5, 2.5, 10, 60)
 """Seconds. From what is read from memory to answers that wait for something, and downloads."""
 
 
-class Traffic:
+class RequestMetrics:
     """A layer around the app.
 
     Args:

@@ -15,8 +15,8 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from app.domain.errors import Conflict, FatalError, NotFound, Refused, RelogitError, RequestError, TransientError
 from app.api.schemas import Problem
+from app.domain.errors import Conflict, FatalError, NotFound, Refused, RelogitError, RequestError, TransientError
 
 log = logging.getLogger(__name__)
 

@@ -13,10 +13,10 @@ from fastapi.responses import FileResponse
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
-from app.files.disk import file_sha256
+from app.api.problems import answer
 from app.domain.fault_points import reach
 from app.files.artifacts import damaged
-from app.api.problems import answer
+from app.files.disk import file_sha256
 
 log = logging.getLogger(__name__)
 

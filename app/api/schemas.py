@@ -17,13 +17,13 @@ from pydantic import (
 )
 
 from app.catalog.datasets import DEFAULT_DATASET
-from app.submission.recompute import RecomputeOrder
-from app.domain.jobs import Job, JobState, Terms, Unit
-from app.submission.plans import Plan
+from app.domain.jobs import Job, JobOptions, JobState, Unit
 from app.domain.requests import HEAD_THRESHOLD, AccuracyName, Precision, Profile, Request, Standards
+from app.domain.times import rfc3339
+from app.submission.plans import Plan
+from app.submission.recompute import RecomputeOrder
 from app.submission.split_import import ImportedList, ImportOrder
 from app.submission.splits import SplitsOrder
-from app.domain.times import rfc3339
 from app.submission.verification import VerificationOrder
 
 MAX_BATCH_SIZE = 65536
@@ -58,9 +58,9 @@ class JobBody(BaseModel):
         None, description="Seconds from now in which the job has to end; else it is stopped, and has failed."
     )
 
-    def terms(self, traceparent: str) -> Terms:
+    def terms(self, traceparent: str) -> JobOptions:
         """What comes with the job beside its request."""
-        return Terms(self.deadline_s, traceparent)
+        return JobOptions(self.deadline_s, traceparent)
 
 
 class StandardsBody(JobBody):

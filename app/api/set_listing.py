@@ -6,10 +6,10 @@ from typing import Any
 
 from app.catalog.catalog import Catalog, Folder
 from app.catalog.datasets import Dataset
-from app.domain.errors import RequestError
-from app.store.inspections import Question
-from app.store.inspection_requests import split_question
 from app.catalog.split_sets import Description, read_description
+from app.domain.errors import RequestError
+from app.store.inspection_requests import split_question
+from app.store.inspections import InspectionRequest
 
 MADE_WITH = ("made_by", "made_at", "profile", "imbalance_factor", "seed", "test_shares", "expert_share", "dataset")
 """What a listing shows of a `splits.json`; the rest is about single lists."""
@@ -46,7 +46,7 @@ def list_sets(dataset_name: str, catalog: Catalog) -> list[dict[str, Any]]:
 
 def look_at_list(
     dataset: Dataset, folder: Folder, split: str, catalog: Catalog
-) -> tuple[dict[str, Any], Question | None]:
+) -> tuple[dict[str, Any], InspectionRequest | None]:
     """One list as a set shows it, and the question whose answer completes it; None where it cannot be used."""
     entry: dict[str, Any] = {"name": split, "base": None, "size": None, "sha256": None, "state": "bad",
                              "classes": None, "class_counts": None, "problem": None}  # fmt: skip

@@ -14,8 +14,8 @@ from functools import partial
 from pathlib import Path
 
 from app.catalog.datasets import Dataset
-from app.domain.errors import RequestError
 from app.catalog.npz_bases import npz_checksums, npz_classes, npz_size
+from app.domain.errors import RequestError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 """As torchvision.datasets.folder.IMG_EXTENSIONS."""

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from app.catalog.bases import Bases
 from app.catalog.datasets import Dataset, read_datasets
+from app.catalog.parsed_lists import ParsedLists
+from app.catalog.split_sets import base_in, read_description
 from app.domain.errors import RequestError
 from app.domain.names import check_folder, check_name
-from app.catalog.parsed_lists import ParsedLists
 from app.domain.requests import Precision
 from app.settings import Settings
-from app.catalog.split_sets import base_in, read_description
 
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".th", ".safetensors")
 SPLIT_SUFFIX = "_indices.json"

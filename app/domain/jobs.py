@@ -70,7 +70,7 @@ class UnitPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class JobOptions:
     """What comes with a job beside its request."""
 
     deadline_s: float | None = None

@@ -27,7 +27,7 @@ SAMPLED = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Arithmetic:
+class ComputeEnvironment:
     """How one worker computes, as it records it in the store. Workers with equal values give equal bits."""
 
     device: Literal["cpu", "cuda"]
@@ -43,7 +43,7 @@ class Arithmetic:
     """What can be asked for here."""
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Arithmetic:
+    def from_dict(cls, data: Mapping[str, Any]) -> ComputeEnvironment:
         """The value that `dataclasses.asdict` gave; what another version of relogit says besides is left out.
 
         Raises:
@@ -58,7 +58,7 @@ class Arithmetic:
         shapes = SHAPES["openvino" if self.engine == "openvino" else self.device]
         return shapes[-1] if wanted == "auto" else max([size for size in shapes if size <= wanted] or shapes[:1])
 
-    def numerics(self, precision: Precision, batch: int) -> Numerics:
+    def numerics(self, precision: Precision, batch: int) -> NumericsKey:
         """The numerics of rows computed here.
 
         Raises:
@@ -72,7 +72,7 @@ class Arithmetic:
                 available=list(self.precisions),
             )
         free = (self.device, self.engine, precision) == ("cpu", "torch", "fp32") and batch % ROW_GROUP == 0
-        return Numerics(
+        return NumericsKey(
             precision=precision,
             device=self.device,
             model=self.model,
@@ -85,7 +85,7 @@ class Arithmetic:
 
 
 @dataclass(frozen=True, slots=True)
-class Numerics:
+class NumericsKey:
     """A class of computations that give a row the same bits."""
 
     precision: Precision
@@ -112,7 +112,7 @@ class RowSource:
     pixels_sha256: str
     """Of the pool's shape and pixels, in order; not of its labels."""
     transform: Mapping[str, Any]
-    numerics: Numerics
+    numerics: NumericsKey
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able."""
@@ -126,7 +126,7 @@ class RowSource:
 
 
 def row_source(
-    passport: Mapping[str, Any], pixels_sha256: str, transform: Mapping[str, Any], numerics: Numerics
+    passport: Mapping[str, Any], pixels_sha256: str, transform: Mapping[str, Any], numerics: NumericsKey
 ) -> RowSource:
     """What an expert's rows over a pool depend on: the one place where a worker and a plan agree.
 

@@ -8,8 +8,8 @@ import time
 from collections.abc import Container, Iterator
 from pathlib import Path
 
-from app.files.disk import file_sha256
 from app.domain.errors import JobError
+from app.files.disk import file_sha256
 
 LEFT_S = 3600.0
 """A file that nobody refers to after so long was left by a worker that died, or by a unit that failed."""
@@ -18,7 +18,7 @@ PIECE_BYTES = 2**18
 """Of a file that is sent, at once."""
 
 
-def object_path(objects_dir: Path, sha256: str) -> Path:
+def artifact_path(objects_dir: Path, sha256: str) -> Path:
     """Where the artifact with that digest lies."""
     return objects_dir / sha256[:2] / f"{sha256}.npz"
 

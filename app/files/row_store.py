@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from app.domain.numerics import NumericsKey, RowSource
 from app.files.row_files import ABOUT, LOGITS, SUMS, Condition, KeptRows, npy_header
-from app.domain.numerics import Numerics, RowSource
 
 KEY = re.compile(r"[0-9a-f]{64}")
 """What a key looks like. Other names in the folder are not ours."""
@@ -221,7 +221,7 @@ class RowStore:
         text = (folder / ABOUT).read_text()
         try:
             about = json.loads(text)
-            source = RowSource(**{**about["source"], "numerics": Numerics(**about["source"]["numerics"])})
+            source = RowSource(**{**about["source"], "numerics": NumericsKey(**about["source"]["numerics"])})
             size, _ = about["size"], about["seen"].keys()
         except (KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"{folder / ABOUT} does not say what it should") from error

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import IO
 
 from app.domain.errors import NotFound, RequestError
-from app.files.logit_files import MANIFEST_SUFFIX, SUFFIXES
 from app.domain.names import check_folder
-from app.files.artifacts import LEFT_S
 from app.domain.requests import VerificationRequest
+from app.files.artifacts import LEFT_S
+from app.files.logit_files import MANIFEST_SUFFIX, SUFFIXES
 
 ID = re.compile(r"[0-9a-f]{32}")
 TAKEN_SUFFIXES = (*SUFFIXES, MANIFEST_SUFFIX)

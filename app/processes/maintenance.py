@@ -9,15 +9,15 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from app.store.liveness import Hangs
 from app.store.jobs import JobStore
+from app.store.liveness import Hangs
 
 log = logging.getLogger(__name__)
 
 EVERY_S = 1.0
 
 
-class Housekeeper:
+class Maintenance:
     """A thread that stops jobs whose deadline has passed, and ends workers that hang. Lives as long as the API.
 
     Args:
@@ -81,7 +81,7 @@ class Housekeeper:
                 # Somebody else's, who alone may end it. Should it wake up, it finds its claims taken, and ends.
                 log.error("worker %s (pid %s) has shown no sign of life for %.0f s; its work is free again, and it "
                           "should be ended by hand", worker, *pids, silent_s)  # fmt: skip
-                self._store.bury(worker)
+                self._store.reap(worker)
 
     def _stop_overdue(self) -> None:
         for job in self._store.expire():

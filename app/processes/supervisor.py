@@ -14,9 +14,9 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import IO, Protocol, Self
 
-from app.store.liveness import bury_the_dead, has_open, worker_lock
 from app.settings import Settings, as_environment
 from app.store.jobs import JobStore
+from app.store.liveness import has_open, reap_dead_workers, worker_lock
 
 log = logging.getLogger(__name__)
 
@@ -192,7 +192,7 @@ class Supervisor:
         log.warning("worker %d (pid %d) died: %s; restarting in %.1f s", slot.index, pid, how, delay)
         _close(slot.process)
         slot.process = None
-        bury_the_dead(self._store, self._settings.locks_dir)
+        reap_dead_workers(self._store, self._settings.locks_dir)
 
     def _end_all(self) -> None:
         processes = [slot.process for slot in self._slots if slot.process is not None]
@@ -208,7 +208,7 @@ class Supervisor:
                 process.wait()
             _close(process)
         try:
-            bury_the_dead(self._store, self._settings.locks_dir)
+            reap_dead_workers(self._store, self._settings.locks_dir)
         except sqlite3.Error as error:
             log.warning("what the workers held is freed by those that start next: %s", error)
 

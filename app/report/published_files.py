@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from app.domain.jobs import Job, Unit
-from app.files.artifacts import object_path
+from app.files.artifacts import artifact_path
 from app.settings import Settings
 
 
@@ -28,7 +28,7 @@ def file_checks(settings: Settings, job: Job, unit: Unit) -> list[dict[str, Any]
         message = f"{shown} is of {whose}; this unit {unit.state}."
         return [_check("shown-file", "warning", None, None, message, passed=False)]
     expected = unit.artifact.sha256
-    stored = object_path(settings.objects_dir, expected)
+    stored = artifact_path(settings.objects_dir, expected)
     return [_compare("stored-file", "error", stored, expected), _compare_shown(shown, expected, job)]
 
 

@@ -8,10 +8,10 @@ from typing import Any
 from app.catalog.catalog import Catalog
 from app.catalog.datasets import Dataset
 from app.domain.errors import RequestError
-from app.store.inspections import Fact, Question
 from app.domain.jobs import Job
-from app.store.inspection_requests import audit_question
 from app.domain.requests import SplitsRequest
+from app.store.inspection_requests import audit_question
+from app.store.inspections import Inspection, InspectionRequest
 
 Check = dict[str, Any]
 
@@ -19,7 +19,7 @@ OF_LISTS = ("same-picture", "balance", "row-order", "as-described")
 """Checks of a list that only an audit makes; the others are made for each result."""
 
 
-def question_about(job: Job, catalog: Catalog) -> Question | None:
+def question_about(job: Job, catalog: Catalog) -> InspectionRequest | None:
     """The audit of the splits that a job takes, as they lie on disk now; None where they cannot be looked at.
 
     Folders of images are not decoded for it, which may take hours: only `GET /splits/{name}/audit` compares those.
@@ -34,7 +34,7 @@ def question_about(job: Job, catalog: Catalog) -> Question | None:
         return None
 
 
-def warnings_for(job: Job, fact: Fact, results: Sequence[Mapping[str, Any]]) -> list[Check]:
+def warnings_for(job: Job, fact: Inspection, results: Sequence[Mapping[str, Any]]) -> list[Check]:
     """Checks of level `warning` for the job as a whole: those that failed, or one that is skipped with the reason.
 
     Args:

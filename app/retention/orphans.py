@@ -8,8 +8,8 @@ import shutil
 import time
 from pathlib import Path
 
-from app.store.liveness import is_held
 from app.files.artifacts import LEFT_S
+from app.store.liveness import is_held
 
 UNFINISHED = re.compile(r"\.[a-z0-9_]{8}\.part")
 """How `tempfile` calls what is written beside its place; nobody else's files are called so."""

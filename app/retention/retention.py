@@ -21,11 +21,11 @@ from pathlib import Path
 from app.domain.errors import NotFound
 from app.domain.fault_points import reach
 from app.domain.jobs import JobState
-from app.retention.orphans import sweep_leftovers, sweep_locks
-from app.files.artifacts import object_path, sweep
 from app.domain.requests import RecomputeRequest, VerificationRequest
+from app.files.artifacts import artifact_path, sweep
 from app.files.row_store import Entry, on_disk
-from app.api.dependencies import Services
+from app.retention.orphans import sweep_leftovers, sweep_locks
+from app.retention.storage import Storage
 from app.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ class Collected:
         return sum(job.bytes for job in self.jobs) + sum(rows.bytes for rows in self.rows) + self.unreferred_bytes
 
 
-def collect(limits: Limits, used: Services, *, dry_run: bool = False) -> Collected:
+def collect(limits: Limits, used: Storage, *, dry_run: bool = False) -> Collected:
     """Remove what is kept beyond the limits, and what nobody refers to and is older than an hour.
 
     Jobs that have not ended stay, with all that they refer to, and with the rows that were used since the oldest of
@@ -138,7 +138,7 @@ def collect(limits: Limits, used: Services, *, dry_run: bool = False) -> Collect
     return Collected(tuple(gone), tuple(rows), unreferred, tuple(kept_back), left)
 
 
-def tidy(used: Services) -> None:
+def tidy(used: Storage) -> None:
     """Collect by the limits of the settings, or else what nobody refers to. To be called every so often; logs it."""
     limits = Limits.of(used.settings)
     found = collect(limits, used)
@@ -149,7 +149,7 @@ def tidy(used: Services) -> None:
         log.warning("%s", reason)
 
 
-def delete_job(job_id: str, used: Services) -> Deleted:
+def delete_job(job_id: str, used: Storage) -> Deleted:
     """Forget an ended job and its own files, immutable or uploaded, as far as no other job refers to them.
 
     Raises:
@@ -163,7 +163,7 @@ def delete_job(job_id: str, used: Services) -> Deleted:
     def forget(digest: str) -> None:
         nonlocal freed
         gone.append(digest)
-        path = object_path(used.settings.objects_dir, digest)
+        path = artifact_path(used.settings.objects_dir, digest)
         size = _size(path)
         try:
             path.unlink(missing_ok=True)
@@ -186,11 +186,11 @@ def delete_job(job_id: str, used: Services) -> Deleted:
         freed += size - _size(folder)
         results = (job.verification or {}).get("results", [])
         gone += [result["file"]["sha256"] for result in results if result.get("file")]
-    used.facts.forget_files(gone)
+    used.inspections.forget_files(gone)
     return Deleted(freed, tuple(stuck))
 
 
-def _taken_away(upload: str, used: Services) -> Path | None:
+def _taken_away(upload: str, used: Storage) -> Path | None:
     """Where the files of an upload are that no job refers to any more; nobody finds them there. None: one does."""
     with used.database.transaction():  # nobody can submit a verification of it in between
         if upload in used.jobs.uploads():
@@ -201,7 +201,7 @@ def _taken_away(upload: str, used: Services) -> Path | None:
             return None
 
 
-def remove_unreferred(used: Services, *, dry_run: bool = False) -> int:
+def remove_unreferred(used: Storage, *, dry_run: bool = False) -> int:
     """Remove objects and uploads that no job refers to, and what killed processes left; nothing younger than an hour.
 
     Returns:
@@ -241,14 +241,14 @@ class _Job:
     """Of its own: artifacts, and the folder of an upload."""
 
 
-def _jobs(used: Services) -> list[_Job]:
+def _jobs(used: Storage) -> list[_Job]:
     """Every job, the longest ended first."""
     wanted = "id, kind, state, created_at, finished_at, json_extract(request, '$.upload') AS upload"
     with used.database.snapshot() as db:
         files: dict[str, set[Path]] = {}
         referred = "SELECT DISTINCT job, artifact_sha256 FROM units WHERE artifact_sha256 IS NOT NULL"
         for job, digest in db.execute(referred):
-            files.setdefault(job, set()).add(object_path(used.settings.objects_dir, digest))
+            files.setdefault(job, set()).add(artifact_path(used.settings.objects_dir, digest))
         jobs = db.execute(f"SELECT {wanted} FROM jobs ORDER BY finished_at, seq").fetchall()
     for job in jobs:
         if job["upload"] is not None:
@@ -272,7 +272,7 @@ def _open_since(jobs: list[_Job]) -> list[float]:
 
 
 def _remove_jobs(
-    jobs: list[_Job], limits: Limits, now: float, used: Services, kept_back: list[str], *, dry_run: bool
+    jobs: list[_Job], limits: Limits, now: float, used: Storage, kept_back: list[str], *, dry_run: bool
 ) -> list[RemovedJob]:
     size = {file: _size(file) for job in jobs for file in job.files}
     referring = Counter(file for job in jobs for file in job.files)
@@ -303,7 +303,7 @@ def _remove_jobs(
 
 
 def _remove_rows(
-    needed_since: float, limits: Limits, used: Services, kept_back: list[str], *, dry_run: bool
+    needed_since: float, limits: Limits, used: Storage, kept_back: list[str], *, dry_run: bool
 ) -> tuple[list[Entry], list[Entry]]:
     """What went, and what is left."""
     removed = []

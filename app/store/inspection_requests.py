@@ -10,15 +10,15 @@ from typing import Any, Literal
 from app.catalog.bases import FileId, file_id
 from app.catalog.catalog import COUNTS_FILE, TRAIN_SPLIT, WEIGHTS_FILE, Catalog, Folder, Split
 from app.catalog.datasets import DEFAULT_BASE, Dataset, Transform
-from app.files.disk import file_sha256
-from app.domain.errors import RequestError
-from app.store.inspections import Question
-from app.domain.numerics import Numerics
-from app.domain.revisions import AUDITING, JUDGING, NORMALISING, RECOGNITION, code_digest
 from app.catalog.split_sets import DESCRIPTION_FILE
+from app.domain.errors import RequestError
+from app.domain.numerics import NumericsKey
+from app.domain.revisions import AUDITING, JUDGING, NORMALISING, RECOGNITION, code_digest
+from app.files.disk import file_sha256
+from app.store.inspections import InspectionRequest
 
 
-def passport_question(path: Path, dataset: Dataset, weights: str | None = None) -> Question:
+def passport_question(path: Path, dataset: Dataset, weights: str | None = None) -> InspectionRequest:
     """Ask what network a checkpoint file holds, as its data set has it read.
 
     Args:
@@ -34,10 +34,12 @@ def passport_question(path: Path, dataset: Dataset, weights: str | None = None) 
         "assumptions": dataset.assumptions(path.stem, weights),
         "code": code_digest(RECOGNITION),
     }
-    return Question("passport", about)
+    return InspectionRequest("passport", about)
 
 
-def split_question(dataset: Dataset, base: tuple[FileId, ...], folder: str, split: str, sha256: str) -> Question:
+def split_question(
+    dataset: Dataset, base: tuple[FileId, ...], folder: str, split: str, sha256: str
+) -> InspectionRequest:
     """How many samples of each class an index list holds.
 
     Args:
@@ -54,10 +56,10 @@ def split_question(dataset: Dataset, base: tuple[FileId, ...], folder: str, spli
         "split": split,
         "sha256": sha256,
     }
-    return Question("split", about)
+    return InspectionRequest("split", about)
 
 
-def pool_question(dataset: Dataset, base: str, files: tuple[FileId, ...]) -> Question:
+def pool_question(dataset: Dataset, base: str, files: tuple[FileId, ...]) -> InspectionRequest:
     """What a base's decoded pixels are: `pixels_sha256`, and `images`, their shape.
 
     Args:
@@ -67,12 +69,12 @@ def pool_question(dataset: Dataset, base: str, files: tuple[FileId, ...]) -> Que
     """
     declared = dataset.model_dump(mode="json", exclude={"network", "overrides"})
     about = {"dataset": declared, "base": base, "files": files}
-    return Question("pool", about)
+    return InspectionRequest("pool", about)
 
 
 def normalisation_question(
     path: Path, name: str, dataset: Dataset, base: str, catalog: Catalog, weights: str | None = None
-) -> Question:
+) -> InspectionRequest:
     """Ask what a checkpoint says about the mean and std that are declared for it.
 
     Args:
@@ -101,7 +103,7 @@ def normalisation_question(
         "files": catalog.bases.identity(dataset, base),
         "code": [code_digest(NORMALISING), code_digest(RECOGNITION)],
     }
-    return Question("normalisation", about)
+    return InspectionRequest("normalisation", about)
 
 
 def evidence_base(bases: Iterable[str]) -> str:
@@ -110,7 +112,7 @@ def evidence_base(bases: Iterable[str]) -> str:
     return DEFAULT_BASE if DEFAULT_BASE in in_use or not in_use else in_use[0]
 
 
-def rate_question(network: Mapping[str, Any], image: Sequence[int], numerics: Numerics) -> Question:
+def rate_question(network: Mapping[str, Any], image: Sequence[int], numerics: NumericsKey) -> InspectionRequest:
     """How fast such a network was here, when it last computed: `images_per_s`, and the process's `peak_bytes`.
 
     No worker is asked for it; they tell when they have computed.
@@ -120,7 +122,7 @@ def rate_question(network: Mapping[str, Any], image: Sequence[int], numerics: Nu
         image: [H, W, 3].
         numerics: of the computation.
     """
-    return Question("rate", {"network": dict(network), "image": list(image), "numerics": asdict(numerics)})
+    return InspectionRequest("rate", {"network": dict(network), "image": list(image), "numerics": asdict(numerics)})
 
 
 AnalysisPart = Literal["statistics", "causes"]
@@ -142,7 +144,7 @@ class AnalysisSubject:
     """The file of its targets, where that is one of its own, and that file's sha256."""
 
 
-def analysis_question(part: AnalysisPart, subject: AnalysisSubject, catalog: Catalog) -> Question:
+def analysis_question(part: AnalysisPart, subject: AnalysisSubject, catalog: Catalog) -> InspectionRequest:
     """Statistics: intervals and curves of a file's figures. Causes: why its accuracy is no better than chance.
 
     Raises:
@@ -167,10 +169,10 @@ def analysis_question(part: AnalysisPart, subject: AnalysisSubject, catalog: Cat
         about["bases"] = {name: _base_identity(catalog, dataset, name) for name in catalog.bases.names(dataset)}
         lists = catalog.split_names(folder)
         about["lists"] = {name: _content(catalog.split_path(folder, name)) for name in lists}
-    return Question(part, about)
+    return InspectionRequest(part, about)
 
 
-def audit_question(dataset: Dataset, folder: Folder, catalog: Catalog, *, pictures: bool = True) -> Question:
+def audit_question(dataset: Dataset, folder: Folder, catalog: Catalog, *, pictures: bool = True) -> InspectionRequest:
     """What is to be said of a set of splits: of its lists, and of them together.
 
     Args:
@@ -193,10 +195,10 @@ def audit_question(dataset: Dataset, folder: Folder, catalog: Catalog, *, pictur
         "pictures": pictures,
         "code": code_digest(AUDITING),
     }
-    return Question("audit", about)
+    return InspectionRequest("audit", about)
 
 
-def groups_question(dataset: Dataset, folder: Folder, catalog: Catalog, head_threshold: int) -> Question:
+def groups_question(dataset: Dataset, folder: Folder, catalog: Catalog, head_threshold: int) -> InspectionRequest:
     """How many train samples each class of a set of splits has, and which classes that makes head, tail and so on."""
     about = {
         "dataset": dataset.model_dump(mode="json"),
@@ -205,7 +207,7 @@ def groups_question(dataset: Dataset, folder: Folder, catalog: Catalog, head_thr
         **_train_part(dataset, folder, catalog),
         "code": code_digest(AUDITING),
     }
-    return Question("groups", about)
+    return InspectionRequest("groups", about)
 
 
 def _train_part(dataset: Dataset, folder: Folder, catalog: Catalog) -> dict[str, Any]:

@@ -13,11 +13,13 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from app.store.database import Database
 from app.domain.errors import RelogitError
 from app.domain.jobs import MAX_DEATHS
+from app.store.database import Database
 
-FactKind = Literal["passport", "split", "pool", "rate", "statistics", "causes", "audit", "groups", "normalisation"]
+InspectionKind = Literal[
+    "passport", "split", "pool", "rate", "statistics", "causes", "audit", "groups", "normalisation"
+]
 
 KEPT_S = 90 * 24 * 3600.0
 """Facts that were found out longer ago are forgotten; whoever wants them asks again."""
@@ -28,10 +30,10 @@ OF_SPLITS = ("split", "audit", "groups")
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class InspectionRequest:
     """What is asked, with everything that the answer depends on."""
 
-    kind: FactKind
+    kind: InspectionKind
     about: Mapping[str, Any]
 
     @property
@@ -43,10 +45,10 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Fact:
+class Inspection:
     """A question with its answer, or with the error that is the answer; with neither while it is open."""
 
-    question: Question
+    question: InspectionRequest
     answer: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
 
@@ -56,23 +58,25 @@ class Fact:
         return self.answer is not None or self.error is not None
 
 
-class FactStore:
+class InspectionStore:
     """Questions and answers, in the job store's file. Safe to use from any thread and process."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def look_up(self, questions: Iterable[Question]) -> list[Fact]:
+    def look_up(self, questions: Iterable[InspectionRequest]) -> list[Inspection]:
         """What is known, in the order asked, without asking a worker."""
         db = self._database.connection
-        facts = []
+        inspections = []
         for question in questions:
             row = db.execute("SELECT answer, error FROM facts WHERE key = ?", (question.key,)).fetchone()
             answer, error = (row["answer"], row["error"]) if row else (None, None)
-            facts.append(Fact(question, json.loads(answer) if answer else None, json.loads(error) if error else None))
-        return facts
+            inspections.append(
+                Inspection(question, json.loads(answer) if answer else None, json.loads(error) if error else None)
+            )
+        return inspections
 
-    def ask(self, questions: Iterable[Question]) -> None:
+    def ask(self, questions: Iterable[InspectionRequest]) -> None:
         """Leave questions for a worker; those already asked stay as they are."""
         now = time.time()
         rows = [(q.key, q.kind, json.dumps(dict(q.about)), now) for q in questions]
@@ -87,7 +91,7 @@ class FactStore:
                 rows,
             )
 
-    def next_open(self, worker: str) -> Question | None:
+    def next_open(self, worker: str) -> InspectionRequest | None:
         """Take the oldest question that has no answer and that no living worker is at.
 
         One over which workers died as often as over a unit gets that as its answer.
@@ -106,7 +110,7 @@ class FactStore:
                 f" SELECT key FROM facts WHERE {open_} ORDER BY asked_at LIMIT 1) RETURNING kind, question",
                 (worker,),
             ).fetchone()
-            return Question(row["kind"], json.loads(row["question"])) if row else None
+            return InspectionRequest(row["kind"], json.loads(row["question"])) if row else None
 
     def forget_files(self, digests: Collection[str]) -> None:
         """What was found out about files of logits, by their sha256, that are gone: nobody will ask again."""
@@ -119,12 +123,12 @@ class FactStore:
                 (json.dumps(list(digests)),),
             )
 
-    def forget(self, question: Question) -> None:
+    def forget(self, question: InspectionRequest) -> None:
         """There is no answer that would still be true tomorrow: whoever wants one asks again."""
         with self._database.transaction() as db:
             db.execute("DELETE FROM facts WHERE key = ?", (question.key,))
 
-    def record(self, question: Question, result: dict[str, Any] | RelogitError) -> None:
+    def record(self, question: InspectionRequest, result: dict[str, Any] | RelogitError) -> None:
         """Keep the answer, or the error that is the answer."""
         failed = isinstance(result, RelogitError)
         named = {name: question.about.get(name) for name in ("splits_dir", "split", "pictures", "head_threshold")}

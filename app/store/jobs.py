@@ -12,16 +12,16 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from app.domain.errors import Conflict, TransientError
-from app.domain.jobs import Artifact, Claim, Job, JobState, Progress, Task, Terms, UnitPlan, final_state
+from app.domain.jobs import Artifact, Claim, Job, JobOptions, JobState, Progress, Task, UnitPlan, final_state
 from app.domain.requests import Request
 from app.store.transitions import (
     check_claim,
     end_job,
     end_task,
-    forgive_deaths,
     insert_job,
     read_job,
     requeue,
+    reset_crash_count,
     set_unit,
     settle,
     stop_job,
@@ -29,10 +29,10 @@ from app.store.transitions import (
     tally,
     to_be_cancelled,
 )
-from app.store.workers import Workforce
+from app.store.workers import Workers
 
 
-class JobStore(Workforce):
+class JobStore(Workers):
     """Jobs, their units, and who works on them. Safe to use from any thread and process."""
 
     # --- the API's side ---------------------------------------------------------------------------
@@ -41,7 +41,7 @@ class JobStore(Workforce):
         self,
         request: Request,
         units: Sequence[UnitPlan] = (),
-        terms: Terms | None = None,
+        terms: JobOptions | None = None,
         check: Callable[[], object] = lambda: None,
     ) -> Job:
         """Record a job whose request was checked.
@@ -54,7 +54,7 @@ class JobStore(Workforce):
         """
         with self._database.transaction() as db:
             check()
-            return insert_job(db, request, units, terms or Terms())
+            return insert_job(db, request, units, terms or JobOptions())
 
     def get(self, job_id: str) -> Job:
         """The job as it stands.
@@ -258,7 +258,7 @@ class JobStore(Workforce):
                 "artifact_sha256": artifact.sha256,
             }
             set_unit(db, claim, split, **fields)
-            forgive_deaths(db, claim)
+            reset_crash_count(db, claim)
             tally(db, "units", "succeeded")
             tally(db, "rows", "reused", progress.reused)
             tally(db, "rows", "computed", progress.computed)
@@ -273,7 +273,7 @@ class JobStore(Workforce):
             check_claim(db, claim)
             fields = {"error": json.dumps(error), "report": json.dumps(report) if report else None}
             set_unit(db, claim, split, state="failed", finished_at=time.time(), **fields)
-            forgive_deaths(db, claim)
+            reset_crash_count(db, claim)
             tally(db, "units", "failed")
 
     def end_task(self, claim: Claim) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from app.domain.errors import FatalError
-from app.domain.numerics import Arithmetic
+from app.domain.numerics import ComputeEnvironment
 from app.store.jobs import JobStore
 
 
@@ -126,24 +126,26 @@ class Hangs:
         return {worker: silent for worker, (_, silent) in self._seen.items() if silent > self._timeout_s}
 
 
-def arithmetics(store: JobStore, locks_dir: Path) -> list[Arithmetic]:
+def compute_environments(store: JobStore, locks_dir: Path) -> list[ComputeEnvironment]:
     """How the living workers compute, each way once. Workers of another relogit may not say all of it."""
     alive = [w["arithmetic"] for w in store.workers() if is_held(worker_lock(locks_dir, w["id"]))]
     found = []
     for text in dict.fromkeys(alive):
         with contextlib.suppress(KeyError):
-            found.append(Arithmetic.from_dict(json.loads(text)))
+            found.append(ComputeEnvironment.from_dict(json.loads(text)))
     return found
 
 
-def bury_the_dead(store: JobStore, locks_dir: Path) -> list[str]:
+def reap_dead_workers(store: JobStore, locks_dir: Path) -> list[str]:
     """Free what dead workers had claimed.
 
     Returns:
         The dead workers' names.
     """
-    dead = [w["id"] for w in store.workers() if not is_held(worker_lock(locks_dir, w["id"]))] + store.strays()
+    dead = [
+        w["id"] for w in store.workers() if not is_held(worker_lock(locks_dir, w["id"]))
+    ] + store.orphaned_claims()
     for worker in dead:
-        store.bury(worker)
+        store.reap(worker)
         worker_lock(locks_dir, worker).unlink(missing_ok=True)
     return dead

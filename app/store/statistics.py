@@ -9,7 +9,7 @@ from app.store.database import Database
 
 
 @dataclass(frozen=True, slots=True)
-class Census:
+class QueueStatistics:
     """The store at one moment. What there is none of may be missing."""
 
     jobs: Mapping[tuple[str, str], int]
@@ -46,11 +46,11 @@ VERIFYING = (
 TOTALS = "SELECT name, label, value FROM totals"
 
 
-def take_census(database: Database) -> Census:
+def queue_statistics(database: Database) -> QueueStatistics:
     """Count, in one snapshot. Reads no requests, results or verifications."""
     with database.snapshot() as db:
         since = [db.execute(query).fetchone()[0] for query in (WAITING, VERIFYING)]
-        return Census(
+        return QueueStatistics(
             jobs={(state, kind): count for state, kind, count in db.execute(JOBS)},
             units=dict(db.execute(UNITS).fetchall()),
             waiting_since=min((moment for moment in since if moment is not None), default=None),

@@ -11,7 +11,19 @@ from functools import lru_cache
 from typing import Any
 
 from app.domain.errors import JobError, NotFound
-from app.domain.jobs import MAX_DEATHS, Artifact, Claim, Job, JobState, Task, Terms, Unit, UnitPlan, UnitState, final_state
+from app.domain.jobs import (
+    MAX_DEATHS,
+    Artifact,
+    Claim,
+    Job,
+    JobOptions,
+    JobState,
+    Task,
+    Unit,
+    UnitPlan,
+    UnitState,
+    final_state,
+)
 from app.domain.requests import REQUESTS, Request, SplitsRequest, VerificationRequest
 
 DOING: dict[Task, tuple[str, str]] = {
@@ -32,7 +44,7 @@ class ClaimLost(JobError):
         super().__init__("claim-lost", f"Job {claim.job.id} is no longer this worker's ({claim.worker}).")
 
 
-def insert_job(db: sqlite3.Connection, request: Request, units: Sequence[UnitPlan], terms: Terms) -> Job:
+def insert_job(db: sqlite3.Connection, request: Request, units: Sequence[UnitPlan], terms: JobOptions) -> Job:
     """A new job with its units and tasks."""
     job_id, now = uuid.uuid4().hex, time.time()
     deadline_at = None if terms.deadline_s is None else now + terms.deadline_s
@@ -115,7 +127,7 @@ def set_unit(db: sqlite3.Connection, claim: Claim, split: str, **fields: Any) ->
         raise RuntimeError(f"job {claim.job.id} has no open unit ({claim.expert}, {split})")
 
 
-def forgive_deaths(db: sqlite3.Connection, claim: Claim) -> None:
+def reset_crash_count(db: sqlite3.Connection, claim: Claim) -> None:
     """A unit of the claim has ended: deaths are counted over the next one anew."""
     db.execute(
         "UPDATE tasks SET deaths = 0 WHERE job = ? AND task = ? AND expert = ?",
@@ -146,7 +158,7 @@ def requeue(db: sqlite3.Connection, job: str, task: str, expert: str) -> None:
     settle(db, job)
 
 
-def bury_task(db: sqlite3.Connection, task: sqlite3.Row, *, blamed: bool) -> None:
+def reap_task(db: sqlite3.Connection, task: sqlite3.Row, *, blamed: bool) -> None:
     """A worker died holding this task: count it, if it may be to blame, and put the task back or fail its unit."""
     where = (task["job"], task["task"], task["expert"])
     deaths = task["deaths"] + blamed

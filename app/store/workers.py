@@ -8,20 +8,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from app.store.database import Database
 from app.domain.jobs import LOOKING
-from app.domain.numerics import Arithmetic
-from app.store.transitions import bury_task, tally
+from app.domain.numerics import ComputeEnvironment
+from app.store.database import Database
+from app.store.transitions import reap_task, tally
 
 
-class Workforce:
+class Workers:
     """The workers' part of a `JobStore`. Safe to use from any thread and process."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def add_worker(
-        self, worker: str, *, pid: int, device: str, devices: int, arithmetic: Arithmetic, warm: Sequence[str] = ()
+        self,
+        worker: str,
+        *,
+        pid: int,
+        device: str,
+        devices: int,
+        arithmetic: ComputeEnvironment,
+        warm: Sequence[str] = (),
     ) -> None:
         """A worker has started and holds its lock.
 
@@ -49,12 +56,12 @@ class Workforce:
         """The recorded workers; whether they live, their locks tell."""
         return [dict(row) for row in self._database.connection.execute("SELECT * FROM workers ORDER BY id")]
 
-    def strays(self) -> list[str]:
+    def orphaned_claims(self) -> list[str]:
         """Workers that hold tasks, but are on record no more: buried alive, and at work again since."""
         asked = "SELECT DISTINCT worker FROM tasks WHERE state = 'claimed' AND worker NOT IN (SELECT id FROM workers)"
         return [row["worker"] for row in self._database.connection.execute(asked)]
 
-    def bury(self, worker: str) -> list[str]:
+    def reap(self, worker: str) -> list[str]:
         """A worker is dead: its tasks may be claimed again, at once.
 
         Its death counts on the units it was running; the fifth fails them, so that a unit that kills its
@@ -72,7 +79,7 @@ class Workforce:
             # cause. Blamed alone, it cannot fail the unit beside it.
             looked = any(task["task"] in LOOKING for task in tasks)
             for task in tasks:
-                bury_task(db, task, blamed=not looked or task["task"] in LOOKING)
+                reap_task(db, task, blamed=not looked or task["task"] in LOOKING)
             db.execute("UPDATE facts SET worker = NULL WHERE worker = ?", (worker,))
             buried = db.execute("DELETE FROM workers WHERE id = ?", (worker,))
             tally(db, "workers", "ended", buried.rowcount)

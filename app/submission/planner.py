@@ -18,10 +18,8 @@ from numpy.typing import NDArray
 
 from app.catalog.catalog import Catalog, Split
 from app.domain.errors import RequestError
-from app.store.inspections import Fact, FactStore, Question
-from app.submission.recompute import Examined, ExpertFile, RecomputeOrder, examine
-from app.domain.numerics import SAMPLED, Arithmetic, Numerics, row_source
-from app.submission.plans import Memory, Plan, PlannedUnit
+from app.domain.numerics import SAMPLED, ComputeEnvironment, NumericsKey, row_source
+from app.files.row_store import RowStore
 from app.store.inspection_requests import (
     evidence_base,
     normalisation_question,
@@ -29,7 +27,9 @@ from app.store.inspection_requests import (
     pool_question,
     rate_question,
 )
-from app.files.row_store import RowStore
+from app.store.inspections import Inspection, InspectionRequest, InspectionStore
+from app.submission.plans import Memory, Plan, PlannedUnit
+from app.submission.recompute import Examined, ExpertFile, RecomputeOrder, examine
 
 UNIT_S = 0.03
 BYTES_PER_S = 150e6
@@ -47,17 +47,17 @@ class Site:
     """What a plan is made from, besides the request."""
 
     catalog: Catalog
-    facts: FactStore
+    inspections: InspectionStore
     rows: RowStore
-    arithmetics: Sequence[Arithmetic]
+    compute_environments: Sequence[ComputeEnvironment]
     """How the living workers compute."""
 
     def examine(self, order: RecomputeOrder) -> Examined:
         """The request, held against what is known now."""
-        return examine(order, self.catalog, self.facts, self.arithmetics)
+        return examine(order, self.catalog, self.inspections, self.compute_environments)
 
 
-def questions_of(found: Examined, catalog: Catalog, weights: str | None = None) -> list[Question]:
+def questions_of(found: Examined, catalog: Catalog, weights: str | None = None) -> list[InspectionRequest]:
     """What a plan needs from a worker: what is in the checkpoints, and what the bases' pixels are."""
     if found.dataset is None:
         return []
@@ -66,7 +66,7 @@ def questions_of(found: Examined, catalog: Catalog, weights: str | None = None) 
     return experts + [_pool_question(found, base, catalog) for base in _bases(found.splits)]
 
 
-def normalisation_questions(found: Examined, catalog: Catalog) -> list[Question]:
+def normalisation_questions(found: Examined, catalog: Catalog) -> list[InspectionRequest]:
     """Return what is asked about the mean and std of each expert; [] where no split or base is right."""
     if found.dataset is None or found.request is None or not found.splits:
         return []
@@ -87,7 +87,7 @@ def make_plan(order: RecomputeOrder, site: Site) -> Plan:
     found = site.examine(order)
     plan = Plan(list(found.problems), [], found.request, None)
     numerics = None
-    ways = [way for way in site.arithmetics if order.precision in way.precisions]
+    ways = [way for way in site.compute_environments if order.precision in way.precisions]
     if ways:
         batch = ways[0].batch(order.batch_size)
         numerics = ways[0].numerics(order.precision, batch)
@@ -139,14 +139,14 @@ def npz_bytes(rows: int, classes: int) -> int:
 
 def _normalisation(found: Examined, site: Site) -> dict[str, dict[str, Any] | None]:
     """Return what is known of each expert's mean and std; None where no worker has found it out."""
-    facts = site.facts.look_up(normalisation_questions(found, site.catalog))
-    return {expert.name: fact.answer for expert, fact in zip(found.experts, facts, strict=False)}
+    inspections = site.inspections.look_up(normalisation_questions(found, site.catalog))
+    return {expert.name: fact.answer for expert, fact in zip(found.experts, inspections, strict=False)}
 
 
 class _Sums:
     """Fills a plan in, for a request of which at least one expert and one split are right."""
 
-    def __init__(self, found: Examined, plan: Plan, numerics: Numerics | None, reuse: bool, site: Site) -> None:
+    def __init__(self, found: Examined, plan: Plan, numerics: NumericsKey | None, reuse: bool, site: Site) -> None:
         assert found.dataset is not None
         self._found, self._plan, self._numerics, self._reuse, self._site = found, plan, numerics, reuse, site
         self._dataset = found.dataset
@@ -166,8 +166,8 @@ class _Sums:
                     self._plan.units.append(self._unit(expert, split, fresh))
         self._add_memory()
 
-    def _pool(self, base: str) -> Fact:
-        [fact] = self._site.facts.look_up([_pool_question(self._found, base, self._site.catalog)])
+    def _pool(self, base: str) -> Inspection:
+        [fact] = self._site.inspections.look_up([_pool_question(self._found, base, self._site.catalog)])
         if fact.error is not None:
             first = next(i for i, split in enumerate(self._found.splits) if split.base == base)
             error = RequestError.from_dict(fact.error)
@@ -224,7 +224,7 @@ class _Sums:
         passport, pool = self._known(expert, base)
         assert self._numerics is not None
         question = rate_question(passport["network"], pool["images"][1:], self._numerics)
-        [fact] = self._site.facts.look_up([question])
+        [fact] = self._site.inspections.look_up([question])
         if fact.answer is None:
             network, precision = passport["network"]["architecture"], self._numerics.precision
             raise _Unknown(f"No worker has computed with a {network} in {precision} for long enough to time it.")
@@ -260,12 +260,14 @@ class _Sums:
 
 
 def _warn_of_workers(plan: Plan, site: Site) -> None:
-    if not site.arithmetics:
+    if not site.compute_environments:
         cared_for = site.catalog.settings.workers != 0
         what = "The service is starting one: ask again." if cared_for else "Start one with: python -m worker"
         plan.warn("no-worker", f"No worker is alive, so neither kept rows nor the time can be known. {what}")
-    if len(site.arithmetics) > 1:
-        plan.warn("workers-differ", f"Workers compute in {len(site.arithmetics)} ways; this is the plan of one.")
+    if len(site.compute_environments) > 1:
+        plan.warn(
+            "workers-differ", f"Workers compute in {len(site.compute_environments)} ways; this is the plan of one."
+        )
 
 
 def _check_disk(plan: Plan, outputs: Path) -> None:
@@ -282,7 +284,7 @@ def _bases(splits: Sequence[Split]) -> list[str]:
     return list(dict.fromkeys(split.base for split in splits))
 
 
-def _pool_question(found: Examined, base: str, catalog: Catalog) -> Question:
+def _pool_question(found: Examined, base: str, catalog: Catalog) -> InspectionRequest:
     assert found.dataset is not None
     return pool_question(found.dataset, base, catalog.bases.identity(found.dataset, base))
 

@@ -12,14 +12,14 @@ from typing import Any, TypeVar
 from app.catalog.bases import FileId, file_id
 from app.catalog.catalog import Catalog, Folder, Split, check_classes, check_precision_range, check_temperature
 from app.catalog.datasets import Dataset
+from app.catalog.normalisation import refusal
 from app.domain.errors import Conflict, Refused, RequestError
-from app.store.inspections import FactStore
 from app.domain.jobs import UnitPlan
 from app.domain.names import check_name
-from app.catalog.normalisation import refusal
-from app.domain.numerics import Arithmetic
-from app.store.inspection_requests import evidence_base, normalisation_question, passport_question
+from app.domain.numerics import ComputeEnvironment
 from app.domain.requests import BatchSize, Calibration, Grounds, Precision, RecomputeRequest, Standards
+from app.store.inspection_requests import evidence_base, normalisation_question, passport_question
+from app.store.inspections import InspectionStore
 
 INTERNAL_NAME = ".relogit"
 
@@ -96,7 +96,10 @@ class Problems:
 
 
 def plan(
-    order: RecomputeOrder, catalog: Catalog, facts: FactStore, arithmetics: Sequence[Arithmetic] = ()
+    order: RecomputeOrder,
+    catalog: Catalog,
+    inspections: InspectionStore,
+    compute_environments: Sequence[ComputeEnvironment] = (),
 ) -> tuple[RecomputeRequest, list[UnitPlan]]:
     """Check a request against what is on disk and what is known.
 
@@ -113,7 +116,7 @@ def plan(
     Raises:
         Refused: with a problem for each wrong item.
     """
-    found = examine(order, catalog, facts, arithmetics)
+    found = examine(order, catalog, inspections, compute_environments)
     if found.problems:
         raise Refused(found.problems)
     assert found.request is not None
@@ -122,13 +125,16 @@ def plan(
 
 
 def examine(
-    order: RecomputeOrder, catalog: Catalog, facts: FactStore, arithmetics: Sequence[Arithmetic] = ()
+    order: RecomputeOrder,
+    catalog: Catalog,
+    inspections: InspectionStore,
+    compute_environments: Sequence[ComputeEnvironment] = (),
 ) -> Examined:
     """As `plan`, but what is wrong hides nothing of what is right."""
     problems = Problems()
     outputs = catalog.settings.outputs_dir
     output_dir = problems.guard("output_dir", lambda: _output_dir(outputs, order.output_dir))
-    problems.guard("precision", lambda: _check_precision(order.precision, arithmetics))
+    problems.guard("precision", lambda: _check_precision(order.precision, compute_environments))
     prefix = problems.guard(
         "checkpoint_prefix", lambda: check_name("checkpoint_prefix", order.checkpoint_prefix, may_be_empty=True)
     )
@@ -142,7 +148,7 @@ def examine(
     names: tuple[str, ...] = ()
     experts: list[ExpertFile] = []
     if experts_folder is not None and prefix is not None:
-        names, experts = _experts(order, dataset, experts_folder, catalog, facts, problems)
+        names, experts = _experts(order, dataset, experts_folder, catalog, inspections, problems)
 
     splits_folder = problems.guard("splits_dir", lambda: catalog.splits_folder(dataset, order.splits_dir))
     splits: list[Split] = []
@@ -171,18 +177,18 @@ def examine(
         grounds=problems.guard("dataset", lambda: _grounds(dataset, experts, splits, catalog)) or Grounds(),
     )
     for expert in experts:
-        problems.guard("experts", partial(_check_normalisation, expert, request, dataset, catalog, facts))
+        problems.guard("experts", partial(_check_normalisation, expert, request, dataset, catalog, inspections))
     unused = tuple(catalog.unused_overrides(dataset, experts_folder))
     return Examined(problems.found, dataset, tuple(experts), tuple(splits), request, unused)
 
 
 def _check_normalisation(
-    expert: ExpertFile, request: RecomputeRequest, dataset: Dataset, catalog: Catalog, facts: FactStore
+    expert: ExpertFile, request: RecomputeRequest, dataset: Dataset, catalog: Catalog, inspections: InspectionStore
 ) -> None:
     """Refuse an expert that is known to contradict its declared mean and std; a worker finds out the others."""
     base = evidence_base(request.grounds.bases.values())
     question = normalisation_question(expert.path, request.dataset, dataset, base, catalog, request.weights)
-    [fact] = facts.look_up([question])
+    [fact] = inspections.look_up([question])
     acknowledged = dataset.override(expert.path.stem).normalisation_acknowledged
     if fact.answer and (error := refusal(fact.answer, request.dataset, expert.path.stem, acknowledged=acknowledged)):
         raise error
@@ -197,8 +203,8 @@ def _grounds(dataset: Dataset, experts: Sequence[ExpertFile], splits: Sequence[S
     )
 
 
-def _check_precision(precision: Precision, arithmetics: Sequence[Arithmetic]) -> None:
-    offered = list(dict.fromkeys(p for arithmetic in arithmetics for p in arithmetic.precisions))
+def _check_precision(precision: Precision, compute_environments: Sequence[ComputeEnvironment]) -> None:
+    offered = list(dict.fromkeys(p for arithmetic in compute_environments for p in arithmetic.precisions))
     if offered and precision not in offered:
         raise RequestError(
             "precision-unavailable",
@@ -220,7 +226,12 @@ def _check_writable(path: Path) -> None:
 
 
 def _experts(
-    order: RecomputeOrder, dataset: Dataset, folder: Folder, catalog: Catalog, facts: FactStore, problems: Problems
+    order: RecomputeOrder,
+    dataset: Dataset,
+    folder: Folder,
+    catalog: Catalog,
+    inspections: InspectionStore,
+    problems: Problems,
 ) -> tuple[tuple[str, ...], list[ExpertFile]]:
     prefix = order.checkpoint_prefix
     there = catalog.experts(folder, prefix)
@@ -240,7 +251,7 @@ def _experts(
         path = catalog.checkpoint(folder, prefix, check_name("expert", name), there)
         dataset.check_override(path.stem, name)
         identity = file_id(path)
-        [fact] = facts.look_up([passport_question(path, dataset, order.weights)])
+        [fact] = inspections.look_up([passport_question(path, dataset, order.weights)])
         if fact.error is not None:
             raise RequestError.from_dict(fact.error)
         if fact.answer is not None:

@@ -14,11 +14,11 @@ from typing import Any
 from app import VERSION
 from app.catalog.catalog import COUNTS_FILE, SPLIT_SUFFIX, TRAIN_SPLIT, WEIGHTS_FILE, Catalog
 from app.catalog.datasets import Dataset
-from app.domain.errors import RequestError
-from app.submission.recompute import Problems
-from app.domain.names import check_name
 from app.catalog.split_sets import DESCRIPTION_FILE, free_name, write_set
+from app.domain.errors import RequestError
+from app.domain.names import check_name
 from app.domain.times import rfc3339
+from app.submission.recompute import Problems
 
 RESERVED = frozenset({"audit"})
 """No list can be called so: what `GET /splits/{name}/audit` answers is the set's audit."""

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from app.catalog.catalog import TRAIN_SPLIT, Catalog
 from app.catalog.datasets import DEFAULT_BASE, Dataset
-from app.domain.errors import RequestError
-from app.submission.recompute import Problems
-from app.domain.requests import Profile, SplitsRequest
 from app.catalog.split_sets import free_name
+from app.domain.errors import RequestError
+from app.domain.requests import Profile, SplitsRequest
+from app.submission.recompute import Problems
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,11 @@ from pathlib import Path, PurePath
 
 from app.catalog.catalog import Catalog
 from app.domain.errors import Refused, RequestError
-from app.submission.recompute import Problems
-from app.files.logit_files import MANIFEST_SUFFIX, Found, find_logit_files, one_logit_file, targets_name
 from app.domain.names import check_folder, check_name
 from app.domain.requests import Standards, VerificationRequest
+from app.files.logit_files import MANIFEST_SUFFIX, Found, find_logit_files, one_logit_file, targets_name
 from app.files.uploads import Uploads
+from app.submission.recompute import Problems
 
 
 @dataclass(frozen=True, slots=True)

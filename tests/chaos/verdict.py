@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from app.catalog.catalog import Catalog
-from app.store.database import Database
 from app.catalog.datasets import Dataset
 from app.domain.jobs import UnitState, final_state
-from app.files.artifacts import LEFT_S
 from app.domain.requests import SplitsRequest
+from app.files.artifacts import LEFT_S
 from app.files.row_store import RowStore
 from app.settings import Settings
+from app.store.database import Database
 from app.store.jobs import JobStore
 from app.store.transitions import read_job
 from tests.chaos.user import SHARED_SET, Reference, User, Wanted

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from app.domain.numerics import SHAPES
 from app.domain.requests import Precision
 from tests.fake_expert import RAW
-from worker.device import choose_device, prepare
 from worker.compute.engines.choice import make_engine, precisions
 from worker.compute.engines.engine import NoMemory, Setup
 from worker.compute.inference import forward_rows
+from worker.device import choose_device, prepare
 from worker.experts.architectures import CifarResNetSpec
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from app.domain.errors import JobError
-from worker.experts.loading import Assumptions, load_expert
 from worker.experts.architectures import TorchvisionResNetSpec, Variant
+from worker.experts.loading import Assumptions, load_expert
 from worker.experts.recognition import recognise
 
 

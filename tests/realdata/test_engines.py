@@ -10,12 +10,12 @@ from app.catalog.catalog import Catalog
 from app.catalog.datasets import Dataset
 from app.settings import Settings
 from tests.realdata.location import REALDATA, needs_realdata
-from worker.device import cores
 from worker.compute.engines.choice import EngineName, make_engine
 from worker.compute.engines.engine import Setup
-from worker.experts.loading import load_expert
 from worker.compute.inference import forward_rows
 from worker.datasets.pools import Pools
+from worker.device import cores
+from worker.experts.loading import load_expert
 
 pytestmark = needs_realdata
 

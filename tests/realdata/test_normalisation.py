@@ -22,13 +22,13 @@ from app.catalog.datasets import Dataset, Transform
 from app.settings import Settings
 from tests.realdata.location import REALDATA, needs_realdata
 from worker.compute.engines.pixels import normalise
+from worker.datasets.pools import Pool, Pools
 from worker.experts.loading import load_expert
 from worker.normalisation import PatchStatistics, Stem, channel_order, judge_normalisation, patch_statistics, stem_of
 from worker.normalisation.augmentations import Augmented, augment
 from worker.normalisation.candidates import LISTED, nearly_equal
 from worker.normalisation.fit import Response, coefficients
 from worker.normalisation.patches import patch_moments
-from worker.datasets.pools import Pool, Pools
 
 pytestmark = needs_realdata
 

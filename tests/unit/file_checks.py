@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from app.store.database import Database
 from app.domain.jobs import JobState
-from app.files.logit_files import find_logit_files
 from app.domain.requests import VerificationRequest
+from app.files.logit_files import find_logit_files
+from app.store.database import Database
 from tests.computing import worker_context
 from tests.fakes import Home, take
 from worker.context import Context

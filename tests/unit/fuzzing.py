@@ -22,9 +22,9 @@ from worker.compute.engines.choice import EngineName, make_engine
 from worker.compute.engines.engine import Setup
 from worker.compute.engines.folding import fold
 from worker.compute.engines.pixels import normalise
-from worker.experts.loading import Assumptions, load_expert
 from worker.compute.inference import forward_rows
 from worker.experts.architectures import CifarResNetSpec, NetworkSpec, TorchvisionResNetSpec
+from worker.experts.loading import Assumptions, load_expert
 
 State = dict[str, Tensor]
 Logits = NDArray[np.float64]

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from app.domain.numerics import NumericsKey, RowSource
 from app.files.row_files import ABOUT, KeptRows
-from app.domain.numerics import Numerics, RowSource
 from app.files.row_store import RowStore
 
 SIZE, CLASSES = 7, 3
 SEEN = {"expert": "ce", "file": "best_ce.pth", "dataset": "digits", "base": "test"}
-NUMERICS = Numerics(
+NUMERICS = NumericsKey(
     precision="fp32",
     device="cpu",
     model="a processor",

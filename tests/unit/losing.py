@@ -9,12 +9,12 @@ from app.store.jobs import JobStore
 from tests.fakes import take
 
 
-def bury(store: JobStore, claim: Claim) -> None:
-    store.bury(claim.worker)
+def reap(store: JobStore, claim: Claim) -> None:
+    store.reap(claim.worker)
 
 
 def bury_and_take_again(store: JobStore, claim: Claim) -> None:
-    store.bury(claim.worker)
+    store.reap(claim.worker)
     assert take(store, "other").expert == claim.expert
 
 
@@ -22,5 +22,5 @@ def hand_back(store: JobStore, claim: Claim) -> None:
     store.hand_back(claim)
 
 
-LOSSES: list[Callable[[JobStore, Claim], None]] = [bury, bury_and_take_again, hand_back]
+LOSSES: list[Callable[[JobStore, Claim], None]] = [reap, bury_and_take_again, hand_back]
 """Those that leave the task open."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from app.store.database import Database
 from app.domain.jobs import MAX_DEATHS, Job, Unit
+from app.store.database import Database
 from app.store.jobs import JobStore
 from tests.unit.store_model import LATE, Model, ModelJob, ModelTask, ModelUnit
 

@@ -160,10 +160,10 @@ class StoreDriver(RuleBasedStateMachine):
         self.seen_ended = {key: ended for key, ended in self.seen_ended.items() if key[0] != job.id}
 
     def die(self, worker: str) -> None:
-        found = self.change(lambda: self.store.bury(worker))
-        assert sorted(found) == sorted(self.model.bury(worker))
+        found = self.change(lambda: self.store.reap(worker))
+        assert sorted(found) == sorted(self.model.reap(worker))
         with self.unchanged():
-            assert self.store.bury(worker) == []  # two may find the same one dead
+            assert self.store.reap(worker) == []  # two may find the same one dead
 
     def start(self, held: Held, unit: ModelUnit) -> None:
         go_on = self.change(lambda: self.store.start_unit(held.claim, unit.split))

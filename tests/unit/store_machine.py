@@ -160,7 +160,7 @@ class StoreMachine(StoreDriver):
 
     @with_workers
     @rule(pick=picks)
-    def bury(self, pick: int) -> None:
+    def reap(self, pick: int) -> None:
         self.die(list(self.model.workers)[pick % len(self.model.workers)])
 
     @something_queued

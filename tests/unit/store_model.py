@@ -144,7 +144,7 @@ class Model:
     def held_by(self, worker: str) -> list[tuple[ModelJob, ModelTask]]:
         return [(job, task) for job in self.jobs for task in job.tasks if task.worker == worker]
 
-    def bury(self, worker: str) -> list[str]:
+    def reap(self, worker: str) -> list[str]:
         """Ids of the jobs that it held tasks of."""
         held = self.held_by(worker)
         looking = any(task.kind in ("check", "draw") for _, task in held)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from app.domain.errors import JobError, TransientError
-from app.files.artifacts import object_path
+from app.files.artifacts import artifact_path
 from tests.unit.mapped import mapped
 from worker.outputs.artifacts import Logits, drafted, publish, read_arrays, read_rows
 
@@ -51,7 +51,7 @@ def test_equal_content_gives_equal_bytes_and_one_file(tmp_path: Path) -> None:
     """The name is the digest; publishing it again changes nothing and leaves nothing behind."""
     own, shown = published(tmp_path, CONTENT, {})
     sha256 = hashlib.sha256(own.read_bytes()).hexdigest()
-    assert own == object_path(tmp_path / "objects", sha256)
+    assert own == artifact_path(tmp_path / "objects", sha256)
     assert published(tmp_path, Logits(CONTENT.logits.copy(), CONTENT.targets.copy()), {}) == (own, shown)
     assert files(tmp_path) == sorted([f"{sha256}.npz", "val_logits.json", "val_logits.npz"])
 

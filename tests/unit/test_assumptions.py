@@ -12,9 +12,9 @@ import torch
 
 from app.domain.errors import JobError
 from tests.unit.engines import lived_in
+from worker.experts.architectures import CifarResNetSpec, NetworkSpec, TorchvisionResNetSpec
 from worker.experts.assumptions import NAMES, Assumptions, settle
 from worker.experts.loading import Passport, load_expert
-from worker.experts.architectures import CifarResNetSpec, NetworkSpec, TorchvisionResNetSpec
 
 PROJECTION = CifarResNetSpec((1, 1, 1), (4, 6, 10), 5)
 OPTION_A = replace(PROJECTION, shortcut="option_a")

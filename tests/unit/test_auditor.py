@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.store.inspection_requests import audit_question, groups_question
 from app.catalog.split_sets import list_sha256
+from app.store.inspection_requests import audit_question, groups_question
 from tests.fakes import DIGITS, Home, refused
 from tests.unit.mapped import mapped
-from worker.inspections.audit import Auditor
 from worker.datasets.pools import Pools
+from worker.inspections.audit import Auditor
 
 LABELS = {"test": [0, 1, 2] * 2, "train": [0, 1, 2] * 3}
 LISTS = {"test": ("test", [0, 1, 2]), "val": ("test", [4, 3, 5]), "train": ("train", [0, 3, 1])}

@@ -18,8 +18,8 @@ from benchmarks.outcome import Outcome
 from benchmarks.report import Column, Report, Table, Target, as_json, as_markdown, percentile, speed_ratio, write_into
 from worker.compute.engines.engine import Setup
 from worker.compute.engines.torch_engine import TorchEngine
-from worker.experts.loading import load_expert
 from worker.compute.inference import forward_rows
+from worker.experts.loading import load_expert
 
 MACHINE = Machine(
     date="2026-01-02 03:04 UTC",

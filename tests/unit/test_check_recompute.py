@@ -14,15 +14,15 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from app.store.database import Database
 from app.catalog.datasets import Transform
 from app.domain.requests import VerificationRequest
+from app.store.database import Database
 from tests.fakes import DIGITS, Home, take
 from tests.unit.file_checks import Outputs, failed_checks, sentence
-from worker.context import Stopped
 from worker.compute.engines.pixels import normalise
-from worker.experts.architectures import CifarResNetSpec
 from worker.compute.plain_forward import MAX_BATCH, plain_logits
+from worker.context import Stopped
+from worker.experts.architectures import CifarResNetSpec
 from worker.tasks.check import check_files
 
 SPEC = CifarResNetSpec((1, 1, 1), (4, 8, 8), 3)

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from app.store.database import Database
 from app.domain.errors import JobError
 from app.files.logit_files import find_logit_files
 from app.files.uploads import Uploads
+from app.store.database import Database
 from app.submission.verification import VerificationOrder, plan_verification
 from tests.fakes import Home
 from tests.unit.file_checks import Outputs, arrays_of, failed_checks, sentence

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from app.store.database import Database
 from app.domain.errors import NotFound
 from app.domain.requests import Standards
-from app.store.jobs import JobStore
 from app.files.uploads import Uploads
+from app.store.database import Database
+from app.store.jobs import JobStore
 from tests.fakes import Home, take
 from tests.unit.archives import declared, zipped
 from tests.unit.file_checks import Outputs, arrays_of, failed_checks, sentence, write_logits

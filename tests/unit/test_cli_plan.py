@@ -10,8 +10,8 @@ import pytest
 from rich.console import RenderableType
 
 from relogit import Client, Problem
-from relogit.render import tables as render
 from relogit.render import plan as render_plan
+from relogit.render import tables as render
 from tests.unit.command_line import Relogit
 from tests.unit.fake_server import FakeServer, job, problem, unit
 from tests.unit.test_cli_window import NAMES, printed, window

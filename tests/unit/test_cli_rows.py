@@ -14,8 +14,8 @@ import typer
 from rich.console import Console
 
 from relogit import Client
-from relogit.render import rows as render_rows
 from relogit.cli.rows import BYTES, SECONDS, amount_of
+from relogit.render import rows as render_rows
 from tests.unit.command_line import Relogit
 from tests.unit.fake_server import FakeServer, problem
 

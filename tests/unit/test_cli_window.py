@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from rich.console import Console, RenderableType
 
-from relogit.render import tables as render
 from relogit.render import analysis as render_analysis
 from relogit.render import checks as render_checks
 from relogit.render import experts as render_experts
 from relogit.render import jobs as render_jobs
+from relogit.render import tables as render
 from relogit.render.progress import Bars, display_for
 from tests.unit.fake_server import entry, expert, expert_list, files_verification, job, statistics, unit, verification
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from app.store.database import SCHEMA, SCHEMA_VERSION, Database
 from app.domain.errors import FatalError
+from app.store.database import SCHEMA, SCHEMA_VERSION, Database
 from app.store.jobs import JobStore
 from tests.fakes import finish, job_request, refused, submit, take
 

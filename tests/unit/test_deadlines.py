@@ -6,15 +6,15 @@ import time
 
 import pytest
 
+from app.domain.jobs import Job, JobOptions, JobState, UnitPlan, UnitState
 from app.store.database import Database
-from app.domain.jobs import Job, JobState, Terms, UnitPlan, UnitState
 from app.store.jobs import JobStore
 from tests.fakes import DONE, ERROR, PASSED, REPORT, artifact, job_request, take
 
 
 def _submit(store: JobStore, deadline_s: float | None, experts: tuple[str, ...] = ("ce",)) -> Job:
     units = [UnitPlan(expert, "val", 8, "s") for expert in experts]
-    return store.submit(job_request(experts, ["val"]), units, Terms(deadline_s, "00-trace"))
+    return store.submit(job_request(experts, ["val"]), units, JobOptions(deadline_s, "00-trace"))
 
 
 def _pass(database: Database, job: Job) -> None:
@@ -93,7 +93,7 @@ def test_the_death_of_its_worker_ends_an_overdue_job(store: JobStore, database: 
     store.start_unit(take(store), "val")
     _pass(database, job)
     store.expire()
-    store.bury("w")
+    store.reap("w")
     assert store.get(job.id).state is JobState.FAILED
     assert store.claim("v") is None
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from app.settings import PREFIX, Settings
 from app.store.database import SCHEMA_VERSION, Database
 from app.store.liveness import hold_lock
-from app.settings import PREFIX, Settings
 from tests.fakes import Home
 from worker.doctor import gather, gather_data
 from worker.doctor.packages import parse_requirement

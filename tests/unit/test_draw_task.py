@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from app.store.database import Database
 from app.domain.errors import Conflict
 from app.domain.jobs import JobState
-from app.submission.splits import SplitsOrder, plan_splits
+from app.store.database import Database
 from app.store.jobs import JobStore
+from app.submission.splits import SplitsOrder, plan_splits
 from tests.computing import worker_context
 from tests.fakes import Home
 from worker.tasks.draw import draw_splits
@@ -43,7 +43,7 @@ def written(home: Home, database: Database, store: JobStore) -> str:
 
     with pytest.raises(KeyboardInterrupt):
         draw_splits(claim, replace(context, jobs=Dying(database)))
-    store.bury("first")
+    store.reap("first")
     return job.id
 
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from app.store.database import Database
 from app.settings import Settings
+from app.store.database import Database
 from app.store.jobs import JobStore
 from app.store.transitions import ClaimLost
 from tests.computing import worker_context
 from tests.fakes import Home, submit, take
+from worker.cancellation import CancellationPoint
 from worker.context import Cancelled, Context, Stopped
-from worker.cancellation import Edge
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def api(settings: Settings) -> Iterator[JobStore]:
 def test_a_cancelled_job_is_left_at_the_very_next_edge(worker: Context, api: JobStore) -> None:
     """Not when progress is next reported: within one batch."""
     job = submit(api, ["ce"], ["val"])
-    edge = Edge(take(worker.jobs), worker)
+    edge = CancellationPoint(take(worker.jobs), worker)
     edge.cross()
     edge.cross()
     api.cancel(job.id)
@@ -51,7 +51,7 @@ def test_a_cancelled_job_is_left_at_the_very_next_edge(worker: Context, api: Job
 def test_what_concerns_other_jobs_stops_nothing(worker: Context, api: JobStore) -> None:
     """The store changes all the time."""
     submit(api, ["ce"], ["val"])
-    edge = Edge(take(worker.jobs), worker)
+    edge = CancellationPoint(take(worker.jobs), worker)
     for _ in range(3):
         api.cancel(submit(api, ["bal"], ["val"]).id)
         edge.cross()
@@ -60,9 +60,9 @@ def test_what_concerns_other_jobs_stops_nothing(worker: Context, api: JobStore) 
 def test_a_claim_that_was_taken_away_is_left_alone(worker: Context, api: JobStore) -> None:
     """By whoever took this worker for dead."""
     submit(api, ["ce"], ["val"])
-    edge = Edge(take(worker.jobs), worker)
+    edge = CancellationPoint(take(worker.jobs), worker)
     edge.cross()
-    api.bury("w")
+    api.reap("w")
     with pytest.raises(ClaimLost):
         edge.cross()
 
@@ -73,7 +73,7 @@ def test_a_stopping_worker_stops_there_and_shows_that_it_lives(settings: Setting
     stopping = False
     context = worker_context(settings, database, stopping=lambda: stopping)
     submit(context.jobs, ["ce"], ["val"])
-    edge = Edge(take(context.jobs), context)
+    edge = CancellationPoint(take(context.jobs), context)
     edge.cross()
     stopping = True
     with pytest.raises(Stopped):

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from app.domain.errors import JobError
 from worker.compute.engines.folding import fold
-from worker.experts.loading import Assumptions, Passport, load_expert
 from worker.experts.architectures import CifarResNetSpec, Padding, Shortcut
+from worker.experts.loading import Assumptions, Passport, load_expert
 
 IMAGES = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(1))
 State = dict[str, Tensor]

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from app.processes import maintenance as housekeeper
+from app.processes.maintenance import Maintenance
 from app.store.database import Database
-from app.processes.maintenance import Housekeeper
-from app.store.liveness import Hangs, hold_lock, worker_lock
 from app.store.jobs import JobStore
+from app.store.liveness import Hangs, hold_lock, worker_lock
 from app.store.transitions import ClaimLost
 from tests.fakes import ARITHMETIC, submit, take
 
@@ -40,7 +40,7 @@ def test_a_hanging_worker_is_ended_though_it_holds_the_store(tmp_path: Path, mon
 
     with hold_lock(worker_lock(tmp_path, "w")):
         hangs = Hangs(store, tmp_path, timeout_s=0.05)
-        with Housekeeper(locked, hangs, kill, tidied.set, tidy_every_s=0.02):
+        with Maintenance(locked, hangs, kill, tidied.set, tidy_every_s=0.02):
             assert killed.wait(5)
             assert tidied.wait(5)
     database.close()
@@ -58,7 +58,7 @@ def test_the_work_of_a_hanging_worker_that_is_somebody_elses_is_freed(
     held = take(store)
     with hold_lock(worker_lock(tmp_path, "w")):
         hangs = Hangs(store, tmp_path, timeout_s=0.05)
-        with Housekeeper(store, hangs, lambda _worker, _pid: False):
+        with Maintenance(store, hangs, lambda _worker, _pid: False):
             deadline = time.monotonic() + 5
             while (again := store.claim("next")) is None and time.monotonic() < deadline:
                 time.sleep(0.01)
@@ -87,7 +87,7 @@ def test_a_long_tidying_keeps_nothing_else_waiting(tmp_path: Path, monkeypatch: 
         enough.wait(5)
 
     store = Looked(database)
-    with Housekeeper(store, Hangs(store, tmp_path, 300), lambda _worker, _pid: False, tidy, tidy_every_s=0.01):
+    with Maintenance(store, Hangs(store, tmp_path, 300), lambda _worker, _pid: False, tidy, tidy_every_s=0.01):
         assert looked.wait(5)
         time.sleep(0.1)
         assert begun == [1]

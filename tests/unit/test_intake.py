@@ -8,49 +8,51 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from app.catalog.catalog import check_temperature
-from app.store.database import Database
-from app.domain.errors import JobError, Refused
-from app.store.inspections import FactStore
-from app.submission.recompute import examine, plan
-from app.domain.jobs import UnitPlan
-from app.store.inspection_requests import passport_question
-from app.domain.requests import RecomputeRequest
 from app.api.schemas import RecomputeBody
+from app.catalog.catalog import check_temperature
+from app.domain.errors import JobError, Refused
+from app.domain.jobs import UnitPlan
+from app.domain.requests import RecomputeRequest
+from app.store.database import Database
+from app.store.inspection_requests import passport_question
+from app.store.inspections import InspectionStore
+from app.submission.recompute import examine, plan
 from tests.fakes import ARITHMETIC, ORDER, Home, refused
 
 
 @pytest.fixture
-def facts(database: Database) -> FactStore:
-    return FactStore(database)
+def inspections(database: Database) -> InspectionStore:
+    return InspectionStore(database)
 
 
 CARD = {"classes": 3, "temperature": None, "sha256": "s", "largest_parameter": 2.5}
 """What a request asks of a passport."""
 
 
-def planned(home: Home, facts: FactStore, **changes: Any) -> tuple[RecomputeRequest, list[UnitPlan]]:
-    return plan(replace(ORDER, **changes), home.catalog(), facts, [ARITHMETIC])
+def planned(home: Home, inspections: InspectionStore, **changes: Any) -> tuple[RecomputeRequest, list[UnitPlan]]:
+    return plan(replace(ORDER, **changes), home.catalog(), inspections, [ARITHMETIC])
 
 
-def problems(home: Home, facts: FactStore, **changes: Any) -> dict[str, str]:
+def problems(home: Home, inspections: InspectionStore, **changes: Any) -> dict[str, str]:
     """The refusal's problems: where in the request → code."""
     with pytest.raises(Refused) as caught:
-        planned(home, facts, **changes)
+        planned(home, inspections, **changes)
     return {problem.details["pointer"]: problem.code for problem in caught.value.problems}
 
 
-def know(home: Home, facts: FactStore, file: str, expert: str, result: dict[str, Any] | JobError) -> None:
+def know(home: Home, inspections: InspectionStore, file: str, expert: str, result: dict[str, Any] | JobError) -> None:
     declared = home.catalog().dataset("digits")
-    facts.record(passport_question(home.experts / file, declared), result)
+    inspections.record(passport_question(home.experts / file, declared), result)
 
 
 # --- what is accepted ---------------------------------------------------------------------------------
 
 
-def test_a_right_request_becomes_one_unit_for_each_pair_in_the_order_given(home: Home, facts: FactStore) -> None:
+def test_a_right_request_becomes_one_unit_for_each_pair_in_the_order_given(
+    home: Home, inspections: InspectionStore
+) -> None:
     """Experts in the order given, within each the splits; every default is filled in."""
-    request, units = planned(home, facts, experts=("ce", "bal"), splits=("test", "val"))
+    request, units = planned(home, inspections, experts=("ce", "bal"), splits=("test", "val"))
     assert [(u.expert, u.split, u.total) for u in units] == [
         ("ce", "test", 4), ("ce", "val", 3), ("bal", "test", 4), ("bal", "val", 3)
     ]  # fmt: skip
@@ -59,51 +61,51 @@ def test_a_right_request_becomes_one_unit_for_each_pair_in_the_order_given(home:
     assert request.experts == ("ce", "bal")
 
 
-def test_omitted_experts_mean_all_under_the_prefix(home: Home, facts: FactStore) -> None:
+def test_omitted_experts_mean_all_under_the_prefix(home: Home, inspections: InspectionStore) -> None:
     """In order of name, and only that prefix's."""
     home.write_checkpoint("stage1_old.pth")
-    assert planned(home, facts)[0].experts == ("bal", "ce")
-    assert planned(home, facts, checkpoint_prefix="")[0].experts == ("best_bal", "best_ce", "stage1_old")
+    assert planned(home, inspections)[0].experts == ("bal", "ce")
+    assert planned(home, inspections, checkpoint_prefix="")[0].experts == ("best_bal", "best_ce", "stage1_old")
 
 
-def test_a_named_experts_folder_is_recorded_as_it_was_found(home: Home, facts: FactStore) -> None:
+def test_a_named_experts_folder_is_recorded_as_it_was_found(home: Home, inspections: InspectionStore) -> None:
     """The subfolder called like the data set, not the folder above it."""
-    assert planned(home, facts, experts_dir="experts")[0].experts_dir == "experts/digits"
+    assert planned(home, inspections, experts_dir="experts")[0].experts_dir == "experts/digits"
 
 
-def test_good_passports_let_a_request_through(home: Home, facts: FactStore) -> None:
+def test_good_passports_let_a_request_through(home: Home, inspections: InspectionStore) -> None:
     """What is known and fits refuses nothing; what is not known waits for a worker."""
-    know(home, facts, "best_ce.pth", "ce", CARD | {"temperature": 1.5})
-    assert len(planned(home, facts, calibration="checkpoint")[1]) == 4
+    know(home, inspections, "best_ce.pth", "ce", CARD | {"temperature": 1.5})
+    assert len(planned(home, inspections, calibration="checkpoint")[1]) == 4
 
 
-def test_a_passport_belongs_to_the_file_as_it_was(home: Home, facts: FactStore) -> None:
+def test_a_passport_belongs_to_the_file_as_it_was(home: Home, inspections: InspectionStore) -> None:
     """A file that was written again is another one, and what was wrong with the old one does not count."""
-    know(home, facts, "best_ce.pth", "ce", JobError("checkpoint-invalid", "Bad."))
+    know(home, inspections, "best_ce.pth", "ce", JobError("checkpoint-invalid", "Bad."))
     (home.experts / "best_ce.pth").write_bytes(b"better weights")
-    assert planned(home, facts)[0].experts == ("bal", "ce")
+    assert planned(home, inspections)[0].experts == ("bal", "ce")
 
 
-def test_precision_and_reuse_are_recorded(home: Home, facts: FactStore) -> None:
+def test_precision_and_reuse_are_recorded(home: Home, inspections: InspectionStore) -> None:
     """As they were asked for."""
-    request, _ = planned(home, facts, precision="bf16", reuse=False)
+    request, _ = planned(home, inspections, precision="bf16", reuse=False)
     assert (request.precision, request.reuse) == ("bf16", False)
 
 
-def test_any_precision_is_taken_while_no_worker_lives(home: Home, facts: FactStore) -> None:
+def test_any_precision_is_taken_while_no_worker_lives(home: Home, inspections: InspectionStore) -> None:
     """Whoever starts may offer it; with several workers one that does is enough."""
     order = replace(ORDER, precision="tf32")
-    assert plan(order, home.catalog(), facts)[0].precision == "tf32"
+    assert plan(order, home.catalog(), inspections)[0].precision == "tf32"
     gpu = replace(ARITHMETIC, device="cuda", precisions=("fp32", "tf32"))
-    assert plan(order, home.catalog(), facts, [ARITHMETIC, gpu])[0].precision == "tf32"
+    assert plan(order, home.catalog(), inspections, [ARITHMETIC, gpu])[0].precision == "tf32"
     with refused("precision-unavailable", "tf32", "there is fp32, bf16"):
-        plan(order, home.catalog(), facts, [ARITHMETIC, ARITHMETIC])
+        plan(order, home.catalog(), inspections, [ARITHMETIC, ARITHMETIC])
 
 
-def test_what_is_right_is_found_beside_what_is_wrong(home: Home, facts: FactStore) -> None:
+def test_what_is_right_is_found_beside_what_is_wrong(home: Home, inspections: InspectionStore) -> None:
     """Each once and in the order given, and the request as far as folders and names go."""
     order = replace(ORDER, experts=("ce", "nobody", "bal", "ce"), splits=("gone", "val", "val"))
-    found = examine(order, home.catalog(), facts)
+    found = examine(order, home.catalog(), inspections)
     assert [problem.code for problem in found.problems] == [
         "repeated-name", "unknown-expert", "repeated-name", "unknown-split"
     ]  # fmt: skip
@@ -111,18 +113,18 @@ def test_what_is_right_is_found_beside_what_is_wrong(home: Home, facts: FactStor
     assert [split.name for split in found.splits] == ["val"]
     assert found.request is not None
     assert found.request.experts_dir == "experts/digits"
-    assert examine(replace(ORDER, splits_dir="nowhere"), home.catalog(), facts).request is None
+    assert examine(replace(ORDER, splits_dir="nowhere"), home.catalog(), inspections).request is None
 
 
 # --- what is refused ----------------------------------------------------------------------------------
 
 
-def test_every_wrong_item_is_named_at_once(home: Home, facts: FactStore) -> None:
+def test_every_wrong_item_is_named_at_once(home: Home, inspections: InspectionStore) -> None:
     """Experts, splits and the output folder in one answer, each with its place in the request."""
     home.write_split("odd", [0, 99])
     home.write_split("text", b"no json")
     assert problems(
-        home, facts,
+        home, inspections,
         experts=("ce", "no1", "a/b", "no2", "ce"), splits=("val", "gone", "odd", "text"), output_dir="../up",
     ) == {
         "#/output_dir": "invalid-name", "#/experts/1": "unknown-expert", "#/experts/2": "invalid-name",
@@ -154,84 +156,96 @@ def test_every_wrong_item_is_named_at_once(home: Home, facts: FactStore) -> None
     ],
 )
 def test_a_wrong_item_is_refused_at_its_place(
-    home: Home, facts: FactStore, changes: dict[str, Any], expected: dict[str, str]
+    home: Home, inspections: InspectionStore, changes: dict[str, Any], expected: dict[str, str]
 ) -> None:
     """The code says what is wrong, the pointer where, and nothing else is complained about."""
-    assert problems(home, facts, **changes) == expected
+    assert problems(home, inspections, **changes) == expected
 
 
-def test_an_experts_output_folder_that_is_a_file_is_refused(home: Home, facts: FactStore) -> None:
+def test_an_experts_output_folder_that_is_a_file_is_refused(home: Home, inspections: InspectionStore) -> None:
     """Before anything is computed for it."""
     (home.settings.outputs_dir / "logits_fixed").mkdir(parents=True)
     (home.settings.outputs_dir / "logits_fixed" / "ce").touch()
-    assert problems(home, facts) == {"#/output_dir": "output-dir-unusable"}
+    assert problems(home, inspections) == {"#/output_dir": "output-dir-unusable"}
 
 
-def test_one_fault_of_the_server_is_told_once(home: Home, facts: FactStore) -> None:
+def test_one_fault_of_the_server_is_told_once(home: Home, inspections: InspectionStore) -> None:
     """Missing images concern every split; one sentence is enough."""
     (home.data / "digits" / "test.npz").unlink()
     (home.data / "digits" / "train.npz").unlink()
-    assert set(problems(home, facts).values()) == {"data-missing"}
-    assert len(problems(home, facts)) == 1
+    assert set(problems(home, inspections).values()) == {"data-missing"}
+    assert len(problems(home, inspections)) == 1
 
 
-def test_a_missing_data_directory_is_refused(home: Home, facts: FactStore) -> None:
+def test_a_missing_data_directory_is_refused(home: Home, inspections: InspectionStore) -> None:
     """With the variable to set."""
     home.data.rename(home.data.with_name("moved"))
     with refused("data-dir-missing", "RELOGIT_DATA_DIR"):
-        planned(home, facts)
+        planned(home, inspections)
 
 
-def test_an_empty_experts_folder_is_the_folders_fault(home: Home, facts: FactStore) -> None:
+def test_an_empty_experts_folder_is_the_folders_fault(home: Home, inspections: InspectionStore) -> None:
     """No prefix would have been right there."""
     (home.settings.checkpoints_dir / "empty").mkdir()
-    assert problems(home, facts, experts_dir="empty") == {"#/experts_dir": "unknown-prefix"}
+    assert problems(home, inspections, experts_dir="empty") == {"#/experts_dir": "unknown-prefix"}
 
 
-def test_two_files_of_one_stem_are_refused_even_when_no_expert_is_named(home: Home, facts: FactStore) -> None:
+def test_two_files_of_one_stem_are_refused_even_when_no_expert_is_named(
+    home: Home, inspections: InspectionStore
+) -> None:
     """Omitted experts mean all, and one of all is ambiguous."""
     home.write_checkpoint("best_ce.pt")
-    assert problems(home, facts) == {"#/experts": "checkpoint-ambiguous"}
+    assert problems(home, inspections) == {"#/experts": "checkpoint-ambiguous"}
 
 
 # --- what a worker found out --------------------------------------------------------------------------
 
 
-def test_a_checkpoint_known_to_be_bad_is_refused_in_the_workers_own_words(home: Home, facts: FactStore) -> None:
+def test_a_checkpoint_known_to_be_bad_is_refused_in_the_workers_own_words(
+    home: Home, inspections: InspectionStore
+) -> None:
     """Same code, same text, same details as on a unit that failed of it."""
-    know(home, facts, "best_ce.pth", "ce", JobError("checkpoint-mismatch", "Two are missing.", missing=["a", "b"]))
+    know(
+        home,
+        inspections,
+        "best_ce.pth",
+        "ce",
+        JobError("checkpoint-mismatch", "Two are missing.", missing=["a", "b"]),
+    )
     with pytest.raises(Refused) as caught:
-        planned(home, facts, experts=("bal", "ce"))
+        planned(home, inspections, experts=("bal", "ce"))
     [problem] = caught.value.problems
     assert (problem.code, problem.message) == ("checkpoint-mismatch", "Two are missing.")
     assert problem.details == {"missing": ["a", "b"], "pointer": "#/experts/1"}
 
 
-def test_an_expert_of_other_classes_is_refused_once_its_passport_is_known(home: Home, facts: FactStore) -> None:
+def test_an_expert_of_other_classes_is_refused_once_its_passport_is_known(
+    home: Home, inspections: InspectionStore
+) -> None:
     """Both numbers are named."""
     know(
         home,
-        facts,
+        inspections,
         "best_bal.pt",
         "bal",
         CARD | {"classes": 100},
     )
     with refused("classes-mismatch", "best_bal.pt has 100 outputs", "digits has 3 classes"):
-        planned(home, facts)
+        planned(home, inspections)
 
 
-def test_a_parameter_beyond_the_precision_is_refused(home: Home, facts: FactStore) -> None:
+def test_a_parameter_beyond_the_precision_is_refused(home: Home, inspections: InspectionStore) -> None:
     """What a passport says of the largest parameter is held against the precision before anything is queued."""
-    know(home, facts, "best_ce.pth", "ce", CARD | {"largest_parameter": 3.39e38})
-    assert problems(home, facts, experts=("ce",)) == {"#/experts/0": "weights-overflow"}
+    know(home, inspections, "best_ce.pth", "ce", CARD | {"largest_parameter": 3.39e38})
+    assert problems(home, inspections, experts=("ce",)) == {"#/experts/0": "weights-overflow"}
 
 
-def test_calibration_without_a_stored_temperature_is_refused(home: Home, facts: FactStore) -> None:
+def test_calibration_without_a_stored_temperature_is_refused(home: Home, inspections: InspectionStore) -> None:
     """The refusal names both ways out; raw logits need no temperature."""
-    know(home, facts, "best_ce.pth", "ce", CARD)
+    know(home, inspections, "best_ce.pth", "ce", CARD)
     with refused("no-temperature", "best_ce.pth", "final_calibrated_", "calibration 'none'"):
-        planned(home, facts, calibration="checkpoint")
-    assert planned(home, facts, calibration="none")
+        planned(home, inspections, calibration="checkpoint")
+    assert planned(home, inspections, calibration="none")
     assert check_temperature("x.pth", 0.7) == 0.7
 
 
@@ -269,14 +283,14 @@ def test_both_names_of_the_prefix_are_one_too_many() -> None:
         RecomputeBody.model_validate({"prefix": "a", "checkpoint_prefix": "b"})
 
 
-def test_a_plan_without_experts_or_splits_is_refused(home: Home, facts: FactStore) -> None:
+def test_a_plan_without_experts_or_splits_is_refused(home: Home, inspections: InspectionStore) -> None:
     """The core does not rely on the body's own checks."""
     with pytest.raises(Refused):
-        planned(home, facts, experts=())
+        planned(home, inspections, experts=())
     with pytest.raises(Refused):
-        planned(home, facts, splits=())
+        planned(home, inspections, splits=())
 
 
-def test_a_wrong_name_is_named_beside_a_wrong_prefix(home: Home, facts: FactStore) -> None:
+def test_a_wrong_name_is_named_beside_a_wrong_prefix(home: Home, inspections: InspectionStore) -> None:
     """Every wrong item that can be seen to be wrong is named at once."""
-    assert "#/experts/0" in problems(home, facts, checkpoint_prefix="last_", experts=("a/b",))
+    assert "#/experts/0" in problems(home, inspections, checkpoint_prefix="last_", experts=("a/b",))

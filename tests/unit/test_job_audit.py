@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from app.store.inspections import Fact, Question
-from app.report.split_warnings import Check, changed_lists, warnings_for
 from app.domain.jobs import Job
+from app.report.split_warnings import Check, changed_lists, warnings_for
+from app.store.inspections import Inspection, InspectionRequest
 from app.store.jobs import JobStore
 from tests.fakes import submit
 
-QUESTION = Question("audit", {})
+QUESTION = InspectionRequest("audit", {})
 TODAY = {name: f"sha-of-{name}" for name in ("val", "test", "train")}
 """As the units of `submit` have it."""
 
@@ -24,7 +24,7 @@ def _check(check_id: str, verdict: str = "failed", **more: Any) -> Check:
 
 
 def _warned(job: Job, whole: list[Check], lists: dict[str, list[Check]], own: list[Check] | None = None) -> list[str]:
-    fact = Fact(QUESTION, {"checks": whole, "lists": lists, "sha256": TODAY})
+    fact = Inspection(QUESTION, {"checks": whole, "lists": lists, "sha256": TODAY})
     results = [{"expert": "a", "split": "val", "checks": own or []}]
     return [check["message"] for check in warnings_for(job, fact, results)]
 
@@ -79,7 +79,7 @@ def test_a_list_that_is_not_what_is_described_is_a_warning(job: Job) -> None:
 def test_a_set_that_was_changed_since_says_nothing_of_the_job(job: Job, today: dict[str, str]) -> None:
     """Its lists were others: what an audit finds now, they never had."""
     found = {"checks": [_check("class-counts")], "lists": {"val": [_check("balance")]}, "sha256": today}
-    [check] = warnings_for(job, Fact(QUESTION, found), [])
+    [check] = warnings_for(job, Inspection(QUESTION, found), [])
     assert check["verdict"] == "skipped"
     assert "'val' was changed since" in check["message"]
 
@@ -95,18 +95,18 @@ def test_a_verification_of_files_has_its_lists_in_its_results(job: Job) -> None:
 def test_nothing_that_an_audit_finds_fails_the_job(job: Job) -> None:
     """An error of the audit is a warning here, with all of its evidence."""
     long = _check("class-counts", level="error", evidence=list(range(1309)))
-    [shown] = warnings_for(job, Fact(QUESTION, {"checks": [long], "lists": {}, "sha256": TODAY}), [])
+    [shown] = warnings_for(job, Inspection(QUESTION, {"checks": [long], "lists": {}, "sha256": TODAY}), [])
     assert (shown["evidence"], shown["level"]) == (list(range(1309)), "warning")
 
 
 @pytest.mark.parametrize(
     ("fact", "said"),
     [
-        (Fact(QUESTION), "still looking"),
-        (Fact(QUESTION, None, {"code": "x", "message": "It is a mess.", "details": {}}), "It is a mess."),
+        (Inspection(QUESTION), "still looking"),
+        (Inspection(QUESTION, None, {"code": "x", "message": "It is a mess.", "details": {}}), "It is a mess."),
     ],
 )
-def test_an_audit_that_is_not_there_is_a_skipped_check(job: Job, fact: Fact, said: str) -> None:
+def test_an_audit_that_is_not_there_is_a_skipped_check(job: Job, fact: Inspection, said: str) -> None:
     """Not silence: silence would mean that nothing is wrong."""
     [check] = warnings_for(job, fact, [])
     assert (check["verdict"], said in check["message"]) == ("skipped", True)

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.store.database import Database
 from app.domain.jobs import Claim, Job, JobState, Progress, Unit, UnitState, final_state
 from app.domain.requests import RecomputeRequest
+from app.store.database import Database
 from app.store.jobs import JobStore
 from app.store.transitions import ClaimLost
 from tests.fakes import DONE, ERROR, PASSED, REPORT, artifact, finish_all, job_request, submit
@@ -91,7 +91,7 @@ class Walk:
         elif event in ("work", "fail", "die", "stop") and self.held:
             claim = self.held[choice % len(self.held)]
             if event == "die":
-                self.store.bury(claim.worker)
+                self.store.reap(claim.worker)
                 self._lose(claim)
             elif event == "stop":
                 self.store.hand_back(claim)
@@ -172,7 +172,7 @@ def test_no_order_of_events_breaks_a_job(events: list[tuple[str, int]]) -> None:
         walk.step(event, choice)
         walk.check(before)
     for claim in walk.held:
-        walk.store.bury(claim.worker)
+        walk.store.reap(claim.worker)
     finish_all(walk.store)
     ended = walk.store.jobs()
     database.close()

@@ -6,9 +6,9 @@ import os
 import time
 from pathlib import Path
 
+from app.files.artifacts import LEFT_S
 from app.retention.orphans import sweep_leftovers, sweep_locks
 from app.store.liveness import hold_lock
-from app.files.artifacts import LEFT_S
 
 
 def _make(path: Path, age_s: float) -> Path:

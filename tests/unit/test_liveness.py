@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from app.store.database import Database
 from app.domain.jobs import MAX_DEATHS, JobState, Progress
-from app.store.liveness import arithmetics, bury_the_dead, hold_lock, is_held, living, worker_lock
-from app.domain.numerics import Arithmetic
+from app.domain.numerics import ComputeEnvironment
+from app.store.database import Database
 from app.store.jobs import JobStore
+from app.store.liveness import compute_environments, hold_lock, is_held, living, reap_dead_workers, worker_lock
 from tests.fakes import PASSED, REPORT, artifact, finish, finish_all, refused, submit, take
 
-ARITHMETIC = Arithmetic("cpu", "Test", "AVX", "torch", "1", "r", ("fp32", "bf16"))
+ARITHMETIC = ComputeEnvironment("cpu", "Test", "AVX", "torch", "1", "r", ("fp32", "bf16"))
 DONE = Progress(reused=0, computed=8)
 
 
-def join(store: JobStore, worker: str, arithmetic: Arithmetic = ARITHMETIC) -> None:
+def join(store: JobStore, worker: str, arithmetic: ComputeEnvironment = ARITHMETIC) -> None:
     store.add_worker(worker, pid=1, device="cpu", devices=1, arithmetic=arithmetic)
 
 
@@ -28,7 +28,7 @@ def die(store: JobStore, times: int, split: str | None = "val") -> None:
         claim = take(store, f"dead{i}")
         if split is not None:
             store.start_unit(claim, split)
-        assert store.bury(f"dead{i}") == [claim.job.id]
+        assert store.reap(f"dead{i}") == [claim.job.id]
 
 
 # --- locks --------------------------------------------------------------------------------------------
@@ -53,9 +53,9 @@ def test_only_workers_that_hold_their_lock_live(store: JobStore, tmp_path: Path)
     join(store, "dead")
     with hold_lock(worker_lock(tmp_path, "alive")):
         assert living(store, tmp_path) == ["alive"]
-        assert bury_the_dead(store, tmp_path) == ["dead"]
+        assert reap_dead_workers(store, tmp_path) == ["dead"]
         assert [worker["id"] for worker in store.workers()] == ["alive"]
-        assert bury_the_dead(store, tmp_path) == []
+        assert reap_dead_workers(store, tmp_path) == []
     assert living(store, tmp_path) == []
 
 
@@ -67,10 +67,10 @@ def test_arithmetics_are_those_of_the_living(store: JobStore, database: Database
     join(store, "old")
     database.connection.execute("UPDATE workers SET arithmetic = '{}' WHERE id = 'old'")
     held = [hold_lock(worker_lock(tmp_path, worker)) for worker in ("a", "b", "c", "old")]
-    assert arithmetics(store, tmp_path) == [ARITHMETIC, other]
+    assert compute_environments(store, tmp_path) == [ARITHMETIC, other]
     for handle in held:
         handle.close()
-    assert arithmetics(store, tmp_path) == []
+    assert compute_environments(store, tmp_path) == []
 
 
 def test_the_work_of_the_dead_is_free_at_once_and_that_of_the_living_is_not(store: JobStore, tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_the_work_of_the_dead_is_free_at_once_and_that_of_the_living_is_not(stor
         join(store, worker)
         store.start_unit(take(store, worker), "val")
     held["one"].close()
-    assert bury_the_dead(store, tmp_path) == ["one"]
+    assert reap_dead_workers(store, tmp_path) == ["one"]
     assert not worker_lock(tmp_path, "one").exists()
     assert [take(store, "three").expert for _ in range(2)] == ["ce", "la"]
     assert store.claim("three") is None
@@ -162,7 +162,7 @@ def test_a_cancelled_job_ends_when_its_worker_dies(store: JobStore, deaths_befor
     die(store, deaths_before)
     store.start_unit(take(store, "w"), "val")
     assert store.cancel(job.id).state is JobState.CANCELLING
-    store.bury("w")
+    store.reap("w")
     assert store.get(job.id).state is JobState.CANCELLED
     assert all(u.state.ended for u in store.get(job.id).units)
     assert store.claim("w2") is None
@@ -174,7 +174,7 @@ def test_a_job_cancelled_in_verification_ends_when_its_worker_dies(store: JobSto
     finish(store, take(store))
     take(store, "w")
     store.cancel(job.id)
-    store.bury("w")
+    store.reap("w")
     assert store.get(job.id).state is JobState.CANCELLED
 
 
@@ -185,7 +185,7 @@ def test_deaths_over_one_split_are_not_held_against_the_next(store: JobStore) ->
     claim = take(store, "last")
     store.finish_unit(claim, "val", artifact(), REPORT, DONE, is_there=lambda: True)
     store.start_unit(claim, "test")
-    store.bury("last")
+    store.reap("last")
     assert [str(u.state) for u in store.get(job.id).units] == ["succeeded", "queued"]
 
 
@@ -196,7 +196,7 @@ def test_a_cancelled_job_is_cancelled_even_at_the_fifth_death(store: JobStore) -
     die(store, MAX_DEATHS - 1, split=None)
     take(store, "w")
     store.cancel(job.id)
-    store.bury("w")
+    store.reap("w")
     assert store.get(job.id).state is JobState.CANCELLED
 
 

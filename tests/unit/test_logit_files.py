@@ -7,8 +7,8 @@ from pathlib import Path, PurePath
 
 import pytest
 
-from app.files.logit_files import find_logit_files, one_logit_file
 from app.domain.requests import LogitFile
+from app.files.logit_files import find_logit_files, one_logit_file
 from tests.fakes import refused
 
 

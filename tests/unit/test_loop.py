@@ -12,12 +12,12 @@ from typing import Any, cast
 import pytest
 import torch
 
-from app.store.database import Database
 from app.domain.errors import FatalError, JobError, TransientError
 from app.domain.jobs import COMPUTING, LOOKING, Claim, JobState, UnitState
-from app.store.liveness import bury_the_dead, hold_lock, worker_lock
 from app.settings import Settings
+from app.store.database import Database
 from app.store.jobs import JobStore
+from app.store.liveness import hold_lock, reap_dead_workers, worker_lock
 from tests.computing import worker_context
 from tests.fakes import ARITHMETIC, Home, finish, submit, take
 from tests.unit.test_requests import VERIFICATION
@@ -133,7 +133,7 @@ def test_a_worker_that_was_taken_for_dead_ends(context: Context, database: Datab
     held = take(store)  # of a worker that is on record no more
     with pytest.raises(FatalError, match="for dead"):
         loop.work(context, database, "w", COMPUTING)
-    assert bury_the_dead(store, context.settings.locks_dir) == ["w"]
+    assert reap_dead_workers(store, context.settings.locks_dir) == ["w"]
     again = take(store, "next")
     assert (again.job.id, again.token) == (job.id, held.token + 1)
 

@@ -15,11 +15,11 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from app.domain.jobs import Progress
-from app.store.liveness import Hangs, hold_lock, worker_lock
-from app.api.metrics import PHASES, ServiceMetrics
-from app.files.artifacts import object_path
 from app.api.dependencies import Services
+from app.api.metrics import PHASES, ServiceMetrics
+from app.domain.jobs import Progress
+from app.files.artifacts import artifact_path
+from app.store.liveness import Hangs, hold_lock, worker_lock
 from tests.fakes import ARITHMETIC, ERROR, REPORT, Home, artifact, finish, finish_all, submit, take
 
 PER_PROCESS = ("relogit_process_resident_bytes", "relogit_process_open_fds")
@@ -169,7 +169,7 @@ def test_workers_live_hang_or_have_ended(used: Services) -> None:
         hangs.look()
         assert others(samples(replace(used, hangs=hangs)), "relogit_workers") == {"relogit_workers{state=hanging}": 2}
     for worker in ("a", "b", "dead"):
-        used.jobs.bury(worker)
+        used.jobs.reap(worker)
     assert others(samples(used), "relogit_workers") == {"relogit_workers_ended_total": 3}
 
 
@@ -191,7 +191,7 @@ def test_a_process_is_shown_only_if_it_is_the_worker(used: Services) -> None:
 
 def test_room_is_counted_in_blocks_and_not_at_every_look(used: Services) -> None:
     """A hole takes no room; within a minute the same is shown again."""
-    file = object_path(used.settings.objects_dir, "a" * 64)
+    file = artifact_path(used.settings.objects_dir, "a" * 64)
     file.parent.mkdir(parents=True)
     with file.open("wb") as stream:
         stream.write(b"x" * 10_000)

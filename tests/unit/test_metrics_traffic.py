@@ -11,9 +11,9 @@ import pytest
 from fastapi import APIRouter, FastAPI
 from prometheus_client import CollectorRegistry
 
-from app.logs import furnish
+from app.api.middleware import RequestMetrics
 from app.api.tracing import Traceparent
-from app.api.middleware import Traffic
+from app.logs import furnish
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 NAME = "relogit_http_request_duration_seconds"
@@ -43,7 +43,7 @@ def app(registry: CollectorRegistry) -> FastAPI:
         return traceparent
 
     app.include_router(router)
-    app.add_middleware(Traffic, registry=registry)
+    app.add_middleware(RequestMetrics, registry=registry)
     return app
 
 

@@ -10,7 +10,13 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from tests.unit.engines import lived_in
-from worker.experts.architectures import CifarResNet, CifarResNetSpec, NetworkSpec, OptionAShortcut, TorchvisionResNetSpec
+from worker.experts.architectures import (
+    CifarResNet,
+    CifarResNetSpec,
+    NetworkSpec,
+    OptionAShortcut,
+    TorchvisionResNetSpec,
+)
 
 
 def test_resnet32_has_the_reference_names_and_size() -> None:

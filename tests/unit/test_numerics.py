@@ -11,10 +11,10 @@ from typing import Any, Literal
 import pytest
 
 from app.domain.errors import RequestError
-from app.domain.numerics import Arithmetic, Numerics, RowSource, row_source
+from app.domain.numerics import ComputeEnvironment, NumericsKey, RowSource, row_source
 from app.domain.requests import BatchSize
 
-ARITHMETIC = Arithmetic(
+ARITHMETIC = ComputeEnvironment(
     device="cpu",
     model="AMD EPYC (family 25, model 17, stepping 1)",
     capability="AVX512",
@@ -40,7 +40,7 @@ BATCHES: dict[str, dict[BatchSize, int]] = {
 }
 
 
-def arithmetic(engine: str = "torch", device: Literal["cpu", "cuda"] = "cpu") -> Arithmetic:
+def arithmetic(engine: str = "torch", device: Literal["cpu", "cuda"] = "cpu") -> ComputeEnvironment:
     return replace(ARITHMETIC, engine=engine, device=device)
 
 
@@ -92,14 +92,14 @@ def test_only_where_it_was_measured_does_the_batch_not_matter(
 
 def test_arithmetic_survives_the_store() -> None:
     """What a worker recorded as JSON is the value that it had."""
-    assert Arithmetic.from_dict(json.loads(json.dumps(asdict(ARITHMETIC)))) == ARITHMETIC
+    assert ComputeEnvironment.from_dict(json.loads(json.dumps(asdict(ARITHMETIC)))) == ARITHMETIC
 
 
 def test_the_key_is_that_of_equal_values() -> None:
     """Neither the order of a mapping's items nor tuples that became lists, as in about.json, change the key."""
     read: dict[str, Any] = json.loads(json.dumps(SOURCE.to_dict()))
     read["network"] = dict(reversed(read["network"].items()))
-    again = RowSource(**{**read, "numerics": Numerics(**read["numerics"])})
+    again = RowSource(**{**read, "numerics": NumericsKey(**read["numerics"])})
     assert again.network is not SOURCE.network
     assert again.key == SOURCE.key
     assert len(SOURCE.key) == 64
@@ -140,7 +140,7 @@ def test_every_ingredient_makes_another_key() -> None:
     named = {name.split(":")[0] for name in OTHERS}
     assert named == {field.name for field in fields(RowSource)}
     numerics = {name.removeprefix("numerics: ") for name in OTHERS if name.startswith("numerics: ")}
-    assert numerics == {field.name for field in fields(Numerics)}
+    assert numerics == {field.name for field in fields(NumericsKey)}
 
 
 def test_a_worker_and_a_plan_name_the_same_rows() -> None:

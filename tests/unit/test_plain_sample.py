@@ -11,16 +11,16 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from app.store.database import Database
 from app.settings import Settings
+from app.store.database import Database
 from tests.computing import in_torch, worker_context
 from tests.unit.engines import CLASSES, TRANSFORM, lived_in, random_images
 from worker.compute.engines.engine import Engine, Setup
-from worker.experts.loading import Assumptions, load_expert
-from worker.experts.architectures import CifarResNetSpec
-from worker.evidence.plain_sample import FEWEST, PlainSample
+from worker.compute.logit_source import ExpertFile, LogitSource
 from worker.datasets.pools import Pool
-from worker.compute.logit_source import ExpertFile, Supply
+from worker.evidence.plain_sample import FEWEST, PlainSample
+from worker.experts.architectures import CifarResNetSpec
+from worker.experts.loading import Assumptions, load_expert
 from worker.verify.check import Check
 
 SPEC = CifarResNetSpec((1, 1, 1), (8, 12, 16), CLASSES)
@@ -77,7 +77,7 @@ def checked(
         return Wrong(in_torch(network, setup), change)
 
     context = worker_context(settings, database, build=build)
-    supply = Supply(expert, 64, "fp32", reuse, context)
+    supply = LogitSource(expert, 64, "fp32", reuse, context)
     [*_, (_, computed)] = supply.fill(POOL, indices)
     return PlainSample(expert, context, reuse).check(supply, POOL, indices, computed, "fp32"), computed
 

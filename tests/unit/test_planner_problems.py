@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from app.store.database import Database
 from app.domain.errors import JobError
+from app.store.database import Database
+from app.store.inspection_requests import passport_question
 from app.submission.planner import Site, npz_bytes, questions_of
 from app.submission.plans import Plan
-from app.store.inspection_requests import passport_question
 from tests.fakes import ARITHMETIC, DIGITS, Home
 from tests.unit.planning import PLANNED, ROW, World
 
@@ -44,7 +44,7 @@ def test_a_sound_request_has_no_problems_and_its_defaults_filled_in(world: World
 def test_what_is_wrong_hides_nothing_of_the_others(world: World) -> None:
     """A broken split, an unknown expert and a bad checkpoint: the rest is planned, and all three are named."""
     world.home.write_split("text", b"no json")
-    world.facts.record(
+    world.inspections.record(
         passport_question(world.home.experts / "best_bal.pt", world.home.catalog().dataset("digits")),
         JobError("checkpoint-unreadable", "It is cut short."),
     )
@@ -109,7 +109,7 @@ def test_more_memory_than_there_is_is_a_warning(world: World) -> None:
 def test_without_a_worker_reuse_cannot_be_known(world: World) -> None:
     """The plan says what to do, and what it knows: rows, and bytes at most."""
     world.keeps([0, 1, 2])
-    plan = world.plan(arithmetics=())
+    plan = world.plan(compute_environments=())
     assert [warning["code"] for warning in plan.warnings] == ["no-worker"]
     assert plan.problems == []
     first = plan.units[0]
@@ -138,19 +138,19 @@ def test_a_base_that_nobody_has_decoded_leaves_the_others_known(world: World) ->
 def test_workers_are_asked_for_checkpoints_and_pixels(world: World) -> None:
     """For each expert that was found twice, its mean and std too, and each base once."""
     world.home.write_split("more", [1])
-    site = Site(world.home.catalog(), world.facts, world.rows, (ARITHMETIC,))
+    site = Site(world.home.catalog(), world.inspections, world.rows, (ARITHMETIC,))
     order = replace(PLANNED, experts=("ce", "nobody", "bal"), splits=("val", "train", "more"))
     asked = questions_of(site.examine(order), site.catalog)
     assert [question.kind for question in asked] == [
         "passport", "passport", "normalisation", "normalisation", "pool", "pool"
     ]  # fmt: skip
-    assert [fact.known for fact in world.facts.look_up(asked)] == [True, False, False, False, True, False]
+    assert [fact.known for fact in world.inspections.look_up(asked)] == [True, False, False, False, True, False]
 
 
 def test_workers_that_differ_are_told_of(world: World) -> None:
     """Which of them takes the job nobody knows; the plan is that of one that offers the precision."""
     other = replace(ARITHMETIC, model="Other", precisions=("fp32", "tf32"))
-    plan = world.plan(arithmetics=(ARITHMETIC, other), precision="tf32")
+    plan = world.plan(compute_environments=(ARITHMETIC, other), precision="tf32")
     assert [warning["code"] for warning in plan.warnings] == ["workers-differ", "compared-with-fp32"]
     assert plan.arithmetic is not None
     assert plan.arithmetic["model"] == "Other"

@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
+from app.domain.numerics import ComputeEnvironment
 from app.store import liveness
-from app.store.liveness import Hangs, has_open, hold_lock, worker_lock
-from app.domain.numerics import Arithmetic
 from app.store.jobs import JobStore
+from app.store.liveness import Hangs, has_open, hold_lock, worker_lock
 from tests.fakes import ARITHMETIC
-from worker import heartbeat as pulse
-from worker.heartbeat import Pulse
+from worker import heartbeat
+from worker.heartbeat import Heartbeat
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pulse, "SHOWN_EVERY_S", 0.01)
+    monkeypatch.setattr(heartbeat, "SHOWN_EVERY_S", 0.01)
 
 
 def _moves(path: Path) -> bool:
@@ -37,7 +37,7 @@ def test_the_file_moves_only_as_long_as_every_thread_goes_on(tmp_path: Path, qui
     """One that hangs is not hidden by one that lives, nor by the thread that shows the pulse."""
     path = tmp_path / "w.lock"
     path.touch()
-    shown, stop = Pulse(path), threading.Event()
+    shown, stop = Heartbeat(path), threading.Event()
 
     def go_on() -> None:
         while not stop.wait(0.01):
@@ -60,14 +60,14 @@ def test_who_never_beat_by_itself_does_not_count(tmp_path: Path, quick: None) ->
     """What is called by any thread must not make a hanging worker of one that only asked a question."""
     path = tmp_path / "w.lock"
     path.touch()
-    shown = Pulse(path)
+    shown = Heartbeat(path)
     with shown.shown():
         shown.still()
         time.sleep(0.1)
         assert _moves(path)
 
 
-def _worker(store: JobStore, arithmetic: Arithmetic = ARITHMETIC) -> None:
+def _worker(store: JobStore, arithmetic: ComputeEnvironment = ARITHMETIC) -> None:
     store.add_worker("w", pid=1, device="cpu", devices=1, arithmetic=arithmetic)
 
 

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from starlette.types import Message
 
+from app.api.ranged import RangedFile
 from app.domain.errors import JobError
 from app.files.artifacts import PIECE_BYTES, check_content, checked_pieces
-from app.api.ranged import RangedFile
 from tests.unit.mapped import Rewriter, mapped
 
 CHUNK = RangedFile.chunk_size

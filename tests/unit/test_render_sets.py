@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from relogit.render.tables import NONE, printable, problem_lines, table
 from relogit.render.sets import sets
+from relogit.render.tables import NONE, printable, problem_lines, table
 
 Record = dict[str, Any]
 

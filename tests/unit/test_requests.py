@@ -7,7 +7,15 @@ from dataclasses import replace
 
 import pytest
 
-from app.domain.requests import REQUESTS, LogitFile, RecomputeRequest, Request, SplitsRequest, Standards, VerificationRequest
+from app.domain.requests import (
+    REQUESTS,
+    LogitFile,
+    RecomputeRequest,
+    Request,
+    SplitsRequest,
+    Standards,
+    VerificationRequest,
+)
 from tests.fakes import job_request
 
 STRICT = Standards(head_threshold=7, floors={"tail_accuracy": 0.25, "accuracy": 0.5})

@@ -18,21 +18,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.catalog.catalog import Catalog
-from app.store.database import Database
 from app.domain.errors import Conflict, NotFound
-from app.store.inspections import FactStore
 from app.domain.jobs import Claim, Job, UnitPlan
+from app.files.artifacts import LEFT_S, artifact_path
 from app.files.row_files import LOGITS
-from app.store.liveness import Hangs
-from app.files.artifacts import LEFT_S, object_path
-from app.retention.retention import CLOCKS_DIFFER_S, Collected, Limits, collect, delete_job, remove_unreferred, tidy
 from app.files.row_store import RowStore
-from app.api.dependencies import Services
-from app.settings import Settings
-from app.store.jobs import JobStore
 from app.files.uploads import Uploads
-from app.store.watcher import Watcher
+from app.retention.retention import CLOCKS_DIFFER_S, Collected, Limits, collect, delete_job, remove_unreferred, tidy
+from app.retention.storage import Storage
+from app.settings import Settings
+from app.store.database import Database
+from app.store.inspections import InspectionStore
+from app.store.jobs import JobStore
 from tests.fakes import DONE, PASSED, REPORT, artifact, job_request, take
 from tests.unit.kept import SIZE, cut, filled, source, used
 from tests.unit.test_requests import VERIFICATION
@@ -46,22 +43,22 @@ A, B, C = (digit * 64 for digit in "abc")
 class Site:
     """A service's parts, and what an age and a file are to them."""
 
-    services: Services
+    storage: Storage
 
     @property
     def root(self) -> Path:
-        return self.services.settings.outputs_dir
+        return self.storage.settings.outputs_dir
 
     def object(self, digest: str, size: int = KB) -> Path:
         """An artifact's file."""
-        path = object_path(self.services.settings.objects_dir, digest)
+        path = artifact_path(self.storage.settings.objects_dir, digest)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"x" * size)
         return path
 
     def job(self, *digests: str, ago_s: float = 0.0, ended: bool = True, size: int = KB) -> str:
         """A job with a done unit for each artifact; one that has not ended has a unit more."""
-        store = self.services.jobs
+        store = self.storage.jobs
         splits = [str(number) for number in range(len(digests) + (not ended))]
         job = store.submit(job_request(["ce"], splits), [UnitPlan("ce", split, 8, "s") for split in splits])
         claim = self.claim(job)
@@ -76,38 +73,38 @@ class Site:
 
     def verification(self, upload: str, *, ago_s: float = 0.0, ended: bool = True) -> str:
         """A verification of an upload."""
-        job = self.services.jobs.submit(replace(VERIFICATION, upload=upload))
+        job = self.storage.jobs.submit(replace(VERIFICATION, upload=upload))
         if ended:
-            self.services.jobs.finish_job(self.claim(job), PASSED)
+            self.storage.jobs.finish_job(self.claim(job), PASSED)
         return self.aged(job, ago_s)
 
     def claim(self, job: Job) -> Claim:
         """A claim of that job's; what is older and was left open is left to its worker."""
-        while (claim := take(self.services.jobs)).job.id != job.id:
+        while (claim := take(self.storage.jobs)).job.id != job.id:
             pass
         return claim
 
     def upload(self, size: int = KB) -> str:
-        upload = self.services.uploads.create()
-        with self.services.uploads.receiving(upload, "ce/val_logits.npz") as stream:
+        upload = self.storage.uploads.create()
+        with self.storage.uploads.receiving(upload, "ce/val_logits.npz") as stream:
             stream.write(b"x" * size)
         return upload
 
     def aged(self, job: Job, ago_s: float) -> str:
         """As if it had been accepted, and had ended if it has, so long ago."""
         then = time.time() - ago_s
-        with self.services.database.transaction() as db:
+        with self.storage.database.transaction() as db:
             db.execute("UPDATE jobs SET created_at = ? WHERE id = ?", (then - 1, job.id))
             db.execute("UPDATE jobs SET finished_at = ? WHERE id = ? AND finished_at IS NOT NULL", (then, job.id))
         return job.id
 
     def long_there(self) -> None:
         """As if the store had been made long ago: what is older than it is not its to remove."""
-        with self.services.database.transaction() as db:
+        with self.storage.database.transaction() as db:
             db.execute("UPDATE store SET created_at = 0")
 
     def ids(self) -> set[str]:
-        return {job.id for job in self.services.jobs.jobs(limit=1000)}
+        return {job.id for job in self.storage.jobs.jobs(limit=1000)}
 
     def tree(self) -> dict[str, bytes | None]:
         """Everything on disk but the store itself."""
@@ -115,20 +112,15 @@ class Site:
         return {str(path): path.read_bytes() if path.is_file() else None for path in paths}
 
 
-def parts(root: Path, database: Database) -> Services:
+def parts(root: Path, database: Database) -> Storage:
     folders = Settings(data_dir=root / "data", checkpoints_dir=root / "c", outputs_dir=root / "out", _env_file=None)
-    store = JobStore(database)
-    return Services(
+    return Storage(
         settings=folders,
         database=database,
-        jobs=store,
-        facts=FactStore(database),
-        catalog=Catalog(folders),
+        jobs=JobStore(database),
+        inspections=InspectionStore(database),
         rows=RowStore(folders.rows_dir),
         uploads=Uploads(folders.uploads_dir),
-        watcher=Watcher(database),
-        hangs=Hangs(store, folders.locks_dir, 300.0),
-        instance="",
     )
 
 
@@ -147,7 +139,7 @@ def went(found: Collected) -> list[str]:
 def test_without_limits_every_job_stays(site: Site) -> None:
     """However old, and however much its files take."""
     job = site.job(A, ago_s=1000 * DAY_S)
-    found = collect(Limits(), site.services)
+    found = collect(Limits(), site.storage)
     assert (found.jobs, found.freed_bytes, found.left.jobs, found.left.files_bytes) == ((), 0, 1, KB)
     assert site.ids() == {job}
 
@@ -159,31 +151,31 @@ def test_jobs_go_by_the_time_of_their_end(site: Site) -> None:
         site.job(B, ago_s=DAY_S),
         site.job(C, ago_s=9 * DAY_S, ended=False),
     )
-    found = collect(Limits(jobs_older_than_s=2 * DAY_S), site.services)
+    found = collect(Limits(jobs_older_than_s=2 * DAY_S), site.storage)
     assert [(job.id, job.bytes) for job in found.jobs] == [(old, KB)]
     assert (site.ids(), found.left.jobs, found.left.files_bytes) == ({young, going}, 2, 2 * KB)
-    objects = site.services.settings.objects_dir
-    assert [object_path(objects, digest).exists() for digest in (A, B, C)] == [False, True, True]
+    objects = site.storage.settings.objects_dir
+    assert [artifact_path(objects, digest).exists() for digest in (A, B, C)] == [False, True, True]
 
 
 def test_the_longest_ended_go_until_the_rest_fits(site: Site) -> None:
     """And no more of them: a limit that is met exactly is met."""
     jobs = [site.job(digest, ago_s=ago * DAY_S) for digest, ago in ((A, 1), (B, 3), (C, 2))]
-    assert went(collect(Limits(artifacts_max_bytes=3 * KB), site.services)) == []
-    assert went(collect(Limits(artifacts_max_bytes=2 * KB), site.services)) == [jobs[1]]
-    assert went(collect(Limits(artifacts_max_bytes=2 * KB - 1), site.services)) == [jobs[2]]
-    assert went(collect(Limits(artifacts_max_bytes=0), site.services)) == [jobs[0]]
+    assert went(collect(Limits(artifacts_max_bytes=3 * KB), site.storage)) == []
+    assert went(collect(Limits(artifacts_max_bytes=2 * KB), site.storage)) == [jobs[1]]
+    assert went(collect(Limits(artifacts_max_bytes=2 * KB - 1), site.storage)) == [jobs[2]]
+    assert went(collect(Limits(artifacts_max_bytes=0), site.storage)) == [jobs[0]]
 
 
 def test_a_shared_artifact_goes_with_the_last_job_that_refers_to_it(site: Site) -> None:
     """It counts once, and the job that goes first frees nothing of it."""
     older, newer = site.job(A, B, ago_s=5 * DAY_S), site.job(A, ago_s=DAY_S)
-    found = collect(Limits(jobs_older_than_s=2 * DAY_S), site.services)
+    found = collect(Limits(jobs_older_than_s=2 * DAY_S), site.storage)
     assert [(job.id, job.bytes) for job in found.jobs] == [(older, KB)]
-    path = object_path(site.services.settings.objects_dir, A)
+    path = artifact_path(site.storage.settings.objects_dir, A)
     assert path.exists()
     assert site.ids() == {newer}
-    found = collect(Limits(artifacts_max_bytes=KB - 1), site.services)
+    found = collect(Limits(artifacts_max_bytes=KB - 1), site.storage)
     assert (went(found), found.freed_bytes, path.exists()) == ([newer], KB, False)
 
 
@@ -191,7 +183,7 @@ def test_a_job_goes_by_size_only_if_it_can_give_something(site: Site) -> None:
     """Not one without files, and not one whose files an open job refers to as well."""
     failed, shared = site.job(ago_s=9 * DAY_S), site.job(A, ago_s=8 * DAY_S)
     going, full = site.job(A, ago_s=7 * DAY_S, ended=False), site.job(B, ago_s=DAY_S)
-    found = collect(Limits(artifacts_max_bytes=0), site.services)
+    found = collect(Limits(artifacts_max_bytes=0), site.storage)
     assert went(found) == [full]
     assert (site.ids(), found.left.files_bytes) == ({failed, shared, going}, KB)
 
@@ -201,12 +193,12 @@ def test_an_upload_goes_with_the_last_verification_of_it(site: Site) -> None:
     one, other, unused = (site.upload() for _ in range(3))
     first = site.verification(one, ago_s=5 * DAY_S)
     second, third = site.verification(other, ago_s=4 * DAY_S), site.verification(other, ended=False)
-    found = collect(Limits(jobs_older_than_s=DAY_S), site.services)
+    found = collect(Limits(jobs_older_than_s=DAY_S), site.storage)
     assert [(job.id, job.bytes) for job in found.jobs] == [(first, KB), (second, 0)]
     assert (site.ids(), found.left.files_bytes) == ({third}, KB)
     with pytest.raises(NotFound):
-        site.services.uploads.folder(one)
-    assert [list(site.services.uploads.files(upload)) for upload in (other, unused)] == [["ce/val_logits.npz"]] * 2
+        site.storage.uploads.folder(one)
+    assert [list(site.storage.uploads.files(upload)) for upload in (other, unused)] == [["ce/val_logits.npz"]] * 2
 
 
 def test_nothing_under_an_output_folder_is_touched(site: Site) -> None:
@@ -218,7 +210,7 @@ def test_nothing_under_an_output_folder_is_touched(site: Site) -> None:
         path.write_bytes(b"shown")
         os.utime(path, (0, 0))
     shown = {name: data for name, data in site.tree().items() if "logits_fixed" in name}
-    assert went(collect(Limits(0, 0, 0, 0), site.services)) != []
+    assert went(collect(Limits(0, 0, 0, 0), site.storage)) != []
     assert {name: data for name, data in site.tree().items() if "logits_fixed" in name} == shown
 
 
@@ -237,15 +229,15 @@ def test_a_file_that_cannot_be_removed_is_told_and_tried_again(site: Site) -> No
     """It is nobody's then: the others go, no more jobs go in its place, and a later collection has another try."""
     site.long_there()
     stuck, other, young = site.job(A, B, ago_s=3 * DAY_S), site.job(C, ago_s=2 * DAY_S), site.job("d" * 64)
-    path = object_path(site.services.settings.objects_dir, A)
+    path = artifact_path(site.storage.settings.objects_dir, A)
     with in_the_way(path):
-        found = collect(Limits(artifacts_max_bytes=KB), site.services)
+        found = collect(Limits(artifacts_max_bytes=KB), site.storage)
         assert [(job.id, job.bytes) for job in found.jobs] == [(stuck, KB), (other, KB)]
         [reason] = found.kept_back
         assert reason.startswith(f"{path} cannot be removed: ")
         assert (site.ids(), found.left.files_bytes) == ({young}, KB)
     os.utime(path, (time.time() - LEFT_S - 60,) * 2)
-    found = collect(Limits(artifacts_max_bytes=KB), site.services)
+    found = collect(Limits(artifacts_max_bytes=KB), site.storage)
     assert (found.jobs, found.unreferred_bytes, found.kept_back, path.exists()) == ((), KB, (), False)
 
 
@@ -253,10 +245,10 @@ def test_an_upload_that_cannot_be_removed_is_told(tmp_path: Path, site: Site) ->
     """As a file is."""
     upload = site.upload()
     job = site.verification(upload)
-    folder = site.services.uploads.folder(upload)
+    folder = site.storage.uploads.folder(upload)
     folder.rename(tmp_path / "elsewhere")
     folder.symlink_to(tmp_path / "elsewhere")  # which `rmtree` refuses
-    deleted = delete_job(job, site.services)
+    deleted = delete_job(job, site.storage)
     assert deleted.bytes == 0
     assert [upload in reason for reason in deleted.kept_back] == [True]
     assert site.ids() == set()
@@ -266,9 +258,9 @@ def test_files_that_are_gone_already_keep_nothing(site: Site) -> None:
     """Somebody removed them by hand: the job still goes by its age, but nothing is gained by its size."""
     job = site.job(A, ago_s=DAY_S)
     site.job(B)
-    object_path(site.services.settings.objects_dir, A).unlink()
-    assert job not in went(collect(Limits(artifacts_max_bytes=0), site.services))
-    found = collect(Limits(jobs_older_than_s=1), site.services)
+    artifact_path(site.storage.settings.objects_dir, A).unlink()
+    assert job not in went(collect(Limits(artifacts_max_bytes=0), site.storage))
+    found = collect(Limits(jobs_older_than_s=1), site.storage)
     assert [(one.id, one.bytes) for one in found.jobs] == [(job, 0)]
 
 
@@ -276,8 +268,8 @@ def test_a_job_that_has_not_ended_is_not_deleted(site: Site) -> None:
     """Not by `delete_job` either, which the API's DELETE is."""
     job = site.job(A, ended=False)
     with pytest.raises(Conflict):
-        delete_job(job, site.services)
-    assert delete_job(site.job(A, B), site.services).bytes == KB
+        delete_job(job, site.storage)
+    assert delete_job(site.job(A, B), site.storage).bytes == KB
     assert site.ids() == {job}
 
 
@@ -291,7 +283,7 @@ def test_two_collections_at_once_remove_no_more_than_one(tmp_path: Path) -> None
 
     def run() -> None:
         start.wait()
-        found.append(collect(Limits(artifacts_max_bytes=15 * KB), site.services))
+        found.append(collect(Limits(artifacts_max_bytes=15 * KB), site.storage))
 
     threads = [threading.Thread(target=run) for _ in range(3)]
     for thread in threads:
@@ -310,45 +302,45 @@ def test_two_collections_at_once_remove_no_more_than_one(tmp_path: Path) -> None
 
 def rows_of(site: Site, *ages_s: float) -> list[str]:
     """Keys, with rows last used so long ago."""
-    folder = site.services.settings.rows_dir
+    folder = site.storage.settings.rows_dir
     for number, ago_s in enumerate(ages_s):
         used(filled(folder, source(number)).folder, ago_s)
     return [source(number).key for number in range(len(ages_s))]
 
 
 def kept_keys(site: Site) -> set[str]:
-    return {entry.key for entry in site.services.rows.entries()}
+    return {entry.key for entry in site.storage.rows.entries()}
 
 
 def test_rows_go_by_age_and_by_size(site: Site) -> None:
     """As `relogit rows prune` does it, when no job is open."""
     keys = rows_of(site, 60, 3600, DAY_S)
-    found = collect(Limits(rows_older_than_s=7200), site.services)
+    found = collect(Limits(rows_older_than_s=7200), site.storage)
     assert ([entry.key for entry in found.rows], kept_keys(site)) == ([keys[2]], set(keys[:2]))
     size = found.left.rows[0].bytes
-    found = collect(Limits(rows_max_bytes=size), site.services)
+    found = collect(Limits(rows_max_bytes=size), site.storage)
     assert ([entry.key for entry in found.rows], found.freed_bytes) == ([keys[1]], size)
     assert [entry.key for entry in found.left.rows] == [keys[0]]
-    collect(Limits(rows_older_than_s=0), site.services)
+    collect(Limits(rows_older_than_s=0), site.storage)
     assert kept_keys(site) == set()
 
 
 def test_rows_used_since_the_oldest_open_job_was_accepted_stay(site: Site) -> None:
     """Whatever the limits; they count, but others go in their place. Once that job has ended, they go as well."""
     keys = rows_of(site, 60, 3600, DAY_S)
-    size = sum(entry.bytes for entry in site.services.rows.entries())
+    size = sum(entry.bytes for entry in site.storage.rows.entries())
     site.job(ended=False, ago_s=7200)
     site.job(ended=False, ago_s=10)
     limits = Limits(rows_older_than_s=0, rows_max_bytes=0)
     for tight in (limits, Limits(rows_max_bytes=size - 1)):
-        told = collect(tight, site.services, dry_run=True)
+        told = collect(tight, site.storage, dry_run=True)
         assert [entry.key for entry in told.rows] == [keys[2]]
-    found = collect(limits, site.services)
+    found = collect(limits, site.storage)
     assert ([entry.key for entry in found.rows], kept_keys(site)) == ([keys[2]], set(keys[:2]))
     for job in site.ids():
-        site.services.jobs.cancel(job)
-    site.services.jobs.bury("w")
-    assert collect(Limits(rows_max_bytes=0), site.services).left.rows == ()
+        site.storage.jobs.cancel(job)
+    site.storage.jobs.reap("w")
+    assert collect(Limits(rows_max_bytes=0), site.storage).left.rows == ()
 
 
 def test_jobs_without_rows_protect_none(site: Site) -> None:
@@ -356,7 +348,7 @@ def test_jobs_without_rows_protect_none(site: Site) -> None:
     rows_of(site, 60)
     site.verification(site.upload(), ago_s=3600, ended=False)
     site.job(ago_s=3600)
-    collect(Limits(rows_max_bytes=0), site.services)
+    collect(Limits(rows_max_bytes=0), site.storage)
     assert kept_keys(site) == set()
 
 
@@ -364,14 +356,14 @@ def test_unusable_rows_always_go(site: Site) -> None:
     """They are of no use to the job that is open, either."""
     [key] = rows_of(site, 60)
     site.job(ended=False, ago_s=3600)
-    cut(site.services.settings.rows_dir / key / LOGITS, 1)
-    assert [entry.key for entry in collect(Limits(), site.services).rows] == [key]
+    cut(site.storage.settings.rows_dir / key / LOGITS, 1)
+    assert [entry.key for entry in collect(Limits(), site.storage).rows] == [key]
 
 
 def test_rows_used_since_they_were_listed_stay(site: Site) -> None:
     """A job may have begun in the moment between; and so do rows that were made anew."""
     rows_of(site, DAY_S)
-    rows = site.services.rows
+    rows = site.storage.rows
     [listed] = rows.surplus(max_bytes=0)
     kept = rows.look(source(0), SIZE)
     assert kept is not None
@@ -387,8 +379,8 @@ def test_rows_used_since_they_were_listed_stay(site: Site) -> None:
 def test_rows_that_cannot_be_listed_are_told(site: Site) -> None:
     """And keep nothing else from being removed."""
     job = site.job(A, ago_s=DAY_S)
-    site.services.settings.rows_dir.write_bytes(b"no folder")
-    found = collect(Limits(jobs_older_than_s=1), site.services)
+    site.storage.settings.rows_dir.write_bytes(b"no folder")
+    found = collect(Limits(jobs_older_than_s=1), site.storage)
     assert went(found) == [job]
     assert ["cannot be listed" in reason for reason in found.kept_back] == [True]
 
@@ -400,11 +392,11 @@ def test_what_nobody_refers_to_goes_once_it_is_old(site: Site) -> None:
     """Objects, uploads, and what killed processes left; a young one may be on its way. The bytes are told."""
     site.long_there()
     job = site.job(A)
-    internal, outputs = site.services.settings.internal_dir, site.root
-    kept = [site.object(A), site.object(B), site.services.uploads.folder(site.upload())]
+    internal, outputs = site.storage.settings.internal_dir, site.root
+    kept = [site.object(A), site.object(B), site.storage.uploads.folder(site.upload())]
     half = outputs / "logits_fixed" / "ce"
     half.mkdir(parents=True)
-    left = [site.object(C, 2 * KB), site.services.uploads.folder(site.upload(3 * KB)), half / ".abcdefg_.part"]
+    left = [site.object(C, 2 * KB), site.storage.uploads.folder(site.upload(3 * KB)), half / ".abcdefg_.part"]
     left += [internal / "rows" / ".x", internal / "workers" / "w.lock"]
     for path in left[2:]:
         path.parent.mkdir(exist_ok=True)
@@ -413,9 +405,9 @@ def test_what_nobody_refers_to_goes_once_it_is_old(site: Site) -> None:
     for path in [kept[0], *left, *left[1].rglob("*")]:
         os.utime(path, (old, old))
     before = site.tree()
-    expected = remove_unreferred(site.services, dry_run=True)
+    expected = remove_unreferred(site.storage, dry_run=True)
     assert site.tree() == before
-    found = collect(Limits(), site.services)
+    found = collect(Limits(), site.storage)
     assert found.unreferred_bytes == found.freed_bytes == expected
     assert 7 * KB <= expected <= 7 * KB + 8192  # rows are counted in blocks
     assert [path.exists() for path in (*kept, *left)] == [True] * len(kept) + [False] * len(left)
@@ -432,13 +424,13 @@ def test_tidying_goes_by_the_settings(site: Site, caplog: pytest.LogCaptureFixtu
     old, young = site.job(A, ago_s=3 * DAY_S), site.job(B)
     orphan = site.object(C)
     os.utime(orphan, (time.time() - LEFT_S - 60,) * 2)
-    tidy(site.services)
+    tidy(site.storage)
     assert (site.ids(), orphan.exists(), len(caplog.messages)) == ({old, young}, False, 1)
-    tidy(site.services)
+    tidy(site.storage)
     assert len(caplog.messages) == 1
     caplog.clear()
-    told = site.services.settings.model_copy(update={"keep_jobs_s": DAY_S})
-    services = replace(site.services, settings=told)
+    told = site.storage.settings.model_copy(update={"keep_jobs_s": DAY_S})
+    services = replace(site.storage, settings=told)
     tidy(services)
     assert site.ids() == {young}
     [line] = caplog.messages
@@ -449,9 +441,9 @@ def test_tidying_goes_by_the_settings(site: Site, caplog: pytest.LogCaptureFixtu
 
 def test_each_setting_is_a_limit(site: Site) -> None:
     """By default none is set."""
-    assert Limits.of(site.services.settings) == Limits()
+    assert Limits.of(site.storage.settings) == Limits()
     names = ("keep_jobs_s", "keep_artifacts_bytes", "keep_rows_s", "keep_rows_bytes")
-    set_ = site.services.settings.model_copy(update={name: number for number, name in enumerate(names)})
+    set_ = site.storage.settings.model_copy(update={name: number for number, name in enumerate(names)})
     assert Limits.of(set_) == Limits(0, 1, 2, 3)
 
 
@@ -510,9 +502,9 @@ def test_whatever_there_is_the_limits_hold_and_what_is_referred_to_stays(
         keys = dict(zip(rows_of(site, *(days * DAY_S for days in row_days)), row_days, strict=True))
         limits = Limits(age, most, None, rows_max)
         before, ids = site.tree(), site.ids()
-        told = collect(limits, site.services, dry_run=True)
+        told = collect(limits, site.storage, dry_run=True)
         assert (site.tree(), site.ids()) == (before, ids)
-        found = collect(limits, site.services)
+        found = collect(limits, site.storage)
         assert replace(told, left=found.left) == found
         assert (told.left.jobs, told.left.files_bytes) == (found.left.jobs, found.left.files_bytes)
         assert {entry.key for entry in told.left.rows} == {entry.key for entry in found.left.rows}
@@ -534,7 +526,7 @@ def check_jobs(site: Site, jobs: dict[str, Plan], found: Collected, limits: Limi
     assert gone | stays == set(jobs)
     assert not gone & stays
     assert all(jobs[job].ended for job in gone)
-    folders = site.services.settings
+    folders = site.storage.settings
     assert {path.stem for path in folders.objects_dir.rglob("*.npz")} == set().union(*map(files, stays)) - {upload}
     verifying = {job for job in jobs if jobs[job].verifies}
     assert (folders.uploads_dir / upload).exists() is bool(verifying & stays or not verifying & gone)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from app.catalog.catalog import COUNTS_FILE, SPLIT_SUFFIX, WEIGHTS_FILE, Folder
 from app.api.set_listing import describe_set, list_sets
+from app.catalog.catalog import COUNTS_FILE, SPLIT_SUFFIX, WEIGHTS_FILE, Folder
 from app.catalog.split_sets import OWN_FILES, base_in, free_name, read_description, write_set
 from tests.fakes import DIGITS, Home, refused
 

@@ -12,8 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 from app.catalog.catalog import parse_indices
-from app.domain.errors import RelogitError, RequestError
 from app.catalog.split_sets import DatasetDescription, ListDescription, list_sha256
+from app.domain.errors import RelogitError, RequestError
 from worker.datasets.class_counts import LongTail
 from worker.splits.audit import LIST_CHECKS, AuditedList, AuditReport, audit
 from worker.splits.description import check_dataset

@@ -44,7 +44,7 @@ def test_a_precision_is_left_to_a_worker_that_has_it(store: JobStore) -> None:
     claim = store.claim("able", ("fp32", "bf16"))
     assert claim is not None
     assert claim.job.id == half.id
-    store.bury("able")
+    store.reap("able")
     again = store.claim("plain", ("fp32",))
     assert again is not None
     assert again.job.id == half.id

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from app.store.database import Database
 from app.domain.jobs import Claim, Progress, UnitState
+from app.store.database import Database
 from app.store.jobs import JobStore
 from app.store.transitions import ClaimLost
 from tests.fakes import DONE, ERROR, PASSED, REPORT, artifact, finish, submit, take
@@ -33,7 +33,7 @@ def _end(store: JobStore, claim: Claim) -> None:
 
 def _cancel_bury_delete(store: JobStore, claim: Claim) -> None:
     store.cancel(claim.job.id)
-    store.bury(claim.worker)
+    store.reap(claim.worker)
     store.delete(claim.job.id, forget=print)
 
 

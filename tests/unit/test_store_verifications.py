@@ -106,7 +106,7 @@ def test_a_queued_verification_is_cancelled_at_once(store: JobStore) -> None:
         JobStore.end_task,
         JobStore.hand_back,
         lambda store, claim: store.finish_job(claim, PASSED),
-        lambda store, claim: store.bury(claim.worker),
+        lambda store, claim: store.reap(claim.worker),
     ],
     ids=["ended", "handed back", "finished", "buried"],
 )
@@ -143,7 +143,7 @@ def test_five_deaths_over_a_verification_fail_it(store: JobStore) -> None:
     for death in range(MAX_DEATHS):
         assert store.get(job.id).verification is None
         claim = take(store, f"w{death}")
-        assert store.bury(claim.worker) == [job.id]
+        assert store.reap(claim.worker) == [job.id]
     done = store.get(job.id)
     assert done.state is JobState.FAILED
     assert done.verification is not None

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from app.store.database import Database
-from app.settings import Settings
-from app.store.jobs import JobStore
 from app.processes.supervisor import HOPELESS, Supervisor
+from app.settings import Settings
+from app.store.database import Database
+from app.store.jobs import JobStore
 
 SLEEPS = (sys.executable, "-c", "import sys; sys.stdin.read()")
 REFUSES = (sys.executable, "-c", f"raise SystemExit({HOPELESS})")
@@ -51,7 +51,7 @@ def test_a_service_that_has_worked_is_not_given_up(tmp_path: Path) -> None:
             pids = [slot.process.pid for slot in supervisor._slots if slot.process]
             return [{"id": "w", "pid": pid, "devices": 1} for pid in pids]
 
-        def bury(self, worker: str) -> list[str]:
+        def reap(self, worker: str) -> list[str]:
             return []
 
     gave_up = threading.Event()

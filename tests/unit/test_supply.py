@@ -10,20 +10,20 @@ import numpy as np
 import pytest
 from torch import nn
 
-from app.store.database import Database
 from app.domain.errors import JobError, RequestError
-from app.store.inspection_requests import rate_question
 from app.domain.requests import Precision
 from app.settings import Settings
+from app.store.database import Database
+from app.store.inspection_requests import rate_question
 from tests.computing import worker_context
 from tests.fake_expert import CLASSES, RAW, PixelEngine, numbered_images, numbered_logits
 from worker.compute import logit_source as supply_module
-from worker.context import Context
 from worker.compute.engines.engine import Engine, Setup
-from worker.experts.loading import Assumptions, load_expert
-from worker.experts.architectures import CifarResNetSpec
+from worker.compute.logit_source import ExpertFile, LogitSource
+from worker.context import Context
 from worker.datasets.pools import Pool
-from worker.compute.logit_source import ExpertFile, Supply
+from worker.experts.architectures import CifarResNetSpec
+from worker.experts.loading import Assumptions, load_expert
 
 IMAGES = numbered_images(300)
 POOL = Pool("test", IMAGES, np.zeros(300, np.int64), CLASSES, "s" * 64, "p" * 64)
@@ -74,11 +74,11 @@ def database(settings: Settings) -> Iterator[Database]:
 
 def supplied(
     expert: ExpertFile, context: Context, *, batch: int = 64, reuse: bool = True, precision: Precision = "fp32"
-) -> Supply:
-    return Supply(expert, batch, precision, reuse, context)
+) -> LogitSource:
+    return LogitSource(expert, batch, precision, reuse, context)
 
 
-def last(supply: Supply, indices: np.ndarray) -> tuple[int, int]:
+def last(supply: LogitSource, indices: np.ndarray) -> tuple[int, int]:
     return list(supply.fill(POOL, indices))[-1]
 
 
@@ -207,7 +207,7 @@ def test_a_measured_rate_is_told(
     context = worker_context(settings, database, build=Engines())
     supply = supplied(expert, context)
     last(supply, np.arange(100))
-    [fact] = context.facts.look_up([rate_question(expert.passport.network, (2, 2, 3), supply.numerics)])
+    [fact] = context.inspections.look_up([rate_question(expert.passport.network, (2, 2, 3), supply.numerics)])
     assert fact.answer is not None
     assert fact.answer["images_per_s"] > 0
     assert fact.answer["peak_bytes"] > 2**20

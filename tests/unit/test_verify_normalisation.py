@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from app.catalog.normalisation import proposal, refusal
-from worker.verify.normalisation import check_channel_order, check_normalisation
 from worker.verify.manifest_checks import open_questions
+from worker.verify.normalisation import check_channel_order, check_normalisation
 
 IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 

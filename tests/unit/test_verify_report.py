@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from tests.unit.verified import CHECK_IDS, CLASSES, LABELS, ROWS, TRUTH, good, truth_of, verdicts, verify
 from worker.verify.check import error_check
-from worker.verify.summary_metrics import FIGURES
 from worker.verify.file_schema import BARE
 from worker.verify.report import verify_unit
+from worker.verify.summary_metrics import FIGURES
 
 OF_ROWS = {"finite", "predictions", "targets", "raw-logits", "accuracy", "constant"}
 """Checks that need to know which sample each row is of."""

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from tests.unit.verified import CLASSES, ROWS, TRUTH, good, truth_of, verify
 from worker.verify.check import Check
-from worker.verify.summary_metrics import OF_CONFIDENCE, figures, statistics
 from worker.verify.file_schema import BARE
 from worker.verify.report import scores_of
 from worker.verify.scale import check_raw_logits, scale_of
+from worker.verify.summary_metrics import OF_CONFIDENCE, figures, statistics
 
 Floats = NDArray[np.floating[Any]]
 

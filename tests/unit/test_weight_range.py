@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from app.domain.errors import JobError
 from tests.unit.engines import SPECS, lived_in
 from worker.compute.engines.folding import fold
-from worker.experts.loading import load_expert
 from worker.experts.architectures import CifarResNetSpec
+from worker.experts.loading import load_expert
 from worker.experts.weight_range import folded_extreme, folded_extremes
 
 SMALL = CifarResNetSpec((1, 1, 1), (4, 6, 10), 5)

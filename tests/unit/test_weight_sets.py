@@ -14,8 +14,8 @@ from torch.optim.swa_utils import AveragedModel
 
 from app.domain.errors import JobError
 from tests.unit.test_checkpoints import others, read, same, weights
-from worker.experts.checkpoints import read_checkpoint
 from worker.experts.architectures import CifarResNetSpec
+from worker.experts.checkpoints import read_checkpoint
 
 
 def refused(tmp_path: Path, content: object, wanted: str | None = None) -> JobError:

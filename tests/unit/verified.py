@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from app.domain.requests import Standards
 from worker.verify.check import MAX_EVIDENCE, Check
-from worker.verify.summary_metrics import FIGURES
 from worker.verify.file_schema import ARTIFACT, Form
-from worker.verify.report import UnitReport, verify_unit
 from worker.verify.ground_truth import Truth
+from worker.verify.report import UnitReport, verify_unit
+from worker.verify.summary_metrics import FIGURES
 
 Arrays = dict[str, NDArray[Any]]
 

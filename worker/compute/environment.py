@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from app.domain.numerics import Arithmetic
+from app.domain.numerics import ComputeEnvironment
 from app.domain.revisions import COMPUTING, code_digest
 from worker.compute.engines.choice import engine_version, precisions
 
@@ -21,7 +21,7 @@ MODEL_FIELDS = ("cpu family", "model", "stepping", "CPU implementer", "CPU varia
 """In /proc/cpuinfo, on x86 and on ARM."""
 
 
-def arithmetic(device: torch.device, engine: str) -> Arithmetic:
+def arithmetic(device: torch.device, engine: str) -> ComputeEnvironment:
     """What this worker computes with.
 
     Args:
@@ -31,7 +31,7 @@ def arithmetic(device: torch.device, engine: str) -> Arithmetic:
     on_gpu = device.type == "cuda"
     # torchvision's ResNets are torchvision's code; one version of PyTorch comes with several mathematics libraries.
     revision = code_digest(COMPUTING, version("torchvision"), torch.__config__.show())
-    return Arithmetic(
+    return ComputeEnvironment(
         device="cuda" if on_gpu else "cpu",
         model=torch.cuda.get_device_name(device) if on_gpu else _this_processor()[0],
         capability=_gpu_capability(device) if on_gpu else _this_processor()[1],

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -15,18 +16,44 @@ from numpy.typing import NDArray
 from app.catalog.datasets import Transform
 from app.domain.errors import JobError
 from app.domain.fault_points import reach
-from app.domain.numerics import Numerics, RowSource, row_source
-from app.store.inspection_requests import rate_question
+from app.domain.numerics import ComputeEnvironment, NumericsKey, RowSource, row_source
 from app.domain.requests import BatchSize, Precision
-from worker.context import Context
+from app.files.row_store import RowStore
+from app.store.inspection_requests import rate_question
+from app.store.inspections import InspectionStore
 from worker.compute.engines.engine import Engine, NoMemory, Setup
-from worker.experts.loading import Assumptions, Passport
 from worker.compute.inference import forward_rows
-from worker.datasets.pools import Pool
+from worker.compute.model_cache import ModelCache
 from worker.compute.rows import Rows, not_kept
+from worker.datasets.pools import Pool
+from worker.experts.loading import Assumptions, Passport
 
 MEASURED_S = 0.5
 """Computing that took less says little about a rate."""
+
+
+class ComputeResources(Protocol):
+    """What computing takes from the worker that it runs in."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where engines run."""
+
+    @property
+    def arithmetic(self) -> ComputeEnvironment:
+        """How this worker computes."""
+
+    @property
+    def model_cache(self) -> ModelCache:
+        """Networks and engines that stay loaded."""
+
+    @property
+    def kept(self) -> RowStore:
+        """Rows on disk."""
+
+    @property
+    def inspections(self) -> InspectionStore:
+        """Where measured rates are recorded."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +69,7 @@ class ExpertFile:
 
 
 @dataclass
-class Supply:
+class LogitSource:
     """The rows of one expert. Lives as long as a claim.
 
     Attributes:
@@ -59,7 +86,7 @@ class Supply:
     wanted: BatchSize
     precision: Precision
     reuse: bool
-    context: Context
+    context: ComputeResources
     batch: int = 0
     notes: list[str] = field(default_factory=list)
     computed: dict[str, list[NDArray[np.int64]]] = field(default_factory=dict)
@@ -72,7 +99,7 @@ class Supply:
         self.numerics  # noqa: B018 — a precision that is not to be had shows before anything is computed
 
     @property
-    def numerics(self) -> Numerics:
+    def numerics(self) -> NumericsKey:
         """Of the rows that are computed now."""
         return self.context.arithmetic.numerics(self.precision, self.batch)
 
@@ -193,10 +220,10 @@ class Supply:
             device=self.context.device,
             threads=torch.get_num_threads(),
         )
-        return self.context.residents.engine(self.expert.path, self.expert.passport, self.expert.assumptions, setup)
+        return self.context.model_cache.engine(self.expert.path, self.expert.passport, self.expert.assumptions, setup)
 
     def _halve(self, failed: str) -> None:
-        self.context.residents.drop_engines()
+        self.context.model_cache.drop_engines()
         if self.batch == 1:
             raise JobError("out-of-memory", f"Not even one image fits into the device's memory: {failed}")
         smaller = self.batch // 2
@@ -210,4 +237,4 @@ class Supply:
             return
         question = rate_question(self.expert.passport.network, pool.images.shape[1:], self.numerics)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        self.context.facts.record(question, {"images_per_s": images / seconds, "peak_bytes": peak})
+        self.context.inspections.record(question, {"images_per_s": images / seconds, "peak_bytes": peak})

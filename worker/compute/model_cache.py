@@ -24,7 +24,7 @@ V = TypeVar("V")
 Build = Callable[[nn.Module, Setup], Engine]
 
 
-class Residents:
+class ModelCache:
     """The experts used last. Lives as long as the worker; a file that was written since is loaded again.
 
     Args:

@@ -19,8 +19,8 @@ from PIL import Image
 
 from app.catalog.bases import CIFAR, Bases, check_md5, image_files, read_file
 from app.catalog.datasets import Dataset
-from app.domain.errors import RequestError, TransientError
 from app.catalog.npz_bases import npz_errors
+from app.domain.errors import RequestError, TransientError
 from worker.device import cores
 from worker.torchvision_import import import_torchvision
 

@@ -224,7 +224,7 @@ def store(use: Settings) -> Store:
     from app.store.liveness import is_held
 
     path = use.store_path
-    facts: dict[str, Any] = {
+    inspections: dict[str, Any] = {
         "path": str(path),
         "newest": SCHEMA_VERSION,
         "oldest": min(MIGRATIONS),
@@ -232,7 +232,7 @@ def store(use: Settings) -> Store:
         "workers": sum(is_held(lock) for lock in use.locks_dir.glob("*.lock")),
     }
     if not path.exists():
-        return Store(**facts, there=False)
+        return Store(**inspections, there=False)
     # Without a log there is nobody in it, and SQLite is kept from leaving an empty one behind.
     way = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"
     try:
@@ -243,8 +243,8 @@ def store(use: Settings) -> Store:
         finally:
             connection.close()
     except sqlite3.Error as error:
-        return Store(**facts, error=str(error))
-    return Store(**facts, version=version, integrity=integrity)
+        return Store(**inspections, error=str(error))
+    return Store(**inspections, version=version, integrity=integrity)
 
 
 def read(path: str | Path) -> str:

@@ -85,8 +85,8 @@ def _choice(wanted_device: str, wanted_engine: str) -> dict[str, Any]:
     """Device, engine and precisions, as a worker chooses them."""
     try:
         from app.domain.errors import FatalError
-        from worker.device import choose_device
         from worker.compute.engines.choice import choose_engine, engine_version, precisions
+        from worker.device import choose_device
     except Exception as error:  # noqa: BLE001 — as above
         return {"engine_error": f"The worker's engines cannot be imported: {_line(error)}."}
     seen: dict[str, Any] = {"openvino": find_spec("openvino") is not None}

@@ -8,14 +8,14 @@ from typing import Any
 
 from app.catalog.catalog import Split
 from app.catalog.datasets import Dataset, Transform
-from app.store.inspections import Question
 from app.catalog.normalisation import refusal
-from app.store.inspection_requests import evidence_base, normalisation_question
 from app.domain.requests import RecomputeRequest
-from worker.outputs.artifacts import Logits
+from app.store.inspection_requests import evidence_base, normalisation_question
+from app.store.inspections import InspectionRequest
+from worker.compute.logit_source import ExpertFile
 from worker.context import Context
 from worker.datasets.pools import Pool
-from worker.compute.logit_source import ExpertFile
+from worker.outputs.artifacts import Logits
 from worker.verify.assumptions import Coverage, check_assumptions, check_stored_accuracy
 from worker.verify.check import Check
 from worker.verify.normalisation import check_channel_order, check_normalisation
@@ -48,10 +48,10 @@ class Origins:
         question = normalisation_question(
             path, self.request.dataset, self.dataset, chosen, context.catalog, self.request.weights
         )
-        [fact] = context.facts.look_up([question])
+        [fact] = context.inspections.look_up([question])
         evidence = fact.answer
         if evidence is None:
-            network = context.residents.network(path, self.expert.passport, self.expert.assumptions)
+            network = context.model_cache.network(path, self.expert.passport, self.expert.assumptions)
             others = {name: Transform.model_validate(item) for name, item in question.about["others"].items()}
             evidence = context.normalisation.inspect(network, pool_of(chosen), self.expert.transform, others)
             self._record(question, chosen, evidence)
@@ -59,15 +59,15 @@ class Origins:
             raise error
         self._evidence = evidence
 
-    def _record(self, question: Question, base: str, evidence: dict[str, Any]) -> None:
+    def _record(self, question: InspectionRequest, base: str, evidence: dict[str, Any]) -> None:
         """Keep the evidence, if the files that it is about are still those that the question names."""
         path, context = self.expert.path, self.context
-        content = context.residents.passport(path, self.expert.assumptions).sha256
+        content = context.model_cache.passport(path, self.expert.assumptions).sha256
         again = normalisation_question(
             path, self.request.dataset, self.dataset, base, context.catalog, self.request.weights
         )
         if content == self.expert.passport.sha256 and again.key == question.key:
-            context.facts.record(question, evidence)
+            context.inspections.record(question, evidence)
 
     def checks(self, split: Split, pool: Pool, content: Logits) -> list[Check]:
         """Check a unit; `refuse_contradicted` comes first.

@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from app.files.row_files import KeptRows
-from app.domain.numerics import Numerics, RowSource, row_source
+from app.domain.numerics import NumericsKey, RowSource, row_source
 from app.domain.requests import Precision
 from app.domain.revisions import PLAIN, code_digest
-from worker.context import Context
+from app.files.row_files import KeptRows
+from worker.compute.logit_source import ExpertFile, LogitSource
 from worker.compute.plain_forward import plain_logits
+from worker.context import Context
 from worker.datasets.pools import Pool
-from worker.compute.logit_source import ExpertFile, Supply
 from worker.verify.check import Check
 from worker.verify.consistency import check_plain_forward
 
@@ -43,7 +43,7 @@ class PlainSample:
     """Digest of pixels → classes, where plain rows are kept, and image → [C] plain logits."""
 
     def check(
-        self, supply: Supply, pool: Pool, indices: NDArray[np.int64], computed: int, precision: Precision
+        self, supply: LogitSource, pool: Pool, indices: NDArray[np.int64], computed: int, precision: Precision
     ) -> Check:
         """Compare rows of the split, and of the rest of the base as far as they are there, with plain ones.
 
@@ -78,7 +78,7 @@ class PlainSample:
 
     def _source(self, pool: Pool) -> RowSource:
         arithmetic = self.context.arithmetic
-        numerics = Numerics(
+        numerics = NumericsKey(
             precision="fp32",
             device=arithmetic.device,
             model=arithmetic.model,
@@ -121,12 +121,12 @@ class PlainSample:
         if wanted <= 0 or not candidates.size:
             return
         chosen = candidates[np.linspace(0, candidates.size - 1, min(wanted, candidates.size)).astype(np.int64)]
-        network = self.context.residents.network(self.expert.path, self.expert.passport, self.expert.assumptions)
+        network = self.context.model_cache.network(self.expert.path, self.expert.passport, self.expert.assumptions)
         if self.context.device.type != "cpu":
             network = copy.deepcopy(network).to(self.context.device)
-        self.context.pulse.still()
+        self.context.heartbeat.still()
         logits = plain_logits(network, pool.images[chosen], self.expert.transform)
-        self.context.pulse.still()
+        self.context.heartbeat.still()
         rows.update(zip(chosen.tolist(), logits, strict=True))
         if kept is not None:
             try:

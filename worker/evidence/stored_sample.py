@@ -14,13 +14,13 @@ from app.catalog.datasets import Dataset, Transform
 from app.domain.errors import JobError, RequestError
 from app.domain.names import check_folder, check_name
 from app.domain.requests import LogitFile, VerificationRequest
+from worker.compute.plain_forward import MAX_BATCH, plain_logits
 from worker.context import Context
 from worker.experts.loading import Assumptions, Expert, load_expert
-from worker.compute.plain_forward import MAX_BATCH, plain_logits
 from worker.verify.check import Check, skipped
+from worker.verify.manifest_checks import checkpoint_of, plain_entry
 from worker.verify.provenance import preparation
 from worker.verify.sample import CHECK_ID, Sample, check_recomputed_sample, spread_images
-from worker.verify.manifest_checks import checkpoint_of, plain_entry
 
 Digest = Callable[[Path], str | None]
 """sha256 of a file in hex; None where it cannot be read."""

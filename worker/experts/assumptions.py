@@ -6,7 +6,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from app.domain.errors import JobError
-from worker.experts.architectures import BottleneckStride, CifarResNetSpec, NetworkSpec, Padding, StemStride, TorchvisionResNetSpec
+from worker.experts.architectures import (
+    BottleneckStride,
+    CifarResNetSpec,
+    NetworkSpec,
+    Padding,
+    StemStride,
+    TorchvisionResNetSpec,
+)
 from worker.experts.tensor_names import problem
 
 NAMES = {

@@ -1,7 +1,7 @@
 """Checkpoint file to a strict, ready network and its passport.
 
 Strict means: the network has exactly the tensors of the file, each of the same shape. What a file cannot tell
-(see `worker.experts.assumptions`) is taken as usual or as declared in datasets.toml, and stands in the passport either way.
+(see `assumptions.py`) is taken as usual or as declared in datasets.toml, and stands in the passport either way.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from worker.experts.architectures import CifarResNetSpec, NetworkSpec
 from worker.experts.assumptions import Assumed, Assumptions, settle
 from worker.experts.checkpoints import CheckpointFile, read_checkpoint
-from worker.experts.architectures import CifarResNetSpec, NetworkSpec
 from worker.experts.recognition import SHORTCUT, recognise
 from worker.experts.stored_numbers import StoredAccuracy
 from worker.experts.tensor_names import BATCH_COUNTER, problem, rename

@@ -1,7 +1,7 @@
 """Which architecture a set of weights belongs to, from tensor names and shapes alone.
 
 Here the network is only named. Whether every tensor is there and fits is checked against the built network
-in `worker.experts.loading`, so one odd tensor must not turn the answer: sizes are put to the vote of all that show them.
+in `loading.py`, so one odd tensor must not turn the answer: sizes are put to the vote of all that show them.
 """
 
 from __future__ import annotations

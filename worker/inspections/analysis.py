@@ -13,19 +13,19 @@ from app.catalog.catalog import Catalog, Folder, Split
 from app.catalog.datasets import Dataset
 from app.domain.errors import JobError, RequestError, TransientError
 from app.domain.requests import Standards
-from worker.outputs.logit_reader import read_stored, read_targets, with_targets
 from worker.datasets.class_counts import read_long_tail
 from worker.datasets.pools import Pools
+from worker.outputs.logit_reader import read_stored, read_targets, with_targets
 from worker.verify.causes import Candidate, search
-from worker.verify.summary_metrics import statistics
+from worker.verify.ground_truth import Truth
 from worker.verify.metrics.rows import RowScores
 from worker.verify.report import scores_of, verify_unit
 from worker.verify.scale import scale_of
-from worker.verify.ground_truth import Truth
+from worker.verify.summary_metrics import statistics
 
 
 class Analyst:
-    """Answers the questions that `app.store.inspection_requests.analysis_question` puts. Lives as long as the worker."""
+    """Answers the questions that `analysis_question` puts. Lives as long as the worker."""
 
     def __init__(self, catalog: Catalog, pools: Pools) -> None:
         self._catalog, self._pools = catalog, pools

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from app.catalog.catalog import COUNTS_FILE, TRAIN_SPLIT, Catalog, Folder
 from app.catalog.datasets import Dataset
-from app.domain.errors import RelogitError, RequestError, TransientError
 from app.catalog.split_sets import DESCRIPTION_FILE, Description, read_description
+from app.domain.errors import RelogitError, RequestError, TransientError
 from worker.datasets.class_counts import read_declared, read_long_tail
 from worker.datasets.pools import Pools
 from worker.splits.audit import AuditedList, audit
@@ -66,7 +66,7 @@ class Auditor:
         return found | {"described": bool(description.lists), "sha256": self._as_asked(folder, read, about)}
 
     def groups(self, about: Mapping[str, Any]) -> dict[str, Any]:
-        """Train counts and the groups that they make, null where there are none; see `app.store.inspection_requests.groups_question`.
+        """Train counts and the groups that they make, null where there are none; see `groups_question`.
 
         Raises:
             RequestError: the folder is not there.

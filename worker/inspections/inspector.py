@@ -13,15 +13,15 @@ import numpy as np
 
 from app.catalog.bases import file_id
 from app.catalog.catalog import Catalog, Folder
-from app.store.database import Database
 from app.catalog.datasets import Dataset, Transform
 from app.domain.errors import JobError, RelogitError, RequestError, TransientError
-from app.store.inspections import FactStore, Question
+from app.store.database import Database
+from app.store.inspections import InspectionRequest, InspectionStore
+from worker.datasets.pools import Pool, Pools
+from worker.experts.loading import Assumptions, load_expert
 from worker.inspections.analysis import Analyst
 from worker.inspections.audit import Auditor
-from worker.experts.loading import Assumptions, load_expert
 from worker.inspections.normalisation import NormalisationInspector
-from worker.datasets.pools import Pool, Pools
 
 log = logging.getLogger(__name__)
 
@@ -36,14 +36,14 @@ class Inspector:
         self,
         worker: str,
         database: Database,
-        facts: FactStore,
+        inspections: InspectionStore,
         catalog: Catalog,
         pools: Pools,
         normalisation: NormalisationInspector,
     ) -> None:
         self._worker = worker
         self._database = database
-        self._facts = facts
+        self._facts = inspections
         self._catalog = catalog
         self._pools = pools
         self._normalisation = normalisation
@@ -81,7 +81,7 @@ class Inspector:
         self._answer(question)
         return -1
 
-    def _answer(self, question: Question) -> None:
+    def _answer(self, question: InspectionRequest) -> None:
         try:
             answer = self._find_out(question)
         except (RequestError, JobError) as error:
@@ -99,7 +99,7 @@ class Inspector:
         else:
             self._record(question, answer)
 
-    def _record(self, question: Question, result: dict[str, Any] | RelogitError) -> None:
+    def _record(self, question: InspectionRequest, result: dict[str, Any] | RelogitError) -> None:
         # The question is on record as this worker's: without an answer it would stay open for as long as it lives.
         while True:
             try:
@@ -110,7 +110,7 @@ class Inspector:
                 if self._stop.wait(AFTER_ERROR_S):
                     return
 
-    def _find_out(self, question: Question) -> dict[str, Any]:
+    def _find_out(self, question: InspectionRequest) -> dict[str, Any]:
         if question.kind == "statistics":
             return self._analyst.statistics(question.about)
         if question.kind == "causes":
@@ -127,7 +127,7 @@ class Inspector:
         }
         return finders[question.kind](question)
 
-    def _passport(self, question: Question) -> dict[str, Any]:
+    def _passport(self, question: InspectionRequest) -> dict[str, Any]:
         about = question.about
         path = Path(about["file"][0])
         assumptions = Assumptions(**about["assumptions"])
@@ -136,7 +136,7 @@ class Inspector:
         finally:
             _check_same(file_id(path), about["file"])
 
-    def _find_normalisation(self, question: Question) -> dict[str, Any]:
+    def _find_normalisation(self, question: InspectionRequest) -> dict[str, Any]:
         about = question.about
         path, dataset = Path(about["file"][0]), Dataset.model_validate(about["dataset"])
         expert = load_expert(path, Assumptions(**about["assumptions"]))
@@ -149,7 +149,7 @@ class Inspector:
         _check_same(file_id(path), about["file"])
         return found
 
-    def _split(self, question: Question) -> dict[str, Any]:
+    def _split(self, question: InspectionRequest) -> dict[str, Any]:
         about = question.about
         dataset = Dataset.model_validate(about["dataset"])
         folder = Folder(about["splits_dir"], self._catalog.settings.data_dir / about["splits_dir"])
@@ -159,7 +159,7 @@ class Inspector:
         counts = np.bincount(self._pools.labels(dataset, split.base)[split.indices], minlength=classes)
         return {"classes": classes, "class_counts": counts.tolist()}
 
-    def _pool(self, question: Question) -> dict[str, Any]:
+    def _pool(self, question: InspectionRequest) -> dict[str, Any]:
         about = question.about
         dataset = Dataset.model_validate(about["dataset"])
         pool = self._pools.get(dataset, about["base"])

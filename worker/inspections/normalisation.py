@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from app.catalog.datasets import Transform
 from app.domain.revisions import NORMALISING, code_digest
 from worker.compute.engines.torch_engine import computing_threads
-from worker.normalisation import PatchStatistics, channel_order, judge_normalisation, patch_statistics, stem_of
 from worker.datasets.pools import Pool
+from worker.normalisation import PatchStatistics, channel_order, judge_normalisation, patch_statistics, stem_of
 
 IMAGES_AT_ONCE = 10
 

@@ -25,10 +25,10 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from app.files.disk import ContentChanged, DigestedFile
 from app.domain.errors import JobError, TransientError
 from app.domain.fault_points import reach
-from app.files.artifacts import damaged, object_path
+from app.files.artifacts import artifact_path, damaged
+from app.files.disk import ContentChanged, DigestedFile
 
 LOCAL_HEADER = struct.Struct("<26xHH")
 """Of a zip's member, up to the lengths of its name and extra field (APPNOTE.TXT 4.3.7)."""
@@ -158,7 +158,7 @@ def publish(draft: Draft, objects_dir: Path, target: Path, manifest: dict[str, A
         TransientError: `copy-incomplete`.
     """
     text = json.dumps(manifest, indent=2) + "\n"
-    own = object_path(objects_dir, draft.sha256)
+    own = artifact_path(objects_dir, draft.sha256)
     own.parent.mkdir(exist_ok=True)
     target.parent.mkdir(parents=True, exist_ok=True)
 

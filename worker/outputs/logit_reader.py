@@ -20,8 +20,8 @@ import torch
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from app.files.disk import DigestedFile
 from app.domain.errors import JobError
+from app.files.disk import DigestedFile
 from worker.verify.file_schema import ARTIFACT, BARE, BARE_WITH_TARGETS, Form
 
 ROOM = 4

@@ -16,10 +16,10 @@ from app.catalog.catalog import Split
 from app.domain.jobs import Claim, Progress
 from app.domain.numerics import RowSource
 from app.domain.times import rfc3339
-from worker.outputs.artifacts import Draft
+from worker.datasets.pools import Pool
 from worker.device import device_name
 from worker.experts.loading import Passport
-from worker.datasets.pools import Pool
+from worker.outputs.artifacts import Draft
 from worker.verify.check import Check
 from worker.verify.manifest_checks import OPEN
 

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.catalog.catalog import TRAIN_SPLIT
-from app.domain.errors import RelogitError
 from app.catalog.split_sets import ListDescription
+from app.domain.errors import RelogitError
 from worker.datasets.class_counts import LongTail
 from worker.splits.description import Described, check_list, check_missing, parts
 from worker.splits.distribution import check_balance, check_class_counts, check_row_order, check_weights

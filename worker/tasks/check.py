@@ -16,26 +16,26 @@ from app.catalog.datasets import Dataset
 from app.domain.errors import JobError, RequestError
 from app.domain.fault_points import reach
 from app.domain.jobs import Claim
-from app.files.logit_files import MANIFEST_SUFFIX
 from app.domain.requests import LogitFile, VerificationRequest
+from app.files.logit_files import MANIFEST_SUFFIX
 from app.files.uploads import Uploads
-from worker.outputs.artifacts import targets_sha256
+from worker.cancellation import CancellationPoint
 from worker.context import Context
-from worker.cancellation import Edge
-from worker.outputs.logit_reader import StoredLogits, read_stored, read_targets, with_targets
 from worker.datasets.class_counts import read_long_tail
 from worker.evidence.stored_sample import Resampler, checkpoint_path
-from worker.verify.cross_expert import check_targets_between_experts
+from worker.outputs.artifacts import targets_sha256
+from worker.outputs.logit_reader import StoredLogits, read_stored, read_targets, with_targets
 from worker.verify.check import MAX_EVIDENCE, Check, error_check, skipped, warning_check
-from worker.verify.summary_metrics import no_figures
-from worker.verify.similarity import check_duplicates, sample_rows
+from worker.verify.criteria import check_overrides
+from worker.verify.cross_expert import check_targets_between_experts
+from worker.verify.ground_truth import Truth
 from worker.verify.lists import check_overlap
+from worker.verify.manifest_checks import Now, check_manifest, open_questions, read_manifest, unreadable_manifest
 from worker.verify.provenance import Place, check_preparations, check_provenance, preparation
 from worker.verify.report import UnitReport, verify_unit
 from worker.verify.sample import CHECK_ID as SAMPLE_ID
-from worker.verify.manifest_checks import Now, check_manifest, open_questions, read_manifest, unreadable_manifest
-from worker.verify.criteria import check_overrides
-from worker.verify.ground_truth import Truth
+from worker.verify.similarity import check_duplicates, sample_rows
+from worker.verify.summary_metrics import no_figures
 
 
 def check_files(claim: Claim, context: Context) -> None:
@@ -47,7 +47,7 @@ def check_files(claim: Claim, context: Context) -> None:
     """
     request = claim.job.request
     assert isinstance(request, VerificationRequest)
-    edge = Edge(claim, context)
+    edge = CancellationPoint(claim, context)
     checks, results = FileChecks(request, context, edge.cross), []
     for unit, files in groupby(request.files, key=lambda file: (file.expert, file.split)):
         edge.cross()

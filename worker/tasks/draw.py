@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from app import VERSION
 from app.catalog.catalog import COUNTS_FILE, SPLIT_SUFFIX, TRAIN_SPLIT, WEIGHTS_FILE
 from app.catalog.datasets import Dataset
+from app.catalog.split_sets import DESCRIPTION_FILE, list_sha256, write_set
 from app.domain.errors import Conflict, RequestError
 from app.domain.fault_points import reach
 from app.domain.jobs import Claim
 from app.domain.requests import HEAD_THRESHOLD, SplitsRequest
-from app.catalog.split_sets import DESCRIPTION_FILE, list_sha256, write_set
 from app.domain.times import rfc3339
+from worker.cancellation import CancellationPoint
 from worker.context import Context
-from worker.cancellation import Edge
 from worker.splits.distribution import check_balance
 from worker.splits.draw import divide, draw_train, part_balanced
 from worker.splits.profile import class_counts
@@ -54,7 +54,9 @@ def draw_splits(claim: Claim, context: Context) -> None:
     }
     files = files_of(lists, counts, described)
     reach("draw.drawn")
-    Edge(claim, context).cross()  # only who still holds the claim may show a folder, and nobody for a cancelled job
+    CancellationPoint(
+        claim, context
+    ).cross()  # only who still holds the claim may show a folder, and nobody for a cancelled job
     described = _written(claim, context.settings.data_dir / request.name, files, overwrite=request.overwrite)
     context.jobs.finish_job(claim, {"verdict": "passed", "checks": [], "splits": described})
 

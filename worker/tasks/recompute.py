@@ -15,28 +15,28 @@ from app.catalog.bases import CIFAR, FileId, file_id
 from app.catalog.catalog import Split, check_classes, check_precision_range, check_temperature
 from app.catalog.datasets import Dataset
 from app.domain.errors import JobError
-from app.store.inspections import Question
 from app.domain.fault_points import reach
 from app.domain.jobs import Artifact, Claim, Progress, Unit
 from app.domain.numerics import SAMPLED
-from app.store.inspection_requests import passport_question, pool_question
 from app.domain.requests import Precision
-from worker.outputs.artifacts import Logits, drafted, publish, read_arrays, targets_sha256
+from app.store.inspection_requests import passport_question, pool_question
+from app.store.inspections import InspectionRequest
+from worker.cancellation import CancellationPoint
+from worker.compute.logit_source import ExpertFile, LogitSource
 from worker.context import Cancelled, Context
-from worker.cancellation import Edge
-from worker.experts.loading import Assumptions
-from worker.inspections.inspector import pool_answer
-from worker.timings import Laps
 from worker.datasets.class_counts import read_long_tail
-from worker.outputs.manifest import Origin, manifest
+from worker.datasets.pools import Pool
 from worker.evidence.origins import Origins
 from worker.evidence.plain_sample import PlainSample
-from worker.datasets.pools import Pool
-from worker.compute.logit_source import ExpertFile, Supply
+from worker.experts.loading import Assumptions
+from worker.inspections.inspector import pool_answer
+from worker.outputs.artifacts import Logits, drafted, publish, read_arrays, targets_sha256
+from worker.outputs.manifest import Origin, manifest
+from worker.timings import Timings
 from worker.verify.check import Check
 from worker.verify.consistency import check_kept_rows, check_precision
-from worker.verify.report import UnitReport, verify_unit
 from worker.verify.ground_truth import Truth
+from worker.verify.report import UnitReport, verify_unit
 
 PROGRESS_EVERY_S, PROGRESS_AT_LEAST_EVERY_S = 0.2, 0.5
 """Between two reports of a unit, at its beginning and when it takes long: each costs the API and its clients some
@@ -65,7 +65,7 @@ class Recompute:
     """
 
     def __init__(self, claim: Claim, context: Context) -> None:
-        self._laps = Laps()
+        self._laps = Timings()
         self._claim = claim
         self._context = context
         request, catalog = claim.job.recompute, context.catalog
@@ -76,9 +76,9 @@ class Recompute:
         self._dataset.check_override(path.stem, claim.expert)
         identity, question = file_id(path), passport_question(path, self._dataset, request.weights)
         assumptions = Assumptions(**self._dataset.assumptions(path.stem, request.weights))
-        [fact] = context.facts.look_up([question])
+        [fact] = context.inspections.look_up([question])
         try:
-            self._passport = context.residents.passport(path, assumptions, fact.answer)
+            self._passport = context.model_cache.passport(path, assumptions, fact.answer)
         except JobError as error:
             self._tell(question, path, error)  # the next request that names it is refused at once
             raise
@@ -93,13 +93,13 @@ class Recompute:
         seen = {"expert": claim.expert, "file": path.name, "dataset": request.dataset}
         transform = self._dataset.transform(path.stem)
         self._expert = ExpertFile(path, assumptions, self._passport, transform, seen)
-        self._supply = Supply(self._expert, request.batch_size, request.precision, request.reuse, context)
-        self._exact = Supply(self._expert, request.batch_size, "fp32", True, context)
+        self._supply = LogitSource(self._expert, request.batch_size, request.precision, request.reuse, context)
+        self._exact = LogitSource(self._expert, request.batch_size, "fp32", True, context)
         self._origin = Origins(request, self._dataset, self._expert, context)
         self._plain = PlainSample(self._expert, context, request.reuse)
         self._long_tail = read_long_tail(catalog, context.pools, self._dataset, self._splits_folder)
         self._pools: dict[str, Pool] = {}
-        self._edge = Edge(claim, context)
+        self._edge = CancellationPoint(claim, context)
         self._laps.lap("load")
 
     def run(self, unit: Unit) -> Progress:
@@ -164,7 +164,7 @@ class Recompute:
             lock = context.settings.internal_dir / "publish.lock"
             path = publish(draft, context.settings.objects_dir, folder / f"{unit.split}_logits.npz", described, lock)
         laps.lap("publish")
-        progress, self._laps = replace(progress, seconds=laps.seconds), Laps()  # loading counts for the first unit
+        progress, self._laps = replace(progress, seconds=laps.seconds), Timings()  # loading counts for the first unit
         artifact = Artifact(
             sha256=draft.sha256,
             size=draft.size,
@@ -249,19 +249,19 @@ class Recompute:
         exact, found = self._exact.take(pool, compared), self._supply.take(pool, compared)
         return check_precision(precision, found, exact, compared, np.unique(split.indices).size)
 
-    def _tell(self, question: Question, path: Path, answer: dict[str, Any] | JobError) -> None:
+    def _tell(self, question: InspectionRequest, path: Path, answer: dict[str, Any] | JobError) -> None:
         # Only what is true of the file as it was when the question was put, and will be tomorrow.
         lasting = not isinstance(answer, JobError) or answer.code != "checkpoint-missing"
         if lasting and path.exists() and passport_question(path, self._dataset) == question:
-            self._context.facts.record(question, answer)
+            self._context.inspections.record(question, answer)
 
     def _tell_pool(self, pool: Pool) -> None:
         # A plan goes by what is on record, and another release of a decoder may give other pixels.
         files = self._context.catalog.bases.identity(self._dataset, pool.base)
         question, answer = pool_question(self._dataset, pool.base, files), pool_answer(pool)
-        [fact] = self._context.facts.look_up([question])
+        [fact] = self._context.inspections.look_up([question])
         if fact.answer != answer:
-            self._context.facts.record(question, answer)
+            self._context.inspections.record(question, answer)
 
     def _check_unchanged(self, file: str, identity: FileId) -> None:
         grounds, expert = self._claim.job.recompute.grounds, self._claim.expert

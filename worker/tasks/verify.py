@@ -12,14 +12,14 @@ from app.catalog.datasets import Dataset
 from app.domain.errors import RequestError
 from app.domain.fault_points import reach
 from app.domain.jobs import Artifact, Claim, Job, Unit, UnitState
-from app.files.artifacts import object_path
-from worker.outputs.artifacts import read_rows
+from app.files.artifacts import artifact_path
 from worker.context import Context
-from worker.verify.cross_expert import check_data_between_units, check_targets_between_experts
+from worker.outputs.artifacts import read_rows
 from worker.verify.check import Check, skipped
-from worker.verify.similarity import check_duplicates, sample_rows
-from worker.verify.lists import check_overlap
 from worker.verify.criteria import check_overrides
+from worker.verify.cross_expert import check_data_between_units, check_targets_between_experts
+from worker.verify.lists import check_overlap
+from worker.verify.similarity import check_duplicates, sample_rows
 
 
 def verify(claim: Claim, context: Context) -> None:
@@ -58,7 +58,7 @@ def compare(done: Done) -> list[Check]:
 def _likeness(done: Done, context: Context) -> list[Check]:
     samples: dict[str, dict[str, NDArray[np.float32]]] = {}
     for unit, artifact in done:
-        path = object_path(context.settings.objects_dir, artifact.sha256)
+        path = artifact_path(context.settings.objects_dir, artifact.sha256)
         samples.setdefault(unit.split, {})[unit.expert] = read_rows(path, artifact.sha256, sample_rows(unit.total))
     return [check_duplicates(split, rows) for split, rows in samples.items()]
 

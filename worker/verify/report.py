@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from worker.verify import file_schema as form
 from worker.verify.chance import check_accuracy
 from worker.verify.check import Check, Level, skipped
-from worker.verify.summary_metrics import figures, no_figures
+from worker.verify.criteria import check_floors, check_train_counts
 from worker.verify.file_schema import ARTIFACT, Form
-from worker.verify.similarity import check_constant
+from worker.verify.ground_truth import Truth
 from worker.verify.lists import check_class_weights, check_missing_classes, check_repeats
 from worker.verify.metrics.rows import RowScores, score_rows
 from worker.verify.scale import check_raw_logits, scale_of
-from worker.verify.criteria import check_floors, check_train_counts
-from worker.verify.ground_truth import Truth
+from worker.verify.similarity import check_constant
+from worker.verify.summary_metrics import figures, no_figures
 
 
 @dataclass(frozen=True)

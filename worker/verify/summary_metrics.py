@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from worker.verify.ground_truth import Truth
 from worker.verify.metrics import calibration, point, selective
 from worker.verify.metrics.bootstrap import intervals
 from worker.verify.metrics.rows import RowScores
-from worker.verify.ground_truth import Truth
 
 FIGURES = (*point.FIGURES, "class_recalls")
 """In the order of the report; docs/metrics.md defines them."""

@@ -11,16 +11,16 @@ from typing import Annotated, Any
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query
 
+from app.api.dependencies import Services, Used
+from app.api.routes.jobs import MAX_WAIT_S, JobId
+from app.api.waiting import answers
 from app.catalog.datasets import Dataset
 from app.domain.errors import NotFound, RelogitError, RequestError
-from app.store.inspections import Fact, Question
 from app.domain.jobs import Job
-from app.files.artifacts import object_path
-from app.store.inspection_requests import AnalysisPart, AnalysisSubject, analysis_question
 from app.domain.requests import RecomputeRequest, SplitsRequest, VerificationRequest
-from app.api.waiting import answers
-from app.api.routes.jobs import MAX_WAIT_S, JobId
-from app.api.dependencies import Services, Used
+from app.files.artifacts import artifact_path
+from app.store.inspection_requests import AnalysisPart, AnalysisSubject, analysis_question
+from app.store.inspections import Inspection, InspectionRequest
 
 CAUSED = ("accuracy", "targets")
 """Checks whose failure has causes that can be looked for."""
@@ -68,9 +68,9 @@ async def analysis(
 async def analyse(used: Services, job_id: str, part: AnalysisPart, patience_s: float) -> dict[str, Any]:
     """What `GET /jobs/{id}/analysis` answers, as far as it is known within so many seconds."""
 
-    def look_around() -> tuple[list[dict[str, Any]], list[Question | None]]:
+    def look_around() -> tuple[list[dict[str, Any]], list[InspectionRequest | None]]:
         entries: list[dict[str, Any]] = []
-        questions: list[Question | None] = []
+        questions: list[InspectionRequest | None] = []
         job = used.jobs.get(job_id)
         if isinstance(job.request, SplitsRequest):
             raise NotFound(
@@ -91,15 +91,15 @@ async def analyse(used: Services, job_id: str, part: AnalysisPart, patience_s: f
 
     entries, questions = await run_sync(look_around)
     asked = [question for question in questions if question is not None]
-    facts = iter(await answers(used, asked, patience_s))
+    inspections = iter(await answers(used, asked, patience_s))
     for entry, question in zip(entries, questions, strict=True):
         if question is not None:
-            entry |= _shown(next(facts))
+            entry |= _shown(next(inspections))
     complete = all(entry["state"] != "pending" for entry in entries)
     return {"job": job_id, "part": part, "complete": complete, "results": entries}
 
 
-def _shown(fact: Fact) -> dict[str, Any]:
+def _shown(fact: Inspection) -> dict[str, Any]:
     if fact.error is not None:
         return {"state": "failed", "error": fact.error}
     return {"state": "pending" if fact.answer is None else "ready", "analysis": fact.answer}
@@ -109,7 +109,7 @@ def _results(used: Services, job: Job, request: Analysed) -> Iterator[_Result]:
     if isinstance(request, RecomputeRequest):
         for unit in job.units:
             if unit.artifact is not None and unit.report is not None:
-                path = object_path(used.settings.objects_dir, unit.artifact.sha256)
+                path = artifact_path(used.settings.objects_dir, unit.artifact.sha256)
                 found = (unit.report["checks"], unit.report["metrics"])
                 yield _Result(unit.expert, unit.split, path, unit.artifact.sha256, unit.split_sha256, *found)
         return
@@ -126,7 +126,7 @@ def _results(used: Services, job: Job, request: Analysed) -> Iterator[_Result]:
             yield _Result(*named, root / file["name"], file["sha256"], result["split_sha256"], *found, targets)
 
 
-def _question(used: Services, request: Analysed, result: _Result, part: AnalysisPart) -> Question:
+def _question(used: Services, request: Analysed, result: _Result, part: AnalysisPart) -> InspectionRequest:
     """The question to a worker; a `RequestError` where file or split are not what was verified."""
     dataset = Dataset.model_validate(request.declaration)
     folder = used.catalog.splits_folder(dataset, request.splits_dir)

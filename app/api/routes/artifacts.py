@@ -11,11 +11,11 @@ from fastapi import APIRouter, Header, Response
 from fastapi.responses import FileResponse, StreamingResponse
 from zipstream import ZipStream
 
+from app.api.dependencies import Services, Used
+from app.api.ranged import RangedFile
 from app.domain.errors import JobError, NotFound
 from app.domain.jobs import Artifact, Job, Unit
-from app.files.artifacts import check_content, checked_pieces, object_path
-from app.api.ranged import RangedFile
-from app.api.dependencies import Services, Used
+from app.files.artifacts import artifact_path, check_content, checked_pieces
 
 router = APIRouter(prefix="/jobs/{job_id}", tags=["artifacts"])
 
@@ -83,7 +83,7 @@ def _checked_object(used: Services, unit: Unit, artifact: Artifact) -> Path:
         NotFound: `artifact-gone`.
         JobError: `artifact-damaged`.
     """
-    path = object_path(used.settings.objects_dir, artifact.sha256)
+    path = artifact_path(used.settings.objects_dir, artifact.sha256)
     name = f"({unit.expert}, {unit.split})"
     try:
         check_content(path, artifact.sha256, f"The file of {name}")

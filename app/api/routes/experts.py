@@ -8,15 +8,15 @@ from typing import Annotated, Any
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query
 
+from app.api.dependencies import Services, Used
+from app.api.waiting import answers
 from app.catalog.catalog import check_classes
 from app.catalog.datasets import DEFAULT_BASE, DEFAULT_DATASET
-from app.domain.errors import NotFound, RequestError
-from app.store.inspections import Fact, Question
-from app.domain.names import check_name
 from app.catalog.normalisation import proposal
+from app.domain.errors import NotFound, RequestError
+from app.domain.names import check_name
 from app.store.inspection_requests import normalisation_question, passport_question
-from app.api.waiting import answers
-from app.api.dependencies import Services, Used
+from app.store.inspections import Inspection, InspectionRequest
 
 router = APIRouter(prefix="/experts", tags=["experts"])
 
@@ -54,7 +54,7 @@ async def get_expert(
     if entry["state"] != "ready":
         return entry
 
-    def ask() -> Question | None:
+    def ask() -> InspectionRequest | None:
         declared = used.catalog.dataset(dataset)
         path = used.catalog.checkpoint(used.catalog.experts_folder(dataset, declared, experts_dir), prefix, name)
         if declared.kind == "imagefolder":
@@ -76,7 +76,7 @@ async def get_expert(
 async def _describe(
     used: Services, dataset_name: str, prefix: str, experts_dir: str | None, only: str | None
 ) -> dict[str, Any]:
-    def look_around() -> tuple[list[str], str, int | None, list[dict[str, Any]], list[Question | None]]:
+    def look_around() -> tuple[list[str], str, int | None, list[dict[str, Any]], list[InspectionRequest | None]]:
         dataset = used.catalog.dataset(dataset_name)
         folder = used.catalog.experts_folder(dataset_name, dataset, experts_dir)
         check_name("prefix", prefix, may_be_empty=True)
@@ -85,7 +85,7 @@ async def _describe(
         except RequestError:
             classes = None  # the images are not there: the files can be described all the same
         entries: list[dict[str, Any]] = []
-        questions: list[Question | None] = []
+        questions: list[InspectionRequest | None] = []
         there = used.catalog.experts(folder, prefix)
         if only is None and not there and used.catalog.experts(folder, ""):
             raise _not_found(used.catalog.unknown_prefix(folder, prefix))
@@ -111,10 +111,10 @@ async def _describe(
 
     unused, folder_name, classes, entries, questions = await run_sync(look_around)
     asked = [question for question in questions if question is not None]
-    facts = iter(await answers(used, asked))
+    inspections = iter(await answers(used, asked))
     for entry, question in zip(entries, questions, strict=True):
         if question is not None:
-            _fill(entry, next(facts), dataset_name, classes)
+            _fill(entry, next(inspections), dataset_name, classes)
     return {
         "dataset": dataset_name,
         "experts_dir": folder_name,
@@ -128,7 +128,7 @@ def _not_found(error: RequestError) -> NotFound:
     return NotFound(error.code, error.message, **error.details)
 
 
-def _fill(entry: dict[str, Any], fact: Fact, dataset_name: str, classes: int | None) -> None:
+def _fill(entry: dict[str, Any], fact: Inspection, dataset_name: str, classes: int | None) -> None:
     entry["passport"] = fact.answer
     entry["problem"] = fact.error
     entry["state"] = "unread" if not fact.known else "bad" if fact.error else "ready"

@@ -8,10 +8,10 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, Strict
 
-from app.retention.retention import Collected, Limits, RemovedJob, collect
-from app.api.routes.rows import RowsView, RowTotals
 from app.api.dependencies import Used
+from app.api.routes.rows import RowsView, RowTotals
 from app.domain.times import rfc3339
+from app.retention.retention import Collected, Limits, RemovedJob, collect
 
 router = APIRouter(tags=["gc"])
 
@@ -108,5 +108,5 @@ def collect_garbage(used: Used, body: GcBody | None = None) -> GcAnswer:
     Never what a job that has not ended refers to, and never anything under `outputs/<output_dir>`.
     """
     asked = body or GcBody()
-    found = collect(asked.limits(Limits.of(used.settings)), used, dry_run=asked.dry_run)
+    found = collect(asked.limits(Limits.of(used.settings)), used.storage, dry_run=asked.dry_run)
     return GcAnswer.of(found, dry_run=asked.dry_run)

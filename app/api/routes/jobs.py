@@ -7,20 +7,20 @@ from typing import Annotated, Any, Literal
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Path, Query, Response
 
-from app.store.inspections import Question
-from app.domain.fault_points import reach
-from app.submission.recompute import plan
-from app.report.split_warnings import question_about, warnings_for
-from app.domain.jobs import Job, JobState, Unit
-from app.store.liveness import arithmetics
-from app.domain.numerics import Arithmetic
-from app.submission.planner import Site, make_plan, questions_of
-from app.retention.retention import delete_job
-from app.api.waiting import answers
-from app.api.schemas import JobList, JobView, PlanView, RecomputeBody
 from app.api.dependencies import Services, Used
-from app.report.published_files import file_checks
+from app.api.schemas import JobList, JobView, PlanView, RecomputeBody
 from app.api.tracing import Traceparent
+from app.api.waiting import answers
+from app.domain.fault_points import reach
+from app.domain.jobs import Job, JobState, Unit
+from app.domain.numerics import ComputeEnvironment
+from app.report.published_files import file_checks
+from app.report.split_warnings import question_about, warnings_for
+from app.retention.retention import delete_job
+from app.store.inspections import InspectionRequest
+from app.store.liveness import compute_environments
+from app.submission.planner import Site, make_plan, questions_of
+from app.submission.recompute import plan
 
 MAX_WAIT_S = 60.0
 
@@ -33,7 +33,7 @@ router = APIRouter(prefix="/jobs", tags=["jobs"])
 @router.post("", status_code=202)
 def submit(body: RecomputeBody, used: Used, trace: Traceparent, response: Response) -> JobView:
     """Check a recompute job and queue it. Nothing is queued if anything in it is wrong."""
-    request, units = plan(body.order(), used.catalog, used.facts, _ways(used))
+    request, units = plan(body.order(), used.catalog, used.inspections, _ways(used))
     job = used.jobs.submit(request, units, body.terms(trace))
     reach("submit.recorded")
     response.headers["Location"] = f"/jobs/{job.id}"
@@ -49,9 +49,9 @@ async def plan_job(body: RecomputeBody, used: Used) -> PlanView:
     order = body.order()
 
     def site() -> Site:
-        return Site(used.catalog, used.facts, used.rows, _ways(used))
+        return Site(used.catalog, used.inspections, used.rows, _ways(used))
 
-    def look_around() -> list[Question]:
+    def look_around() -> list[InspectionRequest]:
         return questions_of(site().examine(order), used.catalog, order.weights)
 
     await answers(used, await run_sync(look_around))
@@ -96,7 +96,7 @@ def cancel(job_id: JobId, used: Used) -> JobView:
 @router.delete("/{job_id}", status_code=204)
 def delete(job_id: JobId, used: Used) -> None:
     """Forget an ended job and its own files, immutable or uploaded; those under `outputs/<output_dir>` stay."""
-    delete_job(job_id, used)
+    delete_job(job_id, used.storage)
 
 
 @router.get("/{job_id}/verification")
@@ -126,8 +126,8 @@ def _recorded(used: Services, job: Job) -> dict[str, Any]:
     return {"job": job.id, **whole, "verdict": "failed" if spoilt else whole["verdict"], "results": results}
 
 
-def _ways(used: Used) -> list[Arithmetic]:
-    return arithmetics(used.jobs, used.settings.locks_dir)
+def _ways(used: Used) -> list[ComputeEnvironment]:
+    return compute_environments(used.jobs, used.settings.locks_dir)
 
 
 def _result(used: Used, job: Job, unit: Unit) -> dict[str, Any]:

@@ -9,19 +9,19 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
-from app.catalog.datasets import Dataset
-from app.domain.errors import RequestError
-from app.report.split_warnings import changed_lists
-from app.domain.jobs import Job
-from app.report.page import render
-from app.report.view import Sources
-from app.domain.requests import SplitsRequest
+from app.api.dependencies import Services, Used
 from app.api.routes.analysis import analyse
-from app.api.waiting import PATIENCE_S
 from app.api.routes.jobs import JobId, verify_job
 from app.api.routes.splits import look_at_set
 from app.api.schemas import JobView
-from app.api.dependencies import Services, Used
+from app.api.waiting import PATIENCE_S
+from app.catalog.datasets import Dataset
+from app.domain.errors import RequestError
+from app.domain.jobs import Job
+from app.domain.requests import SplitsRequest
+from app.report.page import render
+from app.report.split_warnings import changed_lists
+from app.report.view import Sources
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 """The page holds all it needs; whatever slipped into it could load and run nothing."""

@@ -10,10 +10,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
 
-from app.domain.errors import NotFound, RequestError, TransientError
-from app.files.row_store import KEY, Entry
 from app.api.dependencies import Services, Used
+from app.domain.errors import NotFound, RequestError, TransientError
 from app.domain.times import rfc3339
+from app.files.row_store import KEY, Entry
 
 router = APIRouter(prefix="/rows", tags=["rows"])
 

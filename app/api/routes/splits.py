@@ -8,21 +8,21 @@ from urllib.parse import quote
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Path, Query, Response
 
+from app.api.dependencies import Services, Used
+from app.api.routes.jobs import MAX_WAIT_S
+from app.api.schemas import ImportBody, JobView, SplitsBody
+from app.api.set_listing import describe_set, list_sets, look_at_list
+from app.api.tracing import Traceparent
+from app.api.waiting import answers
 from app.catalog.catalog import Folder
 from app.catalog.datasets import DEFAULT_DATASET, Dataset
 from app.domain.errors import NotFound, RequestError
-from app.store.inspections import Question
 from app.domain.names import check_name
-from app.store.inspection_requests import audit_question, groups_question
 from app.domain.requests import HEAD_THRESHOLD
-from app.api.waiting import answers
-from app.api.routes.jobs import MAX_WAIT_S
-from app.api.schemas import ImportBody, JobView, SplitsBody
-from app.api.dependencies import Services, Used
-from app.api.set_listing import describe_set, list_sets, look_at_list
+from app.store.inspection_requests import audit_question, groups_question
+from app.store.inspections import InspectionRequest
 from app.submission.split_import import import_splits
 from app.submission.splits import plan_splits
-from app.api.tracing import Traceparent
 
 SetName = Annotated[str, Path(description="Of the folder, below the data directory.")]
 DatasetName = Annotated[str, Query(description="A data set of `datasets.toml`.")]
@@ -68,7 +68,7 @@ async def audit_splits(
     job that names them.
     """
 
-    def look_around() -> Question:
+    def look_around() -> InspectionRequest:
         declared = used.catalog.dataset(dataset)
         return audit_question(declared, _set_folder(used, declared, name), used.catalog)
 
@@ -120,7 +120,7 @@ async def look_at_set(
 ) -> dict[str, Any]:
     """What `GET /splits/{name}` answers, for a data set as it was declared."""
 
-    def look_around() -> tuple[dict[str, Any], list[dict[str, Any]], list[Question | None]]:
+    def look_around() -> tuple[dict[str, Any], list[dict[str, Any]], list[InspectionRequest | None]]:
         folder = _set_folder(used, declared, name)
         described, problem = describe_set(folder)
         head = {"name": name, "dataset": dataset, "own": name == declared.splits, "description": described}
@@ -133,8 +133,8 @@ async def look_at_set(
         )
 
     head, entries, questions = await run_sync(look_around)
-    facts = iter(await answers(used, [question for question in questions if question is not None]))
-    found = [None if question is None else next(facts) for question in questions]
+    inspections = iter(await answers(used, [question for question in questions if question is not None]))
+    found = [None if question is None else next(inspections) for question in questions]
     for entry, fact in zip(entries, found[1:], strict=True):
         if fact is not None and fact.known:
             entry.update(fact.answer or {}, state="bad" if fact.error else "ready", problem=fact.error)

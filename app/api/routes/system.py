@@ -10,8 +10,8 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from app import VERSION
-from app.store.liveness import living
 from app.api.dependencies import Services, Used
+from app.store.liveness import living
 
 router = APIRouter(tags=["system"])
 

@@ -8,9 +8,9 @@ from typing import Any
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
 
+from app.api.dependencies import Used
 from app.domain.errors import Conflict
 from app.domain.fault_points import reach
-from app.api.dependencies import Used
 
 WRITTEN_AT_ONCE = 2**20
 """Bytes: a thread is asked to write so many, not each of the pieces that come in."""

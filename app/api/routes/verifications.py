@@ -7,14 +7,14 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
+from app.api.dependencies import Used
+from app.api.routes.jobs import JobId, Wait, settled
+from app.api.schemas import JobView, VerificationBody
+from app.api.tracing import Traceparent
 from app.domain.errors import NotFound
 from app.domain.fault_points import reach
 from app.domain.jobs import Job
 from app.domain.requests import VerificationRequest
-from app.api.routes.jobs import JobId, Wait, settled
-from app.api.schemas import JobView, VerificationBody
-from app.api.dependencies import Used
-from app.api.tracing import Traceparent
 from app.submission.verification import plan_verification
 
 router = APIRouter(prefix="/verifications", tags=["verifications"])

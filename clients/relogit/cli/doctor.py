@@ -12,12 +12,12 @@ from pathlib import Path
 import httpx
 import typer
 
-from relogit.render import doctor as render_doctor
+from relogit.cli.options import JsonOption, ServerOption
+from relogit.cli.session import ExitCode, session
 from relogit.client import Client
 from relogit.errors import Problem, ServerUnreachable
-from relogit.cli.options import JsonOption, ServerOption
+from relogit.render import doctor as render_doctor
 from relogit.render.tables import Record
-from relogit.cli.session import ExitCode, session
 from relogit.wire import Wire
 
 SERVICE_PART = Path("worker", "doctor", "__main__.py")

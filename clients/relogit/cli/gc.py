@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
+from relogit.cli.options import JsonOption, ServerOption
+from relogit.cli.rows import BYTES, SECONDS, amount_of
+from relogit.cli.session import ExitCode, session
 from relogit.render import gc as render_gc
 from relogit.render import rows as render_rows
-from relogit.cli.rows import BYTES, SECONDS, amount_of
-from relogit.cli.options import JsonOption, ServerOption
-from relogit.cli.session import ExitCode, session
 
 
 def gc(

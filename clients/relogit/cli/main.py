@@ -13,14 +13,9 @@ import typer
 
 from relogit.cli import rows as cli_rows
 from relogit.cli import splits as cli_splits
-from relogit.render import tables as render
-from relogit.render import experts as render_experts
-from relogit.render import jobs as render_jobs
 from relogit.cli.argv import own_folder
 from relogit.cli.doctor import doctor
 from relogit.cli.gc import gc
-from relogit.cli.recompute import recompute, to_the_end
-from relogit.cli.verify import show_files, verify
 from relogit.cli.options import (
     DatasetOption,
     ExpertsDirOption,
@@ -29,7 +24,12 @@ from relogit.cli.options import (
     PrefixOption,
     ServerOption,
 )
+from relogit.cli.recompute import recompute, to_the_end
 from relogit.cli.session import ExitCode, execute, session
+from relogit.cli.verify import show_files, verify
+from relogit.render import experts as render_experts
+from relogit.render import jobs as render_jobs
+from relogit.render import tables as render
 
 app = typer.Typer(
     name="relogit",

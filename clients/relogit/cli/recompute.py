@@ -7,13 +7,7 @@ from typing import Annotated
 
 import typer
 
-from relogit.render import tables as render
-from relogit.render import checks as render_checks
-from relogit.render import plan as render_plan
 from relogit.cli.argv import batch_size_of, floors_of, own_folder
-from relogit.cli.rows import SECONDS, amount_of
-from relogit.client import JobRequest
-from relogit.job import Job
 from relogit.cli.options import (
     DatasetOption,
     ExpertsDirOption,
@@ -24,7 +18,13 @@ from relogit.cli.options import (
     ServerOption,
     SplitsDirOption,
 )
+from relogit.cli.rows import SECONDS, amount_of
 from relogit.cli.session import ExitCode, Session, session
+from relogit.client import JobRequest
+from relogit.job import Job
+from relogit.render import checks as render_checks
+from relogit.render import plan as render_plan
+from relogit.render import tables as render
 
 
 class Calibration(StrEnum):

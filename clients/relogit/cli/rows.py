@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 from rich.progress import track
 
-from relogit.render import rows as render_rows
-from relogit.errors import Problem
 from relogit.cli.options import JsonOption, ServerOption
-from relogit.render.tables import Record
 from relogit.cli.session import ExitCode, Session, UsageError, group_session
+from relogit.errors import Problem
+from relogit.render import rows as render_rows
+from relogit.render.tables import Record
 
 BYTES = {
     "B": 1,

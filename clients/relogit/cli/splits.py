@@ -13,17 +13,17 @@ import typer
 from rich.console import RenderableType
 from rich.text import Text
 
-from relogit.render import tables as render
+from relogit.cli.argv import own_folder
+from relogit.cli.options import DatasetOption, JsonOption, PrefixOption, ServerOption
+from relogit.cli.session import ExitCode, Session, group_session
+from relogit.client import SplitsRequest
+from relogit.index_files import find_lists, read_indices
 from relogit.render import checks as render_checks
 from relogit.render import plan as render_plan
 from relogit.render import sets as render_sets
 from relogit.render import splits as render_splits
-from relogit.cli.argv import own_folder
-from relogit.client import SplitsRequest
-from relogit.index_files import find_lists, read_indices
-from relogit.cli.options import DatasetOption, JsonOption, PrefixOption, ServerOption
+from relogit.render import tables as render
 from relogit.render.tables import NONE, Record, count, printable, table
-from relogit.cli.session import ExitCode, Session, group_session
 from relogit.split_diff import Sample, difference
 
 SetArgument = Annotated[

@@ -10,9 +10,6 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from relogit.render import tables as render
-from relogit.render import analysis as render_analysis
-from relogit.render import checks as render_checks
 from relogit.cli.argv import floors_of, own_folder
 from relogit.cli.options import (
     DatasetOption,
@@ -25,9 +22,12 @@ from relogit.cli.options import (
     ServerOption,
     SplitsDirOption,
 )
+from relogit.cli.session import ExitCode, Session, session
+from relogit.render import analysis as render_analysis
+from relogit.render import checks as render_checks
+from relogit.render import tables as render
 from relogit.render.progress import upload_bar
 from relogit.render.tables import Record
-from relogit.cli.session import ExitCode, Session, session
 from relogit.verification import Verification, VerifyRequest
 from relogit.work import Part, Work
 

@@ -9,8 +9,8 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from relogit.render.tables import NONE, Record, number_of
 from relogit.render.checks import ACCURACIES, PROBABILITIES, Place, misfits, where
+from relogit.render.tables import NONE, Record, number_of
 
 AREAS = {  # of the curves that have no figure of their own
     "balanced_risk_coverage": "AURC balanced",

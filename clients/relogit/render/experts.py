@@ -11,7 +11,18 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from relogit.render.tables import NONE, Record, count, entry_problems, fits, percent, plain, problem_lines, table, word
+from relogit.render.tables import (
+    NONE,
+    Record,
+    count,
+    entry_problems,
+    fits,
+    percent,
+    plain,
+    problem_lines,
+    table,
+    word,
+)
 
 OWN = "own mean/std"
 STYLES = {"supported": "green", "contradicted": "red", "undecidable": "yellow"}

@@ -1,6 +1,6 @@
 """Let overflow and NaN inside a network reach its logits, where the finite check sees them.
 
-Most networks cannot overflow float32 whatever they are shown (`worker.compute.engines.bounds`); they stay as they are. In
+Most networks cannot overflow float32 whatever they are shown (`bounds.py`); they stay as they are. In
 others a rectifier hides both: max(0, x) of NaN is 0 in OpenVINO, and of -inf it is 0 everywhere. So these get leaky
 ones of slope 0: x > 0 ? x : 0 x. That is the same for every finite x, and NaN for NaN and -inf. From there each
 convolution spreads it, because NaN or infinity times any finite weight is NaN or infinite. A max-pool may drop it, so
