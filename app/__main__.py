@@ -18,6 +18,7 @@ from app.domain.errors import FatalError
 from app.logs import set_up
 from app.main import create_app
 from app.processes.shutdown import StoppableServer
+from app.processes.supervisor import Launch
 from app.settings import Settings, explain
 from app.store.liveness import hold_lock
 

@@ -33,7 +33,7 @@ from app.api.routes import (
 )
 from app.processes.maintenance import Maintenance
 from app.processes.shutdown import Stopping
-from app.processes.supervisor import Supervisor
+from app.processes.supervisor import Launch, Supervisor
 from app.retention.retention import remove_unreferred, tidy
 from app.settings import Settings
 

@@ -27,8 +27,11 @@ from numpy.typing import NDArray
 from app.catalog.datasets import Transform
 from app.main import create_app
 from app.settings import Settings
+from tests.prefork import ForkedProcess, launch
 from worker.compute.engines.pixels import normalise
 from worker.experts.architectures import CifarResNetSpec
+
+Process = subprocess.Popen[bytes] | ForkedProcess
 
 REPOSITORY = Path(__file__).parents[2]
 CLASSES = 4

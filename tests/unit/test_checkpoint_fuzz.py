@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.fuzzing import NETWORKS, cases, run, spread
+from tests.unit.fuzzing import cases, run, spread
 from worker.compute.engines.choice import EngineName
 
 QUICK = {"resnet8": 30, "resnet8, option A": 12}

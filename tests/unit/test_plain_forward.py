@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.unit.engines import SPECS, TRANSFORM, exact_logits, lived_in, random_images
+from tests.unit.engines import EVERY_SPEC, SPECS, TRANSFORM, exact_logits, lived_in, random_images
 from worker.compute.plain_forward import MAX_BATCH, plain_logits
 
 
