@@ -135,6 +135,7 @@ def test_folders_that_are_not_there(ours: Workspace, tmp_path: Path) -> None:
     assert not (tmp_path / "outputs").exists()
 
 
+@pytest.mark.slow
 def test_packages_that_do_not_fit(ours: Workspace, tmp_path: Path) -> None:
     """A torchvision of another release, and an API that cannot be imported, each with its remedy."""
     fake = tmp_path / "fake"
@@ -177,6 +178,7 @@ def test_a_broken_pydantic_leaves_what_can_be_said(ours: Workspace, tmp_path: Pa
     assert seen.level("packages") == ["ok"]
 
 
+@pytest.mark.slow
 def test_a_running_service_is_seen_from_both_sides(workspace: Workspace, service: Service, tmp_path: Path) -> None:
     """It answers, is ready and of this version; its lock and its worker's are held."""
     seen = doctor(workspace, tmp_path, "--server", service.url)

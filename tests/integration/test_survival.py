@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.integration.slow import build_slow, in_the_middle, job_of, post, wait_for
+from tests.integration.slow_jobs import build_slow, in_the_middle, job_of, post, wait_for
 from tests.integration.workspace import (
     REPOSITORY,
     Service,
@@ -46,6 +46,7 @@ def _checks(service: Service) -> tuple[int, dict[str, Any]]:
 # --- hangs and deadlines ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_worker_that_hangs_is_replaced_and_its_job_goes_on(workspace: Workspace) -> None:
     """While it hangs the service is not ready, and says so; then it is killed, and another one takes over."""
     with running(workspace, RELOGIT_HANG_TIMEOUT_S="6") as service:
@@ -62,6 +63,7 @@ def test_a_worker_that_hangs_is_replaced_and_its_job_goes_on(workspace: Workspac
         assert any("worker died" in note for note in unit["notes"])
 
 
+@pytest.mark.slow
 def test_a_hanging_worker_that_is_not_the_services_own_loses_its_work(workspace: Workspace) -> None:
     """Nobody kills what somebody else has started: its work is freed for others, and when it wakes up it ends."""
     with running(workspace, RELOGIT_WORKERS="0", RELOGIT_HANG_TIMEOUT_S="4") as service:
@@ -85,6 +87,7 @@ def test_a_hanging_worker_that_is_not_the_services_own_loses_its_work(workspace:
             worker.wait()
 
 
+@pytest.mark.slow
 def test_a_job_that_computes_past_its_deadline_is_stopped(workspace: Workspace) -> None:
     """It has failed, with the reason; units that were done by then stand."""
     with running(workspace) as service:
@@ -168,6 +171,7 @@ def _small_disk(folder: Path, size: str) -> Iterator[None]:
         subprocess.run(["umount", "--lazy", folder], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_fails_what_cannot_be_written_and_nothing_else(workspace: Workspace) -> None:
     """A request is refused as a passing error, a unit fails as `disk-error`; with room again, all goes on."""
     outputs = workspace.settings.outputs_dir
@@ -237,6 +241,7 @@ def test_outputs_that_cannot_be_written_are_refused_at_the_start(workspace: Work
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_outputs_that_can_be_written_no_longer_fail_the_job_and_not_the_service(workspace: Workspace) -> None:
     """The right to make a folder is taken away in mid-job: a disk error that names it; given back, all goes on."""
     outputs = workspace.settings.outputs_dir
@@ -253,6 +258,7 @@ def test_outputs_that_can_be_written_no_longer_fail_the_job_and_not_the_service(
         assert (again["state"], again["units"][0]["computed"]) == ("succeeded", 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("what", "code"), [("checkpoint", "unknown-expert"), ("data", "data-missing"), ("split", "unknown-split")]
 )
@@ -276,6 +282,7 @@ def test_what_vanishes_in_mid_job_fails_the_rest_of_it(workspace: Workspace, wha
         assert wait_for(service, post(service, experts=["first"], splits=["long"]))["state"] == "succeeded"
 
 
+@pytest.mark.slow
 def test_a_store_that_is_locked_for_a_while_only_delays(workspace: Workspace) -> None:
     """SQLITE_BUSY: somebody holds the store for some seconds; requests and units wait, and nothing fails."""
     with running(workspace) as service:
@@ -314,6 +321,7 @@ def _ask_slowly(service: Service, path: str) -> socket.socket:
     return asking
 
 
+@pytest.mark.slow
 def test_answers_under_way_end_before_the_service_does(workspace: Workspace) -> None:
     """A download that has begun is sent whole, a request that is held is answered at once, work is handed back."""
     workspace.save_split("huge", list(range(60)) * 5000)  # an artifact that no socket's buffers swallow
