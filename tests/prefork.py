@@ -6,13 +6,14 @@ import atexit
 import functools
 import json
 import os
-import selectors
+import select
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -35,17 +36,18 @@ class ForkedProcess:
 
     def __init__(self, connection: socket.socket, stdin: IO[bytes] | None) -> None:
         self._connection = connection
+        self._lock = threading.RLock()  # the supervisor waits in one thread and kills in another
         self.stdin = stdin
         self.returncode: int | None = None
         self.pid = self._receive()
 
     def poll(self) -> int | None:
         """Return the exit status if it has ended."""
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._connection, selectors.EVENT_READ) if self.returncode is None else None
-            if self.returncode is None and selector.select(0):
-                self._end()
-        return self.returncode
+        with self._lock:
+            if self.returncode is None and self._is_readable(0):
+                self.returncode = self._receive()
+                self._connection.close()
+            return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for its end.
@@ -53,14 +55,11 @@ class ForkedProcess:
         Raises:
             subprocess.TimeoutExpired: it still runs after `timeout` seconds.
         """
-        if self.returncode is None:
-            with selectors.DefaultSelector() as selector:
-                selector.register(self._connection, selectors.EVENT_READ)
-                if not selector.select(timeout):
-                    raise subprocess.TimeoutExpired(f"forked process {self.pid}", timeout or 0)
-            self._end()
-        assert self.returncode is not None
-        return self.returncode
+        if self.returncode is None and not self._is_readable(timeout):
+            raise subprocess.TimeoutExpired(f"forked process {self.pid}", timeout or 0)
+        status = self.poll()
+        assert status is not None
+        return status
 
     def send_signal(self, number: int) -> None:
         """Send a signal, unless it has ended."""
@@ -75,9 +74,11 @@ class ForkedProcess:
         """Send SIGKILL."""
         self.send_signal(signal.SIGKILL)
 
-    def _end(self) -> None:
-        self.returncode = self._receive()
-        self._connection.close()
+    def _is_readable(self, timeout: float | None) -> bool:
+        try:
+            return bool(select.select([self._connection], [], [], timeout)[0])
+        except (ValueError, OSError):  # another thread has just received the exit status
+            return True
 
     def _receive(self) -> int:
         message = self._connection.recv(64)
