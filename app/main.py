@@ -46,7 +46,7 @@ RESOURCES = (jobs, artifacts, analysis, report, verifications, uploads, experts,
 def create_app(settings: Settings, launch: Launch = subprocess.Popen) -> FastAPI:
     """Build the API with its routes.
 
-    The server's start opens the job store and starts the workers; its end closes them.
+    The server's start opens the job store and starts the workers through `launch`; its end closes them.
     """
 
     @asynccontextmanager
