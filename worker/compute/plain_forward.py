@@ -1,4 +1,4 @@
-"""A second implementation of the forward pass, which the engines' logits are compared with.
+"""A second implementation of the forward pass, to compare the engines' logits with.
 
 It shares no code with the engines: batch norm is not folded, channels come first in memory, a convolution is a
 matrix product over unfolded patches, and numpy normalises the pixels.
@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 from app.catalog.datasets import Transform
 
 MAX_BATCH = 16
-"""Unfolded patches take nine times the memory of the images."""
+"""Images per batch: unfolded patches take nine times the memory of the images."""
 
 
 def plain_logits(network: nn.Module, images: NDArray[np.uint8], transform: Transform) -> NDArray[np.float32]:

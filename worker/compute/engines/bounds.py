@@ -29,7 +29,7 @@ def largest_value(folded: fx.GraphModule, transform: Transform) -> float:
     """Bound every absolute value in a network, partial sums of its convolutions included.
 
     Args:
-        folded: as `worker.compute.engines.folding.fold` gives it.
+        folded: the result of `worker.compute.engines.folding.fold`.
         transform: how the pixels are normalised.
 
     Returns:

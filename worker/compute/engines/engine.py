@@ -17,7 +17,7 @@ from app.domain.requests import Precision
 from worker.device import NO_MEMORY
 
 SAID_OF_MEMORY = (*NO_MEMORY, "bad_alloc", "Failed to allocate")
-"""Texts of errors that mean a lack of memory, C++'s and OpenVINO's included."""
+"""Texts in out-of-memory errors, including those of C++ and OpenVINO."""
 
 
 class NoMemory(Exception):
@@ -26,7 +26,7 @@ class NoMemory(Exception):
 
 @dataclass(frozen=True)
 class Setup:
-    """What an engine is compiled for."""
+    """The properties that an engine is compiled for."""
 
     transform: Transform
     image: tuple[int, int, int]
@@ -55,14 +55,14 @@ class Engine(Protocol):
         Several batches may be in flight: the input is read ahead of the output.
 
         Args:
-            batches: [batch, H, W, 3] uint8 each, never fewer images.
+            batches: [batch, H, W, 3] uint8 each, always full.
 
         Yields:
             [batch, C] float32, before softmax and temperature. An early close waits for batches in flight.
 
         Raises:
             NoMemory: a batch does not fit; batches not yet yielded have to be run again.
-            ValueError: a batch of another shape.
+            ValueError: a batch has another shape.
             torch.AcceleratorError: the device is lost.
         """
 
