@@ -1,8 +1,8 @@
 """Moments of image patches, from which any normalisation's first-layer statistics follow.
 
 The first convolution is linear. With the mean and second moments of 27 patch values (before normalising) and 9
-flags (whether a position lies inside the picture), the mean and variance of its output under any mean, std and
-channel order are matrix products: no image is needed again.
+flags (whether a position lies inside the image), the mean and variance of its output under any mean, std and channel
+order are matrix products, without another pass over the images.
 """
 
 from __future__ import annotations
@@ -145,8 +145,8 @@ def mixed(own: Moments, between: Moments) -> Moments:
     image and E[2 w (1 - w)] = 1/3 of those between two images.
 
     Args:
-        own: of single images.
-        between: of the average image: at each position, the product of the means of two independent images.
+        own: moments of single images.
+        between: moments of the average image, which are those between two independent images.
     """
     return Moments(own.mean, own.second * 2 / 3 + between.second / 3)
 
