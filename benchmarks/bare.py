@@ -18,7 +18,9 @@ from worker.experts.loading import load_expert
 
 
 def bare_loop(engine: EngineName, installation: Installation) -> Outcome:
-    """Compute every expert over all images in float32, in the service's physical batches.
+    """Compute every expert over all images in the service's physical batches.
+
+    The precision is float32.
 
     Raises:
         ImportError: the engine is not installed.

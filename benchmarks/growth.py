@@ -13,7 +13,10 @@ MIB = 2**20
 
 
 def run(plan: Plan) -> Report:
-    """Run a computing job and a reusing job with a tenth, once and ten times the images."""
+    """Run a computing job and a reusing job for three sizes.
+
+    The sizes are a tenth, once and ten times the images of the main job.
+    """
     table_rows: list[tuple[Cell, ...]] = []
     for images in (plan.images // 10, plan.images, plan.images * 10):
         plan.say(f"{images:,} rows an expert")

@@ -141,7 +141,11 @@ def _openvino_loops(installation: Installation) -> tuple[Callable[[], None], Cal
 
 
 def _sample(installation: Installation, plan: Plan) -> tuple[float, float, float]:
-    """Return the seconds of the sample, of its job's computing, and of the sample over known rows."""
+    """Measure the plain sample.
+
+    Returns:
+        Seconds of the sample, of its job's computing, and of the sample over known rows.
+    """
     sample_s = computing_s = recalled_s = 0.0
     settings = Settings(data_dir=installation.data, outputs_dir=installation.root / "outputs", _env_file=None)
     images, labels = installation.pool()

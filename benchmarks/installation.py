@@ -134,7 +134,7 @@ def draw_splits(images: int, parts: Sequence[int], seed: int) -> list[NDArray[np
 
 
 def _expert(model: Model, images: Images, seed: int) -> Module:
-    """Build an expert with random weights and batch norm statistics of the images.
+    """Build an expert with random weights and the images' batch norm statistics.
 
     These statistics keep its logits in a sensible range. Experts differ by a few per cent of each weight, so that
     they agree on many images, as real experts do.

@@ -23,7 +23,7 @@ BUSY = "while all cores compute"
 
 
 def run(plan: Plan) -> Report:
-    """Send small jobs at a steady pace, behind big jobs and without a worker."""
+    """Send small jobs behind big jobs, and without a worker."""
     installation = Installation.make(plan.folder, RESNET32, plan.images)
     outputs = installation.root / "outputs"
     measured = {}
@@ -56,7 +56,7 @@ def run(plan: Plan) -> Report:
 
 
 def _at_pace(action: Callable[[], object]) -> list[float]:
-    """Run the action at a steady pace, and return its times in milliseconds."""
+    """Run the action at a steady pace; return its times in milliseconds."""
     times = []
     due = time.perf_counter()
     for _ in range(POSTS):

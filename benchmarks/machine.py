@@ -121,7 +121,7 @@ class CoreTime:
         return cls(sum(seconds), sum(seconds) - seconds[3] - seconds[4], sum(os.times()[:4]))
 
     def others_since(self) -> str:
-        """Report the share of the cores' time that other programs took since then.
+        """Report the share of the cores' time that other programs took.
 
         Figures are worth little if the share is large.
         """
@@ -167,7 +167,10 @@ def _caps() -> str:
 
 
 def _numbers(name: str) -> list[int]:
-    """Read the numbers in a control group's file; none if it is absent or contains `max`."""
+    """Read the numbers in a control group's file.
+
+    There are none if the file is absent or contains `max`.
+    """
     path = Path("/sys/fs/cgroup") / name
     words = path.read_text().split() if path.exists() else []
     return [int(word) for word in words] if "max" not in words else []
@@ -178,7 +181,7 @@ def _memory_bytes() -> int:
 
 
 def _value_of(path: Path, key: str) -> str:
-    """Read the value of `key:` in a file of /proc; empty if there is none."""
+    """Read the value of `key:` in a file of /proc, else an empty text."""
     if sys.platform != "linux":
         return ""
     for line in path.read_text().splitlines():

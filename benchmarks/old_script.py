@@ -25,7 +25,7 @@ LOADERS = 4
 
 
 class Images(Dataset[tuple[Tensor, int]]):
-    """Images and labels, one pair at a time, as torchvision's data sets return them."""
+    """Images and labels in pairs, as torchvision's data sets return them."""
 
     def __init__(self, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
         transforms = import_torchvision().transforms
@@ -44,7 +44,7 @@ class Images(Dataset[tuple[Tensor, int]]):
 
 @torch.no_grad()
 def old_script(installation: Installation, loaders: int = LOADERS) -> Outcome:
-    """Compute the main job's logits, and save them below `old/` of the installation.
+    """Compute the main job's logits, and save them below `old/`.
 
     Args:
         installation: the experts, images and splits.

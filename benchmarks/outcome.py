@@ -33,7 +33,7 @@ class Outcome:
 
     @property
     def warm_loop_s(self) -> float:
-        """Seconds that the loop would take if all images took as long as the later ones."""
+        """Seconds of the loop at the speed of its later images."""
         return self.seconds[REST] / self.rest_share
 
     @property

@@ -28,7 +28,7 @@ ATOL, RTOL = 1e-3, 1e-5
 
 
 class Measured:
-    """Measurements of all rounds: for each row of the table, the seconds of each round."""
+    """Measurements of all rounds, by the rows of the table."""
 
     def __init__(self) -> None:
         self.total: dict[str, list[float]] = {}
@@ -61,7 +61,7 @@ class Measured:
         self.warm_loop.setdefault(row, []).append(outcome.warm_loop_s)
 
     def add_service(self, engine: str, installation: Installation, number: int) -> None:
-        """Run a job on a new service, and again with the experts loaded."""
+        """Run a job on a new service, then again with loaded experts."""
         outputs = installation.root / f"outputs-{engine}-{number}"
         with serving(installation, outputs, engine=engine) as service:
             for row, reuse in ((COLD[engine], True), (RESIDENT[engine], False)):

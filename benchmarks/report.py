@@ -111,19 +111,19 @@ def show(report: Report, machine: Machine, console: Console) -> None:
     for line in machine.lines():
         console.print(line, style="dim")
     for table in (*report.tables, *_target_tables(report)):
-        shown = RichTable(title=table.title, title_justify="left", box=box.SIMPLE)
+        rich_table = RichTable(title=table.title, title_justify="left", box=box.SIMPLE)
         for number, column in enumerate(table.columns):
-            shown.add_column(column.title, justify="right" if number else "left", no_wrap=not number)
+            rich_table.add_column(column.title, justify="right" if number else "left", no_wrap=not number)
         for row in table.texts():
-            shown.add_row(*row)
-        console.print(shown)
+            rich_table.add_row(*row)
+        console.print(rich_table)
     for note in report.notes:
         console.print(note)
     console.print()
 
 
 def as_json(reports: Sequence[Report], machine: Machine) -> dict[str, Any]:
-    """Convert reports to JSON types, with unrounded numbers and whether each target is reached."""
+    """Convert reports to JSON types, with unrounded numbers."""
     entries = [
         asdict(report) | {"targets": [asdict(t) | {"reached": t.reached} for t in report.targets]}
         for report in reports
@@ -144,7 +144,7 @@ def as_markdown(report: Report, machine: Machine) -> str:
 
 
 def write_into(document: Path, report: Report, machine: Machine) -> None:
-    """Write a report into its place in a Markdown document, replacing the previous report.
+    """Write a report into its place in a Markdown document.
 
     Raises:
         ValueError: the document has no `<!-- NAME: begin -->` and `<!-- NAME: end -->`.

@@ -14,7 +14,7 @@ LIMIT_S = 0.3
 
 
 def run(plan: Plan) -> Report:
-    """Compute the main job once, then send jobs over new splits, in two shapes."""
+    """Compute the main job, then send jobs over new splits in two shapes."""
     installation = Installation.make(plan.folder, RESNET32, plan.images)
     shapes = {
         "one split": (plan.images,),

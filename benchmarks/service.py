@@ -25,7 +25,7 @@ LOG_LINES = 30
 
 
 class BenchmarkError(Exception):
-    """A benchmark could not be run, or its job failed; the message is for people."""
+    """A benchmark could not be run, or its job failed."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Service:
 def serving(
     installation: Installation, outputs: Path, *, engine: str = "auto", workers: int = 1
 ) -> Iterator[Service]:
-    """Start the service on a free port, wait until it is ready, and end it after the block.
+    """Start the service on a free port, and stop it after the block.
 
     Args:
         installation: its data and checkpoints.
@@ -129,7 +129,7 @@ def peak_memory_bytes(pid: int) -> int:
 
 
 def disk_bytes(folder: Path) -> int:
-    """Sum the disk blocks of the files below a folder; shared blocks count twice."""
+    """Sum the bytes on disk of a folder's files; shared blocks count twice."""
     return sum(path.stat().st_blocks for path in folder.rglob("*") if path.is_file()) * 512
 
 

@@ -33,7 +33,7 @@ COUNTS = np.maximum(1, (500 * 100.0 ** (-np.arange(CLASSES) / (CLASSES - 1))).as
 
 
 def run(plan: Plan) -> Report:
-    """Verify the main job's files through HTTP, then step by step in this process."""
+    """Verify the main job's files through HTTP, then step by step here."""
     installation = Installation.make(plan.folder, RESNET32, plan.images)
     outputs = installation.root / "outputs"
     with serving(installation, outputs) as service:
@@ -110,7 +110,7 @@ def _steps(installation: Installation, outputs: Path) -> dict[str, float]:
 
 
 def _intervals_s(installation: Installation, outputs: Path) -> float:
-    """Measure the seconds of all intervals over INTERVAL_ROWS rows of the largest split."""
+    """Measure the seconds of all intervals over INTERVAL_ROWS rows."""
     truth = _truth(installation, "test")
     arrays = read_stored(outputs / "bench" / EXPERTS[0] / "test_logits.npz", len(truth.labels), CLASSES).arrays
     rows = np.resize(np.arange(len(truth.labels)), INTERVAL_ROWS)

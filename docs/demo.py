@@ -46,7 +46,7 @@ f"{{correct.sum()}} of {{len(correct)}} correct: {{correct.mean():.2%}}\""""
 
 
 class DemoFailed(Exception):
-    """A step of the demo failed; the message is for the person who runs it."""
+    """A step of the demo failed."""
 
 
 def main() -> int:

@@ -53,11 +53,11 @@ class Base:
 
 
 def enlarge(scans: NDArray[np.float64]) -> Images:
-    """Enlarge scans [N, 8, 8] of values 0 to 16 to images [N, 32, 32, 3] uint8.
+    """Enlarge scans to images.
 
-    The values are scaled by 255/16 and rounded, and each becomes a block of 4x4 pixels (nearest neighbour). This
-    invents no values between the scanned pixels and gives the same bytes on every machine, which compress to a
-    twelfth of the size after a smooth filter.
+    Scans are [N, 8, 8] with values 0 to 16, images [N, 32, 32, 3] uint8. The values are scaled by 255/16 and rounded,
+    and each becomes a block of 4x4 pixels (nearest neighbour). This invents no values between the scanned pixels and
+    gives the same bytes on every machine, which compress to a twelfth of the size after a smooth filter.
     """
     gray = np.rint(scans * (255 / 16)).astype(np.uint8)
     large = gray.repeat(SCALE, axis=1).repeat(SCALE, axis=2)  # [N, 32, 32]
@@ -65,9 +65,9 @@ def enlarge(scans: NDArray[np.float64]) -> Images:
 
 
 def make_bases() -> dict[str, Base]:
-    """Divide the 1,797 digits into a balanced `test` base and a `train` base.
+    """Divide the digits into a balanced `test` base and a `train` base.
 
-    A generator seeded with 42 shuffles the rows of each class in turn; the first 60 are `test`, the rest `train`.
+    There are 1,797 digits. A generator seeded with 42 shuffles the rows of each class in turn; the first 60 are `test`, the rest `train`.
     """
     digits = load_digits()
     digits_base = Base(enlarge(digits.images), digits.target.astype(np.int64))
@@ -82,7 +82,10 @@ def make_bases() -> dict[str, Base]:
 
 
 def long_tail(n_max: int) -> list[int]:
-    """Compute the train images of each class, n_c = max(1, trunc(n_max · IF^(−c/(C−1))))."""
+    """Compute the number of train images of each class.
+
+    n_c = max(1, trunc(n_max · IF^(−c/(C−1)))).
+    """
     return [max(1, int(n_max * IMBALANCE ** (-label / (CLASSES - 1)))) for label in range(CLASSES)]
 
 

@@ -73,14 +73,14 @@ class Split:
 
 @dataclass(frozen=True)
 class Normaliser:
-    """The data set's mean and standard deviation of each channel, of values from 0 to 1."""
+    """Mean and standard deviation of each channel, for values 0 to 1."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
     @classmethod
     def of(cls, images: Tensor) -> Normaliser:
-        """Measure images [N, 3, H, W] uint8, and round to the four digits of a declaration."""
+        """Measure images [N, 3, H, W] uint8, rounded to four digits."""
         values = images.double() / 255
         std, mean = torch.std_mean(values, dim=(0, 2, 3), correction=0)
         return cls(tuple(round(x, 4) for x in mean.tolist()), tuple(round(x, 4) for x in std.tolist()))
@@ -92,7 +92,7 @@ class Normaliser:
 
 
 def shifted(images: Tensor) -> Tensor:
-    """Shift each of [N, 3, H, W] uint8 images by up to SHIFT pixels.
+    """Shift each image [N, 3, H, W] uint8 by up to SHIFT pixels.
 
     The border is filled with black, the colour of the background.
     """
@@ -170,7 +170,7 @@ def checkpoint(network: nn.Module, temperature: Tensor) -> dict[str, Tensor]:
 
 
 def as_split(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Split:
-    """Convert images [N, 32, 32, 3] uint8 and labels to tensors, channels first."""
+    """Convert images [N, 32, 32, 3] and labels to tensors, channels first."""
     return Split(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(labels))
 
 

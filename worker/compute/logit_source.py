@@ -164,7 +164,10 @@ class LogitSource:
         self._record_rate(pool, missing.size, time.monotonic() - started)
 
     def take(self, pool: Pool, indices: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return raw logits [N, C] float32 after `fill`; row n belongs to `indices[n]`."""
+        """Return raw logits [N, C] float32; call `fill` before.
+
+        Row n belongs to `indices[n]`.
+        """
         return self._rows_over(pool).take(indices)
 
     def differing(self, pool: Pool, indices: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -25,9 +25,9 @@ Build = Callable[[nn.Module, Setup], Engine]
 
 
 class ModelCache:
-    """Cache of the most recently used experts. Lives as long as the worker.
+    """Cache of the most recently used experts.
 
-    A file whose content changed is loaded again.
+    It lives as long as the worker. A file whose content changed is loaded again.
 
     Args:
         build: makes an engine from a network that is in eval mode, float32, on the CPU.
@@ -40,7 +40,7 @@ class ModelCache:
         self._engines: OrderedDict[tuple[str, Assumptions, Setup], Engine] = OrderedDict()
 
     def passport(self, path: Path, assumptions: Assumptions, known: dict[str, Any] | None = None) -> Passport:
-        """Return an expert's passport, loading its network only if its bytes are new.
+        """Return an expert's passport, and load its network if necessary.
 
         Args:
             path: the checkpoint file.
@@ -105,7 +105,7 @@ class ModelCache:
 
 
 def _recall(cache: OrderedDict[K, V], key: K) -> V:
-    """Return an entry as the most recently used; evict the oldest beyond the limit."""
+    """Return an entry, mark it as used, and evict the least recently used."""
     cache.move_to_end(key)
     while len(cache) > MAX_RESIDENTS:
         cache.popitem(last=False)

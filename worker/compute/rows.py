@@ -16,7 +16,9 @@ WRITTEN_TOGETHER = 256
 
 
 class Rows:
-    """Rows of one expert, one pool and one numerics key. Lives as long as a claim, whose splits share them.
+    """Rows of one expert, one pool and one numerics key.
+
+    They live as long as a claim, whose splits share them.
 
     Args:
         size: images in the pool.
@@ -93,7 +95,7 @@ class Rows:
         return int(self._present[indices].sum())
 
     def differing(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return places [n] int64 of entries whose row's bits differ from the kept row."""
+        """Return places [n] int64 of entries that differ from kept rows."""
         return np.flatnonzero(self._differing[indices])
 
     def take(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -20,7 +20,7 @@ MAX_COUNT = 2**53
 
 @dataclass(frozen=True)
 class LongTail:
-    """Class counts and class weights; each is None, with a reason, if it is not available."""
+    """Class counts and class weights, each None with a reason if unavailable."""
 
     counts: NDArray[np.int64] | None
     """[C] int64, train samples of each class, n_c."""

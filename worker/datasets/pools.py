@@ -50,7 +50,9 @@ class Pool:
 
 
 class Pools:
-    """Cache of the most recently requested pools. Lives as long as the worker; both of its threads use it.
+    """Cache of the most recently requested pools.
+
+    It lives as long as the worker, and both of the worker's threads use it.
 
     Args:
         bases: the bases on disk.

@@ -131,7 +131,7 @@ class TorchvisionResNetSpec:
         return network
 
     def _set_stride(self, block: nn.Module, stride: int) -> None:
-        """Set the stride of a stage's first block, with a projection if needed."""
+        """Set the stride of a stage's first block; add a projection if needed."""
         strided = self.bottleneck_stride if self.bottleneck else "conv1"
         for name in ("conv1", "conv2"):
             block.get_submodule(name).stride = (stride, stride) if name == strided else (1, 1)  # type: ignore[assignment]
@@ -161,7 +161,7 @@ class OptionAShortcut(nn.Module):
         self.stride = stride
 
     def forward(self, x: Tensor) -> Tensor:
-        """Subsample the image and pad the channels with zeros.
+        """Sample every stride-th pixel, and pad the channels with zeros.
 
         [N, in, H, W] becomes [N, out, H/stride, W/stride].
         """

@@ -171,7 +171,7 @@ def _described(spec: NetworkSpec) -> dict[str, Any]:
 
 
 def _digest(network: nn.Module) -> str:
-    """Digest the tensors' names, shapes and values.
+    """Hash the tensors' names, shapes and values.
 
     Batch norm's counters are left out, because logits do not depend on them.
     """
@@ -184,7 +184,11 @@ def _digest(network: nn.Module) -> str:
 
 
 def _name_shortcuts(file: CheckpointFile, own: str) -> tuple[dict[str, Tensor], list[str]]:
-    """Rename shortcut tensors to the network's name; return the rule if one applied."""
+    """Rename shortcut tensors to the network's name.
+
+    Returns:
+        The tensors, and the rule if one applied.
+    """
     tensors = rename(file.name, file.tensors, lambda name: SHORTCUT.sub(rf"\1.{own}.", name))
     other = {"shortcut": "downsample", "downsample": "shortcut"}[own]
     return tensors, [f"{other}.* -> {own}.*"] if tensors.keys() != file.tensors.keys() else []

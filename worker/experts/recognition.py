@@ -66,7 +66,7 @@ def recognise(file: str, tensors: Mapping[str, Tensor]) -> NetworkSpec:
 
 
 def _cifar_resnet(file: str, tensors: Mapping[str, Tensor], blocks: tuple[int, ...], classes: int) -> CifarResNetSpec:
-    """Infer a CIFAR ResNet, with the widths that most tensors of a stage have."""
+    """Infer a CIFAR ResNet with the most common width of each stage."""
     widths = tuple(_vote(tensors, rf"layer{stage}\.\d+\.(conv|bn)[12]\.") for stage in (1, 2, 3))
     stem = _vote(tensors, r"(conv1|bn1)\.") or widths[0]
     if not all(widths):

@@ -76,7 +76,7 @@ def _other_places(choice: Choice) -> set[Place]:
 
 
 def _accuracies(place: Place, entries: Mapping[str, Any], other_places: set[Place]) -> Iterator[tuple[str, object]]:
-    """Find entries named like an accuracy in a mapping and its plain dictionaries."""
+    """Find accuracies in a mapping and in the dictionaries within it."""
     visited: set[int] = set()
     for key, value in entries.items():
         path = (*place, key)
@@ -181,8 +181,8 @@ def read_number(value: object) -> float:
 
 def _shown(value: object) -> str:
     if isinstance(value, Tensor):
-        shown = f"shape {list(value.shape)}"
-        return f"{shown}, {value.flatten()[:3].tolist()}" if is_plain(value) else f"{shown}, {value.layout}"
+        shape = f"shape {list(value.shape)}"
+        return f"{shape}, {value.flatten()[:3].tolist()}" if is_plain(value) else f"{shape}, {value.layout}"
     if isinstance(value, int) and value.bit_length() > 64:  # Python refuses to format very long integers
         return f"an integer of {value.bit_length()} bits"
     return f"{value!r:.40}" if isinstance(value, int | float | str) else type(value).__name__

@@ -49,7 +49,7 @@ class WeightSet:
 
     @property
     def path(self) -> str:
-        """Return the keys of its first place, joined by dots; `.` for the top."""
+        """Join the keys of its first place by dots; `.` for the top."""
         return _path(self.places[0])
 
     @property
@@ -132,7 +132,7 @@ def choose_weights(file: str, loaded: object, wanted: str | None) -> Choice:
 
 
 def is_optimizer(key: str) -> bool:
-    """Tell whether a key is that of an optimizer's state, which holds no weights."""
+    """Tell whether a key is that of an optimizer's state."""
     return OPTIMIZER.fullmatch(key.lower()) is not None
 
 
@@ -164,7 +164,7 @@ def _find_sets(loaded: object) -> list[WeightSet]:
 
 
 def _entries(value: Any) -> Mapping[str, Any]:
-    """List the entries of a mapping by text, and of a list by number."""
+    """List the entries of a mapping, or of a list by number."""
     if isinstance(value, Mapping):
         return {str(key): entry for key, entry in value.items()}
     if isinstance(value, list | tuple):

@@ -132,7 +132,10 @@ def _padded(values: Floats) -> Floats:
 
 
 def _offsets(count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Draw the first rows and columns [2, N] of crops in the padded image."""
+    """Draw the first rows and columns [2, N] of crops.
+
+    They count in the padded image.
+    """
     return rng.integers(0, 2 * CROP_PADDING + 1, (2, count))
 
 

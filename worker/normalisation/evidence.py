@@ -44,7 +44,9 @@ UNPROVABLE = "Nothing in the files can prove the declared mean and std; compare 
 
 @dataclass(frozen=True)
 class Hint:
-    """A free fit of mean and std, as a proposal for a declaration; never a verdict.
+    """A free fit of mean and std, which proposes a declaration.
+
+    It is never a verdict.
 
     Attributes:
         transform: the fit; under a wrong hypothesis it is off by up to 20 %.
@@ -57,7 +59,7 @@ class Hint:
 
 @dataclass(frozen=True)
 class NormalisationEvidence:
-    """The verdict of a checkpoint's running statistics on its declared mean and std.
+    """The verdict of running statistics on a declared mean and std.
 
     Attributes:
         verdict: `supported`, `contradicted` or `undecidable`.
@@ -118,7 +120,7 @@ class _Fit:
 
 @dataclass(frozen=True, eq=False)
 class _Fits:
-    """A stem's responses under every hypothesis, for a network that reads RGB and for one that reads BGR."""
+    """A stem's responses under every hypothesis, in both channel orders."""
 
     hypotheses: tuple[str, ...]
     rgb: Response

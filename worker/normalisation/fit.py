@@ -95,7 +95,9 @@ def coefficients(transform: Transform) -> Floats:
 
 
 def free_fit(response: Response, start: Transform) -> tuple[Transform, float] | None:
-    """Find the mean and std of the least D, by Levenberg and Marquardt's method.
+    """Find the mean and std of the least D.
+
+    The method is that of Levenberg and Marquardt.
 
     Args:
         response: the response of an RGB network, under one hypothesis.

@@ -110,7 +110,7 @@ def patch_statistics(images: Images, beat: Callable[[], None] = lambda: None) ->
 
 
 def sampled_rows(count: int) -> NDArray[np.int64]:
-    """Choose up to 10,000 of `count` rows, in random order, always the same ones."""
+    """Choose up to 10,000 of `count` rows, in random but fixed order."""
     return np.random.default_rng(SEED).permutation(count)[:MAX_IMAGES]
 
 
@@ -152,7 +152,7 @@ def mixed(own: Moments, between: Moments) -> Moments:
 
 
 def patch_moments(augmented: Augmented) -> Moments:
-    """Compute the moments of all 3x3 patches, with a zero border around images."""
+    """Compute the moments of 3x3 patches of images with zero borders."""
     count = len(augmented.values)
     planes = np.zeros((4, count, SIDE + 2, SIDE + 2))
     planes[:3, :, 1:-1, 1:-1] = augmented.values.swapaxes(0, 1)
@@ -166,7 +166,7 @@ def patch_moments(augmented: Augmented) -> Moments:
 
 
 def flipped_half(moments: Moments) -> Moments:
-    """Return the moments after flipping each image left to right with probability 1/2."""
+    """Return the moments after flipping images with probability 1/2."""
     order = np.arange(FEATURES).reshape(4, 3, 3)[:, :, ::-1].ravel()
     return Moments(
         (moments.mean + moments.mean[order]) / 2,

@@ -21,7 +21,9 @@ UNTOUCHED = 1e-4
 
 @dataclass(frozen=True, eq=False)
 class Stem:
-    """A 3x3 convolution of stride 1 and zero padding 1, and its output's running statistics in training.
+    """A 3x3 convolution and the running statistics of its output.
+
+    It has stride 1 and zero padding 1. The statistics are those of the training.
 
     Attributes:
         weight: [O, 3, 3, 3] float64, live channels only.
@@ -73,7 +75,7 @@ def _geometry_problem(convolution: nn.Conv2d) -> str:
 
 
 def _checked(stem: Stem) -> Stem | str:
-    """Return the live channels of a stem, or the reason why it cannot be compared."""
+    """Return the live channels of a stem, or why it is unusable."""
     arrays = (stem.weight, stem.bias, stem.mean, stem.variance)
     if not all(np.isfinite(array).all() for array in arrays) or (stem.variance < 0).any():
         return "The first layer holds numbers that are not finite, or negative variances."

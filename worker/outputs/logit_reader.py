@@ -87,7 +87,9 @@ def read_stored(path: Path, samples: int, classes: int) -> StoredLogits:
 
 
 def read_targets(path: Path, samples: int) -> StoredTargets:
-    """Read targets from a .pt with one tensor of any shape and dtype.
+    """Read targets from a .pt with one tensor.
+
+    The tensor may have any shape and dtype.
 
     Args:
         path: of the file.

@@ -209,7 +209,10 @@ def _pair(check: Check) -> frozenset[str]:
 
 
 def _allowed(check: Check) -> Check:
-    """Pass an overlap check of a part and its whole, whose shared samples are intended."""
+    """Pass an overlap check of a part and its whole.
+
+    The shared samples are intended.
+    """
     first, second = check.measured["splits"]
     shared = check.measured["shared"]
     message = f"{first!r} and {second!r} share {shared} samples: one is a part of the other, as described."

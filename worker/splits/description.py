@@ -77,7 +77,9 @@ def check_missing(name: str, about: ListDescription) -> Check:
 def check_dataset(
     about: DatasetDescription | None, names: Collection[str], labels: Mapping[str, NDArray[np.int64]]
 ) -> Check:
-    """Check that the set was made for this data set and its present labels.
+    """Check that the set was made for this data set.
+
+    Its name and its labels are compared.
 
     Args:
         about: the description of the data set, or None.
@@ -112,7 +114,7 @@ def check_dataset(
 
 
 def _part_problem(name: str, lists: Lists, about: ListDescription) -> str | None:
-    """Say why a list is not the described part of the train list.
+    """Explain why a list is not the described part.
 
     Returns:
         The reason; None where the list is that part, or is not described as one.

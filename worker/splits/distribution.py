@@ -75,7 +75,7 @@ def check_weights(
 
 
 def check_balance(labels: NDArray[np.int64], classes: int, declared: Balance | None) -> Check:
-    """Measure a list's balance, and check that it is the declared one.
+    """Check that a list has the declared balance.
 
     `balanced`: the counts n_c of all classes are equal, ±1. `long-tailed`: among the classes present the imbalance
     factor max n_c / min n_c is 2 or more, and the index of dispersion Σ (n_c − n̄)² / n̄ exceeds its mean under a
@@ -118,7 +118,7 @@ def check_balance(labels: NDArray[np.int64], classes: int, declared: Balance | N
 
 
 def check_row_order(indices: NDArray[np.int64], labels: NDArray[np.int64], declared: RowOrder | None) -> Check:
-    """Measure the order of a list's rows, and check that it is the declared one.
+    """Check that a list's rows have the declared order.
 
     `class-major`: the classes in order, one after another. `ascending`: by index. A list over a base that is sorted
     by class may be both; a list that is neither is `shuffled`.

@@ -23,7 +23,7 @@ Lists = Mapping[str, tuple[str, NDArray[np.int64]]]
 
 
 def image_digests(images: NDArray[np.uint8]) -> NDArray[np.void]:
-    """Digest each image's pixels with BLAKE2b.
+    """Hash each image's pixels with BLAKE2b.
 
     The shape is not part of the digest.
 
@@ -40,7 +40,9 @@ def image_digests(images: NDArray[np.uint8]) -> NDArray[np.void]:
 
 
 class ImageGroups:
-    """Groups of places that hold the same image. A place is an index into one of several bases.
+    """Groups of places that hold the same image.
+
+    A place is an index into one of several bases.
 
     Args:
         digests: [N] for each base, the result of `image_digests` for all its images.
@@ -87,7 +89,9 @@ class ImageGroups:
         return self._check(pair, 2, {"splits": [first, second]}, where, harm)
 
     def _check(self, lists: Lists, least: int, labels: Mapping[str, object], where: str, harm: str) -> Check:
-        """Check that no image is in `least` lists or more, and at two places.
+        """Check that no image is a duplicate.
+
+        A duplicate is in `least` lists or more, and at two places or more.
 
         Args:
             lists: by name.
@@ -107,13 +111,13 @@ class ImageGroups:
         # An image in two lists and at two places is at different places in them.
         duplicate = (list_counts >= least) & (place_counts > 1)
         count = int(duplicate.sum())
-        shown: list[int] = []
+        numbers: list[int] = []
         for rows in places.values():  # in the order of the lists, and of the indices in each
-            numbers = self._numbers[rows]
-            shown += [number for number in dict.fromkeys(numbers[duplicate[numbers]].tolist()) if number not in shown]
-            if len(shown) >= MAX_EVIDENCE:
+            here = self._numbers[rows]
+            numbers += [number for number in dict.fromkeys(here[duplicate[here]].tolist()) if number not in numbers]
+            if len(numbers) >= MAX_EVIDENCE:
                 break
-        evidence = [self._places_of(number, lists, places) for number in shown[:MAX_EVIDENCE]]
+        evidence = [self._places_of(number, lists, places) for number in numbers[:MAX_EVIDENCE]]
         message = f"No picture is {where}."
         if count:
             message = f"{count} {'picture is' if count == 1 else 'pictures are'} {where}{harm}"

@@ -26,7 +26,7 @@ KEEPING_FUNCTIONS = (F.adaptive_avg_pool2d, torch.flatten, operator.getitem)
 
 
 def largest_value(folded: fx.GraphModule, transform: Transform) -> float:
-    """Bound every absolute value in a network, partial sums of its convolutions included.
+    """Bound every absolute value in a network, partial sums included.
 
     Args:
         folded: the result of `worker.compute.engines.folding.fold`.

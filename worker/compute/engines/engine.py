@@ -21,7 +21,7 @@ SAID_OF_MEMORY = (*NO_MEMORY, "bad_alloc", "Failed to allocate")
 
 
 class NoMemory(Exception):
-    """The expert does not fit into the device's memory at this batch size."""
+    """The expert does not fit into memory at this batch size."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,10 @@ class Setup:
 
 
 class Engine(Protocol):
-    """One expert, ready to run at one physical batch shape on one device in one precision.
+    """One expert, ready to run.
 
-    A row's bits depend on its image alone: not on the rest of the batch, nor on threads or on what is in flight.
+    It runs at one physical batch shape, on one device and in one precision. A row's bits depend on its image alone:
+    not on the rest of the batch, on threads or on other batches in flight.
     """
 
     @property

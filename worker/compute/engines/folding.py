@@ -16,7 +16,7 @@ from torch import fx, nn
 
 
 def fold(network: nn.Module) -> fx.GraphModule:
-    """Trace a copy of a network and fold each batch norm into its convolution.
+    """Copy a network and fold each batch norm into its convolution.
 
     A batch norm that does not follow a convolution of its own stays. The original is neither changed nor shared.
 
@@ -46,9 +46,9 @@ def fold(network: nn.Module) -> fx.GraphModule:
 
 
 def _fold_into(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
-    """Change a convolution to output what the batch norm makes of it.
+    """Fold a batch norm into the convolution before it.
 
-    An output y becomes gamma (y - mean) / sqrt(variance + eps) + beta.
+    An output y of the convolution becomes gamma (y - mean) / sqrt(variance + eps) + beta.
     """
     # state_dict has no entry for an absent parameter; `loading.py` accepts no such batch norm.
     named = norm.state_dict()

@@ -89,7 +89,7 @@ class TorchEngine:
 
     @torch.inference_mode()
     def _forward(self, images: Tensor) -> Tensor:
-        """Compute logits [batch, C] float32 on the device; a GPU may still be computing."""
+        """Compute logits [batch, C] float32; a GPU may still be computing."""
         with telling_of_memory():
             pixels = normalise(images.to(self._setup.device), self._setup.transform)
             logits: Tensor = self._network(pixels.to(self._dtype))
@@ -102,7 +102,7 @@ def _fetch(there: Tensor) -> NDArray[np.float32]:
 
 
 def _overwriting(folded: fx.GraphModule) -> fx.GraphModule:
-    """Let each rectifier overwrite its input if no other operation reads it.
+    """Make rectifiers overwrite inputs that no other operation reads.
 
     The bits stay the same, and less memory is touched.
     """
@@ -122,7 +122,7 @@ def _overwriting(folded: fx.GraphModule) -> fx.GraphModule:
 
 @cache
 def computing_threads(count: int, each: int) -> ThreadPoolExecutor:
-    """Start a pool of computing threads that lives as long as the process.
+    """Start a pool of computing threads for the life of the process.
 
     Args:
         count: threads of the pool.
@@ -150,7 +150,7 @@ def computing_threads(count: int, each: int) -> ThreadPoolExecutor:
 
 @contextmanager
 def tf32(allowed: bool) -> Iterator[None]:
-    """Allow or forbid TF32 for float32 products on a GPU within the block.
+    """Allow or forbid TF32 for float32 products within the block.
 
     It uses PyTorch's older switches, as `worker.device.prepare` does: once the newer switches are set, reading the
     older ones raises an error.
