@@ -67,7 +67,8 @@ def enlarge(scans: NDArray[np.float64]) -> Images:
 def make_bases() -> dict[str, Base]:
     """Divide the digits into a balanced `test` base and a `train` base.
 
-    There are 1,797 digits. A generator seeded with 42 shuffles the rows of each class in turn; the first 60 are `test`, the rest `train`.
+    There are 1,797 digits. A generator seeded with 42 shuffles the rows of each class in turn; the first 60 are
+    `test`, the rest `train`.
     """
     digits = load_digits()
     digits_base = Base(enlarge(digits.images), digits.target.astype(np.int64))
