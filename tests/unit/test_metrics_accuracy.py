@@ -15,7 +15,8 @@ from worker.verify.metrics.accuracy import (
     reweighted_accuracy,
     top_k_accuracy,
 )
-from worker.verify.metrics.groups import class_groups, group_accuracy, worst_group_accuracy
+from app.catalog.long_tail import class_groups
+from worker.verify.metrics.groups import group_accuracy, worst_group_accuracy
 
 
 @every_case

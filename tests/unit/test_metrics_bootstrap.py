@@ -7,7 +7,7 @@ import pytest
 
 from tests.unit.metric_inputs import Case, drawn, every_case
 from worker.verify.metrics import bootstrap
-from worker.verify.metrics.groups import class_groups
+from app.catalog.long_tail import class_groups
 from worker.verify.metrics.point import FIGURES, point_metrics
 from worker.verify.metrics.rows import score_rows
 

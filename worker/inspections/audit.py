@@ -20,7 +20,7 @@ from worker.datasets.pools import Pools
 from worker.splits.audit import AuditedList, audit
 from worker.splits.description import check_dataset
 from worker.splits.duplicate_images import image_digests
-from worker.verify.metrics.groups import class_groups
+from app.catalog.long_tail import class_groups
 
 
 class Auditor:

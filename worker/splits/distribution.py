@@ -10,16 +10,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from app.catalog.long_tail import Balance, balance_of
 from worker.verify.check import Check, first_rows, warning_check
 from worker.verify.lists import check_class_weights
 
-Balance = Literal["balanced", "long-tailed"]
 RowOrder = Literal["class-major", "ascending", "shuffled"]
-
-LONG_TAIL_FACTOR = 2.0
-"""Imbalance factor, max n_c / min n_c, from which on uneven classes are a long tail; MNIST has 1.24 and is none."""
-CHANCE_DEVIATIONS = 5.0
-"""Standard deviations of dispersion that a random draw from equal classes may have."""
 
 
 def check_class_counts(
@@ -75,12 +70,7 @@ def check_weights(
 
 
 def check_balance(labels: NDArray[np.int64], classes: int, declared: Balance | None) -> Check:
-    """What the list's spread over the classes is, and that it is what is declared.
-
-    `balanced`: the counts n_c of all classes are equal, ±1. `long-tailed`: among the classes present the imbalance
-    factor max n_c / min n_c is 2 or more, and the index of dispersion Σ (n_c − n̄)² / n̄ is beyond what a random
-    draw from equal classes gives: about χ² with C − 1 degrees of freedom, so C − 1 ± √(2(C − 1)), of which five.
-    A few rows drawn at random from a balanced base are `neither`, however large their factor.
+    """What the list's spread over the classes is, and that it is what is declared; see `balance_of`.
 
     Args:
         labels: [N], N ≥ 1, each in [0, classes).
@@ -91,11 +81,7 @@ def check_balance(labels: NDArray[np.int64], classes: int, declared: Balance | N
     there = counts[counts > 0]
     most, fewest = int(there.max()), int(there.min())
     factor = most / fewest
-    balance = "neither"
-    if most - int(counts.min()) <= 1:
-        balance = "balanced"
-    elif factor >= LONG_TAIL_FACTOR and _beyond_chance(there):
-        balance = "long-tailed"
+    balance = balance_of(counts) or "neither"
     measured = {
         "balance": balance,
         "imbalance_factor": factor,
@@ -133,10 +119,3 @@ def check_row_order(indices: NDArray[np.int64], labels: NDArray[np.int64], decla
     evidence = [row + 1 for row in first_rows(falls[declared])] if not good and declared in falls else []
     expected = {"row_order": declared or "any"}
     return warning_check("row-order", good, {"row_order": orders}, expected, message, evidence)
-
-
-def _beyond_chance(counts: NDArray[np.int64]) -> bool:
-    free = counts.size - 1
-    mean = counts.mean()
-    dispersion = float(((counts - mean) ** 2).sum() / mean)
-    return dispersion > free + CHANCE_DEVIATIONS * float(np.sqrt(2 * free))
