@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 
 from app.api.dependencies import Services
 from app.domain.jobs import JobState, UnitState
-from app.domain.requests import REQUESTS
+from app.domain.job_kinds import JOB_KINDS
 from app.store.liveness import has_open, living, worker_lock
 from app.store.statistics import QueueStatistics, queue_statistics
 
@@ -83,7 +83,7 @@ class ServiceMetrics(Collector):
 
 def _work(census: QueueStatistics) -> Iterator[Metric]:
     jobs = GaugeMetricFamily("relogit_jobs", "Jobs on record.", labels=("state", "kind"))
-    for kind in REQUESTS:
+    for kind in JOB_KINDS:
         for state in JobState:
             jobs.add_metric((state, kind), census.jobs.get((state, kind), 0))
     yield jobs

@@ -65,7 +65,7 @@ class JobView(BaseModel):
     """A job."""
 
     id: str
-    kind: str = Field(description="`recompute`, `verification` or `splits`.")
+    kind: str = Field(description="`recompute` or `verification`; `splits` in stores of earlier versions.")
     state: JobState
     verdict: Literal["passed", "failed"] | None
     error: dict[str, Any] | None = Field(description="What kept the job as a whole from its end or its verification.")

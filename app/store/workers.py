@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from app.domain.jobs import LOOKING
+from app.domain.job_kinds import LIGHT_TASKS
 from app.domain.numerics import ComputeEnvironment
 from app.store.database import Database
 from app.store.transitions import reap_task, tally
@@ -77,9 +77,9 @@ class Workers:
             ).fetchall()
             # A check takes a moment and computing takes long: where both died together, the check is the more likely
             # cause. Blamed alone, it cannot fail the unit beside it.
-            looked = any(task["task"] in LOOKING for task in tasks)
+            looked = any(task["task"] in LIGHT_TASKS for task in tasks)
             for task in tasks:
-                reap_task(db, task, blamed=not looked or task["task"] in LOOKING)
+                reap_task(db, task, blamed=not looked or task["task"] in LIGHT_TASKS)
             db.execute("UPDATE facts SET worker = NULL WHERE worker = ?", (worker,))
             buried = db.execute("DELETE FROM workers WHERE id = ?", (worker,))
             tally(db, "workers", "ended", buried.rowcount)

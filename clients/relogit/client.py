@@ -177,16 +177,19 @@ class Client:
         """The verification of that id; a `Problem` with status 404 if there is none."""
         return Verification(self._wire, self._wire.get(f"/verifications/{segment(verification_id)}"))
 
-    def create_splits(self, name: str, **request: Unpack[SplitsRequest]) -> Job:
-        """Queue the creation of a set of splits; see `SplitsRequest` for how it may be made.
+    def create_splits(self, name: str, **request: Unpack[SplitsRequest]) -> dict[str, Any]:
+        """Create a set of splits; see `SplitsRequest` for how it may be drawn.
 
-            job = client.create_splits("lt_50", imbalance_factor=50).wait()
+            client.create_splits("lt_50", imbalance_factor=50)
             client.submit(splits_dir="lt_50")
+
+        Returns:
+            Its description: under `lists` the base, size and sha256 of each, and `train_class_counts`.
 
         Raises:
             Problem: the server refused it, as it does where a set of that name is there.
         """
-        return Job(self._wire, self._wire.post("/splits", _body({"name": name, **request})))
+        return self._wire.post("/splits", _body({"name": name, **request}), hold_s=CHECK_S)
 
     def jobs(
         self,

@@ -11,7 +11,8 @@ import pytest
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 from app.domain.errors import NotFound, TransientError
-from app.domain.jobs import Claim, JobState, Progress, Task, UnitPlan
+from app.domain.job_kinds import HEAVY_TASKS, LIGHT_TASKS, Task
+from app.domain.jobs import Claim, JobState, Progress, UnitPlan
 from app.domain.requests import Precision, Request, SplitsRequest
 from app.store.jobs import JobStore
 from tests.fakes import ARITHMETIC, PASSED, REPORT, artifact, job_request

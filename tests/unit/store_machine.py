@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 
 from app.domain.errors import Conflict
-from app.domain.jobs import MAX_DEATHS, JobState, Progress, Task
+from app.domain.job_kinds import Task
+from app.domain.jobs import MAX_DEATHS, JobState, Progress
 from app.domain.requests import Precision, Request
 from app.store.jobs import JobStore
 from app.store.transitions import ClaimLost

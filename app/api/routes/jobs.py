@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Path, Query, Response
 
 from app.api.dependencies import Services, Used
-from app.api.schemas import JobList, JobView, PlanView, RecomputeBody
+from app.api.schemas import JobList, JobView, PlanView
 from app.api.tracing import Traceparent
 from app.api.waiting import answers
 from app.domain.fault_points import reach
 from app.domain.jobs import Job, JobState, Unit
 from app.domain.numerics import ComputeEnvironment
+from app.domain.requests import Kind
 from app.report.published_files import file_checks
 from app.report.split_warnings import question_about, warnings_for
 from app.retention.retention import delete_job
 from app.store.inspections import InspectionRequest
 from app.store.liveness import compute_environments
-from app.submission.planner import Site, make_plan, questions_of
+from app.submission.bodies import RecomputeBody
+from app.submission.planner import Site, inspections_of, make_plan
 from app.submission.recompute import plan
 
 MAX_WAIT_S = 60.0
@@ -33,8 +35,8 @@ router = APIRouter(prefix="/jobs", tags=["jobs"])
 @router.post("", status_code=202)
 def submit(body: RecomputeBody, used: Used, trace: Traceparent, response: Response) -> JobView:
     """Check a recompute job and queue it. Nothing is queued if anything in it is wrong."""
-    request, units = plan(body.order(), used.catalog, used.inspections, _ways(used))
-    job = used.jobs.submit(request, units, body.terms(trace))
+    request, units = plan(body, used.catalog, used.inspections, _ways(used))
+    job = used.jobs.submit(request, units, body.options(trace))
     reach("submit.recorded")
     response.headers["Location"] = f"/jobs/{job.id}"
     return JobView.of(job)
@@ -46,23 +48,21 @@ async def plan_job(body: RecomputeBody, used: Used) -> PlanView:
 
     Workers are asked for what they have not found out yet, and waited for ten seconds.
     """
-    order = body.order()
-
     def site() -> Site:
         return Site(used.catalog, used.inspections, used.rows, _ways(used))
 
     def look_around() -> list[InspectionRequest]:
-        return questions_of(site().examine(order), used.catalog, order.weights)
+        return inspections_of(site().examine(body), used.catalog, body.weights)
 
     await answers(used, await run_sync(look_around))
-    return PlanView.of(await run_sync(lambda: make_plan(order, site())))
+    return PlanView.of(await run_sync(lambda: make_plan(body, site())))
 
 
 @router.get("")
 def list_jobs(
     used: Used,
     state: Annotated[list[JobState], Query()] = [],  # noqa: B006 — FastAPI copies it
-    kind: Annotated[Literal["recompute", "verification", "splits"] | None, Query()] = None,
+    kind: Annotated[Kind | None, Query()] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> JobList:
     """The newest jobs first."""

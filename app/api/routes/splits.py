@@ -10,9 +10,7 @@ from fastapi import APIRouter, Path, Query, Response
 
 from app.api.dependencies import Services, Used
 from app.api.routes.jobs import MAX_WAIT_S
-from app.api.schemas import ImportBody, JobView, SplitsBody
 from app.api.set_listing import describe_set, list_sets, look_at_list
-from app.api.tracing import Traceparent
 from app.api.waiting import answers
 from app.catalog.catalog import Folder
 from app.catalog.datasets import DEFAULT_DATASET, Dataset
@@ -21,8 +19,9 @@ from app.domain.names import check_name
 from app.domain.requests import HEAD_THRESHOLD
 from app.store.inspection_requests import audit_question, groups_question
 from app.store.inspections import InspectionRequest
+from app.submission.bodies import ImportBody, SplitsBody
 from app.submission.split_import import import_splits
-from app.submission.splits import plan_splits
+from app.submission.splits import create_splits
 
 SetName = Annotated[str, Path(description="Of the folder, below the data directory.")]
 DatasetName = Annotated[str, Query(description="A data set of `datasets.toml`.")]
@@ -30,20 +29,27 @@ DatasetName = Annotated[str, Query(description="A data set of `datasets.toml`.")
 router = APIRouter(tags=["splits"])
 
 
-@router.post("/splits", status_code=202)
-def create_splits(body: SplitsBody, used: Used, trace: Traceparent, response: Response) -> JobView:
-    """Check a request for a new set of splits and queue it. It is a job like any other, and takes a second or so."""
-    job = used.jobs.submit(plan_splits(body.order(), used.catalog), terms=body.terms(trace))
-    response.headers["Location"] = f"/jobs/{job.id}"
-    return JobView.of(job)
+@router.post("/splits", status_code=201)
+def create_set(body: SplitsBody, used: Used, response: Response) -> dict[str, Any]:
+    """Draw a long-tailed train list and balanced parts of the test base, and write them as a set of splits.
+
+    The answer is the set's description, as its `splits.json` has it. It takes a second or so.
+    """
+    description = create_splits(body, used.catalog)
+    response.headers["Location"] = _location(body)
+    return description
 
 
 @router.post("/splits/import", status_code=201)
-def take_over(body: ImportBody, used: Used, response: Response) -> dict[str, Any]:
-    """Write lists that somebody else made as a set of splits. What is doubtful about them is said, not refused."""
-    described = import_splits(body.order(), used.catalog)
-    response.headers["Location"] = f"/splits/{quote(described['name'])}?dataset={quote(body.dataset)}"
-    return described
+def import_set(body: ImportBody, used: Used, response: Response) -> dict[str, Any]:
+    """Write lists that another tool wrote as a set of splits; `doubtful` names what may be wrong with them."""
+    description = import_splits(body, used.catalog)
+    response.headers["Location"] = _location(body)
+    return description
+
+
+def _location(body: SplitsBody | ImportBody) -> str:
+    return f"/splits/{quote(body.name)}?dataset={quote(body.dataset)}"
 
 
 @router.get("/splits")

@@ -9,12 +9,13 @@ from fastapi import APIRouter, Query, Response
 
 from app.api.dependencies import Used
 from app.api.routes.jobs import JobId, Wait, settled
-from app.api.schemas import JobView, VerificationBody
+from app.api.schemas import JobView
 from app.api.tracing import Traceparent
 from app.domain.errors import NotFound
 from app.domain.fault_points import reach
 from app.domain.jobs import Job
 from app.domain.requests import VerificationRequest
+from app.submission.bodies import VerificationBody
 from app.submission.verification import plan_verification
 
 router = APIRouter(prefix="/verifications", tags=["verifications"])
@@ -23,9 +24,9 @@ router = APIRouter(prefix="/verifications", tags=["verifications"])
 @router.post("", status_code=202)
 def submit(body: VerificationBody, used: Used, trace: Traceparent, response: Response) -> dict[str, Any]:
     """Check a request to verify files and queue it. It is a job like any other; no checkpoint is needed."""
-    request = plan_verification(body.order(), used.catalog, used.uploads)
+    request = plan_verification(body, used.catalog, used.uploads)
     root = partial(used.uploads.root_of, request, used.settings.outputs_dir)
-    job = used.jobs.submit(request, terms=body.terms(trace), check=root)
+    job = used.jobs.submit(request, terms=body.options(trace), check=root)
     response.headers["Location"] = f"/verifications/{job.id}"
     reach("submit.recorded")
     return _shown(job)

@@ -22,7 +22,6 @@ from relogit.render import checks as render_checks
 from relogit.render import plan as render_plan
 from relogit.render import sets as render_sets
 from relogit.render import splits as render_splits
-from relogit.render import tables as render
 from relogit.render.tables import NONE, Record, count, printable, table
 from relogit.split_diff import Sample, difference
 
@@ -87,14 +86,8 @@ def create(
         overwrite=True if overwrite else None,
     )
     with group_session(ctx, server, as_json) as run:
-        health = run.client.ready()
-        job = run.client.create_splits(name, **request)
-        run.warn_unless_ready(health)
-        run.follow(job)
-        made = job.verification().get("splits")
-        run.show({**job.data, "splits": made}, lambda: _created(job.data, made))
-        if job.state != "succeeded":
-            raise typer.Exit(ExitCode.FAILED)
+        description = run.client.create_splits(name, **request)
+        run.show(description, lambda: _created(description))
 
 
 @app.command()
@@ -293,11 +286,10 @@ def _shares(given: str | None) -> tuple[int, ...] | None:
     return tuple(int(part) for part in found.groups())
 
 
-def _created(job: Record, made: Record | None) -> Iterator[RenderableType]:
-    yield from render.failure_lines(job)
-    if made is not None:
-        shown = table(["list", "base", "balance"], ["size"])
-        for name, one in made["lists"].items():
-            shown.add_row(name, one["base"], one["balance"] or NONE, count(one["size"]))
-        yield shown
-    yield render.verdict(job)
+def _created(description: Record) -> Iterator[RenderableType]:
+    lists = table(["list", "base", "balance"], ["size"])
+    for name, entry in description["lists"].items():
+        lists.add_row(name, entry["base"], entry["balance"] or NONE, count(entry["size"]))
+    yield lists
+    name = description["name"]
+    yield Text(f"The splits {name!r} are there; a job takes them with --splits-dir {name}.", style="green")
