@@ -199,7 +199,7 @@ def _attempt(claim: Claim, what: str, run: Callable[[], object], context: Contex
             failure = _failure(error, claim, what, context)
             if attempt < MAX_TRIES:
                 time.sleep(RETRY_AFTER_S * attempt)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 — the one place that catches all; `_failure` logs or records it
             failure = _failure(error, claim, what, context)
             break
     assert failure is not None

@@ -16,8 +16,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from app.api.dependencies import Services
-from app.domain.jobs import JobState, UnitState
 from app.domain.job_kinds import JOB_KINDS
+from app.domain.jobs import JobState, UnitState
 from app.store.liveness import has_open, living, worker_lock
 from app.store.statistics import QueueStatistics, queue_statistics
 

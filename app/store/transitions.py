@@ -148,8 +148,8 @@ def reap_task(db: sqlite3.Connection, task: sqlite3.Row, *, blamed: bool) -> Non
     if deaths >= MAX_DEATHS:
         kind = TASKS[task["task"]]
         message = (
-            f"{deaths} workers died while they were {kind.activity}. The log of the service says how; the usual cause "
-            f"is memory: try {kind.remedy}."
+            f"{deaths} workers died while they were {kind.activity}. The log of the service says how; the usual "
+            f"cause is memory: try {kind.remedy}."
         )
         error = json.dumps({"code": "worker-died", "message": message, "details": {"deaths": deaths}})
         if not kind.has_units:

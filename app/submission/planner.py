@@ -143,9 +143,7 @@ def _normalisation(examined: Examined, site: Site) -> dict[str, dict[str, Any] |
 class _UnitPlanner:
     """Adds units and memory to a plan; at least one expert and one split of the request are right."""
 
-    def __init__(
-        self, examined: Examined, plan: Plan, numerics: NumericsKey | None, reuse: bool, site: Site
-    ) -> None:
+    def __init__(self, examined: Examined, plan: Plan, numerics: NumericsKey | None, reuse: bool, site: Site) -> None:
         assert examined.dataset is not None
         self._examined, self._plan, self._numerics, self._reuse, self._site = examined, plan, numerics, reuse, site
         self._dataset = examined.dataset
@@ -277,8 +275,8 @@ def _check_disk(plan: Plan, outputs: Path) -> None:
     needed, free = sum(unit.bytes for unit in plan.units), shutil.disk_usage(outputs).free
     if needed > free:
         message = (
-            f"The job would write {_gigabytes(needed)}, but {outputs} has room for {_gigabytes(free)}. Make room there "
-            "(`relogit rows prune` removes kept rows), or ask for fewer experts and splits."
+            f"The job would write {_gigabytes(needed)}, but {outputs} has room for {_gigabytes(free)}. Make room "
+            "there (`relogit rows prune` removes kept rows), or ask for fewer experts and splits."
         )
         plan.problems.append(RequestError("disk-too-full", message, pointer="#/output_dir"))
 

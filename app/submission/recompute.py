@@ -117,9 +117,7 @@ class _Examination:
         dataset = guard("dataset", lambda: catalog.dataset(body.dataset))
         if dataset is None:
             return Examined(self._problems.errors)
-        experts_folder = guard(
-            "experts_dir", lambda: catalog.experts_folder(body.dataset, dataset, body.experts_dir)
-        )
+        experts_folder = guard("experts_dir", lambda: catalog.experts_folder(body.dataset, dataset, body.experts_dir))
         names: tuple[str, ...] = ()
         experts: list[ExpertFile] = []
         if experts_folder is not None and prefix is not None:
@@ -132,22 +130,23 @@ class _Examination:
         for expert in experts:
             guard("output_dir", partial(_check_writable, outputs / output_dir / expert.name))
         grounds = guard("dataset", lambda: _grounds(dataset, experts, splits, catalog)) or Grounds()
-        request = self._request(names, experts_folder, splits_folder, dataset, grounds)
+        request = self._request(names, (experts_folder.name, splits_folder.name), dataset, grounds)
         for expert in experts:
             guard("experts", partial(self._check_normalisation, expert, request, dataset))
         return Examined(*parts, request, tuple(catalog.unused_overrides(dataset, experts_folder)))
 
     def _request(
-        self, names: tuple[str, ...], experts_folder: Folder, splits_folder: Folder, dataset: Dataset, grounds: Grounds
+        self, experts: tuple[str, ...], folders: tuple[str, str], dataset: Dataset, grounds: Grounds
     ) -> RecomputeRequest:
+        """Fill in every default; `folders` are those of the experts and of the splits."""
         body = self._body
         return RecomputeRequest(
             dataset=body.dataset,
-            experts=names,
+            experts=experts,
             splits=body.splits,
             checkpoint_prefix=body.checkpoint_prefix,
-            experts_dir=experts_folder.name,
-            splits_dir=splits_folder.name,
+            experts_dir=folders[0],
+            splits_dir=folders[1],
             output_dir=body.output_dir,
             batch_size=body.batch_size,
             calibration=body.calibration,
@@ -230,9 +229,7 @@ class _Examination:
     def _check_normalisation(self, expert: ExpertFile, request: RecomputeRequest, dataset: Dataset) -> None:
         """Refuse an expert that is known to contradict its mean and std; a worker checks the others."""
         base, stem = evidence_base(request.grounds.bases.values()), expert.path.stem
-        question = normalisation_question(
-            expert.path, request.dataset, dataset, base, self._catalog, request.weights
-        )
+        question = normalisation_question(expert.path, request.dataset, dataset, base, self._catalog, request.weights)
         [inspection] = self._inspections.look_up([question])
         if inspection.answer is None:
             return

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from worker.tasks.draw import draw_lists
 
 from app.catalog.catalog import Catalog
 from app.catalog.datasets import Dataset
@@ -26,7 +27,6 @@ from app.store.jobs import JobStore
 from app.store.transitions import read_job
 from tests.chaos.user import SHARED_SET, Reference, User, Wanted
 from worker.datasets.pools import Pools
-from worker.tasks.draw import draw_lists
 
 LEFTOVER = re.compile(r"\..*\.(part|old|tmp)")
 

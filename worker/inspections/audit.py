@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from app.catalog.catalog import COUNTS_FILE, TRAIN_SPLIT, Catalog, Folder
 from app.catalog.datasets import Dataset
+from app.catalog.long_tail import class_groups
 from app.catalog.split_sets import DESCRIPTION_FILE, Description, read_description
 from app.domain.errors import RelogitError, RequestError, TransientError
 from worker.datasets.class_counts import read_declared, read_long_tail
@@ -20,7 +21,6 @@ from worker.datasets.pools import Pools
 from worker.splits.audit import AuditedList, audit
 from worker.splits.description import check_dataset
 from worker.splits.duplicate_images import image_digests
-from app.catalog.long_tail import class_groups
 
 
 class Auditor:

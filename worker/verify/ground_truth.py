@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.catalog.catalog import Split
+from app.catalog.long_tail import class_groups
 from app.domain.requests import Standards
 from worker.datasets.class_counts import LongTail
-from app.catalog.long_tail import class_groups
 
 Masks = dict[str, NDArray[np.bool_]]
 

@@ -48,6 +48,7 @@ async def plan_job(body: RecomputeBody, used: Used) -> PlanView:
 
     Workers are asked for what they have not found out yet, and waited for ten seconds.
     """
+
     def site() -> Site:
         return Site(used.catalog, used.inspections, used.rows, _ways(used))
 
