@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from app.domain.errors import FatalError, JobError, TransientError
-from app.domain.job_kinds import HEAVY_TASKS, LIGHT_TASKS
+from app.domain.job_kinds import HEAVY_TASKS, LIGHT_TASKS, TASKS
 from app.domain.jobs import Claim, JobState, UnitState
 from app.settings import Settings
 from app.store.database import Database
@@ -21,7 +21,7 @@ from app.store.jobs import JobStore
 from app.store.liveness import hold_lock, reap_dead_workers, worker_lock
 from tests.computing import worker_context
 from tests.fakes import ARITHMETIC, Home, finish, submit, take
-from tests.unit.test_requests import VERIFICATION
+from tests.unit.test_requests import SPLITS, VERIFICATION
 from worker import loop
 from worker.context import Context
 
@@ -201,3 +201,18 @@ def test_a_verification_is_handed_back_or_ended(database: Database, store: JobSt
     store.cancel(job.id)
     loop._do(again, context)
     assert store.get(job.id).state is JobState.CANCELLED
+
+
+def test_every_kind_of_task_has_a_function() -> None:
+    """A kind that the table names and no worker can do would wait for ever."""
+    assert set(loop.FUNCTIONS) == set(TASKS) == {*HEAVY_TASKS, *LIGHT_TASKS}
+
+
+def test_a_job_that_creates_splits_fails_with_the_reason(context: Context, store: JobStore) -> None:
+    """A store of an earlier version may hold such a job: it ends instead of waiting for ever, and can be read."""
+    job = store.submit(SPLITS)
+    loop._do(take(store), context)
+    ended = store.get(job.id)
+    assert (ended.state, ended.request) == (JobState.FAILED, SPLITS)
+    assert ended.verification is not None
+    assert ended.verification["error"]["code"] == "splits-without-job"
