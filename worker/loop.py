@@ -66,7 +66,7 @@ def work(context: Context, database: Database, worker: str, tasks: tuple[Task, .
 
 
 def _reap(context: Context, worker: str) -> bool:
-    """Free the work of dead workers and stop overdue jobs; return whether a worker was dead."""
+    """Free the work of dead workers, stop overdue jobs; return whether any died."""
     _check_recorded(context, worker)
     dead = list(reap_dead_workers(context.jobs, context.settings.locks_dir))
     for name in dead:
@@ -76,9 +76,9 @@ def _reap(context: Context, worker: str) -> bool:
 
 
 def _check_recorded(context: Context, worker: str) -> None:
-    """End a worker that is on record no more: whatever it claims would be taken from it again and again.
+    """End a worker that is no longer on record.
 
-    Others reap a living worker if its lock file was removed, for example.
+    Others reap a living worker if its lock file was removed, for example; they would take every claim from it.
     """
     if all(recorded["id"] != worker for recorded in context.jobs.workers()):
         raise FatalError("buried-alive", f"Worker {worker} is on record no more: another process took it for dead.")
@@ -97,7 +97,7 @@ def _run(claim: Claim, context: Context) -> None:
 
 
 def _do(claim: Claim, context: Context) -> None:
-    """Do a task; end its claim, or hand it back if this worker is stopping."""
+    """Do a task; end it, or hand it back if this worker stops."""
     log.info("job %s: %s %s", claim.job.id, claim.task, claim.expert)
     try:
         try:
@@ -116,7 +116,7 @@ def _do(claim: Claim, context: Context) -> None:
 
 
 def _conclude(claim: Claim, context: Context) -> None:
-    """Do a task that ends its job; a failure is recorded in place of the verdict."""
+    """Do a task that ends its job; a failure replaces the verdict."""
     failure = _attempt(claim, claim.task, lambda: FUNCTIONS[claim.task](claim, context), context)
     if failure is not None:
         context.jobs.finish_job(claim, {"verdict": "failed", "checks": [], "error": failure.error})
@@ -186,7 +186,7 @@ class _Failure:
 
 
 def _attempt(claim: Claim, what: str, run: Callable[[], object], context: Context) -> _Failure | None:
-    """Run, up to MAX_TRIES times if that may help; return the last failure, if any."""
+    """Run, up to MAX_TRIES times if that helps; return the last failure."""
     failure = None
     for attempt in range(1, MAX_TRIES + 1):
         try:

@@ -40,7 +40,7 @@ def read_labels(bases: Bases, dataset: Dataset, base: str) -> NDArray[np.int64]:
 
 
 def cifar_batches(kind: str, base: str, paths: Sequence[Path]) -> Iterator[dict[str, Any]]:
-    """Unpickle the batches of a CIFAR base, one after the other.
+    """Read the batches of a CIFAR base, one after the other.
 
     Raises:
         RequestError: `data-unreadable`; `data-corrupt`, a file is not the published one.
@@ -51,7 +51,7 @@ def cifar_batches(kind: str, base: str, paths: Sequence[Path]) -> Iterator[dict[
 
 
 def labelled_files(bases: Bases, dataset: Dataset, base: str) -> list[tuple[str, int]]:
-    """List the images of an `imagefolder` base with the class of each, in the base's order."""
+    """List the images of an `imagefolder` base in order, each with its class."""
     folder, names = bases.root(dataset) / base, bases.class_names(dataset)
     return [(path, number) for number, name in enumerate(names) for path in image_files(folder / name)]
 

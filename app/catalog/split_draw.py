@@ -63,7 +63,7 @@ def draw_train(labels: Indices, counts: Indices, seed: int) -> Indices:
 
 
 def part_balanced(labels: Indices, classes: int, shares: Sequence[int], seed: int) -> list[Indices]:
-    """Part a base so that every class has the same shares.
+    """Split a base so that every class has the same shares.
 
     Each class's ascending indices are shuffled, then cut: of n samples the first p parts get
     ⌊n·(s_1+…+s_p)/Σs⌋.

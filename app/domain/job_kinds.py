@@ -76,7 +76,7 @@ JOB_KINDS: Mapping[str, JobKind] = {
 
 
 def tasks_of(request: Request) -> Sequence[NewTask]:
-    """List the tasks of a new job, in the order in which they are claimed."""
+    """List the tasks of a new job, in the order of their claims."""
     return JOB_KINDS[request.kind].tasks(request)
 
 

@@ -209,7 +209,7 @@ class Claim:
         return tuple(u for u in self.job.units if u.expert == self.expert and not u.state.ended)
 
     def data_sha256(self, base: str) -> str | None:
-        """Return the digest of the base that the job's earlier units were computed on, if any."""
+        """Return the digest of that base in the job's earlier units, if any."""
         artifacts = (u.artifact for u in self.job.units if u.artifact and u.artifact.base == base)
         return next((artifact.data_sha256 for artifact in artifacts), None)
 

@@ -61,7 +61,7 @@ class Site:
 
 
 def inspections_of(examined: Examined, catalog: Catalog, weights: str | None = None) -> list[InspectionRequest]:
-    """List the inspections that a plan needs: passports, mean and std, pixels of the bases."""
+    """List the inspections that a plan needs: passports, normalisation, pixels."""
     if examined.dataset is None:
         return []
     requests = [passport_question(expert.path, examined.dataset, weights) for expert in examined.experts]
@@ -70,7 +70,10 @@ def inspections_of(examined: Examined, catalog: Catalog, weights: str | None = N
 
 
 def normalisation_inspections(examined: Examined, catalog: Catalog) -> list[InspectionRequest]:
-    """List the inspections of each expert's mean and std; [] where no split or base is right."""
+    """List the inspections of each expert's mean and std.
+
+    There are none where no split or base is right.
+    """
     if examined.dataset is None or examined.request is None or not examined.splits:
         return []
     base, request = evidence_base(split.base for split in examined.splits), examined.request
@@ -107,7 +110,7 @@ def make_plan(body: RecomputeBody, site: Site) -> Plan:
 
 
 def unused_override(key: str, dataset: str) -> RequestError:
-    """Report an override that matches no checkpoint file, such as one with a misspelt name."""
+    """Report an override that matches no file: its name may be misspelt."""
     return RequestError(
         "override-unused",
         f"The override {key!r} of the data set {dataset} matches no checkpoint file, so nothing takes it. Name it "
@@ -134,7 +137,7 @@ def _add_numerics(plan: Plan, body: RecomputeBody, site: Site) -> NumericsKey | 
 
 
 def _normalisation(examined: Examined, site: Site) -> dict[str, dict[str, Any] | None]:
-    """Look up what is known of each expert's mean and std; None where no worker has inspected it."""
+    """Look up each expert's inspection of mean and std; None if not known."""
     inspections = site.inspections.look_up(normalisation_inspections(examined, site.catalog))
     pairs = zip(examined.experts, inspections, strict=False)
     return {expert.name: inspection.answer for expert, inspection in pairs}
@@ -176,7 +179,10 @@ class _UnitPlanner:
         return inspection
 
     def _fresh_rows(self) -> list[NDArray[np.int64]]:
-        """List each split's distinct rows that no earlier split over its base has; equal for all experts."""
+        """List each split's distinct rows that no earlier split has.
+
+        Only splits over the same base count; the rows are equal for all experts.
+        """
         covered = {base: np.zeros(size, np.bool_) for base, size in self._sizes.items()}
         fresh = []
         for split in self._examined.splits:

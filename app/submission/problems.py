@@ -17,9 +17,9 @@ class Problems:
         self.errors: list[RequestError] = []
 
     def guard(self, where: str, attempt: Callable[[], T]) -> T | None:
-        """Return what the attempt does; if it fails, note the problem at that place and return None.
+        """Return the attempt's result; if it fails, note the problem and return None.
 
-        A problem that is noted already, at whichever place, is not noted again.
+        A problem that is noted already, at any place, is not noted again.
         """
         try:
             return attempt()
@@ -34,6 +34,6 @@ class Problems:
         self.errors.append(error)
 
     def refusal(self) -> RequestError:
-        """Return the error to raise: a sole conflict as itself, anything else as a refusal."""
+        """Return the error to raise: a sole conflict, or a refusal."""
         first = self.errors[0]
         return first if len(self.errors) == 1 and isinstance(first, Conflict) else Refused(self.errors)

@@ -94,7 +94,7 @@ def examine(
     inspections: InspectionStore,
     compute_environments: Sequence[ComputeEnvironment] = (),
 ) -> Examined:
-    """Check every part of a request, so that a wrong one hides no other; see `plan`."""
+    """Check every part of a request, also beside wrong ones; see `plan`."""
     return _Examination(body, catalog, inspections).run(compute_environments)
 
 
@@ -159,7 +159,7 @@ class _Examination:
         )
 
     def _experts(self, dataset: Dataset, folder: Folder) -> tuple[tuple[str, ...], list[ExpertFile]]:
-        """Return the names that are asked for, and those of the experts that are right."""
+        """Return the requested names, and the experts that are right."""
         body = self._body
         files = self._catalog.experts(folder, body.checkpoint_prefix)
         if not files:
@@ -227,7 +227,10 @@ class _Examination:
             earlier.add(name)
 
     def _check_normalisation(self, expert: ExpertFile, request: RecomputeRequest, dataset: Dataset) -> None:
-        """Refuse an expert that is known to contradict its mean and std; a worker checks the others."""
+        """Refuse an expert that is known to contradict its mean and std.
+
+        A worker checks those that no worker has inspected yet.
+        """
         base, stem = evidence_base(request.grounds.bases.values()), expert.path.stem
         question = normalisation_question(expert.path, request.dataset, dataset, base, self._catalog, request.weights)
         [inspection] = self._inspections.look_up([question])

@@ -60,7 +60,7 @@ def import_splits(body: ImportBody, catalog: Catalog) -> dict[str, Any]:
 def _check_list(
     entry: ImportedList, dataset: Dataset, catalog: Catalog, earlier: list[str], doubtful: list[str]
 ) -> None:
-    """Check a list's name, base and indices; `earlier` are the names of the lists before it."""
+    """Check a list's name, base and indices; `earlier` are names before it."""
     name, bases = check_name("list", entry.name), catalog.bases.names(dataset)
     if name in RESERVED:
         message = f"A list cannot be called {name!r}: under that name the service answers with the set's audit. "
@@ -92,7 +92,10 @@ def _repeats(lists: Sequence[ImportedList]) -> list[str]:
 
 
 def _overlaps(lists: Sequence[ImportedList]) -> list[str]:
-    """Name the lists over one base that share samples: tuning on one of them spoils a test on the other."""
+    """Name the lists over one base that share samples.
+
+    What is tuned on one of them must not be tested on the other.
+    """
     sentences = []
     for first, second in combinations([(entry, set(entry.indices)) for entry in lists], 2):
         shared = len(first[1] & second[1])

@@ -31,7 +31,7 @@ Lists = dict[str, NDArray[np.int64]]
 
 
 def create_splits(body: SplitsBody, catalog: Catalog) -> dict[str, Any]:
-    """Draw a set of splits from the labels as they are now, and write it.
+    """Draw a set of splits from the current labels, and write it.
 
     Returns:
         Its description, as its `splits.json` has it.
@@ -153,7 +153,7 @@ def describe(request: SplitsRequest, lists: Lists, counts: NDArray[np.int64], la
 
 
 def set_files(lists: Lists, counts: NDArray[np.int64], description: dict[str, Any]) -> dict[str, Any]:
-    """Lay out the files of a set: JSON-able content by file name."""
+    """Build the files of a set: JSON-able content by file name."""
     return {
         **{f"{name}{SPLIT_SUFFIX}": indices.tolist() for name, indices in lists.items()},
         WEIGHTS_FILE: (counts / counts.sum()).tolist(),
@@ -163,7 +163,7 @@ def set_files(lists: Lists, counts: NDArray[np.int64], description: dict[str, An
 
 
 def _train_base(catalog: Catalog, dataset: Dataset) -> str:
-    """Choose where train lists point: as declared, or the base `train` where the data set's kind has one."""
+    """Choose the base of train lists: as declared, else `train` if there is one."""
     declared = dataset.bases.get(TRAIN_SPLIT)
     return declared or (TRAIN_SPLIT if TRAIN_SPLIT in catalog.bases.names(dataset) else DEFAULT_BASE)
 

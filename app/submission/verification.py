@@ -16,7 +16,7 @@ from app.submission.problems import Problems
 
 
 def plan_verification(body: VerificationBody, catalog: Catalog, uploads: Uploads) -> VerificationRequest:
-    """Check a request, and list the files that it is about; a worker reads them.
+    """Check a request, and list its files; a worker reads them.
 
     Returns:
         The request with every default filled in.
@@ -57,7 +57,10 @@ def plan_verification(body: VerificationBody, catalog: Catalog, uploads: Uploads
 
 
 def _list_files(body: VerificationBody, outputs: Path, uploads: Uploads) -> tuple[str | None, Found]:
-    """List the files, with their folder below the outputs directory, or None for an upload."""
+    """List the files, with their folder below the outputs directory.
+
+    The folder is None for an upload.
+    """
     if body.upload is not None:
         return None, _list_upload(body, body.upload, uploads)
     name = check_folder("path", str(body.path))

@@ -31,7 +31,7 @@ router = APIRouter(tags=["splits"])
 
 @router.post("/splits", status_code=201)
 def create_set(body: SplitsBody, used: Used, response: Response) -> dict[str, Any]:
-    """Draw a long-tailed train list and balanced parts of the test base, and write them as a set of splits.
+    """Create a set of splits: a long-tailed train list, balanced test parts.
 
     The answer is the set's description, as its `splits.json` has it. It takes a second or so.
     """
@@ -42,7 +42,10 @@ def create_set(body: SplitsBody, used: Used, response: Response) -> dict[str, An
 
 @router.post("/splits/import", status_code=201)
 def import_set(body: ImportBody, used: Used, response: Response) -> dict[str, Any]:
-    """Write lists that another tool wrote as a set of splits; `doubtful` names what may be wrong with them."""
+    """Write another tool's lists as a set of splits.
+
+    `doubtful` names what may be wrong with them.
+    """
     description = import_splits(body, used.catalog)
     response.headers["Location"] = _location(body)
     return description
