@@ -97,7 +97,7 @@ def _run(claim: Claim, context: Context) -> None:
 
 
 def _do(claim: Claim, context: Context) -> None:
-    """Do a task; end it, or hand it back if this worker stops."""
+    """Run a task; end it, or hand it back if this worker stops."""
     log.info("job %s: %s %s", claim.job.id, claim.task, claim.expert)
     try:
         try:
@@ -116,7 +116,7 @@ def _do(claim: Claim, context: Context) -> None:
 
 
 def _conclude(claim: Claim, context: Context) -> None:
-    """Do a task that ends its job; a failure replaces the verdict."""
+    """Run a task that ends its job; a failure replaces the verdict."""
     failure = _attempt(claim, claim.task, lambda: FUNCTIONS[claim.task](claim, context), context)
     if failure is not None:
         context.jobs.finish_job(claim, {"verdict": "failed", "checks": [], "error": failure.error})
