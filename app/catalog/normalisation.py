@@ -1,6 +1,6 @@
 """What a checkpoint's own evidence about its mean and std means for a request, and what to declare instead.
 
-The evidence is the answer to `normalisation_question`; `worker.normalisation` finds it out.
+The evidence is the answer to a `NormalisationRequest`; `worker.normalisation` finds it.
 """
 
 from __future__ import annotations

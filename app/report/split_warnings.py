@@ -9,8 +9,9 @@ from app.catalog.catalog import Catalog
 from app.catalog.datasets import Dataset
 from app.domain.errors import RequestError
 from app.domain.jobs import Job
-from app.store.inspection_requests import audit_question
-from app.store.inspections import Inspection, InspectionRequest
+from app.store.inspection_requests.request import InspectionRequest
+from app.store.inspection_requests.splits import AuditRequest
+from app.store.inspections import Inspection
 
 Check = dict[str, Any]
 
@@ -29,7 +30,7 @@ def question_about(job: Job, catalog: Catalog) -> InspectionRequest | None:
     dataset = Dataset.model_validate(request.declaration)
     try:
         folder = catalog.splits_folder(dataset, request.splits_dir)
-        return audit_question(dataset, folder, catalog, pictures=dataset.kind != "imagefolder")
+        return AuditRequest.of(dataset, folder, catalog, pictures=dataset.kind != "imagefolder")
     except RequestError:
         return None
 

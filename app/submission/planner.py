@@ -20,14 +20,11 @@ from app.catalog.catalog import Catalog, Split
 from app.domain.errors import RequestError
 from app.domain.numerics import SAMPLED, ComputeEnvironment, NumericsKey, row_source
 from app.files.row_store import RowStore
-from app.store.inspection_requests import (
-    evidence_base,
-    normalisation_question,
-    passport_question,
-    pool_question,
-    rate_question,
-)
-from app.store.inspections import Inspection, InspectionRequest, InspectionStore
+from app.store.inspection_requests.experts import NormalisationRequest, PassportRequest, evidence_base
+from app.store.inspection_requests.request import InspectionRequest
+from app.store.inspection_requests.splits import PoolRequest
+from app.store.inspections import Inspection, InspectionStore
+from app.store.rates import RateStore, rate_key
 from app.submission.bodies import RecomputeBody
 from app.submission.plans import Memory, Plan, PlannedUnit
 from app.submission.recompute import Examined, ExpertFile, examine
@@ -51,6 +48,7 @@ class Site:
 
     catalog: Catalog
     inspections: InspectionStore
+    rates: RateStore
     rows: RowStore
     compute_environments: Sequence[ComputeEnvironment]
     """How the living workers compute."""
@@ -64,7 +62,9 @@ def inspections_of(examined: Examined, catalog: Catalog, weights: str | None = N
     """List the inspections that a plan needs: passports, normalisation, pixels."""
     if examined.dataset is None:
         return []
-    requests = [passport_question(expert.path, examined.dataset, weights) for expert in examined.experts]
+    requests: list[InspectionRequest] = [
+        PassportRequest.of(expert.path, examined.dataset, weights) for expert in examined.experts
+    ]
     requests += normalisation_inspections(examined, catalog)
     return requests + [_pool_inspection(examined, base, catalog) for base in _bases(examined.splits)]
 
@@ -78,7 +78,7 @@ def normalisation_inspections(examined: Examined, catalog: Catalog) -> list[Insp
         return []
     base, request = evidence_base(split.base for split in examined.splits), examined.request
     return [
-        normalisation_question(expert.path, request.dataset, examined.dataset, base, catalog, request.weights)
+        NormalisationRequest.of(expert.path, request.dataset, examined.dataset, base, catalog, request.weights)
         for expert in examined.experts
     ]
 
@@ -229,13 +229,12 @@ class _UnitPlanner:
         """Look up the measured rate, in images a second."""
         passport, pool = self._known(expert, base)
         assert self._numerics is not None
-        request = rate_question(passport["network"], pool["images"][1:], self._numerics)
-        [inspection] = self._site.inspections.look_up([request])
-        if inspection.answer is None:
+        rate = self._site.rates.get(rate_key(passport["network"], pool["images"][1:], self._numerics))
+        if rate is None:
             network, precision = passport["network"]["architecture"], self._numerics.precision
             raise _Unknown(f"No worker has computed with a {network} in {precision} for long enough to time it.")
-        self._peaks.append(inspection.answer["peak_bytes"])
-        return float(inspection.answer["images_per_s"])
+        self._peaks.append(rate.peak_bytes)
+        return rate.images_per_s
 
     def _known(self, expert: ExpertFile, base: str) -> tuple[Mapping[str, Any], dict[str, Any]]:
         """Return the expert's passport and what is known of the base's pixels."""
@@ -293,7 +292,7 @@ def _bases(splits: Sequence[Split]) -> list[str]:
 
 def _pool_inspection(examined: Examined, base: str, catalog: Catalog) -> InspectionRequest:
     assert examined.dataset is not None
-    return pool_question(examined.dataset, base, catalog.bases.identity(examined.dataset, base))
+    return PoolRequest.of(examined.dataset, base, catalog)
 
 
 def _gigabytes(size: int) -> str:

@@ -18,7 +18,7 @@ from app.domain.jobs import UnitPlan
 from app.domain.names import check_name
 from app.domain.numerics import ComputeEnvironment
 from app.domain.requests import Grounds, Precision, RecomputeRequest
-from app.store.inspection_requests import evidence_base, normalisation_question, passport_question
+from app.store.inspection_requests.experts import NormalisationRequest, PassportRequest, evidence_base
 from app.store.inspections import InspectionStore
 from app.submission.bodies import RecomputeBody
 from app.submission.problems import Problems
@@ -193,7 +193,7 @@ class _Examination:
         """Check an expert's checkpoint by its passport, if a worker has read it."""
         dataset.check_override(path.stem, name)
         identity = file_id(path)
-        [inspection] = self._inspections.look_up([passport_question(path, dataset, self._body.weights)])
+        [inspection] = self._inspections.look_up([PassportRequest.of(path, dataset, self._body.weights)])
         if inspection.error is not None:
             raise RequestError.from_dict(inspection.error)
         passport = inspection.answer
@@ -232,7 +232,9 @@ class _Examination:
         A worker checks those that no worker has inspected yet.
         """
         base, stem = evidence_base(request.grounds.bases.values()), expert.path.stem
-        question = normalisation_question(expert.path, request.dataset, dataset, base, self._catalog, request.weights)
+        question = NormalisationRequest.of(
+            expert.path, request.dataset, dataset, base, self._catalog, request.weights
+        )
         [inspection] = self._inspections.look_up([question])
         if inspection.answer is None:
             return

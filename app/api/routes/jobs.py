@@ -19,7 +19,7 @@ from app.domain.requests import Kind
 from app.report.published_files import file_checks
 from app.report.split_warnings import question_about, warnings_for
 from app.retention.retention import delete_job
-from app.store.inspections import InspectionRequest
+from app.store.inspection_requests.request import InspectionRequest
 from app.store.liveness import compute_environments
 from app.submission.bodies import RecomputeBody
 from app.submission.planner import Site, inspections_of, make_plan
@@ -50,7 +50,7 @@ async def plan_job(body: RecomputeBody, services: ServicesDep) -> PlanView:
     """
 
     def site() -> Site:
-        return Site(services.catalog, services.inspections, services.rows, _environments(services))
+        return Site(services.catalog, services.inspections, services.rates, services.rows, _environments(services))
 
     def inspections() -> list[InspectionRequest]:
         return inspections_of(site().examine(body), services.catalog, body.weights)
