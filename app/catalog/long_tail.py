@@ -11,9 +11,9 @@ Balance = Literal["balanced", "long-tailed"]
 
 MANY_ABOVE, FEW_BELOW = 100, 20  # train samples; medium is what lies between, both bounds included
 LONG_TAIL_FACTOR = 2.0
-"""Imbalance factor, max n_c / min n_c, from which on uneven classes are a long tail; MNIST has 1.24 and is none."""
+"""Least imbalance factor, max n_c / min n_c, of a long tail; MNIST has 1.24 and is not long-tailed."""
 CHANCE_DEVIATIONS = 5.0
-"""Standard deviations of dispersion that a random draw from equal classes may have."""
+"""Standard deviations by which the dispersion of a random draw from equal classes may exceed its mean."""
 
 
 def class_groups(train_counts: NDArray[np.int64], head_threshold: int) -> dict[str, NDArray[np.bool_]]:
@@ -39,14 +39,16 @@ def balance_of(counts: NDArray[np.int64]) -> Balance | None:
     """Classify how a list is spread over the classes.
 
     `balanced`: the counts n_c of all classes are equal, ±1. `long-tailed`: among the classes present the imbalance
-    factor max n_c / min n_c is 2 or more, and the index of dispersion Σ (n_c − n̄)² / n̄ is beyond what a random
-    draw from equal classes gives: about χ² with C − 1 degrees of freedom, so C − 1 ± √(2(C − 1)), of which five.
+    factor max n_c / min n_c is 2 or more, and the index of dispersion Σ (n_c − n̄)² / n̄ exceeds its mean under a
+    random draw from equal classes by five standard deviations. Under such a draw the index follows about χ² with
+    C − 1 degrees of freedom: mean C − 1, standard deviation √(2(C − 1)).
 
     Args:
         counts: [C] rows of each class, at least one of them above 0.
 
     Returns:
-        None where the list is neither, as a few rows drawn at random from a balanced base are.
+        None where the list is neither, as a few rows drawn at random from a balanced base are, however large their
+        factor.
     """
     present = counts[counts > 0]
     most = int(present.max())
@@ -58,7 +60,7 @@ def balance_of(counts: NDArray[np.int64]) -> Balance | None:
 
 
 def _beyond_chance(counts: NDArray[np.int64]) -> bool:
-    free = counts.size - 1
+    freedom = counts.size - 1
     mean = counts.mean()
     dispersion = float(((counts - mean) ** 2).sum() / mean)
-    return dispersion > free + CHANCE_DEVIATIONS * float(np.sqrt(2 * free))
+    return dispersion > freedom + CHANCE_DEVIATIONS * float(np.sqrt(2 * freedom))
