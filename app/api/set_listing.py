@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.catalog.catalog import Catalog, Folder
+from app.catalog.catalog import Catalog
 from app.catalog.datasets import Dataset
+from app.catalog.folders import Folder
 from app.catalog.split_sets import Description, read_description
 from app.domain.errors import RequestError
 from app.store.inspection_requests import split_question

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from app.catalog.bases import FileId, file_id
-from app.catalog.catalog import COUNTS_FILE, TRAIN_SPLIT, WEIGHTS_FILE, Catalog, Folder, Split
+from app.catalog.catalog import Catalog
 from app.catalog.datasets import DEFAULT_BASE, Dataset, Transform
+from app.catalog.folders import Folder
+from app.catalog.split_lists import COUNTS_FILE, TRAIN_SPLIT, WEIGHTS_FILE, Split
 from app.catalog.split_sets import DESCRIPTION_FILE
 from app.domain.errors import RequestError
 from app.domain.numerics import NumericsKey

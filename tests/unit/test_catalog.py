@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.catalog.catalog import Folder, check_classes, check_precision_range, parse_indices
+from app.catalog.checkpoints import check_classes, check_precision_range
+from app.catalog.folders import Folder
+from app.catalog.split_lists import parse_indices
 from app.domain.errors import RequestError
 from app.domain.requests import Precision
 from tests.fakes import DIGITS, Home, refused

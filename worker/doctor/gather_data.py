@@ -15,8 +15,9 @@ from worker.doctor.machine import Machine, memory_available, quota
 
 if TYPE_CHECKING:  # they need pydantic and numpy, which may be what is broken
     from app.catalog.bases import Bases
-    from app.catalog.catalog import Catalog, Folder
+    from app.catalog.catalog import Catalog
     from app.catalog.datasets import Dataset
+    from app.catalog.folders import Folder
     from app.settings import Settings
 
 CIFAR_IMAGE_BYTES = 32 * 32 * 3

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.catalog.catalog import Split
 from app.catalog.datasets import Dataset, Transform
 from app.catalog.normalisation import refusal
+from app.catalog.split_lists import Split
 from app.domain.requests import RecomputeRequest
 from app.store.inspection_requests import evidence_base, normalisation_question
 from app.store.inspections import InspectionRequest

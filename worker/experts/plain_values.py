@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy._core import multiarray
 
 _ALLOWING = threading.Lock()
 
@@ -31,8 +30,9 @@ def plain_values_allowed() -> Iterator[None]:
 
 
 def _plain_values() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
-    scalar: Any = multiarray.scalar  # private to NumPy, yet in every pickle of a scalar
-    array: Any = multiarray._reconstruct
+    # Both are private to NumPy, yet in every pickle of a scalar or an array.
+    scalar: Any = np.float64(0).__reduce__()[0]
+    array: Any = np.empty(0).__reduce__()[0]
     dtypes = [getattr(np.dtypes, name) for name in np.dtypes.__all__]
     return [
         scalar,

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.catalog.catalog import Catalog, Folder, Split
+from app.catalog.catalog import Catalog
 from app.catalog.datasets import Dataset
+from app.catalog.folders import Folder
+from app.catalog.split_lists import Split
 from app.domain.errors import JobError, RequestError, TransientError
 from app.domain.requests import Standards
 from worker.datasets.class_counts import read_long_tail

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from app.catalog.bases import file_id
-from app.catalog.catalog import Catalog, Folder
+from app.catalog.catalog import Catalog
 from app.catalog.datasets import Dataset, Transform
+from app.catalog.folders import Folder
 from app.domain.errors import JobError, RelogitError, RequestError, TransientError
 from app.store.database import Database
 from app.store.inspections import InspectionRequest, InspectionStore

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query
 
 from app.api.dependencies import Services, Used
 from app.api.waiting import answers
-from app.catalog.catalog import check_classes
+from app.catalog.checkpoints import check_classes
 from app.catalog.datasets import DEFAULT_BASE, DEFAULT_DATASET
 from app.catalog.normalisation import proposal
 from app.domain.errors import NotFound, RequestError

@@ -14,8 +14,8 @@ from app.api.schemas import ImportBody, JobView, SplitsBody
 from app.api.set_listing import describe_set, list_sets, look_at_list
 from app.api.tracing import Traceparent
 from app.api.waiting import answers
-from app.catalog.catalog import Folder
 from app.catalog.datasets import DEFAULT_DATASET, Dataset
+from app.catalog.folders import Folder
 from app.domain.errors import NotFound, RequestError
 from app.domain.names import check_name
 from app.domain.requests import HEAD_THRESHOLD
