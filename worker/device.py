@@ -1,4 +1,4 @@
-"""Which device a worker computes on, set up so that float32 means float32."""
+"""The device that a worker computes on, set up so that float32 means float32."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import torch
 
 from app.domain.errors import FatalError
 
-# From <malloc.h>. Freed activations stay with the process: handing them to the kernel and taking them back,
-# zeroed page by page, costs half of a forward pass on a CPU.
+# From <malloc.h>. Freed activations stay with the process: returning them to the kernel and getting them back
+# zeroed costs half of a forward pass on a CPU.
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 KEPT_BYTES, TOP_PAD_BYTES = 2**31 - 1, 256 * 2**20
 
 NICENESS = 5
-"""Of a worker that computes on the CPU: a third of the API's share where both want the same core."""
+"""For a worker on the CPU: it gets a third of the API's share where both want the same core."""
 
 NO_MEMORY = ("can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
-"""How the CPU's allocator and CUDA's libraries say what PyTorch otherwise raises OutOfMemoryError for."""
+"""Out-of-memory texts of the CPU's allocator and CUDA's libraries; PyTorch raises plain RuntimeErrors for them."""
 
 
 def choose_device(wanted: str, index: int) -> torch.device:
-    """The device of worker number `index`.
+    """Choose the device of worker number `index`.
 
     Args:
         wanted: `auto` (CUDA where there is one), `cpu`, `cuda` (the index-th) or `cuda:N`.
@@ -46,7 +46,7 @@ def choose_device(wanted: str, index: int) -> torch.device:
 
 
 def prepare(device: torch.device, *, workers: int) -> None:
-    """Exact arithmetic, and the machine's cores shared out.
+    """Set up exact float32 arithmetic and share out the machine's cores.
 
     Args:
         device: where this worker computes.
@@ -62,21 +62,21 @@ def prepare(device: torch.device, *, workers: int) -> None:
             "may ask for precision 'tf32'.",
         )
     torch.set_float32_matmul_precision("highest")
-    # On by default: convolutions would round their inputs to TF32's 10 bits of mantissa.
+    # PyTorch allows TF32 by default: convolutions would round their inputs to 10 bits of mantissa.
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
     if device.type == "cpu":
         torch.set_num_threads(max(1, cores() // max(1, workers)))
         keep_freed_memory()
-        # Whoever asks the API is answered first; where nobody asks, nothing is lost.
+        # The API answers first; while it is idle the worker loses nothing.
         os.nice(NICENESS)
     else:
         torch.cuda.set_device(device)
 
 
 def cores() -> int:
-    """CPU cores that this process may use."""
+    """Count the CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -89,10 +89,10 @@ def keep_freed_memory() -> None:
 
 
 def device_name(device: torch.device) -> str:
-    """The device for people and manifests, such as `cpu` or `cuda:0 (NVIDIA H200)`."""
+    """Name a device for people and manifests, such as `cuda:0 (NVIDIA H200)`."""
     return f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)
 
 
 def device_count() -> int:
-    """GPUs that workers could share out among themselves; 1 where there is none."""
+    """Count the GPUs that workers can share; 1 on a machine without any."""
     return max(1, torch.cuda.device_count())

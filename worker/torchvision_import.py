@@ -1,4 +1,4 @@
-"""torchvision, also where its compiled half does not load.
+"""Import of torchvision, even where its compiled operators do not load.
 
 torchvision's compiled operators are built for exactly one torch release and one platform. With a torch of
 another build (a CPU torch beside a CUDA torchvision, say) the operators stay unregistered, and `import
@@ -19,7 +19,7 @@ _declared: list[torch.library.Library] = []  # a declaration lives only as long 
 
 
 def import_torchvision() -> ModuleType:
-    """The torchvision package, imported on the first call.
+    """Import torchvision, declaring its missing operators where necessary.
 
     Raises:
         ImportError: torchvision is not installed.

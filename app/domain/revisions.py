@@ -13,7 +13,6 @@ from app.domain.code_meaning import Source, meaning_of, read_source
 from app.domain.errors import FatalError
 
 COMPUTING = (
-    "device.py",
     "compute/engines/__init__.py",
     "compute/engines/bounds.py",
     "compute/engines/choice.py",
@@ -25,11 +24,12 @@ COMPUTING = (
     "compute/engines/pixels.py",
     "compute/engines/torch_engine.py",
     "compute/inference.py",
+    "device.py",
     "experts/architectures.py",
 )
 """What decides which operations an image goes through, and in which order."""
 
-PLAIN = ("experts/architectures.py", "compute/plain_forward.py")
+PLAIN = ("compute/plain_forward.py", "experts/architectures.py")
 """What decides the rows of the plain forward pass, which a sample of every job is held against."""
 
 NORMALISING = (
@@ -46,10 +46,10 @@ NORMALISING = (
 """What decides what a checkpoint says about its mean and std."""
 
 RECOGNITION = (
+    "experts/architectures.py",
     "experts/assumptions.py",
     "experts/checkpoints.py",
     "experts/loading.py",
-    "experts/architectures.py",
     "experts/plain_values.py",
     "experts/recognition.py",
     "experts/stored_numbers.py",
@@ -61,19 +61,21 @@ RECOGNITION = (
 """What decides which network and which tensors a checkpoint file holds."""
 
 JUDGING = (
-    "inspections/analysis.py",
-    "outputs/logit_reader.py",
     "datasets/class_counts.py",
     "datasets/pools.py",
+    "inspections/analysis.py",
+    "outputs/logit_reader.py",
     "verify/__init__.py",
-    "verify/cross_expert.py",
     "verify/causes.py",
     "verify/chance.py",
     "verify/check.py",
-    "verify/summary_metrics.py",
+    "verify/consistency.py",
+    "verify/criteria.py",
+    "verify/cross_expert.py",
     "verify/file_schema.py",
-    "verify/similarity.py",
+    "verify/ground_truth.py",
     "verify/lists.py",
+    "verify/manifest_checks.py",
     "verify/metrics/__init__.py",
     "verify/metrics/accuracy.py",
     "verify/metrics/bootstrap.py",
@@ -84,20 +86,18 @@ JUDGING = (
     "verify/metrics/selective.py",
     "verify/metrics/ties.py",
     "verify/provenance.py",
-    "verify/consistency.py",
     "verify/report.py",
     "verify/sample.py",
     "verify/scale.py",
-    "verify/manifest_checks.py",
-    "verify/criteria.py",
-    "verify/ground_truth.py",
+    "verify/similarity.py",
+    "verify/summary_metrics.py",
 )
 """What decides figures, their intervals and curves, and which causes are found."""
 
 AUDITING = (
-    "inspections/audit.py",
     "datasets/class_counts.py",
     "datasets/pools.py",
+    "inspections/audit.py",
     "splits/__init__.py",
     "splits/audit.py",
     "splits/description.py",

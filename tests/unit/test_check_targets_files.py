@@ -190,5 +190,5 @@ def test_joined_arrays_have_their_own_form(tmp_path: Path) -> None:
     assert joined.form == BARE_WITH_TARGETS
     assert joined.sha256 == stored.sha256 != targets.sha256
     assert np.array_equal(joined.arrays["targets"], [0, 1, 2])
-    with pytest.raises(JobError, match="not there any more"):
+    with pytest.raises(JobError, match="no longer exists"):
         read_targets(tmp_path / "ce" / "test_targets.pt", 3)

@@ -79,7 +79,7 @@ BROKEN: list[tuple[Callable[[Path], object], str, str]] = [
     (_cut, "readable", "val_logits.npz"),
     (_written_with(targets=np.array([{}, None, 1], object)), "readable", "targets holds Python objects"),
     (_link_loop, "readable", "cannot be read"),
-    (Path.unlink, "readable", "not there any more"),
+    (Path.unlink, "readable", "no longer exists"),
     (_folder, "readable", "cannot be read"),
     (zipped, "arrays", "missing: logits, predictions, targets"),
     (

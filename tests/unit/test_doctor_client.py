@@ -11,13 +11,13 @@ from typing import Any
 import httpx
 import pytest
 
-from relogit.cli.doctor import worst_first
 from tests.unit.command_line import Ran, Relogit
 from tests.unit.fake_server import FakeServer, problem
 
 FINE = {"check": "disk", "level": "ok", "found": "There is room.", "do": ""}
 POOR = {"check": "gpu", "level": "warning", "found": "PyTorch sees no GPU.", "do": "Install [another] build."}
 BAD = {"check": "store", "level": "problem", "found": "The store is damaged.", "do": "Move it away."}
+WORSE = {"check": "folders", "level": "problem", "found": "Nothing is there.", "do": "Create it."}
 
 
 @pytest.fixture(autouse=True)
@@ -101,18 +101,18 @@ def test_what_the_server_complains_of_is_a_problem(relogit: Relogit) -> None:
     assert relogit(server, "doctor").code == 1
 
 
-@pytest.mark.parametrize(("more", "code"), [([], 0), ([POOR], 0), ([BAD], 1), ([POOR, BAD], 1)])
+@pytest.mark.parametrize(("more", "code"), [([], 0), ([POOR], 0), ([BAD], 1), ([POOR, BAD, WORSE], 1)])
 def test_the_services_own_findings_are_shown(
     relogit: Relogit, folder: Path, more: list[dict[str, Any]], code: int
 ) -> None:
-    """Worst first; only problems change the exit code."""
+    """Problems come first, otherwise in the order given; only problems change the exit code."""
     install(folder, f"print({json.dumps({'findings': [FINE, *more]})!r})")
     ran = relogit(serve(), "doctor", "--json")
-    found = json.loads(ran.out)["findings"]
-    assert ran.code == code
-    assert [one["check"] for one in found[: len(more)]] == [one["check"] for one in reversed(more)]
-    assert json.loads(ran.out)["healthy"] == (code == 0)
-    assert FINE in found
+    document = json.loads(ran.out)
+    expected = [finding for finding in (BAD, WORSE, POOR) if finding in more]
+    assert document["findings"][: len(more) + 1] == [*expected, FINE]
+    assert (ran.code, document["healthy"]) == (code, code == 0)
+    assert (document["version"], document["server"]) == (version("relogit"), "http://127.0.0.1:8000")
 
 
 def test_the_services_part_is_run_in_the_current_folder(relogit: Relogit, folder: Path) -> None:
@@ -152,11 +152,3 @@ def test_people_see_words_beside_colours(relogit: Relogit, folder: Path) -> None
     ]
     assert "ok disk There is room." in lines
     assert lines[-1] == "1 problem, 1 warning, 3 of 5 findings are fine."
-
-
-def test_the_order_of_findings_is_kept_within_a_level() -> None:
-    """What comes first is what the rest depends on."""
-    found = [
-        {"check": str(n), "level": level} for n, level in enumerate(["ok", "problem", "ok", "problem", "warning"])
-    ]
-    assert [one["check"] for one in worst_first(found)] == ["1", "3", "4", "0", "2"]

@@ -266,7 +266,7 @@ def test_members_of_other_names_are_listed_but_not_read(npz: Path) -> None:
 
 def test_what_is_not_there_is_missing(tmp_path: Path) -> None:
     """An upload may be deleted meanwhile; a folder or a link in a loop under a file's name cannot be read."""
-    with refused("logits-missing", "val_logits.npz is not there"):
+    with refused("logits-missing", "val_logits.npz no longer exists"):
         read_stored(tmp_path / "gone" / "val_logits.npz", N, C)
     for name in ("folder_logits.npz", "loop_logits.npz"):
         path = tmp_path / name

@@ -159,7 +159,7 @@ def test_memory_for_not_even_one_image_is_an_error(
 ) -> None:
     """Halving ends at one image, and then says so."""
     supply = supplied(expert, worker_context(settings, database, build=Engines(room=0)))
-    with pytest.raises(JobError, match="Not even one image") as caught:
+    with pytest.raises(JobError, match="too small for a single image") as caught:
         last(supply, np.arange(3))
     assert caught.value.code == "out-of-memory"
 

@@ -1,4 +1,4 @@
-"""How this worker computes, with everything that the bits of its rows depend on."""
+"""The compute environment of this worker: everything that the bits of its rows depend on."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from app.domain.revisions import COMPUTING, code_digest
 from worker.compute.engines.choice import engine_version, precisions
 
 KERNEL_VARIABLES = ("DNNL_MAX_CPU_ISA", "ONEDNN_MAX_CPU_ISA", "OV_CPU_MAX_ISA", "MKL_CBWR", "NVIDIA_TF32_OVERRIDE")
-"""Environment variables with which somebody may choose other kernels."""
+"""Environment variables that select other kernels."""
 
 MODEL_FIELDS = ("cpu family", "model", "stepping", "CPU implementer", "CPU variant", "CPU part", "CPU revision")
-"""In /proc/cpuinfo, on x86 and on ARM."""
+"""Fields of /proc/cpuinfo on x86 and ARM."""
 
 
 def arithmetic(device: torch.device, engine: str) -> ComputeEnvironment:
-    """What this worker computes with.
+    """Describe the compute environment of this worker.
 
     Args:
-        device: where.
+        device: where it computes.
         engine: `torch` or `openvino`.
     """
     on_gpu = device.type == "cuda"
-    # torchvision's ResNets are torchvision's code; one version of PyTorch comes with several mathematics libraries.
+    # torchvision's code defines its ResNets; one version of PyTorch ships with several mathematics libraries.
     revision = code_digest(COMPUTING, version("torchvision"), torch.__config__.show())
     return ComputeEnvironment(
         device="cuda" if on_gpu else "cpu",
@@ -43,27 +43,27 @@ def arithmetic(device: torch.device, engine: str) -> ComputeEnvironment:
 
 
 def processor(cpuinfo: str) -> tuple[str, str]:
-    """A processor's name, and what its kernels are chosen by.
+    """Return a processor's name and the capabilities that select its kernels.
 
     Args:
-        cpuinfo: as Linux has it under /proc; empty elsewhere.
+        cpuinfo: content of /proc/cpuinfo; empty on other systems than Linux.
     """
     lines = (line.partition(":") for line in cpuinfo.split("\n\n")[0].splitlines())
     fields = {key.strip(): value.strip() for key, _, value in lines}
     model = {key: fields[key] for key in MODEL_FIELDS if key in fields}
     name = fields.get("model name") or platform.processor() or platform.machine()
     numbers = ", ".join(f"{key} {value}" for key, value in model.items())
-    # Two machines of one name may offer different instructions: a virtual one hides some.
+    # Two machines with the same processor name may differ in instructions: a virtual machine hides some.
     flags = " ".join(sorted((fields.get("flags") or fields.get("Features") or "").split()))
-    told = hashlib.sha256(flags.encode()).hexdigest()[:8] if flags else f"of {platform.node()}"
-    capability = [torch.backends.cpu.get_cpu_capability(), f"flags {told}", *_chosen_kernels()]
+    digest = hashlib.sha256(flags.encode()).hexdigest()[:8] if flags else f"of {platform.node()}"
+    capability = [torch.backends.cpu.get_cpu_capability(), f"flags {digest}", *_chosen_kernels()]
     return (f"{name} ({numbers})" if numbers else name), ", ".join(capability)
 
 
 def _this_processor() -> tuple[str, str]:
     try:
         return processor(Path("/proc/cpuinfo").read_text())
-    except OSError:  # no Linux: rows are then shared on this very machine only
+    except OSError:  # not Linux: rows are then reused on this machine only
         return processor("")
 
 
@@ -73,6 +73,6 @@ def _chosen_kernels() -> list[str]:
 
 def _gpu_capability(device: torch.device) -> str:
     major, minor = torch.cuda.get_device_capability(device)
-    cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]  # PyTorch's own lack
-    told = [f"sm_{major}{minor}", f"CUDA {torch.version.cuda}", f"cuDNN {cudnn}"]
-    return ", ".join([*told, *_chosen_kernels()])
+    cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]  # PyTorch declares no type
+    versions = [f"sm_{major}{minor}", f"CUDA {torch.version.cuda}", f"cuDNN {cudnn}"]
+    return ", ".join([*versions, *_chosen_kernels()])

@@ -1,7 +1,7 @@
-"""Images → logits: a pool's rows cut into physical batches of one fixed shape, a short one filled up.
+"""Inference over a pool: its rows are cut into physical batches of one fixed shape, the last one padded.
 
-A row's bits depend neither on the split nor on the order nor on the batch it is in: every batch has the engine's
-own shape. What else they depend on stands in `app.domain.numerics`.
+Every batch has the engine's shape, so a row's bits depend neither on its split nor on its order or batch.
+`app.domain.numerics` names everything that they do depend on.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from worker.compute.engines.engine import Engine
 def forward_rows(
     engine: Engine, images: NDArray[np.uint8], rows: NDArray[np.int64], classes: int
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-    """Raw logits of the given images, batch after batch, in the order of `rows`.
+    """Compute raw logits of the given images, batch by batch, in the order of `rows`.
 
     Args:
         engine: what computes.
         images: [M, H, W, 3] uint8, the whole pool.
-        rows: [N] int64, which of them, each in [0, M).
-        classes: C, logits an image.
+        rows: [N] int64, indices of images, each in [0, M).
+        classes: C, logits per image.
 
     Yields:
         The batch's rows [n] and their logits [n, C] float32, before softmax and temperature.
@@ -40,7 +40,7 @@ def forward_rows(
     with closing(engine.run(batches)) as results:
         for start in starts:
             batch = rows[start : start + engine.batch]
-            # One result for each batch, in order: whatever else comes is a bug, and must not become a row.
+            # An engine gives one result per batch, in order; anything else is a bug and must not become a row.
             logits = next(results)
             _check_shape(logits, engine.batch, classes)
             logits = logits[: batch.size]

@@ -1,4 +1,4 @@
-"""One expert's logits for a claim, over any pool: recalled where they were kept, computed where not."""
+"""The logits of one expert over any pool: read where they were kept, computed where not."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from worker.datasets.pools import Pool
 from worker.experts.loading import Assumptions, Passport
 
 MEASURED_S = 0.5
-"""Computing that took less says little about a rate."""
+"""Shorter computations say little about a rate."""
 
 
 class ComputeResources(Protocol):
-    """What computing takes from the worker that it runs in."""
+    """What computing needs of the worker that it runs in."""
 
     @property
     def device(self) -> torch.device:
@@ -58,14 +58,14 @@ class ComputeResources(Protocol):
 
 @dataclass(frozen=True)
 class ExpertFile:
-    """The expert that a supply computes with."""
+    """The checkpoint that a logit source computes with."""
 
     path: Path
     assumptions: Assumptions
     passport: Passport
     transform: Transform
     seen: dict[str, str]
-    """For people who look at kept rows: expert, file and data set."""
+    """Labels of the kept rows for people: expert, file and data set."""
 
 
 @dataclass
@@ -73,13 +73,13 @@ class LogitSource:
     """The rows of one expert. Lives as long as a claim.
 
     Attributes:
-        expert: whose.
-        wanted: upper bound on a physical batch, as asked.
+        expert: whose rows.
+        wanted: upper bound on a physical batch, as requested.
         precision: what the network computes in.
-        reuse: whether kept rows are taken.
-        context: the worker's.
-        batch: images of a physical batch; smaller once memory was too short.
-        notes: what had to be done otherwise than asked.
+        reuse: whether kept rows are read.
+        context: the worker's resources.
+        batch: images of a physical batch; smaller after memory ran out.
+        notes: deviations from the request.
     """
 
     expert: ExpertFile
@@ -96,15 +96,15 @@ class LogitSource:
 
     def __post_init__(self) -> None:
         self.batch = self.context.arithmetic.batch(self.wanted)
-        self.numerics  # noqa: B018 — a precision that is not to be had shows before anything is computed
+        self.numerics  # noqa: B018 — raises for an unsupported precision before anything is computed
 
     @property
     def numerics(self) -> NumericsKey:
-        """Of the rows that are computed now."""
+        """The numerics key of the rows that are computed now."""
         return self.context.arithmetic.numerics(self.precision, self.batch)
 
     def source(self, pool: Pool) -> RowSource:
-        """What the rows over a pool depend on."""
+        """Return everything that the rows over a pool depend on."""
         key = (pool.pixels_sha256, self.batch)
         if key not in self._sources:
             transform = self.expert.transform.model_dump(mode="json")
@@ -114,43 +114,43 @@ class LogitSource:
         return self._sources[key]
 
     def fill(self, pool: Pool, indices: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
-        """See to it that the rows are there.
+        """Make the rows of a pool available, computing those that are missing.
 
         Args:
             pool: whose images.
-            indices: [N] int64 into it, may repeat.
+            indices: [N] int64 into the pool, may repeat.
 
         Yields:
-            How many of the N entries are there, and how many images were computed for them: once at the
+            How many of the N entries are available, and how many images were computed for them: once at the
             beginning, then after each batch.
 
         Raises:
-            JobError: `out-of-memory` where one image does not fit, or what `forward_rows` raises.
+            JobError: `out-of-memory` if one image does not fit; what `forward_rows` raises.
         """
-        entries = np.bincount(indices, minlength=len(pool.images))  # of each image: they are not counted anew
+        entries = np.bincount(indices, minlength=len(pool.images))  # entries of each image, counted once
         computed, before = 0, None
         while True:
             rows = self._of(pool)
             if rows is not before:
-                computed, before = 0, rows  # rows of the larger batches have other bits: they do not count
+                computed, before = 0, rows  # rows of larger batches have other bits and do not count
             missing = rows.missing(indices)
-            there = rows.count(indices)
-            yield there, computed
+            available = rows.count(indices)
+            yield available, computed
             if not missing.size:
                 return
             failed = None
             try:
                 for batch in self._compute(rows, pool, missing):
-                    there += int(entries[batch].sum())
+                    available += int(entries[batch].sum())
                     computed += batch.size
-                    yield there, computed
+                    yield available, computed
             except NoMemory as error:
                 failed = str(error)
-            if failed is not None:  # here, where the error no longer holds on to what filled the memory
+            if failed is not None:  # outside the handler, where the error no longer keeps its tensors alive
                 self._halve(failed)
 
     def _compute(self, rows: Rows, pool: Pool, missing: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-        # Making the engine is not in the rate: it is paid once, and the next job finds it done.
+        # The rate leaves out making the engine, which the next job reuses.
         engine = self._engine(pool)
         started = time.monotonic()
         try:
@@ -164,29 +164,29 @@ class LogitSource:
         self._tell_rate(pool, missing.size, time.monotonic() - started)
 
     def take(self, pool: Pool, indices: NDArray[np.int64]) -> NDArray[np.float32]:
-        """[N, C] float32 raw logits, once they have been filled: row n belongs to `indices[n]`."""
+        """Return raw logits [N, C] float32 after `fill`; row n belongs to `indices[n]`."""
         return self._of(pool).take(indices)
 
     def differing(self, pool: Pool, indices: NDArray[np.int64]) -> NDArray[np.int64]:
-        """[n] int64: entries that came out with other bits than they were kept with."""
+        """Return entries [n] int64 whose bits differ from the kept row."""
         return self._of(pool).differing(indices)
 
     def drop_differing(self, pool: Pool, indices: NDArray[np.int64]) -> None:
-        """Keep neither version of those."""
+        """Keep neither version of rows whose bits differ."""
         self._of(pool).drop_differing(indices)
 
     def kept(self, pool: Pool, indices: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The distinct indices, ascending, whose rows are there without computing."""
+        """Return the distinct indices, ascending, whose rows need no computing."""
         distinct = np.unique(indices)
         return np.setdiff1d(distinct, self._of(pool).missing(distinct), assume_unique=True)
 
     def all_notes(self, pool: Pool) -> tuple[str, ...]:
-        """What had to be done otherwise than asked, over this pool."""
+        """List the deviations from the request over this pool."""
         note = self._of(pool).note
         return (*self.notes, *([note] if note else []))
 
     def _of(self, pool: Pool) -> Rows:
-        # By what the rows depend on: smaller batches may mean other bits, and those are never mixed.
+        # Keyed by what the rows depend on: smaller batches may give other bits, which are never mixed.
         source = self.source(pool)
         key = source.key
         if key not in self._rows:
@@ -202,11 +202,11 @@ class LogitSource:
         return self._rows[key]
 
     def prepare(self, pool: Pool) -> None:
-        """Have the engine ready that the rows over a pool would be computed with.
+        """Load the engine that would compute the rows over a pool.
 
         Raises:
             JobError: the expert cannot be loaded.
-            NoMemory: it does not fit.
+            NoMemory: the expert does not fit.
         """
         self._engine(pool)
 
@@ -225,7 +225,7 @@ class LogitSource:
     def _halve(self, failed: str) -> None:
         self.context.model_cache.drop_engines()
         if self.batch == 1:
-            raise JobError("out-of-memory", f"Not even one image fits into the device's memory: {failed}")
+            raise JobError("out-of-memory", f"The device's memory is too small for a single image: {failed}")
         smaller = self.batch // 2
         self.notes.append(f"out of memory at {self.batch} images a batch; went on with {smaller}")
         self.batch = smaller

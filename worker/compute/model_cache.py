@@ -1,4 +1,4 @@
-"""The experts and engines that stay ready between jobs: loading and compiling them takes longer than a batch."""
+"""A cache of loaded experts and compiled engines, which outlive jobs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from worker.compute.engines.engine import Engine, Setup
 from worker.experts.loading import Assumptions, Expert, Passport, load_expert
 
 MAX_RESIDENTS = 32
-"""Of the usual ResNet-32, 60 MB; of ResNet-50s, 3 GB. So many engines as well, whatever they hold."""
+"""Networks, and engines as well: 60 MB for the usual ResNet-32, 3 GB for ResNet-50."""
 
 
 K = TypeVar("K")
@@ -25,10 +25,12 @@ Build = Callable[[nn.Module, Setup], Engine]
 
 
 class ModelCache:
-    """The experts used last. Lives as long as the worker; a file that was written since is loaded again.
+    """The most recently used experts. Lives as long as the worker.
+
+    A file that was rewritten is loaded again.
 
     Args:
-        build: makes an engine of a network that is in eval mode, float32, on the CPU.
+        build: makes an engine from a network that is in eval mode, float32, on the CPU.
     """
 
     def __init__(self, build: Build) -> None:
@@ -38,17 +40,17 @@ class ModelCache:
         self._engines: OrderedDict[tuple[str, Assumptions, Setup], Engine] = OrderedDict()
 
     def passport(self, path: Path, assumptions: Assumptions, known: dict[str, Any] | None = None) -> Passport:
-        """What an expert is. Its network is loaded only if nobody has looked at these very bytes before.
+        """Return what an expert is, loading its network only if its bytes are new.
 
         Args:
-            path: its checkpoint file.
+            path: of its checkpoint file.
             assumptions: what its data set declares for it.
-            known: its passport, if one is on record; taken if the file still has that content.
+            known: its passport, if one is on record; used if the file still has that content.
 
         Raises:
             JobError: what `load_expert` raises.
         """
-        # By content: hashing a file again costs a thousandth of computing with the wrong one.
+        # Keyed by content: hashing a file costs a thousandth of computing with the wrong one.
         sha256 = _sha256(path)
         key = (path.name, sha256, assumptions)
         if key not in self._passports:
@@ -56,16 +58,16 @@ class ModelCache:
                 self._passports[key] = Passport.from_dict(known)
             else:
                 expert = self._load(path, assumptions)
-                key = (path.name, expert.passport.sha256, assumptions)  # it may have been replaced in between
+                key = (path.name, expert.passport.sha256, assumptions)  # it may have been replaced meanwhile
                 self._passports[key] = expert.passport
         return _used(self._passports, key)
 
     def engine(self, path: Path, passport: Passport, assumptions: Assumptions, wanted: Setup) -> Engine:
-        """The expert, ready to run.
+        """Return an engine that is ready to run the expert.
 
         Raises:
-            JobError: what `load_expert` raises; `checkpoint-changed` if the file is not the passport's any more.
-            NoMemory: it does not fit.
+            JobError: what `load_expert` raises; `checkpoint-changed` if the file is no longer the passport's.
+            NoMemory: the expert does not fit.
         """
         key = (passport.sha256, assumptions, wanted)
         if key not in self._engines:
@@ -73,24 +75,26 @@ class ModelCache:
         return _used(self._engines, key)
 
     def drop_engines(self) -> None:
-        """Give their memory back; they are made again when asked for."""
+        """Free the engines' memory; `engine` makes them again."""
         self._engines.clear()
 
     def network(self, path: Path, passport: Passport, assumptions: Assumptions) -> nn.Module:
-        """Return the expert as it stands: in eval mode, float32, on the CPU. Callers must not change it.
+        """Return the expert's network in eval mode, float32, on the CPU.
+
+        Callers must not change it.
 
         Raises:
-            JobError: what `load_expert` raises; `checkpoint-changed` if the file is not the passport's any more.
+            JobError: what `load_expert` raises; `checkpoint-changed` if the file is no longer the passport's.
         """
         key = (passport.sha256, assumptions)
         if key not in self._networks:
-            found = self._load(path, assumptions).passport
-            # All of it: rows are kept under what the passport says, so the network has to be that very one.
-            if replace(found, file=passport.file) != passport:
+            loaded = self._load(path, assumptions).passport
+            # Compare the whole passport: rows are kept under it, so the network has to be exactly that one.
+            if replace(loaded, file=passport.file) != passport:
                 raise JobError(
                     "checkpoint-changed",
                     f"{path.name} was changed while the job ran: it was accepted with sha256 {passport.sha256}, the "
-                    f"file now has {found.sha256}. Submit the job again.",
+                    f"file now has {loaded.sha256}. Submit the job again.",
                 )
         return _used(self._networks, key)
 

@@ -1,7 +1,7 @@
-"""Run a network as it stands: a second implementation that the engines' logits are held against.
+"""A second implementation of the forward pass, which the engines' logits are compared with.
 
 It shares no code with the engines: batch norm is not folded, channels come first in memory, a convolution is a
-matrix product over unfolded patches, and pixels are normalised by numpy.
+matrix product over unfolded patches, and numpy normalises the pixels.
 """
 
 from __future__ import annotations
@@ -62,7 +62,10 @@ def _convolve(
     dilation: tuple[int, int],  # noqa: ARG001 - always 1; the position is that of F.conv2d
     groups: int,
 ) -> Tensor:
-    """[n, in, H, W] to [n, out, H', W'], as `torch.nn.functional.conv2d` defines it without dilation."""
+    """Convolve [n, in, H, W] to [n, out, H', W'] without dilation.
+
+    The definition is that of `torch.nn.functional.conv2d`.
+    """
     out, width, *kernel = weight.shape
     padded = F.pad(x, (padding[1], padding[1], padding[0], padding[0]))
     # [n, in, H', W', kh, kw], views of the input. F.unfold takes three times as long.

@@ -1,7 +1,4 @@
-"""The logit rows of one expert over one pool, as one claim holds them: kept ones recalled, new ones kept.
-
-The one seam for compute: who asks for rows gets them in order, wherever they come from.
-"""
+"""The logit rows of one expert over one pool during a claim: kept rows are read, new rows are written."""
 
 from __future__ import annotations
 
@@ -15,21 +12,21 @@ from app.domain.fault_points import reach
 from app.files.row_files import KeptRows
 
 WRITTEN_TOGETHER = 256
-"""Rows. A worker that is killed loses no more of them; written batch by batch they would cost eight times as much."""
+"""Rows. A killed worker loses at most so many; writing them batch by batch costs eight times as much."""
 
 
 class Rows:
-    """Rows of one expert, one pool and one numerics. Lives as long as a claim, so that its splits share them.
+    """Rows of one expert, one pool and one numerics key. Lives as long as a claim, whose splits share them.
 
     Args:
         size: images in the pool.
-        classes: logits a row.
-        kept: where rows stay from job to job; None where that cannot be had.
-        reuse: whether kept rows are taken. If not, new ones are held against them.
+        classes: logits per row.
+        kept: where rows stay from job to job; None if they cannot be kept.
+        reuse: whether kept rows are read. If not, new rows are compared with them.
     """
 
     def __init__(self, size: int, classes: int, kept: KeptRows | None, *, reuse: bool) -> None:
-        # Pages are taken when first written: rows that nobody asks for cost no memory.
+        # The system allocates pages when they are first written, so unused rows cost no memory.
         self._logits = np.zeros((size, classes), np.float32)
         self._there = np.zeros(size, np.bool_)
         self._differing = np.zeros(size, np.bool_)
@@ -38,10 +35,12 @@ class Rows:
         self._reuse = reuse
         self._unwritten: list[NDArray[np.int64]] = []
         self.note: str | None = None
-        """Why rows are no longer kept, if they are not."""
+        """Why rows are no longer kept; None while they are."""
 
     def missing(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The rows that have to be computed: distinct and ascending. What is kept has been recalled then.
+        """Return the rows that have to be computed, distinct and ascending.
+
+        Kept rows are read first.
 
         Args:
             indices: [N] int64, may repeat.
@@ -56,7 +55,7 @@ class Rows:
         return absent
 
     def put(self, rows: NDArray[np.int64], logits: NDArray[np.float32]) -> None:
-        """Take computed rows [n, C] float32 at distinct, ascending places. `flush` sees to it that they are kept."""
+        """Store computed rows [n, C] float32 at distinct, ascending places until `flush`."""
         self._logits[rows] = logits
         self._there[rows] = True
         self._unwritten.append(rows)
@@ -64,7 +63,7 @@ class Rows:
             self.flush()
 
     def flush(self) -> None:
-        """Write what has been computed since the last time; without reuse, hold it against what was kept."""
+        """Write rows computed since the last flush; without reuse, compare them first."""
         if not self._unwritten:
             return
         rows = np.unique(np.concatenate(self._unwritten))
@@ -80,9 +79,9 @@ class Rows:
                 reach("rows.kept", self._kept.folder.name, rows)
 
     def drop_differing(self, indices: NDArray[np.int64]) -> None:
-        """Keep neither version of the rows that came out with other bits: nobody knows which is right.
+        """Keep neither version of rows whose bits differ from the kept row.
 
-        To be called once that is known to be told: before, the kept row is the only evidence.
+        Call it once the difference is on record: before, the kept row is the only evidence.
         """
         rows = np.unique(indices[self.differing(indices)])
         if self._kept is not None:
@@ -90,18 +89,18 @@ class Rows:
                 self._kept.drop(rows)
 
     def count(self, indices: NDArray[np.int64]) -> int:
-        """How many of the entries are there."""
+        """Count the entries whose rows are available."""
         return int(self._there[indices].sum())
 
     def differing(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
-        """[n] int64: places among the entries whose row came out with other bits than it was kept with."""
+        """Return places [n] int64 of entries whose row's bits differ from the kept row."""
         return np.flatnonzero(self._differing[indices])
 
     def take(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
-        """[N, C] float32: row n belongs to `indices[n]`.
+        """Return rows [N, C] float32; row n belongs to `indices[n]`.
 
         Raises:
-            LookupError: a row is not there; nothing is made up in its place.
+            LookupError: a row was not computed.
         """
         if not self._there[indices].all():
             missing = int(indices[np.flatnonzero(~self._there[indices])[0]])
@@ -116,7 +115,7 @@ class Rows:
 
     @contextmanager
     def _stop_keeping_on_error(self) -> Iterator[None]:
-        # On a full disk what is there can still be read.
+        # On a full disk, kept rows can still be read.
         try:
             yield
         except OSError as error:
@@ -125,5 +124,5 @@ class Rows:
 
 
 def not_kept(error: OSError) -> str:
-    """The note on a unit whose rows could not be kept."""
+    """Return the note for a unit whose rows could not be kept."""
     return f"rows could not be kept for later jobs: {error.strerror or error}"

@@ -47,7 +47,7 @@ def read_long_tail(catalog: Catalog, pools: Pools, dataset: Dataset, folder: Fol
 
 
 def read_declared(folder: Folder) -> LongTail:
-    """What the two files say, and nothing that was worked out."""
+    """Read the two files alone; derive nothing."""
     counts, counts_reason = _declared_counts(folder)
     path = folder.path / WEIGHTS_FILE
     numbers, reason = _numbers(path) if path.exists() else (None, f"There is no {WEIGHTS_FILE} in {folder.name}.")

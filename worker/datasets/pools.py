@@ -68,7 +68,7 @@ class Pools:
         self._lock = threading.Lock()
 
     def get(self, dataset: Dataset, base: str) -> Pool:
-        """The decoded base.
+        """Return the decoded base.
 
         Raises:
             RequestError: `data-missing`, `data-corrupt`, `base-unknown`.
@@ -107,7 +107,7 @@ class Pools:
             self._lock.release()
 
     def labels(self, dataset: Dataset, base: str) -> NDArray[np.int64]:
-        """[N] int64, the base's labels alone: its images are neither decoded nor kept.
+        """Return a base's labels [N] int64 without decoding or keeping its images.
 
         Raises:
             RequestError: as `get`.

@@ -1,26 +1,20 @@
-"""`python -m worker.doctor --json`: looks at this installation; `relogit doctor` runs it and shows what it says."""
+"""`python -m worker.doctor --json`: check this installation. For people: `relogit doctor`."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 import sys
 import traceback
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
 
-from worker.doctor import gather, gather_data
-from worker.doctor.computing import Wanted, check_computing
+from app.settings import Settings
+from worker.doctor import Finding
 from worker.doctor.datasets import check_datasets
-from worker.doctor.finding import Finding, problem
-from worker.doctor.folders import check_folders
-from worker.doctor.machine import check_machine
-from worker.doctor.packages import INSTALL, check_packages
-from worker.doctor.store import check_store
-from worker.doctor.variables import check_variables
+from worker.doctor.installation import check_folders, check_outputs, check_settings, check_store
 
-if TYPE_CHECKING:
-    from app.settings import Settings
+COMPUTING_TIMEOUT_S = 180
 
 
 def main() -> int:
@@ -28,49 +22,48 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m worker.doctor", description="For people: relogit doctor")
     parser.add_argument("--json", action="store_true", required=True, help="print the findings as JSON")
     parser.parse_args()
-    print(json.dumps({"findings": [finding.to_dict() for finding in findings()]}))
+    print(json.dumps({"findings": [finding.to_dict() for finding in check_installation()]}))
     return 0
 
 
-def findings() -> list[Finding]:
-    """Everything that can be found out here, in the order in which one thing needs another."""
-    found = _guarded("packages", lambda: check_packages(gather.packages()))
+def check_installation() -> Iterator[Finding]:
+    """Yield the findings of every check, in the order in which one depends on another."""
+    settings, findings = check_settings()
+    yield from findings
+    yield from _guarded("torch", check_computing(settings))
+    yield from _guarded("folders", check_folders(settings))
+    yield from _guarded("outputs", check_outputs(settings))
+    yield from _guarded("store", check_store(settings))
+    yield from _guarded("datasets", check_datasets(settings))
+
+
+def check_computing(settings: Settings) -> Iterator[Finding]:
+    """Check PyTorch, device and engine in a process of their own, which they may kill or block."""
+    command = [sys.executable, "-m", "worker.doctor.computing", settings.device, settings.engine]
     try:
-        use, variables = gather.settings()
-    except Exception as error:  # noqa: BLE001 — a broken installation comes up with anything
-        said = f"The settings cannot be read, so folders and data are not looked at: {type(error).__name__}: {error}."
-        wanted = Wanted()
-        return [*found, problem("settings", said, INSTALL), *_guarded("computing", lambda: _computing(wanted))]
-    found += check_variables(variables)
-    found += _guarded("computing", lambda: _computing(gather.wanted(use)))
-    folders = gather.folders(use)
-    found += _guarded("folders", lambda: check_folders(folders, gather.outputs(use)))
-    found += _guarded("store", lambda: check_store(gather.store(use)))
-    if folders[0].state == "there":
-        found += _guarded("datasets", lambda: _data(use))
+        done = subprocess.run(
+            command, capture_output=True, encoding="utf-8", errors="replace", timeout=COMPUTING_TIMEOUT_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        reason = f"it did not answer within {COMPUTING_TIMEOUT_S} s; does a driver hang?"
     else:
-        found += check_machine(gather_data.machine())
-    return found
+        lines = [line for line in done.stdout.splitlines() if line.startswith('{"level": ')]  # libraries print, too
+        yield from (Finding(**json.loads(line)) for line in lines)
+        if not done.returncode:
+            return
+        reason = done.stderr.strip().rpartition("\n")[2] or f"exit status {done.returncode}"
+    remedy = "pip install --force-reinstall torch torchvision, both from one index"
+    yield Finding("problem", "torch", f"PyTorch cannot be used: {reason}", remedy)
 
 
-def _computing(wanted: Wanted) -> list[Finding]:
-    return check_computing(gather.computing(wanted), gather.nvidia(), wanted)
-
-
-def _data(use: Settings) -> list[Finding]:
-    seen, error, machine = gather_data.datasets(use)
-    return [*check_datasets(seen, error), *check_machine(machine)]
-
-
-def _guarded(check: str, look: Callable[[], list[Finding]]) -> list[Finding]:
-    """What a check finds; that it broke down itself is a finding, and stops no other."""
+def _guarded(subject: str, check: Iterable[Finding]) -> Iterator[Finding]:
+    """Yield a check's findings; if the check itself fails, that is a finding and stops no other check."""
     try:
-        return look()
-    except Exception as error:  # noqa: BLE001 — one check's bug or a machine's oddity must not hide the others
+        yield from check
+    except Exception as error:  # noqa: BLE001 — a bug of one check, or an odd file system, must not hide the others
         traceback.print_exc(file=sys.stderr)
-        said = f"This could not be looked at: {type(error).__name__}: {error}."
-        return [problem(check, said, "If nothing else here explains it, report it with the output of "
-                        "python -m worker.doctor --json")]  # fmt: skip
+        message = f"This check failed: {type(error).__name__}: {error}."
+        yield Finding("problem", subject, message, "Report it with the output of python -m worker.doctor --json.")
 
 
 if __name__ == "__main__":

@@ -1,171 +1,119 @@
-"""Whether what `datasets.toml` declares is there and sound."""
+"""Checks of data sets, index lists and checkpoints. They decode no image and load no checkpoint."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
-from worker.doctor.finding import Finding, ok, problem, warning
+from safetensors import SafetensorError, safe_open
 
-DEFAULT_PREFIX = "best_"
-"""What a job takes unless told otherwise."""
+from app.catalog.catalog import Catalog
+from app.catalog.datasets import Dataset
+from app.domain.errors import RequestError
+from app.settings import Settings
+from worker.doctor import Finding, Level
 
-
-@dataclass(frozen=True, slots=True)
-class Base:
-    """One base of a data set."""
-
-    images: int = 0
-    missing: str | None = None
-    """The files that are not there; None if all are."""
-    wrong: str | None = None
-    """What is there but cannot be right: an md5, an array's shape."""
+ABSENT = {"data-missing", "splits-dir-missing", "index-lists-missing", "experts-dir-missing", "checkpoints-missing"}
+"""Error codes of files that the owner may not want."""
 
 
-@dataclass(frozen=True, slots=True)
-class DataSet:
-    """One data set of `datasets.toml`."""
+def check_datasets(settings: Settings) -> Iterator[Finding]:
+    """Check every data set that is declared."""
+    catalog = Catalog(settings)
+    try:
+        declared = catalog.datasets()
+    except RequestError as error:
+        if error.code != "data-dir-missing":  # check_folders reports that one
+            yield Finding("problem", "datasets", error.message, "Correct it: every job is refused until then.")
+        return
+    for name, dataset in declared.items():
+        yield from DatasetCheck(catalog, name, dataset).run()
 
-    name: str
-    root: str
-    """The folder of its bases."""
-    default: bool = False
-    """Whether jobs take it unless told otherwise."""
-    bases: Mapping[str, Base] = field(default_factory=dict)
-    splits_folder: str = ""
-    splits: Sequence[str] | None = None
-    """Lists that are there; None if their folder is not."""
-    wrong_splits: Mapping[str, str] = field(default_factory=dict)
-    """What is wrong with a list whose base is fine."""
-    experts_folder: str = ""
-    experts: Sequence[str] | None = None
-    """Checkpoint stems that are there; None if their folder is not."""
-    unused_overrides: Sequence[str] = ()
-    """Entries of its overrides that match no checkpoint."""
-    wrong: str | None = None
-    """Why nothing of it could be looked at."""
+
+class DatasetCheck:
+    """The check of one data set: its images, and the index lists and checkpoints in its own folders."""
+
+    def __init__(self, catalog: Catalog, name: str, dataset: Dataset) -> None:
+        self._catalog, self._name, self._dataset = catalog, name, dataset
+        self._findings: list[Finding] = []
+
+    def run(self) -> list[Finding]:
+        """Return what is wrong, or that all is well."""
+        sizes, lists, checkpoints = {}, 0, 0
+        for base in self._dataset.base_names():
+            with self._refusals(f"Put its files there; until then no list into {base!r} can be used."):
+                sizes[base] = self._catalog.bases.size(self._dataset, base)
+        if not sizes and all(finding.level == "warning" for finding in self._findings):
+            message = f"{self._name} is declared, but none of its images are here."
+            remedy = f"If it is wanted: {' '.join(finding.message for finding in self._findings)}"
+            return [Finding("warning", self._subject, message, remedy)]
+        with self._refusals("Put index lists there, or draw some: relogit splits create."):
+            lists = self._check_lists(set(self._dataset.base_names()) - sizes.keys())
+        with self._refusals("Put checkpoints there, or name another folder with --experts-dir."):
+            checkpoints = self._check_checkpoints()
+        images = ", ".join(f"{base} {size:,}" for base, size in sizes.items())
+        message = f"{self._name}: images {images}; {lists} index lists; {checkpoints} checkpoints."
+        return self._findings or [Finding("ok", self._subject, message)]
 
     @property
-    def absent(self) -> bool:
-        """Whether none of its images is there."""
-        return bool(self.bases) and all(base.missing for base in self.bases.values())
+    def _subject(self) -> str:
+        return f"dataset-{self._name}"
+
+    @contextmanager
+    def _refusals(self, remedy: str) -> Iterator[None]:
+        """Turn a refusal, which a job would meet as well, into a finding."""
+        try:
+            yield
+        except RequestError as error:
+            level: Level = "warning" if error.code in ABSENT else "problem"
+            self._findings.append(Finding(level, self._subject, error.message, remedy))
+
+    def _check_lists(self, unusable_bases: set[str]) -> int:
+        """Read every index list whose base is sound; return how many lists there are."""
+        folder = self._catalog.splits_folder(self._dataset, None)
+        names = self._catalog.split_names(folder)
+        if not names:
+            raise RequestError("index-lists-missing", f"{folder.path} holds no index list.")
+        for name in names:
+            with self._refusals("Correct the list, or remove it from the folder."):
+                if self._catalog.base_of(self._dataset, folder, name) not in unusable_bases:
+                    self._catalog.read_split(self._dataset, folder, name)
+        return len(names)
+
+    def _check_checkpoints(self) -> int:
+        """Check every checkpoint and override; return how many checkpoints there are."""
+        folder = self._catalog.experts_folder(self._name, self._dataset, None)
+        experts = self._catalog.experts(folder, "")
+        if not experts:
+            raise RequestError("checkpoints-missing", f"{folder.path} holds no checkpoint.")
+        for stem in experts:
+            with self._refusals("Replace the file, or remove it from the folder."):
+                check_file(self._catalog.checkpoint(folder, "", stem, experts))
+            with self._refusals("Correct datasets.toml."):
+                self._dataset.override(stem)
+        for key in self._catalog.unused_overrides(self._dataset):
+            message = f"The override {key!r} in datasets.toml matches no checkpoint in {folder.path}."
+            remedy = "Name it after a file without its suffix, such as best_ce, or *_ce for any prefix; or remove it."
+            self._findings.append(Finding("problem", self._subject, message, remedy))
+        return len(experts)
 
 
-def check_datasets(seen: Sequence[DataSet], error: str | None) -> list[Finding]:
-    """Every data set.
+def check_file(path: Path) -> None:
+    """Check by its first and last bytes that a checkpoint is whole.
 
-    Args:
-        seen: those that are declared.
-        error: why `datasets.toml` cannot be read; None if it can.
+    Raises:
+        RequestError: `checkpoint-unreadable`.
     """
-    if error is not None:
-        return [problem("datasets", error, "Correct the file; jobs are refused until then.")]
-    if not seen:
-        return [
-            warning(
-                "datasets", "datasets.toml declares no data set.", "The project's own data/datasets.toml shows how."
-            )
-        ]
-    return [finding for one in seen for finding in check_dataset(one)]
-
-
-def check_dataset(seen: DataSet) -> list[Finding]:
-    """Bases, lists and experts of one data set: what is wrong, or one finding that all is well."""
-    check = f"dataset-{seen.name}"
-    if seen.wrong is not None:
-        return [problem(check, seen.wrong, "Correct its entry in datasets.toml, or its files.")]
-    if seen.absent:
-        return [_absent(check, seen)]
-    found = [
-        *_overrides(check, seen),
-        *_bases(check, seen),
-        *_splits(check, seen),
-        *_experts(check, seen),
-    ]
-    return found or [ok(check, _all_well(seen))]
-
-
-def _overrides(check: str, dataset: DataSet) -> list[Finding]:
-    return [
-        problem(
-            check,
-            f"{dataset.name}: its override {key!r} matches no checkpoint in {dataset.experts_folder}.",
-            "Name it after a file without its suffix, such as best_ce, or *_ce for any prefix; or take it out.",
-        )
-        for key in dataset.unused_overrides
-    ]
-
-
-def _absent(check: str, seen: DataSet) -> Finding:
-    what = ", the default data set, is" if seen.default else " is declared but"
-    missing = ", ".join(base.missing for base in seen.bases.values() if base.missing)
-    return warning(
-        check,
-        f"{seen.name}{what} not there: no images in {seen.root}.",
-        f"If it is wanted: {missing} are its images, lists go to {seen.splits_folder}, experts to "
-        f"{seen.experts_folder}.",
-    )
-
-
-def _bases(check: str, seen: DataSet) -> list[Finding]:
-    found = []
-    for name, base in seen.bases.items():
-        if base.wrong:
-            found.append(problem(check, f"{seen.name}: {base.wrong}", "Replace the file by a sound copy."))
-        elif base.missing:
-            said = f"{seen.name}: the base {name!r} needs {base.missing}, which is not there."
-            found.append(warning(check, said, f"Put it there; until then no list into {name!r} can be used."))
-    return found
-
-
-def _splits(check: str, seen: DataSet) -> list[Finding]:
-    if seen.splits is None:
-        return [
-            warning(
-                check, f"{seen.name}: its folder of lists {seen.splits_folder} is not there.",
-                "Put the index lists there, or draw some (relogit splits create); --splits-dir names other folders.",
-            )
-        ]  # fmt: skip
-    if not seen.splits:
-        return [
-            warning(
-                check,
-                f"{seen.name}: no index list (NAME_indices.json) is in {seen.splits_folder}.",
-                "Put them there.",
-            )
-        ]
-    return [
-        problem(check, f"{seen.name}, list {name}: {why}", "Correct the list, or take it out of the folder.")
-        for name, why in seen.wrong_splits.items()
-    ]
-
-
-def _experts(check: str, seen: DataSet) -> list[Finding]:
-    if not seen.experts:
-        what = "holds no checkpoint" if seen.experts is not None else "is not there"
-        return [
-            warning(
-                check, f"{seen.name}: the experts' folder {seen.experts_folder} {what}.",
-                "Put {prefix}{expert}.pth files there, or name another folder with --experts-dir.",
-            )
-        ]  # fmt: skip
-    if not any(stem.startswith(DEFAULT_PREFIX) for stem in seen.experts):
-        some = ", ".join(seen.experts[:3])
-        return [
-            warning(
-                check, f"{seen.name}: no checkpoint in {seen.experts_folder} begins with {DEFAULT_PREFIX}: {some}.",
-                "Name what stands before the expert with --prefix; '' takes them by these names.",
-            )
-        ]  # fmt: skip
-    return []
-
-
-def _all_well(seen: DataSet) -> str:
-    bases = ", ".join(f"{name} {base.images:,}" for name, base in seen.bases.items())
-    stems = seen.experts or ()
-    best = sum(stem.startswith(DEFAULT_PREFIX) for stem in stems)
-    lists = len(seen.splits or ())
-    return (
-        f"{seen.name}: images {bases}; {lists} sound index lists; {len(stems)} checkpoints, "
-        f"{best} of them with {DEFAULT_PREFIX}."
-    )
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(9)
+            whole = zipfile.is_zipfile(stream) if head.startswith(b"PK") else head.startswith(b"\x80")  # a pickle
+        if head[8:] == b"{":
+            with safe_open(path, "numpy"):
+                whole = True
+    except (OSError, SafetensorError) as error:
+        raise RequestError("checkpoint-unreadable", f"{path} cannot be read: {error}.") from error
+    if not whole:
+        raise RequestError("checkpoint-unreadable", f"{path} is empty, cut short or not a checkpoint.")

@@ -57,7 +57,7 @@ class CifarResNetSpec:
         return f"cifar_resnet{2 * sum(self.blocks) + 2}"
 
     def build(self) -> CifarResNet:
-        """A network of this spec, freshly initialised."""
+        """Build a freshly initialised network."""
         return CifarResNet(self)
 
 
@@ -108,7 +108,7 @@ class TorchvisionResNetSpec:
         return tuple(expansion * width for width in (64, 128, 256, 512))
 
     def build(self) -> nn.Module:
-        """A network of this spec, freshly initialised, with torchvision's own tensor names.
+        """Build a freshly initialised network with torchvision's tensor names.
 
         Raises:
             ValueError: there are not four stage strides.
@@ -149,7 +149,7 @@ NetworkSpec = CifarResNetSpec | TorchvisionResNetSpec
 
 
 class OptionAShortcut(nn.Module):
-    """The shortcut without parameters: subsample, and fill up the channels with zeros."""
+    """The shortcut without parameters: it subsamples and pads the channels with zeros."""
 
     def __init__(self, in_width: int, out_width: int, stride: int, padding: Padding) -> None:
         super().__init__()
@@ -161,7 +161,7 @@ class OptionAShortcut(nn.Module):
         self.stride = stride
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N, in, H, W] to [N, out, H/stride, W/stride]."""
+        """Subsample [N, in, H, W] to [N, out, H/stride, W/stride] and pad channels."""
         # F.pad counts from the last dimension: W, H, then channels.
         return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, *self.channels))
 
@@ -187,7 +187,7 @@ class BasicBlock(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N, in, H, W] to [N, width, H/stride, W/stride]."""
+        """Transform [N, in, H, W] to [N, width, H/stride, W/stride]."""
         out = F.relu(self.bn1(self.conv1(x)))
         out = self.bn2(self.conv2(out))
         return F.relu(out + self.shortcut(x))
@@ -229,7 +229,7 @@ class CifarResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, images: Tensor) -> Tensor:
-        """Raw logits, before softmax and temperature.
+        """Compute raw logits, before softmax and temperature.
 
         Args:
             images: [N, 3, H, W] float32, normalised with the expert's mean and std. Any H and W from 1.

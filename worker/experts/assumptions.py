@@ -112,7 +112,7 @@ def _usual(key: str, spec: NetworkSpec) -> Any:
 
 
 def _only_for(key: str, spec: NetworkSpec, value: Any = None) -> str | None:
-    """Name the networks that a key, or this value of it, is for; None for this network."""
+    """Name the networks that a key or value is for; None if this one is."""
     option_a = isinstance(spec, CifarResNetSpec) and spec.shortcut == "option_a"
     of_torchvision = isinstance(spec, TorchvisionResNetSpec)
     bottleneck = isinstance(spec, TorchvisionResNetSpec) and spec.bottleneck

@@ -124,7 +124,10 @@ def read_checkpoint(path: Path, weights: str | None = None) -> CheckpointFile:
 
 
 def _load(file: str, data: bytes) -> tuple[Format, object]:
-    """The object in the file; of a safetensors file a wrapper of its metadata and its `state_dict`."""
+    """Load the object in a file.
+
+    A safetensors file gives a wrapper of its metadata and its `state_dict`.
+    """
     header_size = int.from_bytes(data[:8], "little")
     try:
         if data[8:9] == b"{" and header_size <= len(data) - 8:
@@ -161,7 +164,7 @@ def _load(file: str, data: bytes) -> tuple[Format, object]:
 
 
 def _as_float32(file: str, named: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str, list[str]]:
-    """The weights as float32, what they were saved as, and notes of what the change meant."""
+    """Convert weights to float32, with their stored type and notes on the loss."""
     tensors: dict[str, Tensor] = {}
     dtypes: Counter[torch.dtype] = Counter()
     for name, tensor in named.items():
@@ -189,7 +192,10 @@ def _as_float32(file: str, named: Mapping[str, Tensor]) -> tuple[dict[str, Tenso
 
 
 def _check_variance(file: str, name: str, variance: Tensor) -> None:
-    """Refuse a variance below zero: its square root is NaN, which a ReLU may hide."""
+    """Refuse a negative variance.
+
+    Its square root is NaN, which a ReLU may hide.
+    """
     negative = (variance < 0).nonzero()
     if len(negative):
         index = negative[0].tolist()

@@ -1,7 +1,7 @@
-"""Checkpoint file to a strict, ready network and its passport.
+"""Strict loading of a checkpoint file: a network ready for inference, and its passport.
 
-Strict means: the network has exactly the tensors of the file, each of the same shape. What a file cannot tell
-(see `assumptions.py`) is taken as usual or as declared in datasets.toml, and stands in the passport either way.
+Strict means that the network has exactly the tensors of the file, each of the same shape. Properties that a file
+cannot tell (`assumptions.py`) are declared in datasets.toml or assumed; the passport lists them either way.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from worker.experts.weight_range import folded_extreme
 
 __all__ = ["Assumed", "Assumptions", "Expert", "Passport", "load_expert"]
 
-LISTED = 20  # names of each kind in a mismatch's details; the totals are there as well
+LISTED = 20  # names of each kind in a mismatch's details, which give the totals as well
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,13 @@ class Passport:
         architecture: such as `cifar_resnet32` or `resnet18 (CIFAR stem)`.
         widths: channels that come out of each stage.
         shortcut: `projection`, or `option_a` (parameter-free).
-        parameters: numbers that training fits; without the temperature and batch norm's running figures.
-        classes: logits an image.
-        tensors_sha256: of the network's tensors, names and all: equal for two files exactly when their logits are.
+        parameters: numbers that training fits; without the temperature and batch norm's running statistics.
+        classes: logits per image.
+        tensors_sha256: of the network's tensors and their names: equal for two files exactly when their logits are.
         largest_parameter: the largest absolute one with batch norm folded into the convolutions; finite.
-        network: the architecture with all that shapes the computation, as JSON has it.
-        assumed: what the file does not say.
-        notes: sentences about what else is worth knowing.
+        network: the architecture with everything that shapes the computation, as JSON.
+        assumed: properties that the file does not tell.
+        notes: sentences about anything else worth knowing.
     """
 
     file: str
@@ -70,12 +70,12 @@ class Passport:
     notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """The passport as JSON has it: lists for tuples, dictionaries for `assumed` and `stored_accuracy`."""
+        """Convert the passport to JSON types, tuples to lists."""
         return {key: _listed(value) for key, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Passport:
-        """The passport that `to_dict` gave."""
+        """Rebuild a passport from the output of `to_dict`."""
         lists = {key: tuple(data[key]) for key in ("widths", "renamed", "ignored", "notes")}
         assumed = tuple(Assumed(**{name: _tupled(value) for name, value in item.items()}) for item in data["assumed"])
         accuracy = data["stored_accuracy"]
@@ -84,7 +84,7 @@ class Passport:
 
 
 def _listed(value: Any) -> Any:
-    """Lists for tuples, however deep."""
+    """Convert tuples to lists at every depth."""
     if isinstance(value, dict):
         return {key: _listed(inner) for key, inner in value.items()}
     return [_listed(inner) for inner in value] if isinstance(value, list | tuple) else value
@@ -101,7 +101,7 @@ class Expert:
     Attributes:
         network: [N, 3, H, W] float32 normalised images to [N, C] float32 raw logits; in eval mode, on the CPU,
             without gradients. The temperature is not applied.
-        passport: what it is.
+        passport: what the expert is.
     """
 
     network: nn.Module
@@ -112,29 +112,23 @@ def load_expert(path: Path, assumptions: Assumptions | None = None) -> Expert:
     """Load an expert strictly.
 
     Args:
-        path: a .pth, .pt, .th or .safetensors file; what it is shows from its bytes, not from its name.
+        path: a .pth, .pt, .th or .safetensors file; its bytes decide its format, not its name.
         assumptions: what its data set declares for it; None: nothing.
 
     Raises:
-        JobError: whatever `read_checkpoint` and `recognise` refuse; `tensors-mismatch` with `missing`,
+        JobError: what `read_checkpoint` and `recognise` raise; `tensors-mismatch` with `missing`,
             `unexpected` and `shapes`; `override-not-applicable`; `weights-overflow`.
     """
     assumptions = assumptions or Assumptions()
     file = read_checkpoint(path, assumptions.weights)
     spec, assumed = settle(file.name, recognise(file.name, file.tensors), assumptions)
-    with torch.device("meta"):  # names and shapes only: no memory, and the random state stays untouched
+    with torch.device("meta"):  # names and shapes only: needs no memory and leaves the random state alone
         network = spec.build()
     expected = network.state_dict()
     tensors, renamed = _name_shortcuts(file, "shortcut" if isinstance(spec, CifarResNetSpec) else "downsample")
     counters = {name for name in expected if name.endswith(BATCH_COUNTER)} - tensors.keys()
     _check_fit(file, spec, tensors, {name: t for name, t in expected.items() if name not in counters})
-    notes = list(file.notes)
-    if counters:
-        tensors |= {name: torch.zeros((), dtype=torch.int64) for name in counters}
-        notes.append(f"{len(counters)} {BATCH_COUNTER} entries are absent; inference does not use them.")
-    hub_hash = re.search(r"-([0-9a-f]{8})\.\w+$", file.name)
-    if hub_hash and file.sha256.startswith(hub_hash[1]):
-        notes.append(f"The file's name carries the first digits of its sha256, {hub_hash[1]}, and they are right.")
+    tensors |= {name: torch.zeros((), dtype=torch.int64) for name in counters}
     network = network.to_empty(device="cpu")
     network.load_state_dict(tensors, strict=True)
     passport = Passport(
@@ -157,9 +151,19 @@ def load_expert(path: Path, assumptions: Assumptions | None = None) -> Expert:
         renamed=(*file.renamed, *renamed),
         assumed=assumed,
         ignored=file.ignored,
-        notes=tuple(notes),
+        notes=_notes(file, len(counters)),
     )
     return Expert(network.eval().requires_grad_(False), passport)
+
+
+def _notes(file: CheckpointFile, absent_counters: int) -> tuple[str, ...]:
+    notes = list(file.notes)
+    if absent_counters:
+        notes.append(f"{absent_counters} {BATCH_COUNTER} entries are absent; inference does not use them.")
+    hub_hash = re.search(r"-([0-9a-f]{8})\.\w+$", file.name)
+    if hub_hash and file.sha256.startswith(hub_hash[1]):
+        notes.append(f"The file's name carries the first digits of its sha256, {hub_hash[1]}, and they are right.")
+    return tuple(notes)
 
 
 def _described(spec: NetworkSpec) -> dict[str, Any]:
@@ -167,7 +171,7 @@ def _described(spec: NetworkSpec) -> dict[str, Any]:
 
 
 def _digest(network: nn.Module) -> str:
-    """Of names, shapes and values; batch norm's counters have no part in a logit."""
+    """Digest names, shapes and values; batch norm's counters do not affect logits."""
     digest = hashlib.sha256()
     for name, tensor in sorted(network.state_dict().items()):
         if not name.endswith(BATCH_COUNTER):
@@ -177,7 +181,7 @@ def _digest(network: nn.Module) -> str:
 
 
 def _name_shortcuts(file: CheckpointFile, own: str) -> tuple[dict[str, Tensor], list[str]]:
-    """The tensors with shortcuts under the network's own name for them, and the rule if one was needed."""
+    """Rename shortcut tensors to the network's name; return the rule if one applied."""
     tensors = rename(file.name, file.tensors, lambda name: SHORTCUT.sub(rf"\1.{own}.", name))
     other = {"shortcut": "downsample", "downsample": "shortcut"}[own]
     return tensors, [f"{other}.* -> {own}.*"] if tensors.keys() != file.tensors.keys() else []

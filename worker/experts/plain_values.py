@@ -1,4 +1,4 @@
-"""What may lie beside the weights in a checkpoint: values that run nothing when they are loaded.
+"""Harmless values beside the weights of a checkpoint: loading them runs no code.
 
 Training scripts save their best accuracy as a NumPy scalar and their command line as a Namespace.
 `weights_only=True` refuses both by name, although building them only fills in data.
@@ -21,7 +21,7 @@ _ALLOWING = threading.Lock()
 
 @contextmanager
 def plain_values_allowed() -> Iterator[None]:
-    """Let `torch.load(weights_only=True)` build them too.
+    """Allow `torch.load(weights_only=True)` to build plain values too.
 
     One thread at a time: PyTorch keeps one list for the process, and restores it when the block ends.
     """
@@ -30,8 +30,8 @@ def plain_values_allowed() -> Iterator[None]:
 
 
 def _plain_values() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
-    # Both are private to NumPy, yet in every pickle of a scalar or an array.
-    scalar: Any = np.float64(0).__reduce__()[0]
+    # NumPy's own builders, which every pickle of a scalar or an array names.
+    scalar: Any = np.float64().__reduce__()[0]
     array: Any = np.empty(0).__reduce__()[0]
     dtypes = [getattr(np.dtypes, name) for name in np.dtypes.__all__]
     return [

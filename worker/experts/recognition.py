@@ -1,7 +1,7 @@
-"""Which architecture a set of weights belongs to, from tensor names and shapes alone.
+"""Recognition of an architecture from tensor names and shapes alone.
 
-Here the network is only named. Whether every tensor is there and fits is checked against the built network
-in `loading.py`, so one odd tensor must not turn the answer: sizes are put to the vote of all that show them.
+This module only names the network; `loading.py` checks every tensor against the built one. So a single odd tensor
+must not change the answer: a size is what most tensors show.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ _VARIANTS: dict[tuple[tuple[int, ...], bool], Variant] = {
 
 
 def recognise(file: str, tensors: Mapping[str, Tensor]) -> NetworkSpec:
-    """The spec of the network that these weights are for.
+    """Infer the spec of the network that has these weights.
 
-    What tensors cannot tell stands at its usual value: `option_a_padding` symmetric; `max_pool` as the stem's
-    usual, there for ImageNet's and not for CIFAR's.
+    Properties that tensors cannot tell get their usual value: `option_a_padding` symmetric; `max_pool` true for
+    ImageNet's stem and false for CIFAR's.
 
     Args:
         file: the checkpoint's name, for the error.
         tensors: weights under bare names, shortcuts called `shortcut` or `downsample`.
 
     Raises:
-        JobError: `architecture-unknown`: what was seen, and what is known.
+        JobError: `architecture-unknown`, with the observed blocks and the known architectures.
     """
     found: dict[int, set[int]] = {}
     parts: set[str] = set()
@@ -48,12 +48,12 @@ def recognise(file: str, tensors: Mapping[str, Tensor]) -> NetworkSpec:
         found.setdefault(int(match[1]), set()).add(int(match[2]))
         parts.add(match[3])
     stages = [len(blocks) for _, blocks in sorted(found.items())]
-    # Layers count from 1 and blocks from 0; where one is lacking, the depth cannot be known.
+    # Layers count from 1 and blocks from 0; with a gap in either, the depth is unknown.
     whole = sorted(found) == list(range(1, len(found) + 1)) and all(
         blocks == set(range(len(blocks))) for blocks in found.values()
     )
     bottleneck = "conv3" in parts
-    classes = _vote(tensors, r"fc\.(weight|bias)$") or 1  # without any head, the missing head is the error
+    classes = _vote(tensors, r"fc\.(weight|bias)$") or 1  # without a head, `loading.py` reports the missing head
     if whole and len(stages) == 3 and len(set(stages)) == 1 and not bottleneck:
         return _cifar_resnet(file, tensors, tuple(stages), classes)
     variant = _VARIANTS.get((tuple(stages), bottleneck)) if whole else None
@@ -66,7 +66,7 @@ def recognise(file: str, tensors: Mapping[str, Tensor]) -> NetworkSpec:
 
 
 def _cifar_resnet(file: str, tensors: Mapping[str, Tensor], blocks: tuple[int, ...], classes: int) -> CifarResNetSpec:
-    """The CIFAR ResNet of these stages; widths are what most tensors of a stage have."""
+    """Infer a CIFAR ResNet, with the widths that most tensors of a stage have."""
     widths = tuple(_vote(tensors, rf"layer{stage}\.\d+\.(conv|bn)[12]\.") for stage in (1, 2, 3))
     stem = _vote(tensors, r"(conv1|bn1)\.") or widths[0]
     if not all(widths):
@@ -83,7 +83,7 @@ def _cifar_resnet(file: str, tensors: Mapping[str, Tensor], blocks: tuple[int, .
 
 
 def _vote(tensors: Mapping[str, Tensor], pattern: str) -> int:
-    """The commonest first dimension of the tensors whose names begin so; 0 where none has one."""
+    """Return the commonest first dimension among matching tensors; 0 if none has one."""
     sizes = Counter(
         tensor.shape[0]
         for name, tensor in tensors.items()

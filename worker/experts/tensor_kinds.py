@@ -24,5 +24,5 @@ def bits_equal(a: Tensor, b: Tensor) -> bool:
 
 
 def short_name(kind: torch.dtype | torch.layout) -> str:
-    """Shorten `torch.float16` to `float16`."""
+    """Format `torch.float16` as `float16`."""
     return str(kind).removeprefix("torch.")

@@ -1,4 +1,4 @@
-"""Tensor names: what the saved module added to them is taken off, and never are two made one."""
+"""Tensor names without the prefixes of the saved module; no two names ever become one."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from app.domain.errors import JobError
 
 PREFIXES = ("module.", "model.", "net.", "backbone.")
 HEADS = ("fc.", "linear.")  # these stand outside of a backbone
-BATCH_COUNTER = "num_batches_tracked"  # batch norm's own count: the one integer, and not used for logits
+BATCH_COUNTER = "num_batches_tracked"  # batch norm's own count: the only integer, and not used for logits
 AVERAGED = "n_averaged"  # what torch.optim.swa_utils.AveragedModel counts, beside the module that it averages
 
 
 def problem(code: str, file: str, sentence: str, **details: object) -> JobError:
-    """A JobError about a checkpoint file; the message begins with the file's name, and details hold it."""
+    """Make a JobError about a checkpoint file, whose name begins the message."""
     return JobError(code, f"{file}: {sentence}", file=file, **details)
 
 
 def rename(file: str, tensors: Mapping[str, Tensor], new_name: Callable[[str], str]) -> dict[str, Tensor]:
-    """The tensors under `new_name(name)`, in order.
+    """Rename tensors by a function, keeping their order.
 
     Raises:
         JobError: `checkpoint-ambiguous`: two names become the same one.
@@ -40,7 +40,10 @@ def rename(file: str, tensors: Mapping[str, Tensor], new_name: Callable[[str], s
 
 
 def bare_names(file: str, tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-    """Names without the prefixes of the module that was saved, the head called `fc`; and the rules applied.
+    """Remove the saved module's prefixes and call the head `fc`.
+
+    Returns:
+        The renamed tensors, and the rules that applied.
 
     Raises:
         JobError: `checkpoint-ambiguous`: two names become the same one.
@@ -56,7 +59,10 @@ def bare_names(file: str, tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor]
 
 
 def _common_prefix(tensors: Mapping[str, Tensor]) -> str | None:
-    """A known prefix that all weights have; `temperature`, `n_averaged` and a backbone's head may stand outside."""
+    """Find a known prefix that all weights share.
+
+    `temperature`, `n_averaged` and a backbone's head may stand outside.
+    """
     for prefix in PREFIXES:
         outside = HEADS if prefix == "backbone." else ()
         names = [name for name in tensors if name not in ("temperature", AVERAGED) and not name.startswith(outside)]

@@ -164,7 +164,7 @@ def _find_sets(loaded: object) -> list[WeightSet]:
 
 
 def _entries(value: Any) -> Mapping[str, Any]:
-    """Key a mapping's entries by text, and a list's by number."""
+    """List the entries of a mapping by text, and of a list by number."""
     if isinstance(value, Mapping):
         return {str(key): entry for key, entry in value.items()}
     if isinstance(value, list | tuple):

@@ -46,7 +46,7 @@ Augmentation = Callable[[Images, np.random.Generator], Augmented]
 
 
 def augment(images: Images, hypothesis: str, rng: np.random.Generator) -> Augmented:
-    """Augment each image once, without flips.
+    """Apply an augmentation once to each image, without flips.
 
     Args:
         images: [N, 32, 32, 3] uint8, RGB.
@@ -87,7 +87,10 @@ def _resized_crop(images: Images, rng: np.random.Generator) -> Augmented:
 
 
 def _with_cutout(augmentation: Augmentation) -> Augmentation:
-    """Zero a square after normalising, clipped at the border (DeVries and Taylor 2017, arXiv:1708.04552)."""
+    """Add cutout: a zeroed square after normalising, clipped at the border.
+
+    Source: DeVries and Taylor 2017, arXiv:1708.04552.
+    """
 
     def cut_out(images: Images, rng: np.random.Generator) -> Augmented:
         whole = augmentation(images, rng)
@@ -129,7 +132,7 @@ def _padded(values: Floats) -> Floats:
 
 
 def _offsets(count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """[2, N] first rows and columns of crops, in the padded image."""
+    """Draw the first rows and columns [2, N] of crops in the padded image."""
     return rng.integers(0, 2 * CROP_PADDING + 1, (2, count))
 
 
@@ -141,7 +144,7 @@ def _cropped(padded: Floats, rows: NDArray[np.int64], columns: NDArray[np.int64]
 
 
 def _crop_sizes(count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """[2, N] heights and widths, drawn as torchvision's RandomResizedCrop draws them."""
+    """Draw heights and widths [2, N] as torchvision's RandomResizedCrop does."""
     areas = SIDE**2 * rng.uniform(*CROP_SCALES, (CROP_ATTEMPTS, count))
     low, high = np.log(CROP_RATIOS).tolist()
     ratios = np.exp(rng.uniform(low, high, (CROP_ATTEMPTS, count)))
@@ -149,11 +152,14 @@ def _crop_sizes(count: int, rng: np.random.Generator) -> NDArray[np.int64]:
     fits = ((sizes > 0) & (sizes <= SIDE)).all(axis=0)
     first = fits.argmax(axis=0)
     drawn = sizes[:, first, np.arange(count)]
-    return np.where(fits.any(axis=0), drawn, SIDE)  # torchvision's fallback for a square image is the whole of it
+    return np.where(fits.any(axis=0), drawn, SIDE)  # torchvision falls back to the whole of a square image
 
 
 def _interpolation(lengths: NDArray[np.int64], rng: np.random.Generator) -> Floats:
-    """[N, 32, 32] weights that enlarge a random window of each length to 32, bilinear with half-pixel centres."""
+    """Compute weights [N, 32, 32] that enlarge a random window of each length to 32.
+
+    The interpolation is bilinear with half-pixel centres.
+    """
     starts = rng.integers(0, SIDE - lengths + 1)[:, None]
     positions = (np.arange(SIDE) + 0.5) * (lengths[:, None] / SIDE) - 0.5
     positions = np.clip(positions, 0, lengths[:, None] - 1)  # [N, 32]

@@ -91,7 +91,7 @@ def channel_order(
 
 
 def _relative(logits: Tensor, labels: NDArray[np.int64]) -> NDArray[np.float64]:
-    """[N] logit of the true class minus the mean over all labels of the sample: the normaliser cancels."""
+    """Subtract the sample's mean logit from that of the true class, [N]; the normaliser cancels."""
     values: NDArray[np.float64] = logits.double().cpu().numpy()
     own = values[np.arange(len(labels)), labels]
     mean: NDArray[np.float64] = values[:, labels].mean(axis=1)

@@ -150,7 +150,7 @@ def judge_normalisation(
     declared: Transform,
     extra: Mapping[str, Transform],
 ) -> NormalisationEvidence:
-    """Judge a declared normalisation by a network's stem.
+    """Evaluate a declared normalisation by a network's stem.
 
     Args:
         stem: of the network, or why there is none, as `stem_of` returns it.

@@ -126,7 +126,10 @@ def free_fit(response: Response, start: Transform) -> tuple[Transform, float] | 
 
 
 def _residuals(response: Response, u: Floats) -> tuple[Floats, Floats]:
-    """Return [2O] residuals, whose squares sum to O times D, and their [2O, 6] derivatives by u."""
+    """Return residuals [2O] and their derivatives [2O, 6] by u.
+
+    The squares of the residuals sum to O times D.
+    """
     stem = response.stem
     mean, variance = response.output(u)
     variance = np.maximum(variance, TINY * stem.variance)

@@ -72,7 +72,7 @@ class PatchStatistics:
         return arrays
 
     def stacked(self) -> Moments:
-        """Return the moments of all hypotheses in one, with a leading axis in the order of `moments`."""
+        """Stack the moments of all hypotheses along a leading axis."""
         every = self.moments.values()
         return Moments(np.stack([m.mean for m in every]), np.stack([m.second for m in every]))
 
@@ -87,8 +87,9 @@ class PatchStatistics:
 
 
 def patch_statistics(images: Images, beat: Callable[[], None] = lambda: None) -> PatchStatistics:
-    """Measure a sample of a pool under every hypothesis, about 0.1 ms an image and augmentation.
+    """Measure a sample of a pool under every hypothesis.
 
+    It takes about 0.1 ms per image and augmentation.
     The sample and all draws depend on the number of images only, so equal pools give equal statistics.
 
     Args:
@@ -137,8 +138,9 @@ def _measure(sample: Images, hypothesis: str, beat: Callable[[], None]) -> tuple
 
 
 def mixed(own: Moments, between: Moments) -> Moments:
-    """Return the moments after mixing pairs of images by weights from Beta(1, 1) (Zhang et al., arXiv:1710.09412).
+    """Return the moments after mixup with weights from Beta(1, 1).
 
+    Source: Zhang et al., arXiv:1710.09412.
     A mixture w x + (1 - w) y of independent images has E[w^2 + (1 - w)^2] = 2/3 of the second moments within an
     image and E[2 w (1 - w)] = 1/3 of those between two images.
 
@@ -150,7 +152,7 @@ def mixed(own: Moments, between: Moments) -> Moments:
 
 
 def patch_moments(augmented: Augmented) -> Moments:
-    """Compute the moments of all 3x3 patches, with a border of zeros around each image."""
+    """Compute the moments of all 3x3 patches, with a zero border around images."""
     count = len(augmented.values)
     planes = np.zeros((4, count, SIDE + 2, SIDE + 2))
     planes[:3, :, 1:-1, 1:-1] = augmented.values.swapaxes(0, 1)

@@ -78,7 +78,7 @@ def read_stored(path: Path, samples: int, classes: int) -> StoredLogits:
         JobError: `logits-missing` or `logits-unreadable`, which says why and what would have been right.
     """
     largest = ROOM * 8 * max(samples * classes, 1) + 2**20
-    # A file that is changed meanwhile is unreadable: figures of it would stand under another file's digest.
+    # A file that changes while it is read counts as unreadable: its figures would have another file's digest.
     with _errors(path), DigestedFile(path) as stream:
         if path.suffix == ".pt":
             logits = _tensor(stream, largest, "(N, C) of logits")
@@ -87,7 +87,7 @@ def read_stored(path: Path, samples: int, classes: int) -> StoredLogits:
 
 
 def read_targets(path: Path, samples: int) -> StoredTargets:
-    """Read the targets of a bare tensor, a .pt with one tensor of any shape and dtype.
+    """Read targets from a .pt with one tensor of any shape and dtype.
 
     Args:
         path: of the file.
@@ -137,7 +137,7 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
 
 
 def _tensor(stream: IO[bytes], largest: int, expected: str) -> NDArray[Any]:
-    if zipfile.is_zipfile(stream):  # else it is of the older format, which cannot be compressed either
+    if zipfile.is_zipfile(stream):  # the older format cannot be compressed either
         with zipfile.ZipFile(stream) as archive:
             if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
                 # PyTorch would unpack it whole, a thousand times its size, before its shape is known.
@@ -152,18 +152,18 @@ def _tensor(stream: IO[bytes], largest: int, expected: str) -> NDArray[Any]:
     shape = tuple(tensor.shape)
     if tensor.numel() * 8 > largest:  # one number in the file can be repeated to any size
         tensor = torch.zeros((), dtype=tensor.dtype)
-    if tensor.dtype == torch.bfloat16:  # which numpy has not
+    if tensor.dtype == torch.bfloat16:  # numpy has no such type
         raise ValueError("its tensor is bfloat16, which is not read; for logits, float16 or float32 is expected")
     return np.broadcast_to(tensor.resolve_conj().resolve_neg().numpy(), shape)
 
 
 @contextmanager
 def _errors(path: Path) -> Iterator[None]:
-    """Whatever Python, numpy and torch say of a file that is not what it should be, as one error."""
+    """Translate every error of Python, numpy and torch about a bad file."""
     try:
         yield
     except FileNotFoundError:
-        raise JobError("logits-missing", f"{path.name} is not there any more.") from None
+        raise JobError("logits-missing", f"{path.name} no longer exists.") from None
     except DAMAGED as error:
         right = "an .npz of plain arrays" if path.suffix == ".npz" else "a .pt of one plain tensor"
         raise JobError("logits-unreadable", f"{path.name} is damaged, or is not {right}.") from error

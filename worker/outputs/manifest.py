@@ -1,4 +1,4 @@
-"""The manifest of an artifact: which checkpoint, split, pixels and arithmetic its rows come from."""
+"""The manifest of an artifact: the checkpoint, split, pixels and environment that its rows come from."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from app import VERSION
 from app.catalog.split_lists import Split
 from app.domain.jobs import Claim, Progress
 from app.domain.numerics import RowSource
+from app.domain.requests import RecomputeRequest
 from app.domain.times import rfc3339
 from worker.datasets.pools import Pool
 from worker.device import device_name
@@ -25,7 +26,7 @@ from worker.verify.manifest_checks import OPEN
 
 SCHEMA = 2
 DTYPES = {"fp32": "float32", "tf32": "float32", "bf16": "bfloat16", "fp16": "float16"}
-"""Of weights and activations; logits are float32 in any case."""
+"""Types of weights and activations; logits are always float32."""
 
 
 @dataclass(frozen=True)
@@ -40,18 +41,25 @@ class Origin:
     split: Split
     device: torch.device
     batch: int
-    """Images a physical batch, as it was at the end."""
+    """Images of the last physical batch."""
     progress: Progress
     checks: Mapping[str, Check]
-    """By id, those of how the rows came about."""
+    """The checks of how the rows were computed, by id."""
     started_at: float
     """Seconds since the epoch."""
 
 
 def manifest(origin: Origin, draft: Draft, shape: tuple[int, ...]) -> dict[str, Any]:
-    """JSON-able. Everything but `job`, `rows` and `times` is the same whenever the same is computed again."""
+    """Describe an artifact as JSON.
+
+    Everything but `job`, `rows` and `times` is the same whenever the same rows are computed again.
+
+    Args:
+        origin: where its rows come from.
+        draft: its file.
+        shape: [N, C] of the logits.
+    """
     request = origin.claim.job.recompute
-    finished_at = time.time()
     divisor = origin.passport.temperature if request.calibration == "checkpoint" else None
     return {
         "schema": SCHEMA,
@@ -74,26 +82,9 @@ def manifest(origin: Origin, draft: Draft, shape: tuple[int, ...]) -> dict[str, 
         },
         "transform": {"scale": "1/255", **origin.source.transform},
         "calibration": {"mode": request.calibration, "divided_by": divisor},
-        "compute": {
-            "device": device_name(origin.device),
-            **asdict(origin.source.numerics),
-            "dtype": DTYPES[request.precision],
-            "tf32": request.precision == "tf32",
-            "batch": {
-                "asked": request.batch_size,
-                "used": origin.batch,
-                "same_bits_for": origin.source.numerics.batch,
-            },
-        },
-        "rows": {
-            "key": origin.source.key,
-            "reused": origin.progress.reused,
-            "computed": origin.progress.computed,
-            "compared": not request.reuse,
-            "notes": list(origin.progress.notes),
-            "plain_forward": origin.checks["plain-forward"].measured,
-        },
-        # What tensors and pixels cannot prove: whoever verifies the file later is told as well.
+        "compute": _compute(origin, request),
+        "rows": _rows(origin, request),
+        # Tensors and pixels cannot settle these checks, so later verifications show them as well.
         "open": [check.to_dict() for id_, check in origin.checks.items() if id_ in OPEN],
         "versions": {
             "relogit": VERSION,
@@ -102,9 +93,35 @@ def manifest(origin: Origin, draft: Draft, shape: tuple[int, ...]) -> dict[str, 
             "numpy": np.__version__,
             "cuda": torch.version.cuda,
         },
-        "times": {
-            "started_at": rfc3339(origin.started_at),
-            "finished_at": rfc3339(finished_at),
-            "seconds": round(finished_at - origin.started_at, 3),
-        },
+        "times": _times(origin.started_at, time.time()),
+    }
+
+
+def _compute(origin: Origin, request: RecomputeRequest) -> dict[str, Any]:
+    numerics = origin.source.numerics
+    return {
+        "device": device_name(origin.device),
+        **asdict(numerics),
+        "dtype": DTYPES[request.precision],
+        "tf32": request.precision == "tf32",
+        "batch": {"asked": request.batch_size, "used": origin.batch, "same_bits_for": numerics.batch},
+    }
+
+
+def _rows(origin: Origin, request: RecomputeRequest) -> dict[str, Any]:
+    return {
+        "key": origin.source.key,
+        "reused": origin.progress.reused,
+        "computed": origin.progress.computed,
+        "compared": not request.reuse,
+        "notes": list(origin.progress.notes),
+        "plain_forward": origin.checks["plain-forward"].measured,
+    }
+
+
+def _times(started_at: float, finished_at: float) -> dict[str, Any]:
+    return {
+        "started_at": rfc3339(started_at),
+        "finished_at": rfc3339(finished_at),
+        "seconds": round(finished_at - started_at, 3),
     }

@@ -1,11 +1,12 @@
-"""`relogit doctor`: is this installation sound, and if not, what to do. Works with the service down."""
+"""`relogit doctor`: check this installation and say what to do. Works with the service down."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
 
@@ -20,8 +21,6 @@ from relogit.render import doctor as render_doctor
 from relogit.render.tables import Record
 from relogit.wire import Wire
 
-SERVICE_PART = Path("worker", "doctor", "__main__.py")
-"""What looks at the service's environment, in the folder that the service is started from."""
 SERVICE_TIMEOUT_S = 900.0
 SERVER_TIMEOUT_S = 15.0
 LEVELS = ("problem", "warning", "ok")
@@ -33,104 +32,71 @@ def doctor(ctx: typer.Context, server: ServerOption = None, as_json: JsonOption 
     The service may be down. Exits with 1 if there are problems, with 3 if a server named by --server is out of reach.
     """
     with session(ctx.obj, server, as_json) as run:
-        busy = (
-            run.err.status("Looking at the installation …") if run.err.is_terminal and not as_json else nullcontext()
-        )
-        with busy:
-            seen = server_findings(run.client, ctx.obj, named=server is not None)
-            found = worst_first([*service_findings(), *seen])
-        healthy = not any(one["level"] == "problem" for one in found)
-        document = {"healthy": healthy, "version": version("relogit"), "server": run.client.server, "findings": found}
-        run.show(document, lambda: render_doctor.report(found))
-    if server is not None and any(one["check"] == "server" and one["level"] == "problem" for one in seen):
+        with run.err.status("Checking the installation …"):
+            findings = [*service_findings(), *server_findings(run.client, ctx.obj, named=server is not None)]
+        findings.sort(key=lambda finding: LEVELS.index(finding["level"]))
+        problems = [finding["check"] for finding in findings if finding["level"] == "problem"]
+        document = {"healthy": not problems, "version": version("relogit"), "server": run.client.server}
+        run.show({**document, "findings": findings}, lambda: render_doctor.report(findings))
+    if server is not None and "server" in problems:
         raise typer.Exit(ExitCode.UNREACHABLE)
-    raise typer.Exit(ExitCode.OK if healthy else ExitCode.FAILED)
+    raise typer.Exit(ExitCode.FAILED if problems else ExitCode.OK)
 
 
 def service_findings() -> list[Record]:
-    """What the service's own part finds in the current folder, run with this interpreter."""
-    if not SERVICE_PART.is_file():
-        said = f"{Path.cwd()} holds no service (worker/doctor): only the client and the server are looked at."
-        return [_finding("service-folder", "ok", said, "For the rest, run this where the service is started.")]
+    """Return what `python -m worker.doctor` of the current folder finds, run with this interpreter."""
+    if not Path("worker", "doctor", "__main__.py").is_file():
+        message = f"{Path.cwd()} holds no service (worker/doctor): only the server is checked."
+        return [_finding("service-folder", "ok", message, "For the rest, run this where the service is started.")]
+    command, reason = [sys.executable, "-m", "worker.doctor", "--json"], ""
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "worker.doctor", "--json"],
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=SERVICE_TIMEOUT_S,
-            check=False,
+            command, capture_output=True, encoding="utf-8", errors="replace", timeout=SERVICE_TIMEOUT_S, check=False
         )
-        found: list[Record] = json.loads(done.stdout)["findings"]
+        findings: list[Record] = json.loads(done.stdout)["findings"]
+        return findings
     except subprocess.TimeoutExpired:
-        return [_broken(f"was not done within {SERVICE_TIMEOUT_S:.0f} s; is a disk or a driver hanging?")]
+        reason = f"no answer within {SERVICE_TIMEOUT_S:.0f} s; does a disk hang?"
     except (ValueError, LookupError, TypeError):
-        lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-        return [_broken(f"broke down: {lines[-1]}")]
-    return found
+        reason = done.stderr.strip().rpartition("\n")[2] or f"exit status {done.returncode}"
+    remedy = "Is this environment the service's? `python -m worker.doctor --json` shows the error."
+    return [_finding("service-folder", "problem", f"The service's environment cannot be checked: {reason}", remedy)]
 
 
-def server_findings(client: Client, transport: httpx.BaseTransport | None, *, named: bool) -> list[Record]:
-    """Whether the server answers, is ready, and is of this client's version.
+def server_findings(client: Client, transport: httpx.BaseTransport | None, *, named: bool) -> Iterator[Record]:
+    """Yield whether the server answers, is of this client's version, and is ready.
 
     Args:
         client: knows which server.
         transport: what carries the requests instead of the network, for tests.
-        named: whether the caller asked for this very server; one that is only stopped is no problem otherwise.
+        named: whether the caller named the server; one that is stopped is a problem only then.
     """
-    wire = Wire(client.server, transport=transport, timeout_s=SERVER_TIMEOUT_S)
-    try:
-        wire.get("/healthz")
-        ready = wire.probe("/readyz")
-        theirs = _version_of(wire)
-    except ServerUnreachable as error:
-        do = "Start it where it belongs (python -m app), or name another with --server or RELOGIT_SERVER."
-        return [_finding("server", "problem" if named else "warning", str(error), do)]
-    except Problem as error:
-        said = f"What answers at {client.server} is no healthy relogit server: {error}"
-        return [_finding("server", "problem", said, "Look into its log, or name another with --server.")]
-    finally:
-        wire.close()
-    return [_answers(client.server, theirs), *_readiness(ready)]
-
-
-def worst_first(found: list[Record]) -> list[Record]:
-    """Problems, then warnings, then what is well; otherwise in the order in which it was found."""
-    return sorted(found, key=lambda one: LEVELS.index(one["level"]))
-
-
-def _version_of(wire: Wire) -> str:
-    """The server's version."""
-    try:
-        return str(wire.get("/healthz")["version"])
-    except (Problem, LookupError, TypeError):
-        return "of an unknown version"
-
-
-def _answers(server: str, theirs: str) -> Record:
-    ours = version("relogit")
+    with closing(Wire(client.server, transport=transport, timeout_s=SERVER_TIMEOUT_S)) as wire:
+        try:
+            theirs, ours = wire.get("/healthz").get("version", "of an unknown version"), version("relogit")
+            health = wire.probe("/readyz")
+        except ServerUnreachable as error:
+            remedy = "Start it where it belongs (python -m app), or name another with --server or RELOGIT_SERVER."
+            yield _finding("server", "problem" if named else "warning", str(error), remedy)
+            return
+        except Problem as error:
+            message = f"What answers at {client.server} is not a healthy relogit server: {error}"
+            yield _finding("server", "problem", message, "See its log, or name another with --server.")
+            return
     if theirs == ours:
-        return _finding("server", "ok", f"The server at {server} answers; it and this client are relogit {ours}.")
-    said = f"The server at {server} is relogit {theirs}, this client is {ours}."
-    return _finding("version", "warning", said, "Install the same version on both sides, and restart the server.")
-
-
-def _readiness(ready: Record) -> list[Record]:
-    found = [
-        _finding(
-            "ready", "problem", f"The server's {name}: {check.get('detail', 'not ready')}", "Its log may say more."
+        yield _finding("server", "ok", f"The server at {client.server} answers; it and this client are {ours}.")
+    else:
+        message = f"The server at {client.server} is relogit {theirs}, this client is {ours}."
+        yield _finding(
+            "version", "warning", message, "Install the same version on both sides, and restart the server."
         )
-        for name, check in ready.get("checks", {}).items()
-        if not check.get("ok", True)
-    ]
-    if not found and not ready.get("ready"):
-        return [_finding("ready", "problem", "The server is not ready, and does not say why.", "Look into its log.")]
-    return found or [_finding("ready", "ok", "The server is ready: a job sent now would be done.")]
-
-
-def _broken(what: str) -> Record:
-    do = "Is this environment the service's? `python -m worker.doctor --json` shows what happens."
-    return _finding("service-folder", "problem", f"The look at the service's environment {what}", do)
+    if health.get("ready"):
+        yield _finding("ready", "ok", "The server is ready: a job sent now would be done.")
+        return
+    checks = health.get("checks") or {"state": {"ok": False, "detail": "not ready, for an unknown reason"}}
+    for name, check in checks.items():
+        if not check.get("ok"):
+            yield _finding("ready", "problem", f"The server's {name}: {check.get('detail')}", "Its log may say more.")
 
 
 def _finding(check: str, level: str, found: str, do: str = "") -> Record:

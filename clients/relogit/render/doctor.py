@@ -1,4 +1,4 @@
-"""What a reader sees of an installation's findings: a table, and how many are bad."""
+"""The findings of `relogit doctor` as a table, and a summary line."""
 
 from __future__ import annotations
 
@@ -12,26 +12,22 @@ from rich.text import Text
 
 from relogit.render.tables import Record, number_of
 
-STYLES = {"ok": "green", "warning": "yellow", "problem": "bold red"}
+STYLES = {"problem": "bold red", "warning": "yellow", "ok": "green"}
 
 
-def report(found: Sequence[Record]) -> list[RenderableType]:
-    """One entry for each finding, in the order given: what was found, and below it what to do; then the sum."""
-    made = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    made.add_column("state", no_wrap=True)
-    made.add_column("check", overflow="fold")
-    made.add_column("found, and what to do", overflow="fold", ratio=1)
-    for one in found:
-        said = Text(one["found"])
-        if one["do"]:
-            said.append(f"\n→ {one['do']}", style="dim" if one["level"] == "ok" else "bold")
-        made.add_row(Text(one["level"], style=STYLES[one["level"]]), one["check"], said)
-    return [made, _sum(found)]
-
-
-def _sum(found: Sequence[Record]) -> Text:
-    counts = Counter(one["level"] for one in found)
-    fine = f"{counts['ok']:,} of {number_of(len(found), 'finding')} {'is' if counts['ok'] == 1 else 'are'} fine"
+def report(findings: Sequence[Record]) -> list[RenderableType]:
+    """Return a table of the findings in the order given, each with its remedy below it, and their counts."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    table.add_column("state", no_wrap=True)
+    table.add_column("check", overflow="fold")
+    table.add_column("found, and what to do", overflow="fold", ratio=1)
+    for finding in findings:
+        text = Text(finding["found"])
+        if finding["do"]:
+            text.append(f"\n→ {finding['do']}", style="dim" if finding["level"] == "ok" else "bold")
+        table.add_row(Text(finding["level"], style=STYLES[finding["level"]]), finding["check"], text)
+    counts = Counter(finding["level"] for finding in findings)
     bad = [number_of(counts[level], level) for level in ("problem", "warning") if counts[level]]
-    style = STYLES["problem" if counts["problem"] else "warning" if counts["warning"] else "ok"]
-    return Text(f"{', '.join([*bad, fine])}.", style=style)
+    fine = f"{counts['ok']:,} of {number_of(len(findings), 'finding')} {'is' if counts['ok'] == 1 else 'are'} fine"
+    worst = next((level for level in STYLES if counts[level]), "ok")
+    return [table, Text(f"{', '.join([*bad, fine])}.", style=STYLES[worst])]

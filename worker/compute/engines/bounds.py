@@ -1,8 +1,8 @@
-"""Bound what any image can make of a network, by interval arithmetic over its folded graph.
+"""Bounds on a network's values for any image, by interval arithmetic over its folded graph.
 
-Pixels lie in [0, 1] before they are normalised, so each layer's outputs have bounds that no image leaves (interval
-bound propagation, Gowal et al., arXiv:1810.12715). For a trained ResNet-32 they stay below 1e24: it cannot overflow
-float32, whatever it is shown.
+Pixels lie in [0, 1] before normalisation, so each layer's outputs have bounds that hold for every image (interval
+bound propagation, Gowal et al., arXiv:1810.12715). For a trained ResNet-32 they stay below 1e24: no image can make it
+overflow float32.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Interval = tuple[Tensor, Tensor]
 
 KEEPING_MODULES = (nn.MaxPool2d, nn.AdaptiveAvgPool2d, nn.Identity)
 KEEPING_FUNCTIONS = (F.adaptive_avg_pool2d, torch.flatten, operator.getitem)
-"""What never leaves the interval of its input."""
+"""Modules and functions whose output stays in the interval of their input."""
 
 
 def largest_value(folded: fx.GraphModule, transform: Transform) -> float:
@@ -33,7 +33,7 @@ def largest_value(folded: fx.GraphModule, transform: Transform) -> float:
         transform: how the pixels are normalised.
 
     Returns:
-        The bound; infinity where the graph holds an operation that is not known here.
+        The bound; infinity if the graph holds an operation without a rule.
     """
     bounds = _Bounds(folded, transform)
     try:
@@ -103,7 +103,7 @@ class _Bounds(fx.Interpreter):
         if kernel:
             above, below = above.sum(kernel), below.sum(kernel)  # [out, in] each
         bias = torch.zeros(len(weight)) if module.bias is None else module.bias.detach()
-        # Whatever is summed first, no partial sum exceeds the sum of absolute products.
+        # In any order of summation, no partial sum exceeds the sum of absolute products.
         partial = (above - below) @ torch.maximum(low.abs(), high.abs()) + bias.double().abs()
         self._noted(-partial, partial)
         return above @ low + below @ high + bias, above @ high + below @ low + bias

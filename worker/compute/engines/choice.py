@@ -21,11 +21,11 @@ log = logging.getLogger(__name__)
 EngineName = Literal["torch", "openvino"]
 
 AMPERE = (8, 0)
-"""The compute capability from which NVIDIA's tensor cores know TF32 and bf16."""
+"""Compute capability from which NVIDIA's tensor cores support TF32 and bf16."""
 
 
 def choose_engine(wanted: Literal["auto", "torch", "openvino"], device: torch.device) -> EngineName:
-    """The engine of a worker.
+    """Choose the engine of a worker.
 
     Args:
         wanted: `auto` is OpenVINO on a CPU where it is installed and can be used, else PyTorch.
@@ -66,7 +66,7 @@ def choose_engine(wanted: Literal["auto", "torch", "openvino"], device: torch.de
 
 
 def precisions(engine: str, device: torch.device) -> tuple[Precision, ...]:
-    """What an engine has kernels for, `fp32` first.
+    """List the precisions that an engine has kernels for, `fp32` first.
 
     Args:
         engine: `torch` or `openvino`.
@@ -75,34 +75,47 @@ def precisions(engine: str, device: torch.device) -> tuple[Precision, ...]:
     if device.type == "cuda":
         ampere = torch.cuda.get_device_capability(device) >= AMPERE
         return ("fp32", "tf32", "bf16", "fp16") if ampere else ("fp32", "fp16")
-    found: tuple[Precision, ...] = ("fp32",)
     if engine == "openvino":
         known = capabilities()
         bf16, fp16 = "BF16" in known, "FP16" in known
     else:
-        # As PyTorch's own compiler asks. Without such kernels a CPU takes far longer than in float32.
-        ask = torch.ops.mkldnn if torch.backends.mkldnn.is_available() else None  # type: ignore[no-untyped-call]
-        bf16, fp16 = bool(ask and ask._is_mkldnn_bf16_supported()), bool(ask and ask._is_mkldnn_fp16_supported())
-    found += ("bf16",) if bf16 else ()
-    found += ("fp16",) if fp16 else ()
-    return found
+        bf16, fp16 = _torch_kernels()
+    return ("fp32", *(("bf16",) if bf16 else ()), *(("fp16",) if fp16 else ()))
+
+
+def _torch_kernels() -> tuple[bool, bool]:
+    """Tell whether PyTorch has fast bf16 and fp16 kernels for this CPU.
+
+    Without them it takes far longer than in float32. Releases that cannot name the processor's instructions count
+    as having none.
+    """
+    if not torch.backends.mkldnn.is_available() or not hasattr(torch.cpu, "get_capabilities"):  # type: ignore[no-untyped-call]
+        return False, False
+    instructions = torch.cpu.get_capabilities()
+    bf16 = any(instructions.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    fp16 = any(instructions.get(name, False) for name in ("avx512_fp16", "amx_fp16"))
+    return bf16, fp16
 
 
 def engine_version(engine: str) -> str:
-    """The version of `torch` or `openvino`, whose kernels a row's bits come from."""
+    """Return the version of the library whose kernels decide a row's bits.
+
+    Args:
+        engine: `torch` or `openvino`.
+    """
     return str(torch.__version__) if engine == "torch" else version("openvino")
 
 
 def make_engine(engine: EngineName, network: nn.Module, setup: Setup) -> Engine:
-    """One expert, ready to run.
+    """Make an engine that is ready to run one expert.
 
     Args:
-        engine: what computes.
+        engine: its name.
         network: in eval mode, float32, on the CPU; not changed.
-        setup: what for; its precision is one that `precisions` names.
+        setup: image shape, batch, device, and a precision that `precisions` lists.
 
     Raises:
         JobError: as `OpenvinoEngine` raises.
-        NoMemory: it does not fit.
+        NoMemory: the network does not fit.
     """
     return OpenvinoEngine(network, setup) if engine == "openvino" else TorchEngine(network, setup)

@@ -1,4 +1,4 @@
-"""The seam between what is computed and how: one expert, ready to run."""
+"""The interface of engines: fixed batches of images in, logits out."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from app.domain.requests import Precision
 from worker.device import NO_MEMORY
 
 SAID_OF_MEMORY = (*NO_MEMORY, "bad_alloc", "Failed to allocate")
-"""And how C++ and OpenVINO say it."""
+"""Texts of errors that mean a lack of memory, C++'s and OpenVINO's included."""
 
 
 class NoMemory(Exception):
-    """The device's memory is too short for the expert at this batch."""
+    """The expert does not fit into the device's memory at this batch size."""
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What an engine is made for."""
+    """What an engine is compiled for."""
 
     transform: Transform
     image: tuple[int, int, int]
@@ -50,27 +50,31 @@ class Engine(Protocol):
         """Images of a physical batch."""
 
     def run(self, batches: Iterable[NDArray[np.uint8]]) -> Generator[NDArray[np.float32]]:
-        """Logits of each batch, in order. Several may be in flight: the input is read ahead of the output.
+        """Yield the logits of each batch, in order.
+
+        Several batches may be in flight: the input is read ahead of the output.
 
         Args:
             batches: [batch, H, W, 3] uint8 each, never fewer images.
 
         Yields:
-            [batch, C] float32, before softmax and temperature. Closed early, it waits for what is in flight.
+            [batch, C] float32, before softmax and temperature. An early close waits for batches in flight.
 
         Raises:
-            NoMemory: a batch does not fit; those that were not yielded have to be run again.
+            NoMemory: a batch does not fit; batches not yet yielded have to be run again.
             ValueError: a batch of another shape.
             torch.AcceleratorError: the device is lost.
         """
 
 
 def whole_batch(images: NDArray[np.uint8], setup: Setup) -> Tensor:
-    """The batch as a tensor [batch, H, W, 3] uint8, copied only if its memory is read-only or out of order.
+    """Convert a batch to a tensor [batch, H, W, 3] uint8.
+
+    It is copied only if its memory is read-only or not contiguous.
 
     Raises:
-        ValueError: another shape, so the bits of its rows might be others.
-        NoMemory: for the copy.
+        ValueError: the shape differs from the setup, so the rows' bits might differ.
+        NoMemory: the copy does not fit.
     """
     if images.shape != (setup.batch, *setup.image):
         raise ValueError(f"The engine runs batches of {[setup.batch, *setup.image]}, not of {list(images.shape)}.")
@@ -80,17 +84,17 @@ def whole_batch(images: NDArray[np.uint8], setup: Setup) -> Tensor:
 
 @contextmanager
 def telling_of_memory() -> Iterator[None]:
-    """Turn every library's way of saying that memory is too short into NoMemory.
+    """Translate every library's out-of-memory error into NoMemory.
 
     Raises:
-        NoMemory: in place of what was raised.
+        NoMemory: in place of the library's error.
     """
     try:
         yield
     except (MemoryError, torch.OutOfMemoryError) as error:
         raise NoMemory(str(error)) from error
     except RuntimeError as error:
-        # A lost device is a RuntimeError as well, and may talk of memory.
+        # A lost device raises a RuntimeError as well, whose text may mention memory.
         if isinstance(error, torch.AcceleratorError) or not any(text in str(error) for text in SAID_OF_MEMORY):
             raise
         raise NoMemory(str(error)) from error

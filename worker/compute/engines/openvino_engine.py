@@ -1,7 +1,7 @@
-"""OpenVINO on a CPU: one image stream a thread, several batches in flight, in the precision that was asked for.
+"""OpenVINO on a CPU: one stream per thread, several batches in flight, in the requested precision.
 
-Left to itself OpenVINO computes in bf16 wherever the CPU can, without a word. So the precision is set, and what was
-compiled is looked through before anything runs.
+By default OpenVINO silently computes in bf16 on every CPU that supports it. So this engine sets the precision and
+checks the compiled layers before anything runs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TYPES: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 
 NARROW = {"bf16", "f16"}
 IN_FLIGHT = 2
-"""Batches a stream: one that it computes, one that waits."""
+"""Batches per stream: one is computed, one waits."""
 
 
 class OpenvinoEngine:
@@ -39,9 +39,9 @@ class OpenvinoEngine:
         setup: on the CPU, in fp32, bf16 or fp16.
 
     Raises:
-        JobError: `operation-unknown`; `precision-not-kept`, what was compiled computes in another; as
+        JobError: `operation-unknown`; `precision-not-kept`, compiled layers have another precision; what
             `expose_overflow` raises.
-        NoMemory: it does not fit.
+        NoMemory: the network does not fit.
     """
 
     def __init__(self, network: nn.Module, setup: Setup) -> None:
@@ -59,8 +59,8 @@ class OpenvinoEngine:
         return self._setup.batch
 
     def run(self, batches: Iterable[NDArray[np.uint8]]) -> Generator[NDArray[np.float32]]:
-        """As in `Engine`."""
-        # Requests of their own (0.1 ms each): whatever became of another run, nothing of it is in them.
+        """Yield the logits of each batch, in order; see `Engine.run`."""
+        # Every run makes its own requests (0.1 ms each), so none holds data of a run that failed.
         free: list[Any] = []
         in_flight: deque[Any] = deque()
         try:
@@ -78,14 +78,14 @@ class OpenvinoEngine:
             while in_flight:
                 yield _logits(in_flight.popleft())
         finally:
-            # After an error, or when nobody wants the rest: memory that is being written must not be freed.
+            # After an error or an early close, wait: memory that OpenVINO still writes must not be freed.
             for request in in_flight:
                 with suppress(RuntimeError):
                     request.wait()
 
 
 def _logits(request: Any) -> NDArray[np.float32]:
-    """Its output, once it is there, in memory of its own."""
+    """Wait for a request and copy its output."""
     with telling_of_memory():
         request.wait()
         logits: NDArray[np.float32] = request.get_output_tensor().data.copy()
@@ -93,7 +93,7 @@ def _logits(request: Any) -> NDArray[np.float32]:
 
 
 def compile_model(model: Any, precision: Precision, threads: int) -> Any:
-    """The `openvino.CompiledModel` for this machine's CPU: a stream for each thread, none shares a batch."""
+    """Compile a model for this CPU, with one stream per thread."""
     import openvino
 
     return openvino.Core().compile_model(
@@ -104,14 +104,14 @@ def compile_model(model: Any, precision: Precision, threads: int) -> Any:
             "EXECUTION_MODE_HINT": "ACCURACY",
             "NUM_STREAMS": threads,
             "INFERENCE_NUM_THREADS": threads,
-            # Every worker of a machine would choose the same cores.
+            # With pinning, every worker of a machine would choose the same cores.
             "ENABLE_CPU_PINNING": False,
         },
     )
 
 
 def check_precision(compiled: Any, precision: Precision) -> None:
-    """Hold what was compiled against what was asked for.
+    """Check that a compiled model computes in the requested precision.
 
     Raises:
         JobError: `precision-not-kept`.
@@ -132,16 +132,16 @@ def check_precision(compiled: Any, precision: Precision) -> None:
 
 
 def layer_precisions(compiled: Any) -> Counter[tuple[str, str]]:
-    """How many layers there are of each kind and precision, such as `Convolution` and `f32`, as they run."""
+    """Count the compiled layers by kind and precision, such as (`Convolution`, `f32`)."""
     described = [node.get_rt_info() for node in compiled.get_runtime_model().get_ops()]
     return Counter((str(info["layerType"].value), str(info["runtimePrecision"].value)) for info in described)
 
 
 def capabilities() -> list[str]:
-    """What this machine's CPU can do with OpenVINO, such as `FP32` and `BF16`.
+    """List OpenVINO's capabilities on this CPU, such as `FP32` and `BF16`.
 
     Raises:
-        Exception: whatever a broken installation comes up with.
+        Exception: OpenVINO is installed but broken; the type depends on the defect.
     """
     import openvino
 

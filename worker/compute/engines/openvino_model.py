@@ -1,4 +1,4 @@
-"""A folded network as an OpenVINO model, operation by operation: no exchange format, nothing guessed."""
+"""Conversion of a folded network to an OpenVINO model, operation by operation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Node = Any  # OpenVINO declares no types
 
 
 def build_model(folded: fx.GraphModule, batch: int, image: tuple[int, int, int]) -> Any:
-    """The network as an `openvino.Model`.
+    """Convert a network to an `openvino.Model`.
 
     Args:
         folded: as `worker.compute.engines.overflow.expose_overflow` gives it, float32, on the CPU.
@@ -24,11 +24,11 @@ def build_model(folded: fx.GraphModule, batch: int, image: tuple[int, int, int])
         image: H, W, 3 of each.
 
     Returns:
-        [batch, H, W, 3] float32, normalised, to [batch, C] float32. Channels come last because pixels lie so in
-        memory and OpenVINO's convolutions want them so: the transposition is free.
+        [batch, H, W, 3] float32, normalised, to [batch, C] float32. Channels come last, as pixels lie in
+        memory and as OpenVINO's convolutions take them, so the transposition is free.
 
     Raises:
-        JobError: `operation-unknown`, naming what the network does that is not known here.
+        JobError: `operation-unknown`, naming the operation that has no translation.
     """
     import openvino
 
@@ -49,7 +49,7 @@ class ModelBuilder(fx.Interpreter):
         self.ops = opset13
 
     def call_module(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Node:
-        """The node of a module's call."""
+        """Return the OpenVINO node of a module's call."""
         module = self.fetch_attr(target)
         match module:
             case nn.Conv2d(padding_mode="zeros", padding=(_, _)):
@@ -67,7 +67,7 @@ class ModelBuilder(fx.Interpreter):
         raise _unknown(f"{module} ({target})")
 
     def call_function(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Node:
-        """The node of a function's call."""
+        """Return the OpenVINO node of a function's call."""
         if target is operator.add and not kwargs:
             return self.ops.add(*args)
         if target is F.relu:
@@ -85,7 +85,7 @@ class ModelBuilder(fx.Interpreter):
         raise _unknown(f"{getattr(target, '__name__', target)}{(*args[1:], *kwargs.items())}")
 
     def call_method(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Node:
-        """No network of ours calls methods of tensors."""
+        """Refuse: no supported network calls methods of tensors."""
         raise _unknown(f"Tensor.{target}{(*args[1:], *kwargs.items())}")
 
     def _convolution(self, module: nn.Conv2d, x: Node) -> Node:
@@ -110,9 +110,12 @@ class ModelBuilder(fx.Interpreter):
         return self.ops.max_pool(x, strides, dilations, padding, padding, kernel).output(0)  # 1 is where
 
     def _leaky(self, x: Node) -> Node:
-        """Add x > 0 ? x : 0 x, which keeps NaN and turns -inf into NaN."""
-        # A slope for each channel: OpenVINO takes a single one of 0 for max(0, x). One channel has a single slope:
-        # the smallest number above 0, whose product with any float32 is below 1e-6.
+        """Add x > 0 ? x : 0 x, which propagates NaN.
+
+        It turns -inf into NaN as well.
+        """
+        # OpenVINO simplifies a single slope of 0 to max(0, x), so each channel gets its own. A single channel gets
+        # the smallest positive number, whose product with any float32 is below 1e-6.
         channels = x.shape[1]
         slopes = np.zeros(channels, np.float32) if channels > 1 else np.array([2.0**-149], np.float32)
         return self.ops.prelu(x, slopes)
@@ -132,7 +135,7 @@ class ModelBuilder(fx.Interpreter):
 
 
 def _every_nth(index: object) -> bool:
-    """Whether it is [::a, ::b, ::c, ::d]."""
+    """Tell whether an index is [::a, ::b, ::c, ::d]."""
     return (
         isinstance(index, tuple)
         and len(index) == 4

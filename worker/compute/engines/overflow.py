@@ -1,10 +1,10 @@
 """Let overflow and NaN inside a network reach its logits, where the finite check sees them.
 
-Most networks cannot overflow float32 whatever they are shown (`bounds.py`); they stay as they are. In
-others a rectifier hides both: max(0, x) of NaN is 0 in OpenVINO, and of -inf it is 0 everywhere. So these get leaky
-ones of slope 0: x > 0 ? x : 0 x. That is the same for every finite x, and NaN for NaN and -inf. From there each
-convolution spreads it, because NaN or infinity times any finite weight is NaN or infinite. A max-pool may drop it, so
-what it pools must be too small to overflow at all.
+Most networks cannot overflow float32 for any image (`bounds.py`) and stay as they are. In others a rectifier hides
+overflow and NaN: max(0, x) is 0 for NaN in OpenVINO, and 0 for -inf everywhere. So they get leaky rectifiers of slope
+0: x > 0 ? x : 0 x. For finite x the result is the same; for NaN and -inf it is NaN. Each convolution then spreads the
+NaN, because NaN or infinity times any finite weight is NaN or infinite. A max-pool may drop NaN, so its input must be
+too small to overflow at all.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ DTYPES: dict[Precision, torch.dtype] = {
     "bf16": torch.bfloat16,
     "fp16": torch.float16,
 }
-"""What weights and activations are stored in."""
+"""Types that store weights and activations."""
 
 
 def expose_overflow(folded: fx.GraphModule, transform: Transform, precision: Precision) -> fx.GraphModule:
-    """Change a folded network so that overflow within it shows in its logits.
+    """Modify a folded network so that overflow in it reaches its logits.
 
     Args:
         folded: as `worker.compute.engines.folding.fold` gives it; changed in place.
@@ -39,10 +39,11 @@ def expose_overflow(folded: fx.GraphModule, transform: Transform, precision: Pre
         The same module.
 
     Raises:
-        JobError: `weights-overflow`: a parameter, or a value that is max-pooled, may exceed the precision's range.
+        JobError: `weights-overflow`: a parameter or the input of a max-pool may exceed the precision's range;
+            `operation-unknown`: a max-pool does not follow the first convolution.
     """
     _check_parameters(folded, precision)
-    # Rounding, and sums that are transformed for speed, stay far below a factor of 1,000.
+    # Rounding and fast convolution algorithms change values by far less than a factor of 1,000.
     if largest_value(folded, transform) <= torch.finfo(DTYPES[precision]).max / 1000:
         return folded
     _check_pooled(folded, transform, precision)
@@ -50,7 +51,7 @@ def expose_overflow(folded: fx.GraphModule, transform: Transform, precision: Pre
 
 
 def leaky(folded: fx.GraphModule) -> fx.GraphModule:
-    """Replace each rectifier of a graph, in place, by a leaky one of slope 0."""
+    """Replace each rectifier, in place, by a leaky one of slope 0."""
     modules = dict(folded.named_modules())
     for node in folded.graph.nodes:
         module = modules.get(node.target) if node.op == "call_module" else None
@@ -88,7 +89,7 @@ def _check_pooled(folded: fx.GraphModule, transform: Transform, precision: Preci
 
 
 def _stem(node: fx.Node, modules: dict[str, nn.Module]) -> nn.Conv2d | None:
-    """Return the convolution of the input that a node only rectifies; None for any other node."""
+    """Return the first convolution if a node only rectifies it, else None."""
     if node.op == "call_function" and node.target is F.relu:
         return _stem(node.args[0], modules)  # type: ignore[arg-type]  # a rectifier has a node for its input
     module = modules.get(str(node.target)) if node.op == "call_module" else None
@@ -99,7 +100,7 @@ def _stem(node: fx.Node, modules: dict[str, nn.Module]) -> nn.Conv2d | None:
 
 
 def largest_output(convolution: nn.Conv2d, transform: Transform) -> float:
-    """Bound what a convolution of normalised pixels can give, whatever the image.
+    """Bound the output of a convolution of normalised pixels for any image.
 
     Returns:
         The largest absolute output: Σ|w| of a channel times the largest input of each colour, plus |bias|.

@@ -1,4 +1,4 @@
-"""Pixels as networks want them."""
+"""Normalisation of pixels."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from app.catalog.datasets import Transform
 
 
 def normalise(images: Tensor, transform: Transform) -> Tensor:
-    """(value / 255 - mean) / std, in ToTensor's and Normalize's own order.
+    """Compute (value / 255 - mean) / std in the order of ToTensor and Normalize.
 
     Args:
         images: [N, H, W, 3] uint8.
         transform: mean and standard deviation of each channel, of values in [0, 1].
 
     Returns:
-        [N, 3, H, W] float32, channels_last in memory; bitwise what torchvision's transforms give.
+        [N, 3, H, W] float32, channels_last in memory; bitwise equal to torchvision's transforms.
     """
     mean = torch.tensor(transform.mean, dtype=torch.float32, device=images.device)
     std = torch.tensor(transform.std, dtype=torch.float32, device=images.device)

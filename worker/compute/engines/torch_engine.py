@@ -1,8 +1,8 @@
 """Eager PyTorch on a CPU or a GPU: batch norm folded, channels last in memory.
 
-On a CPU each thread takes a batch of small images for itself. Where all threads share each operation, as PyTorch
-has it, they wait for the slowest a hundred times a batch: for ResNet-32 on two cores that takes 1.14 times as long,
-beside a busy neighbour 1.24 times. The bits are the same.
+On a CPU each thread computes its own batch of small images. When all threads share each operation, PyTorch's default,
+they wait for the slowest one a hundred times a batch: ResNet-32 on two cores takes 1.14 times as long, and 1.24 times
+on a busy machine. The bits are the same.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from worker.compute.engines.overflow import DTYPES, expose_overflow
 from worker.compute.engines.pixels import normalise
 
 SMALL_BATCH = 2**18
-"""Pixels, as in 64 images of 64x64. Larger batches keep all threads busy together, and need memory for one only."""
+"""Pixels, such as 64 images of 64x64. For larger batches all threads share one batch, which needs less memory."""
 
 
 class TorchEngine:
@@ -38,7 +38,7 @@ class TorchEngine:
         setup: in any precision that the device has.
 
     Raises:
-        JobError: as `expose_overflow` raises.
+        JobError: what `expose_overflow` raises.
         NoMemory: the network does not fit.
     """
 
@@ -59,8 +59,8 @@ class TorchEngine:
         return self._setup.batch
 
     def run(self, batches: Iterable[NDArray[np.uint8]]) -> Generator[NDArray[np.float32]]:
-        """As in `Engine`."""
-        # One that is computed and one that waits; a GPU has its own queue.
+        """Yield the logits of each batch, in order; see `Engine.run`."""
+        # Each stream computes one batch while another waits; a GPU has its own queue.
         depth = 1 if self._on_gpu else 2 * self._streams
         in_flight: deque[Callable[[], NDArray[np.float32]]] = deque()
         try:
@@ -73,11 +73,11 @@ class TorchEngine:
                 yield in_flight.popleft()()
         finally:
             for finish in in_flight:
-                with suppress(Exception):  # somebody else's is on its way, or nobody wants to know
+                with suppress(Exception):  # the first error is being raised already, or the caller stopped early
                     finish()
 
     def _start(self, images: Tensor) -> Callable[[], NDArray[np.float32]]:
-        """Begin with a batch; what is returned waits for its logits."""
+        """Start a batch and return a function that waits for its logits."""
         if self._on_gpu:
             with tf32(self._setup.precision == "tf32"):
                 return partial(_fetch, self._forward(images))
@@ -86,7 +86,7 @@ class TorchEngine:
 
     @torch.inference_mode()
     def _forward(self, images: Tensor) -> Tensor:
-        """The logits [batch, C] float32 on the device, where a GPU may still be at work on them."""
+        """Compute logits [batch, C] float32 on the device; a GPU may not have finished."""
         with telling_of_memory():
             pixels = normalise(images.to(self._setup.device), self._setup.transform)
             logits: Tensor = self._network(pixels.to(self._dtype))
@@ -107,7 +107,7 @@ def _overwriting(folded: fx.GraphModule) -> fx.GraphModule:
         if node.op != "call_function" or node.target not in (F.relu, F.leaky_relu):
             continue
         before = node.args[0]
-        # Only of what was made for it: an Identity or a view would hand on somebody else's memory.
+        # Only tensors made for this rectifier: an Identity or a view would share memory with another operation.
         made = before.target is operator.add or (
             before.op == "call_module" and isinstance(folded.get_submodule(before.target), nn.Conv2d)
         )
@@ -119,11 +119,16 @@ def _overwriting(folded: fx.GraphModule) -> fx.GraphModule:
 
 @cache
 def computing_threads(count: int, each: int) -> ThreadPoolExecutor:
-    """So many threads that compute, each with so many of PyTorch's own; there as long as the process."""
+    """Start a pool of computing threads that lives as long as the process.
+
+    Args:
+        count: threads of the pool.
+        each: PyTorch's own threads for each of them.
+    """
     started = Barrier(count)
 
     def prepare() -> None:
-        torch.get_num_threads()  # a new thread takes the process's number when it first needs it: now
+        torch.get_num_threads()  # a new thread adopts the process-wide number at this first call
         torch.set_num_threads(each)
         started.wait()
 
@@ -133,18 +138,19 @@ def computing_threads(count: int, each: int) -> ThreadPoolExecutor:
         for ready in [pool.submit(prepare) for _ in range(count)]:
             ready.result()
     except BaseException:
-        started.abort()  # a thread that could not be started must not be waited for
+        started.abort()  # the others must not wait for a thread that did not start
         pool.shutdown(wait=False)
         raise
-    torch.set_num_threads(before)  # the last one to set it had set it for every thread to come
+    torch.set_num_threads(before)  # each `prepare` has also set the number for all future threads
     return pool
 
 
 @contextmanager
 def tf32(allowed: bool) -> Iterator[None]:
-    """Whether float32 products on a GPU may take TF32's 10 bits of mantissa; as before at the end.
+    """Allow or forbid TF32 for float32 products on a GPU within the block.
 
-    By PyTorch's older switches, as in `worker.device.prepare`: once the newer ones are set these cannot be read.
+    It uses PyTorch's older switches, as `worker.device.prepare` does: once the newer ones are set, reading the older
+    ones raises.
     """
     convolutions, products = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
     torch.backends.cudnn.allow_tf32 = allowed
