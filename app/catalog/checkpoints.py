@@ -23,7 +23,7 @@ class ExpertFiles:
     settings: Settings
 
     def experts_folder(self, dataset_name: str, dataset: Dataset, given: str | None) -> Folder:
-        """Return the data set's folder of checkpoints, or the one that a request names.
+        """Return the folder of checkpoints: the data set's, or a request's.
 
         In a folder that is named, a subfolder called like the data set comes first, as in the old scripts.
 

@@ -19,7 +19,7 @@ class Folder:
 
 
 def is_dir(path: Path) -> bool:
-    """Tell whether a folder is there; False for a name that no file system can hold."""
+    """Tell whether a folder is there; False for an impossible name."""
     try:
         return path.is_dir()
     except OSError:

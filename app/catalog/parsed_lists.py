@@ -1,4 +1,4 @@
-"""Index lists that were parsed before, by the content that they were parsed from."""
+"""Parsed index lists, cached under the digest of their file."""
 
 from __future__ import annotations
 
@@ -11,44 +11,44 @@ from numpy.typing import NDArray
 
 
 class ParsedLists:
-    """Arrays of the index lists used last. Safe to use from any thread.
+    """The arrays of the index lists used last. Safe to use from any thread.
 
-    Parsing a million indices takes twenty times as long as reading and digesting them, so an array is kept under
+    Parsing a million indices takes twenty times as long as reading and digesting them, so an array is cached under
     the digest of the very bytes that were just read. A file's times and size say nothing about its content.
 
     Args:
-        max_bytes: of the arrays that are kept; those used last stay.
+        max_bytes: of the cached arrays; those used last stay.
     """
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._bytes = 0
-        self._kept: OrderedDict[tuple[str, int], NDArray[np.int64]] = OrderedDict()
+        self._arrays: OrderedDict[tuple[str, int], NDArray[np.int64]] = OrderedDict()
         self._lock = threading.Lock()
 
     def get(self, sha256: str, size: int, parse: Callable[[], NDArray[np.int64]]) -> NDArray[np.int64]:
-        """Take the array of that content, or parse it.
+        """Return the cached array of a content, or parse it.
 
         Args:
             sha256: of the bytes.
             size: of the base that the indices were checked against.
-            parse: called when nothing is kept; what it raises is not.
+            parse: called when nothing is cached; its errors are not cached.
 
         Returns:
             [N] int64, read-only.
         """
         key = (sha256, size)
         with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
+            if key in self._arrays:
+                self._arrays.move_to_end(key)
+                return self._arrays[key]
         indices = parse()
-        indices.flags.writeable = False  # one array for all who ask
+        indices.flags.writeable = False  # all callers share the array
         if indices.nbytes <= self._max_bytes:
             with self._lock:
-                if key not in self._kept:
-                    self._kept[key] = indices
+                if key not in self._arrays:
+                    self._arrays[key] = indices
                     self._bytes += indices.nbytes
                 while self._bytes > self._max_bytes:
-                    self._bytes -= self._kept.popitem(last=False)[1].nbytes
+                    self._bytes -= self._arrays.popitem(last=False)[1].nbytes
         return indices

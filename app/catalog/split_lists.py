@@ -52,7 +52,7 @@ class SplitLists:
         self._lists = ParsedLists(LISTS_KEPT_BYTES)
 
     def splits_folder(self, dataset: Dataset, given: str | None) -> Folder:
-        """Return the data set's folder of index lists, or the one that a request names.
+        """Return the folder of index lists: the data set's, or a request's.
 
         Raises:
             RequestError: `invalid-name` or `splits-dir-missing`.
@@ -71,7 +71,7 @@ class SplitLists:
         return folder.path / f"{split}{SPLIT_SUFFIX}"
 
     def base_of(self, dataset: Dataset, folder: Folder, split: str) -> str:
-        """Return the base of a list, from its `splits.json` or else the data set's declaration.
+        """Return a list's base, from `splits.json` or else the data set.
 
         Raises:
             RequestError: `splits-file-invalid`.

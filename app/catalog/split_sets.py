@@ -97,7 +97,7 @@ class Description(_Described):
 
 
 def list_sha256(values: Sequence[int]) -> str:
-    """Digest a list as `write_set` writes it: compact JSON, so that is the file's digest too."""
+    """Hash a list as `write_set` writes it, so also its file: compact JSON."""
     return hashlib.sha256(json.dumps(values, separators=(",", ":")).encode()).hexdigest()
 
 
@@ -153,9 +153,9 @@ def _put_in_place(new: Path, folder: Path, *, overwrite: bool) -> None:
 
 
 def restore_set(folder: Path) -> bool:
-    """Put a set back that a process set aside and then died; tell whether the set is there.
+    """Restore a set after a crash between two renames; tell whether it is there.
 
-    A living process gets REPLACING_S to put its new set there.
+    A living process gets REPLACING_S to finish.
     """
     if not os.path.lexists(folder) and (asides := _asides(folder.parent, folder.name)):
         time.sleep(REPLACING_S)
@@ -165,9 +165,9 @@ def restore_set(folder: Path) -> bool:
 
 
 def read_unchanged(folder: Path, read: Callable[[], T]) -> T:
-    """Call a function that reads files of a set; again if the set was replaced meanwhile.
+    """Read files of one set, again if it was replaced meanwhile.
 
-    Otherwise a list of the old set might be taken with the description of the new one, or without any.
+    Otherwise a list of the old set might be read with the description of the new one, or with none.
     """
     while True:
         restore_set(folder)
@@ -196,7 +196,7 @@ def obsolete_sets(data_dir: Path) -> list[Path]:
 
 
 def _asides(data_dir: Path, name: str | None = None) -> dict[Path, str]:
-    """List the sets that were set aside, and their names; only those of one name if it is given."""
+    """List the sets that were set aside, with their names; None is any name."""
     names = {path: match[1] for path in data_dir.glob(".*.old") if (match := ASIDE.fullmatch(path.name))}
     return {path: own for path, own in names.items() if name in (None, own)}
 
@@ -219,7 +219,7 @@ def read_description(folder: Path) -> Description | None:
 
 
 def base_in(described: Description | None, folder: Path, split: str) -> str | None:
-    """Return the base that a description gives for a list; None where it gives none.
+    """Return the base that a description gives for a list, if any.
 
     Raises:
         RequestError: `invalid-name`, it is no name of a base.
@@ -265,7 +265,7 @@ def exists(name: str) -> Conflict:
 
 
 def _is_free(path: Path) -> bool:
-    """Tell whether a new folder can take a place: it is free, or an empty folder."""
+    """Tell whether a place is free for a new folder; an empty folder counts as free."""
     if path.is_symlink() or not path.is_dir():
         return not os.path.lexists(path)
     return not any(path.iterdir())

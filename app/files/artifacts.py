@@ -35,7 +35,7 @@ def damaged(what: str, actual: str, expected: str) -> JobError:
 
 
 def check_content(path: Path, sha256: str, what: str) -> None:
-    """Digest a file and compare it with what was recorded.
+    """Compare a file's digest with what was recorded.
 
     The result is not cached by the file's times: a memory map changes content without moving them.
 
@@ -54,7 +54,7 @@ def check_content(path: Path, sha256: str, what: str) -> None:
 
 
 def checked_pieces(path: Path, sha256: str) -> Iterator[bytes]:
-    """Read a file piece by piece, and raise at its end if its digest is wrong.
+    """Read a file in pieces; raise at its end if the digest is wrong.
 
     Raises:
         JobError: `artifact-damaged`.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import os
 import shutil
 import stat
@@ -20,7 +21,7 @@ ORPHAN_AGE_S = 3600.0
 
 
 def file_sha256(path: Path) -> str:
-    """Digest a file's content, as 64 hex digits.
+    """Hash a file's content with SHA-256, as 64 hex digits.
 
     Raises:
         OSError: the file cannot be read.
@@ -49,7 +50,7 @@ def part_file(folder: Path) -> Iterator[tuple[Path, BinaryIO]]:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Write a file beside its place and move it there when the block ends well."""
+    """Write a file beside its place; move it there when the block succeeds."""
     with part_file(path.parent) as (part, stream):
         yield stream
         stream.flush()
@@ -57,7 +58,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_beside(folder: Path, write: Callable[[BinaryIO], object]) -> Path:
-    """Write a hidden file into a folder, whole or not at all, and return its path."""
+    """Write a complete hidden file into a folder and return its path."""
     with part_file(folder) as (path, stream):
         write(stream)
     return path
@@ -99,7 +100,7 @@ def copy(source: BinaryIO, target: BinaryIO) -> None:
 
 
 def tree_size(path: Path, *, on_disk: bool = False) -> int:
-    """Sum the bytes of a file, or of all files below a folder; 0 for what is not there.
+    """Sum the bytes of a file or folder; 0 for what is not there.
 
     Args:
         path: of the file or folder. Links count as themselves.
@@ -112,18 +113,15 @@ def tree_size(path: Path, *, on_disk: bool = False) -> int:
     return total
 
 
-def newest_mtime(path: Path) -> float:
-    """Return the latest modification time of a file, or of anything in a folder; 0 for what is not there."""
-    return max((entry.st_mtime for entry in _tree(path)), default=0.0)
-
-
 def is_old(path: Path) -> bool:
-    """Tell whether a path is there, and nothing at or below it was modified for ORPHAN_AGE_S."""
-    return 0 < newest_mtime(path) < time.time() - ORPHAN_AGE_S
+    """Tell whether a file or folder was not modified for ORPHAN_AGE_S."""
+    # A folder's own time does not tell what is written further below. False where nothing is there.
+    newest = max((entry.st_mtime for entry in _tree(path)), default=math.inf)
+    return newest < time.time() - ORPHAN_AGE_S
 
 
 def remove(path: Path) -> None:
-    """Remove a file, a link, or a folder with everything in it; do nothing where nothing is.
+    """Remove a file, a link, or a folder with everything in it.
 
     Raises:
         OSError: part of it cannot be removed.
@@ -136,7 +134,7 @@ def remove(path: Path) -> None:
 
 
 def _tree(path: Path) -> Iterator[os.stat_result]:
-    """Yield the states of a path and of everything below it, as far as they can be read."""
+    """Yield the readable states of a path and of everything below it."""
     folders = [] if path.is_symlink() else os.walk(path)
     below = (Path(folder, name) for folder, names, files in folders for name in (*names, *files))
     for entry in (path, *below):

@@ -84,7 +84,7 @@ class RowStore:
         return kept if kept.shape == (size, source.classes) else None
 
     def entries(self) -> list[Entry]:
-        """List the kept rows, last used first; unusable ones have no `about` and no rows."""
+        """List the kept rows, last used first; unusable ones lack `about`."""
         try:
             names = sorted(path.name for path in self._folder.iterdir())
         except FileNotFoundError:

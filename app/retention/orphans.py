@@ -18,7 +18,7 @@ UNFINISHED = re.compile(r"\.[a-z0-9_]{8}\.part")
 
 
 def remove_orphans(storage: Storage, kept_back: list[str] | None = None, *, dry_run: bool = False) -> int:
-    """Remove artifacts and uploads without a job, and unfinished files; all unmodified for an hour.
+    """Remove old artifacts and uploads without a job, and old unfinished files.
 
     Args:
         storage: the service's parts.

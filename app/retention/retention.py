@@ -174,7 +174,7 @@ def delete_job(job_id: str, storage: Storage, kept_back: list[str] | None = None
 
 
 def _set_aside(upload: str, storage: Storage) -> Path | None:
-    """Make an upload unknown and return its files' new place; None while a job refers to it."""
+    """Set an upload aside to be removed; None while a job refers to it."""
     with storage.database.transaction():  # no verification of it can be submitted in between
         if upload in storage.jobs.uploads():
             return None

@@ -313,7 +313,7 @@ class Client:
 
         Args:
             jobs_older_than_s: jobs that ended longer ago go; without it, what the server's settings say.
-            artifacts_max_bytes: what the jobs' own files may take; the longest ended jobs go first.
+            artifacts_max_bytes: not supported any more; the server refuses it.
             rows_older_than_s: kept rows that no job used for longer go.
             rows_max_bytes: what kept rows may take; the longest unused go first.
             dry_run: only tell what would go.

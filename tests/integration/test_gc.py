@@ -197,6 +197,8 @@ def test_a_limit_that_is_none_is_refused(client: relogit.Client, service: Servic
     ):
         answer = httpx.post(f"{service.url}/gc", json={**NOTHING, **wrong})
         assert (answer.status_code, answer.headers["Content-Type"]) == (422, "application/problem+json"), wrong
+        if "artifacts_max_bytes" in wrong:
+            assert "jobs_older_than_s limits the jobs by age" in answer.json()["detail"]
     assert httpx.post(f"{service.url}/gc", json=[]).status_code == 422
     assert client.job(job.id).state == "succeeded"
 

@@ -120,7 +120,7 @@ def read_rows(path: Path, sha256: str, rows: NDArray[np.int64]) -> NDArray[np.fl
 
 
 def targets_sha256(targets: NDArray[Any]) -> str:
-    """Digest integer targets [N], as 64 hex digits; equal for all experts of one split."""
+    """Hash integer targets [N]; all experts of one split have equal ones."""
     return hashlib.sha256(targets.astype("<i8").tobytes()).hexdigest()
 
 

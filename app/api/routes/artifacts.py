@@ -96,11 +96,11 @@ def archive(job_id: str, used: Used) -> Response:
 
 
 def _checked_file(used: Services, unit: Unit, artifact: Artifact) -> tuple[Path, Callable[[], None]]:
-    """Digest an artifact's file; return its path and a function that checks it again.
+    """Check an artifact's file; return its path and the check.
 
     Raises:
         NotFound: `artifact-gone`.
-        JobError: `artifact-damaged`; so does the function.
+        JobError: `artifact-damaged`, also from the check.
     """
     path = artifact_path(used.settings.objects_dir, artifact.sha256)
     name = f"({unit.expert}, {unit.split})"
