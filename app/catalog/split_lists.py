@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,6 @@ from numpy.typing import NDArray
 from app.catalog.bases import Bases
 from app.catalog.datasets import Dataset
 from app.catalog.folders import Folder, existing_folder, listed
-from app.catalog.parsed_lists import ParsedLists
 from app.catalog.split_sets import base_in, read_description, read_unchanged, restore_set
 from app.domain.errors import RequestError
 from app.domain.names import check_folder, check_name
@@ -26,8 +26,8 @@ COUNTS_FILE = "train_class_counts.json"
 WEIGHTS_FILE = "class_weights.json"
 TRAIN_SPLIT = "train"
 """The list that a folder's class counts are of: its long-tailed train part."""
-LISTS_KEPT_BYTES = 32 * 2**20
-"""Of parsed index lists; a million indices take 8 MB."""
+LISTS_CACHED = 8
+"""Parsed lists. Parsing a million indices takes half a second, and each unit of a job and each result asks again."""
 JSON_NAMES = {dict: "object", str: "string", int: "number", float: "number", bool: "boolean", type(None): "null"}
 
 
@@ -49,7 +49,7 @@ class SplitLists:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.bases = Bases(settings.data_dir)
-        self._lists = ParsedLists(LISTS_KEPT_BYTES)
+        self._parse = lru_cache(LISTS_CACHED)(parse_indices)  # by content: a file's times do not tell it
 
     def splits_folder(self, dataset: Dataset, given: str | None) -> Folder:
         """Return the folder of index lists: the data set's, or a request's.
@@ -94,8 +94,7 @@ class SplitLists:
             )
         size = self.bases.size(dataset, base)
         sha256 = hashlib.sha256(data).hexdigest()
-        indices = self._lists.get(sha256, size, lambda: parse_indices(data, path.name, base, size))
-        return Split(split, base, indices, sha256)
+        return Split(split, base, self._parse(data, path.name, base, size), sha256)
 
     @contextmanager
     def _unreadable_split(self, folder: Folder, split: str, path: Path) -> Iterator[None]:
@@ -116,7 +115,7 @@ def parse_indices(data: bytes, name: str, base: str, size: int) -> NDArray[np.in
     """Parse a flat JSON list of indices into a base of `size` images.
 
     Returns:
-        [N] int64, N ≥ 1, in file order.
+        [N] int64, N ≥ 1, in file order; read-only.
 
     Raises:
         RequestError: `split-invalid` (no such list), `split-empty` or `split-out-of-range`; names the first offender.
@@ -151,4 +150,6 @@ def parse_indices(data: bytes, name: str, base: str, size: int) -> NDArray[np.in
             "say so under `bases` in datasets.toml.",
             position=row,
         )
-    return np.asarray(values, dtype=np.int64)
+    indices = np.asarray(values, dtype=np.int64)
+    indices.flags.writeable = False  # the catalog's callers share it
+    return indices

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import math
 import os
 import re
 import tempfile
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -135,65 +136,57 @@ class RowStore:
         _remove_as_far_as_possible(aside)
         return freed
 
-    def prune(self, *, max_bytes: int | None = None, older_than_s: float | None = None) -> list[Entry]:
+    def prune(
+        self,
+        *,
+        max_bytes: int | None = None,
+        older_than_s: float | None = None,
+        spare_since: float = math.inf,
+        dry_run: bool = False,
+    ) -> list[Entry]:
         """Remove unusable rows, old rows, then the longest unused ones beyond a size.
 
         Args:
             max_bytes: what may stay, in bytes on disk.
             older_than_s: rows that were not used for longer are removed.
+            spare_since: usable rows used since then, in seconds since the epoch, stay whatever their size.
+            dry_run: remove nothing.
 
         Returns:
-            What was removed, with the bytes that this freed.
+            What was removed, or would be.
 
         Raises:
             OSError: rows cannot be removed.
         """
-        surplus = self.surplus(max_bytes=max_bytes, older_than_s=older_than_s)
-        return [replace(entry, bytes=self.remove(entry.key)) for entry in surplus]
-
-    def surplus(
-        self,
-        *,
-        max_bytes: int | None = None,
-        older_than_s: float | None = None,
-        spare_since: float | None = None,
-    ) -> list[Entry]:
-        """List what `prune` would remove.
-
-        Args:
-            max_bytes: as for `prune`.
-            older_than_s: as for `prune`.
-            spare_since: rows used since then, in seconds since the epoch, stay whatever their size.
-        """
         now = time.time()
-        surplus: list[Entry] = []
-        keep: list[Entry] = []
-        spared_bytes = 0
-        for entry in self.entries():
+        entries = self.entries()
+        surplus = [entry for entry in entries if not entry.usable]
+        total = sum(entry.bytes for entry in entries if entry.usable)
+        for entry in reversed(entries):  # the longest unused first
             old = older_than_s is not None and now - entry.used_at > older_than_s
-            if entry.usable and spare_since is not None and entry.used_at >= spare_since:
-                spared_bytes += entry.bytes
-            else:
-                (surplus if old or not entry.usable else keep).append(entry)
-        total = spared_bytes + sum(entry.bytes for entry in keep)
-        while max_bytes is not None and keep and total > max_bytes:
-            total -= keep[-1].bytes
-            surplus.append(keep.pop())
-        return surplus
+            if (
+                entry.usable
+                and entry.used_at < spare_since
+                and (old or (max_bytes is not None and total > max_bytes))
+            ):
+                total -= entry.bytes
+                surplus.append(entry)
+        return surplus if dry_run else [entry for entry in surplus if self.remove_as_listed(entry)]
 
-    def remove_as_listed(self, listed: Entry) -> int | None:
-        """Remove a key's rows, unless they were used or changed since they were listed.
+    def remove_as_listed(self, listed: Entry) -> bool:
+        """Remove rows unless they were used or changed since they were listed.
 
         Returns:
-            The bytes freed; None where the rows stay, or another process was faster.
+            Whether they were removed.
 
         Raises:
             OSError: they cannot be removed.
         """
         now = self.entry(listed.key)
         if now is None or (now.used_at, now.usable) != (listed.used_at, listed.usable):
-            return None
-        return self.remove(listed.key)
+            return False
+        self.remove(listed.key)
+        return True
 
     def sweep(self) -> int:
         """Remove the orphans and return the bytes freed."""

@@ -51,22 +51,25 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class RemovedJob:
-    """A job that was deleted."""
+class StoredJob:
+    """A job and its own files."""
 
     id: str
     kind: str
     state: JobState
-    finished_at: float
-    bytes: int
-    """Freed with it: no other job refers to them."""
+    created_at: float
+    finished_at: float | None
+    files: frozenset[Path]
+    """Its artifacts, and the folder of its upload."""
+    bytes: int = 0
+    """Freed with it, once it is deleted: no other job refers to them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Collected:
     """What was removed, or would be, and what is left."""
 
-    jobs: tuple[RemovedJob, ...]
+    jobs: tuple[StoredJob, ...]
     rows: tuple[Entry, ...]
     orphan_bytes: int
     """On disk, of files that nothing refers to."""
@@ -111,11 +114,11 @@ def collect(limits: Limits, storage: Storage, *, dry_run: bool = False) -> Colle
         freed = sum(sizes[path] for path in job.files if not references[path])
         with contextlib.suppress(NotFound):  # another collection was faster, and returns this job
             freed = freed if dry_run else delete_job(job.id, storage, kept_back)
-            removed.append(RemovedJob(job.id, job.kind, job.state, job.finished_at or 0, freed))
+            removed.append(replace(job, bytes=freed))
     # A job that was accepted since then, and already uses rows, has changed their time as well.
     open_since = [job.created_at for job in jobs if job.kind == RecomputeRequest.kind and not job.state.ended]
     spare_since = min(open_since, default=math.inf) - CLOCKS_DIFFER_S
-    rows, rows_left = _remove_rows(limits, min(spare_since, now), storage, kept_back, dry_run=dry_run)
+    rows, rows_left = _prune_rows(limits, spare_since, storage, kept_back, dry_run=dry_run)
     return Collected(
         jobs=tuple(removed),
         rows=tuple(rows),
@@ -125,6 +128,20 @@ def collect(limits: Limits, storage: Storage, *, dry_run: bool = False) -> Colle
         bytes_left=sum(size for path, size in sizes.items() if references[path]),
         rows_left=tuple(rows_left),
     )
+
+
+def _prune_rows(
+    limits: Limits, spare_since: float, storage: Storage, kept_back: list[str], *, dry_run: bool
+) -> tuple[list[Entry], list[Entry]]:
+    """Remove surplus rows; return what was removed and what is left."""
+    age, size = limits.rows_older_than_s, limits.rows_max_bytes
+    try:
+        removed = storage.rows.prune(max_bytes=size, older_than_s=age, spare_since=spare_since, dry_run=dry_run)
+        keys = {entry.key for entry in removed} if dry_run else ()
+        return removed, [entry for entry in storage.rows.entries() if entry.key not in keys]
+    except OSError as error:
+        kept_back.append(f"Kept rows cannot be listed or removed: {error}.")
+        return [], []
 
 
 def tidy(storage: Storage) -> None:
@@ -184,18 +201,7 @@ def _set_aside(upload: str, storage: Storage) -> Path | None:
             return None
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
-    id: str
-    kind: str
-    state: JobState
-    created_at: float
-    finished_at: float | None
-    files: set[Path]
-    """Its artifacts, and the folder of its upload."""
-
-
-def _jobs(storage: Storage) -> list[_Job]:
+def _jobs(storage: Storage) -> list[StoredJob]:
     """List every job with its own files, the longest ended first."""
     query = """
         SELECT id, kind, state, created_at, finished_at, json_extract(request, '$.upload') AS upload,
@@ -209,26 +215,6 @@ def _jobs(storage: Storage) -> list[_Job]:
             files = {artifact_path(storage.settings.objects_dir, digest) for digest in digests}
             if row["upload"] is not None:
                 files.add(storage.settings.uploads_dir / row["upload"])
-            state = JobState(row["state"])
-            jobs.append(_Job(row["id"], row["kind"], state, row["created_at"], row["finished_at"], files))
+            times = (row["created_at"], row["finished_at"])
+            jobs.append(StoredJob(row["id"], row["kind"], JobState(row["state"]), *times, frozenset(files)))
     return jobs
-
-
-def _remove_rows(
-    limits: Limits, spare_since: float, storage: Storage, kept_back: list[str], *, dry_run: bool
-) -> tuple[list[Entry], list[Entry]]:
-    """Remove surplus rows; return what was removed and what remains."""
-    removed: dict[str, Entry] = {}
-    try:
-        surplus = storage.rows.surplus(
-            max_bytes=limits.rows_max_bytes, older_than_s=limits.rows_older_than_s, spare_since=spare_since
-        )
-        for entry in surplus:
-            freed = entry.bytes if dry_run else storage.rows.remove_as_listed(entry)
-            if freed is not None:
-                removed[entry.key] = replace(entry, bytes=freed)
-        remaining = [entry for entry in storage.rows.entries() if not dry_run or entry.key not in removed]
-    except OSError as error:
-        kept_back.append(f"Kept rows cannot be listed or removed: {error}.")
-        remaining = []
-    return list(removed.values()), remaining

@@ -312,3 +312,17 @@ def test_a_parameter_beyond_the_precision_is_refused(largest: float, precision: 
     assert caught.value.code == "weights-overflow"
     assert caught.value.details["largest"] == largest
     assert all(said in caught.value.message for said in ("a.pth", f"{largest:.6g}", precision))
+
+
+def test_a_list_that_is_read_again_is_the_same_array(home: Home) -> None:
+    """Parsing a large one takes long. Another content is another array, and no reader can write to it."""
+    catalog = home.catalog()
+    dataset = catalog.dataset("digits")
+    folder = catalog.splits_folder(dataset, None)
+    first = catalog.read_split(dataset, folder, "val")
+    assert catalog.read_split(dataset, folder, "val").indices is first.indices
+    with pytest.raises(ValueError, match="read-only"):
+        first.indices[0] = 1
+    path = folder.path / "val_indices.json"
+    path.write_text(json.dumps([int(first.indices[-1])]))
+    assert catalog.read_split(dataset, folder, "val").indices.tolist() == [first.indices[-1]]

@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict
 from app.api.dependencies import Used
 from app.api.row_schemas import RowsView, RowTotals
 from app.domain.times import rfc3339
-from app.retention.retention import Collected, Limits, RemovedJob, collect
+from app.retention.retention import Collected, Limits, StoredJob, collect
 
 router = APIRouter(tags=["gc"])
 
@@ -57,9 +57,11 @@ class GcJob(BaseModel):
     bytes: int = Field(description="Freed with it: no other job refers to them.")
 
     @classmethod
-    def of(cls, job: RemovedJob) -> GcJob:
+    def of(cls, job: StoredJob) -> GcJob:
         """Build the view of a deleted job."""
-        return cls(id=job.id, kind=job.kind, state=job.state, finished_at=rfc3339(job.finished_at), bytes=job.bytes)
+        return cls(
+            id=job.id, kind=job.kind, state=job.state, finished_at=rfc3339(job.finished_at or 0), bytes=job.bytes
+        )
 
 
 class JobTotals(BaseModel):
