@@ -1,4 +1,4 @@
-"""`python -m app`: the API and its workers, from one command."""
+"""`python -m app`: serve the API and supervise its workers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,11 @@ log = logging.getLogger("app")
 
 
 def main() -> int:
-    """Serve until a signal ends it. Returns the exit status: 2 for wrong settings."""
+    """Serve until a signal ends it, and return the exit status.
+
+    Returns:
+        0 after a normal end, 1 where the service cannot start, 2 for wrong settings.
+    """
     try:
         settings = Settings()
     except ValidationError as error:
@@ -37,7 +41,7 @@ def main() -> int:
         host=settings.host,
         port=settings.port,
         log_level=settings.log_level.lower(),
-        log_config=None,  # its loggers write as all others do
+        log_config=None,  # its loggers use the handlers of `set_up`
         timeout_graceful_shutdown=math.ceil(settings.stop_timeout_s),
     )
     server = StoppableServer(config, app.state)
@@ -58,23 +62,31 @@ def main() -> int:
 
 
 def _listen(settings: Settings) -> socket.socket:
+    """Open the socket that the settings name.
+
+    Raises:
+        FatalError: `cannot-listen`.
+    """
     try:
         family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
         listening = socket.create_server((settings.host, settings.port), family=family, backlog=2048)
-        # Accepted connections inherit it. asyncio sets it only where a socket names its protocol, which this one
-        # does not: without it, head and body of an answer are two packets with 40 ms of waiting between them.
+        # Accepted connections inherit it. asyncio sets it only on sockets that name their protocol, and this one
+        # does not. Without it, 40 ms pass between the packets of a response's head and body.
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listening
     except OSError as error:
         raise FatalError(
             "cannot-listen",
-            f"{settings.host} port {settings.port}: {error.strerror}. Stop what listens there, or choose another "
-            "port with RELOGIT_PORT (0 takes a free one).",
+            f"{settings.host} port {settings.port}: {error.strerror}. Stop the program that listens there, or choose "
+            "another port with RELOGIT_PORT (0 takes a free one).",
         ) from error
 
 
 def _end(status: int) -> NoReturn:
-    """End now: a request that hangs in a thread, over a file that nobody serves, would be waited for without end."""
+    """End the process without waiting for threads.
+
+    A request may hang in one, such as over a file on a network disk that no longer answers.
+    """
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -1,6 +1,6 @@
-"""What the log looks like, and what each of its lines is about: job, expert, split and trace.
+"""The format of the log, and the fields of its lines: job, expert, split and trace.
 
-Who does something binds what it is about, in the thread or the task that does it: a new thread begins with nothing.
+Code binds the fields of what it works on, in its own thread or task; a new thread begins without any.
 """
 
 from __future__ import annotations
@@ -24,19 +24,22 @@ CONTROLS = {
     for code in (*range(32), *range(127, 160), 0x2028, 0x2029)
     if code != ord("\t")
 }
-"""What would end a line, or do something to a terminal, and how it is shown instead."""
+"""Characters that would end a line or control a terminal → their escapes."""
 
 _bound: ContextVar[Mapping[str, str]] = ContextVar("bound", default=MappingProxyType({}))
 
 
 def bind(**fields: str | None) -> None:
-    """From here on, what this thread or task logs is about this as well; what is None or empty is left out."""
+    """Add fields to all further lines of this thread or task.
+
+    Fields that are None or empty are left out.
+    """
     _bound.set({**_bound.get(), **{name: value for name, value in fields.items() if value}})
 
 
 @contextmanager
 def bound(**fields: str | None) -> Iterator[None]:
-    """The same for as long as the block lasts."""
+    """Add fields to this thread's or task's lines within the block."""
     before = _bound.get()
     bind(**fields)
     try:
@@ -46,20 +49,23 @@ def bound(**fields: str | None) -> Iterator[None]:
 
 
 def set_up(settings: Settings) -> None:
-    """Let everything that is logged go to standard error, as the settings say. Once a process, from its `main`."""
+    """Write all log records to standard error, as the settings say.
+
+    To be called once, from the process's `main`.
+    """
     handler = logging.StreamHandler()
-    furnish(handler, settings.log_format)
+    configure(handler, settings.log_format)
     logging.basicConfig(level=settings.log_level, handlers=[handler])
 
 
-def furnish(handler: logging.Handler, log_format: Literal["text", "json"]) -> None:
-    """Let the handler write lines of that format, with what they are about."""
+def configure(handler: logging.Handler, log_format: Literal["text", "json"]) -> None:
+    """Give a handler a format and the bound fields."""
     handler.addFilter(_Fields())
     handler.setFormatter(_Json() if log_format == "json" else _Text(TEXT))
 
 
 class _Fields(logging.Filter):
-    """Adds what is bound to each record, and what the server says of a request as fields of their own."""
+    """Adds the bound fields to each record, and method, path and status to uvicorn's access records."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         for name, value in _bound.get().items():
@@ -71,9 +77,9 @@ class _Fields(logging.Filter):
 
 
 class _Text(logging.Formatter):
-    """A line for people, the job and the trace behind it where they are known; below it a traceback, if any."""
+    """A line for people, with job and trace at its end; a traceback follows below."""
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 — the name is given
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 — logging's name
         line = super().formatMessage(record)
         job, traceparent = (vars(record).get(name, "") for name in ("job", "traceparent"))
         if job:
@@ -84,7 +90,7 @@ class _Text(logging.Formatter):
 
 
 class _Json(JsonFormatter):
-    """An object a line, in ASCII: `ts`, `level`, `logger`, `message`, what is bound, `exc_info` as text."""
+    """A JSON object a line, in ASCII: `ts`, `level`, `logger`, `message`, bound fields, `exc_info` as text."""
 
     def __init__(self) -> None:
         super().__init__(

@@ -39,9 +39,15 @@ from app.settings import Settings
 
 log = logging.getLogger(__name__)
 
+RESOURCES = (jobs, artifacts, analysis, report, verifications, uploads, experts, splits, rows, gc, system, metrics)
+"""In the order in which the OpenAPI document shows them."""
+
 
 def create_app(settings: Settings) -> FastAPI:
-    """The whole API. Its store is opened, and its workers started, when the server starts it."""
+    """Build the API with its routes.
+
+    The server's start opens the job store and starts the workers; its end closes them.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -73,29 +79,24 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.hopeless = False
     app.state.stopping = None
     problems.install(app)
-    for part in (
-        jobs,
-        artifacts,
-        analysis,
-        report,
-        verifications,
-        uploads,
-        experts,
-        splits,
-        rows,
-        gc,
-        system,
-        metrics,
-    ):
-        app.include_router(part.router)
-        _answer_head(app, part.router)
+    for resource in RESOURCES:
+        app.include_router(resource.router)
+        _answer_head(app, resource.router)
     return app
 
 
 def _answer_head(app: FastAPI, router: APIRouter) -> None:
-    # Whatever can be read can be asked for without its body (RFC 9110, 9.3.2); the server leaves that out.
+    """Answer HEAD wherever the router answers GET (RFC 9110, 9.3.2).
+
+    The same answer is made as for GET, so that its headers are equal; the server leaves the body out.
+    """
     for route in router.routes:
         if isinstance(route, APIRoute) and "GET" in (route.methods or ()):
             app.add_api_route(
-                route.path, route.endpoint, methods=["HEAD"], include_in_schema=False, response_model=None
+                route.path,
+                route.endpoint,
+                methods=["HEAD"],
+                include_in_schema=False,
+                response_model=route.response_model,
+                response_model_exclude_unset=route.response_model_exclude_unset,
             )

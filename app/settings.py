@@ -12,7 +12,7 @@ PREFIX = "RELOGIT_"
 
 
 class Settings(BaseSettings):
-    """One frozen value, read once by each process's composition root and passed on from there.
+    """Frozen settings, read once by each process's composition root and passed on from there.
 
     Relative folders are below the folder that the process was started in.
     """
@@ -31,9 +31,9 @@ class Settings(BaseSettings):
     checkpoints_dir: Path = Path("checkpoints")
     """Holds the experts' checkpoint files, each data set's in the folder that `datasets.toml` names."""
     outputs_dir: Path = Path("outputs")
-    """Where results go, and, in `.relogit` below it, the job store and everything internal."""
+    """Where results go; `.relogit` below it holds the job store and everything internal."""
     host: str = "127.0.0.1"
-    """Address the API listens on. There is no authentication: anything but loopback needs a guard in front."""
+    """Address the API listens on. There is no authentication: any other than loopback needs a proxy that has it."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     """Port the API listens on; 0 takes a free one, which the log names."""
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
@@ -45,12 +45,12 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """What the API and the worker write to standard error."""
     log_format: Literal["text", "json"] = "text"
-    """How they write it: lines for people, or a JSON object a line."""
+    """Format of the log: lines for people, or a JSON object a line."""
     stop_timeout_s: Annotated[float, Field(gt=0, le=86400)] = 20.0
-    """How long a stopping service waits for its workers to hand back their work before it kills them, and for
-    answers that are being sent."""
+    """How long a stopping service waits for answers that are being sent, and for its workers to hand back their work
+    before it kills them."""
     hang_timeout_s: Annotated[float, Field(ge=2, le=86400)] = 300.0
-    """After so many seconds without any sign of life a worker counts as hanging, and is killed and replaced."""
+    """A worker without a heartbeat for so many seconds hangs: it is killed and replaced."""
     min_free_bytes: Annotated[int, Field(ge=0)] = 10**9
     """With less room on the disk of the outputs directory the service is not ready."""
     warm_start: str = ""
@@ -83,7 +83,7 @@ class Settings(BaseSettings):
 
     @property
     def patches_dir(self) -> Path:
-        """Statistics of pools that normalisations are judged by."""
+        """Statistics of pools, which normalisations are judged by."""
         return self.internal_dir / "patches"
 
     @property
@@ -93,7 +93,7 @@ class Settings(BaseSettings):
 
     @property
     def uploads_dir(self) -> Path:
-        """Files that clients sent to be verified."""
+        """Files of logits that clients sent to be verified."""
         return self.internal_dir / "uploads"
 
     @property
@@ -103,13 +103,16 @@ class Settings(BaseSettings):
 
 
 def as_environment(settings: Settings) -> dict[str, str]:
-    """The settings as the environment variables that give them, for a child process; what is not set is empty."""
-    given = settings.model_dump().items()
-    return {f"{PREFIX}{name.upper()}": "" if value is None else str(value) for name, value in given}
+    """Return the environment variables that give a child process these settings.
+
+    A setting that is None is an empty variable.
+    """
+    fields = settings.model_dump().items()
+    return {f"{PREFIX}{name.upper()}": "" if value is None else str(value) for name, value in fields}
 
 
 def explain(error: ValidationError) -> str:
-    """What is wrong with the environment, a line for each variable, with what the variable is for."""
+    """Explain wrong settings: a line for each variable, with its purpose."""
     wrong = {str(item["loc"][0]): item["input"] for item in error.errors()}
     return "\n".join(
         f"{PREFIX}{name.upper()} cannot be {value!r}. {Settings.model_fields[name].description}"

@@ -1,4 +1,4 @@
-"""What the routes work with, made once by the composition root."""
+"""The services that routes work with; the composition root builds them once."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from app.api.operations import query_parameters
 from app.catalog.catalog import Catalog
 from app.domain.errors import RequestError
 from app.files.row_store import RowStore
@@ -24,7 +25,7 @@ from app.store.watcher import Watcher
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Everything that one API process shares; lives from its start to its end."""
+    """Everything that one API process shares, from its start to its end."""
 
     settings: Settings
     database: Database
@@ -36,11 +37,11 @@ class Services:
     watcher: Watcher
     hangs: Hangs
     instance: str
-    """What tells this installation's outputs directory from a copy of it; see `GET /healthz`."""
+    """Tells this installation's outputs directory from a copy of it; see `GET /healthz`."""
 
     @classmethod
     def build(cls, settings: Settings) -> Services:
-        """Open the store and put the parts together."""
+        """Open the job store and build the services on it."""
         database = Database(settings.store_path)
         jobs = JobStore(database)
         return cls(
@@ -53,40 +54,45 @@ class Services:
             uploads=Uploads(settings.uploads_dir),
             watcher=Watcher(database),
             hangs=Hangs(jobs, settings.locks_dir, settings.hang_timeout_s),
-            instance=_instance(settings.internal_dir / "instance"),
+            instance=_mark_outputs(settings.internal_dir / "instance"),
         )
 
     @property
     def storage(self) -> Storage:
-        """The parts that retention decides about."""
+        """The services that retention needs."""
         return Storage(self.settings, self.database, self.jobs, self.inspections, self.rows, self.uploads)
 
 
-def _instance(path: Path) -> str:
-    """The token that marks the outputs directory, made anew by each service, and the inode of its file."""
+def _mark_outputs(path: Path) -> str:
+    """Write a new token and return it with the file's inode."""
     token = uuid.uuid4().hex
     path.write_text(token)
     return f"{token}:{path.stat().st_ino}"
 
 
-# async, though nothing waits here: a plain function would be run in a thread, for each request.
+# async although it awaits nothing: FastAPI would run a plain function in a thread for each request.
 async def _services(request: Request) -> Services:
     services: Services = request.app.state.services
     return services
 
 
-Used = Annotated[Services, Depends(_services)]
+ServicesDep = Annotated[Services, Depends(_services)]
+Used = ServicesDep  # its name in routes that are not renamed yet
 
 
 async def refuse_unknown_parameters(request: Request) -> None:
-    """A misspelt query parameter must not be answered as if it had not been there.
+    """Refuse query parameters that the operation does not have.
+
+    FastAPI ignores them, so a misspelt parameter would go unnoticed.
 
     Raises:
         RequestError: `unknown-parameter`.
     """
-    known = {parameter.alias for parameter in request.scope["route"].dependant.query_params}
+    if not request.query_params:
+        return
+    known = query_parameters(request)
     for name in request.query_params:
         if name not in known:
-            there = f"There are: {', '.join(sorted(known))}." if known else "There are none here."
-            message = f"There is no query parameter {name!r}. {there}"
-            raise RequestError("unknown-parameter", message, parameter=name, available=sorted(known))
+            remedy = f"There are: {', '.join(known)}." if known else "There are none here."
+            message = f"There is no query parameter {name!r}. {remedy}"
+            raise RequestError("unknown-parameter", message, parameter=name, available=known)

@@ -1,4 +1,4 @@
-"""Requests as they pass: counted and timed by route, and what is logged meanwhile told apart by their trace."""
+"""Middleware that counts and times requests by route, and binds their trace to log lines."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from app.logs import bind
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 BUCKETS = (0.005, 0.025, 0.1, 0.5, 2.5, 10, 60)
-"""Seconds. From what is read from memory to answers that wait for something, and downloads."""
+"""Seconds: from answers out of memory to held answers and downloads."""
 
 
 class RequestMetrics:
-    """A layer around the app.
+    """ASGI middleware that measures the durations of requests.
 
     Args:
-        app: what answers.
-        registry: where the durations are shown, and with them how many requests there were.
+        app: the application.
+        registry: gets the histogram of durations, which also counts requests.
     """
 
     def __init__(self, app: ASGIApp, registry: CollectorRegistry) -> None:
         self._app = app
         self._seconds = Histogram(
             "relogit_http_request_duration_seconds",
-            "From a request's arrival to the end of its answer.",
+            "From a request's arrival to the end of its response.",
             ["method", "route", "status"],
             buckets=BUCKETS,
             registry=registry,
@@ -38,10 +38,10 @@ class RequestMetrics:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get("traceparent")
-        if given is not None and traceparent_of(given) == given:
-            bind(traceparent=given)  # never undone: each request has a task of its own
-        status = 500  # what the layer around this one answers, if nothing is answered here
+        header = Headers(scope=scope).get("traceparent")
+        if header is not None and traceparent_of(header) == header:
+            bind(traceparent=header)  # never unbound: each request has a task of its own
+        status = 500  # the server's answer if the application sends none
 
         async def pass_on(message: Message) -> None:
             nonlocal status
@@ -53,7 +53,7 @@ class RequestMetrics:
         try:
             await self._app(scope, receive, pass_on)
         finally:
-            # Never the path or a method as they were sent: whoever asks could make up more labels than fit anywhere.
+            # Never the path or the method as sent: clients could create any number of labels.
             method = scope["method"] if scope["method"] in METHODS else "other"
             route = getattr(scope.get("route"), "path", "unmatched")
             self._seconds.labels(method, route, f"{status // 100}xx").observe(time.perf_counter() - started)

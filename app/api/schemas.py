@@ -229,6 +229,14 @@ class Problem(BaseModel):
     errors: list[ProblemItem] = []
 
 
+class ErrorView(BaseModel):
+    """An error that is on record: of a job, a unit, or an inspection."""
+
+    code: str = Field(description="Stable name of the error; scripts may rely on it.")
+    message: str
+    details: dict[str, Any] = Field({}, description="Facts behind the message, such as `available` names.")
+
+
 class UnitView(BaseModel):
     """One (expert, split) of a job."""
 
@@ -243,55 +251,90 @@ class UnitView(BaseModel):
     accuracy: float | None
     rate: float | None = Field(description="Samples a second.")
     remaining_s: float | None
-    error: dict[str, Any] | None
+    error: ErrorView | None
     notes: list[str]
 
     @classmethod
     def of(cls, unit: Unit) -> UnitView:
-        """As it is shown."""
+        """Build the view of a unit."""
         names = ("expert", "split", "done", "total", "reused", "computed", "attempts", "accuracy", "rate",
                  "remaining_s", "error")  # fmt: skip
         fields = {name: getattr(unit, name) for name in names}
         return cls(**fields, state=str(unit.state), notes=list(unit.notes))
 
 
-class JobView(BaseModel):
-    """A job."""
+class JobSummary(BaseModel):
+    """A job without its units."""
 
     id: str
     kind: str = Field(description="`recompute`, `verification` or `splits`.")
     state: JobState
     verdict: Literal["passed", "failed"] | None
-    error: dict[str, Any] | None = Field(description="What kept the job as a whole from its end or its verification.")
+    error: ErrorView | None = Field(description="What stopped the job as a whole, or its verification.")
     created_at: str
     started_at: str | None
     finished_at: str | None
-    deadline_at: str | None = Field(description="When it has to have ended.")
-    traceparent: str | None = Field(description="Of the request that it came with (W3C Trace Context); logs have it.")
+    deadline_at: str | None = Field(description="The time by which it has to end.")
+    traceparent: str | None = Field(description="Of the request that submitted it (W3C Trace Context), as in logs.")
     request: dict[str, Any]
+
+
+class JobView(JobSummary):
+    """A job."""
+
     units: list[UnitView]
     links: dict[str, str]
 
     @classmethod
     def of(cls, job: Job) -> JobView:
-        """As it is shown."""
-        here = f"/jobs/{job.id}"
-        return cls(
-            id=job.id,
-            kind=job.request.kind,
-            state=job.state,
-            verdict=job.verification["verdict"] if job.verification else None,
-            error=job.error or (job.verification or {}).get("error"),
-            created_at=rfc3339(job.created_at),
-            started_at=None if job.started_at is None else rfc3339(job.started_at),
-            finished_at=None if job.finished_at is None else rfc3339(job.finished_at),
-            deadline_at=None if job.deadline_at is None else rfc3339(job.deadline_at),
-            traceparent=job.traceparent,
-            request=_shown_request(job.request),
-            units=[UnitView.of(unit) for unit in job.units],
-            links={"self": here}
-            | {n: f"{here}/{n}" for n in ("verification", "analysis", "report", "artifacts", "archive", "cancel")},
-        )
+        """Build the view of a job."""
+        base = f"/jobs/{job.id}"
+        names = ("verification", "analysis", "report", "artifacts", "archive", "cancel")
+        links = {"self": base} | {name: f"{base}/{name}" for name in names}
+        return cls(**_summarise(job), units=[UnitView.of(unit) for unit in job.units], links=links)
+
+
+class VerificationView(JobSummary):
+    """A verification job with its checks and results in place of units."""
+
+    checks: list[dict[str, Any]]
+    results: list[dict[str, Any]]
+    links: dict[str, str]
+
+    @classmethod
+    def of(cls, job: Job) -> VerificationView:
+        """Build the view of a verification job."""
+        verification, base = job.verification or {}, f"/jobs/{job.id}"
+        links = {
+            "self": f"/verifications/{job.id}",
+            "analysis": f"{base}/analysis",
+            "report": f"{base}/report",
+            "cancel": f"{base}/cancel",
+        }
+        checks, results = verification.get("checks", []), verification.get("results", [])
+        return cls(**_summarise(job), checks=checks, results=results, links=links)
+
+
+class VerificationList(BaseModel):
+    """Verification jobs, the newest first."""
+
+    verifications: list[VerificationView]
+
+
+def _summarise(job: Job) -> dict[str, Any]:
+    """Return the fields of `JobSummary`."""
+    times = {name: getattr(job, name) for name in ("started_at", "finished_at", "deadline_at")}
+    return {
+        "id": job.id,
+        "kind": job.request.kind,
+        "state": job.state,
+        "verdict": job.verification["verdict"] if job.verification else None,
+        "error": job.error or (job.verification or {}).get("error"),
+        "created_at": rfc3339(job.created_at),
+        **{name: None if time is None else rfc3339(time) for name, time in times.items()},
+        "traceparent": job.traceparent,
+        "request": _shown_request(job.request),
+    }
 
 
 class JobList(BaseModel):
@@ -320,7 +363,7 @@ class PlanView(BaseModel):
     problems: list[dict[str, Any]] = Field(
         description="As in a refused POST /jobs: code, detail, pointer, available."
     )
-    warnings: list[dict[str, str]] = Field(description="What is to be minded: code, detail.")
+    warnings: list[dict[str, str]] = Field(description="What does not stop the job: code, detail.")
     request: dict[str, Any] | None = Field(description="With every default filled in, as far as it can be.")
     arithmetic: dict[str, Any] | None = Field(description="How a living worker would compute it.")
     normalisation: dict[str, dict[str, Any] | None] = Field(
@@ -330,12 +373,12 @@ class PlanView(BaseModel):
     totals: dict[str, float | int | None] = Field(description="The units' figures summed; null where one is.")
     memory: dict[str, int | None] | None = Field(
         description="Bytes that a worker would hold: pools, logits, weights, needed (their sum); measured: the most "
-        "that one took before; host: what this machine has."
+        "that a worker took before; host: of this machine."
     )
 
     @classmethod
     def of(cls, plan: Plan) -> PlanView:
-        """As it is shown."""
+        """Build the view of a plan."""
         return cls(
             ok=not plan.problems,
             problems=[{"code": p.code, "detail": p.message, **p.details} for p in plan.problems],

@@ -1,4 +1,4 @@
-"""The trace that a request belongs to, so that logs of several programs can be held together (W3C Trace Context)."""
+"""The trace of a request, which joins the logs of several programs (W3C Trace Context)."""
 
 from __future__ import annotations
 
@@ -10,18 +10,21 @@ from fastapi import Depends, Header
 
 from app.logs import bind
 
-FORM = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
-"""Section 3.2.2: version, trace-id, parent-id, flags; a later version may have more after them."""
+TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
+"""Section 3.2.2: version, trace-id, parent-id, flags; later versions may append more."""
 
 
-def traceparent_of(given: str | None) -> str:
-    """The trace that a caller named; a new one where there is none, or none that is well formed (section 3.2.2.3)."""
-    if given is not None and FORM.fullmatch(given) and (given[:2] != "00" or len(given) == 55):
-        return given
+def traceparent_of(header: str | None) -> str:
+    """Return a well-formed `traceparent` header, or a new trace in its place.
+
+    Section 3.2.2.3 has a header that is not well formed ignored.
+    """
+    if header is not None and TRACEPARENT.fullmatch(header) and (header[:2] != "00" or len(header) == 55):
+        return header
     return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00"
 
 
-# async: what a plain function binds, in a thread, would end with it.
+# async: a plain function would run in a thread, and the fields that it binds would end with that.
 async def _of_request(traceparent: Annotated[str | None, Header(description="W3C Trace Context.")] = None) -> str:
     trace = traceparent_of(traceparent)
     bind(traceparent=trace)

@@ -1,4 +1,4 @@
-"""Asking the workers for what only they can find out, and waiting a little for it."""
+"""Hold a request until a job changes, or until workers have inspected what it asks about."""
 
 from __future__ import annotations
 
@@ -9,34 +9,67 @@ from collections.abc import Sequence
 from anyio.to_thread import run_sync
 
 from app.api.dependencies import Services
+from app.api.parameters import MAX_WAIT_S
+from app.domain.jobs import Job
 from app.store.inspections import Inspection, InspectionRequest
 from app.store.liveness import living
 
 log = logging.getLogger(__name__)
 
 PATIENCE_S = 10.0
-"""A page that waits longer than this seems broken; what is not known by then is said to be unread."""
+"""A page that loads for longer seems broken; what no worker has inspected by then is shown as unread."""
 
 
-async def answers(
-    used: Services, questions: Sequence[InspectionRequest], patience_s: float = PATIENCE_S
+async def await_inspections(
+    services: Services, requests: Sequence[InspectionRequest], patience_s: float = PATIENCE_S
 ) -> list[Inspection]:
-    """A fact for each question, in their order; open ones where no worker has answered in time."""
+    """Return one inspection for each request, asking workers for unknown ones.
 
-    async def look() -> list[Inspection]:
-        return await run_sync(used.inspections.look_up, questions)
+    Args:
+        services: of this process.
+        requests: what to inspect.
+        patience_s: how long to wait for workers.
+
+    Returns:
+        Inspections in the order of the requests; those that no worker answered in time are not `known`.
+    """
+
+    async def look_up() -> list[Inspection]:
+        return await run_sync(services.inspections.look_up, requests)
 
     def all_known(inspections: list[Inspection]) -> bool:
-        return all(fact.known for fact in inspections)
+        return all(inspection.known for inspection in inspections)
 
-    inspections = await look()
+    inspections = await look_up()
     if all_known(inspections):
         return inspections
+    unknown = [inspection.question for inspection in inspections if not inspection.known]
     try:
-        await run_sync(used.inspections.ask, [fact.question for fact in inspections if not fact.known])
-    except sqlite3.OperationalError as error:  # a full disk, say: what is known can be shown all the same
-        log.warning("nothing can be asked of the workers: %s", error)
+        await run_sync(services.inspections.ask, unknown)
+    except sqlite3.OperationalError as error:  # such as a full disk: the known inspections can still be shown
+        log.warning("cannot ask the workers for inspections: %s", error)
         return inspections
-    # Without a worker nobody will answer; the questions stay for the first one that starts.
-    alive = await run_sync(living, used.jobs, used.settings.locks_dir)
-    return await used.watcher.until(look, all_known, patience_s if alive else 0.0)
+    # Without a living worker a wait is useless; the first worker that starts finds the requests in the store.
+    workers = await run_sync(living, services.jobs, services.settings.locks_dir)
+    return await services.watcher.until(look_up, all_known, patience_s if workers else 0.0)
+
+
+async def await_change(services: Services, job_id: str, wait_s: float) -> Job:
+    """Return a job once it changes, ends, or time is up.
+
+    Args:
+        services: of this process.
+        job_id: of the job.
+        wait_s: seconds; 0 returns at once, and no wait is longer than `MAX_WAIT_S`.
+
+    Raises:
+        NotFound: `job-not-found`.
+    """
+
+    async def read_job() -> Job:
+        return await run_sync(services.jobs.get, job_id)
+
+    job = await read_job()
+    if wait_s == 0 or job.state.ended:
+        return job
+    return await services.watcher.until(read_job, lambda now: now != job, min(wait_s, MAX_WAIT_S))

@@ -58,7 +58,9 @@ class SplitLists:
             RequestError: `invalid-name` or `splits-dir-missing`.
         """
         name = dataset.splits if given is None else check_folder("splits_dir", given)
-        restore_set(self.settings.data_dir / name)
+        path = self.settings.data_dir / name
+        if restore_set(path):
+            return Folder(name, path)
         return existing_folder("splits_dir", self.settings.data_dir, name, "RELOGIT_DATA_DIR")
 
     def split_names(self, folder: Folder) -> list[str]:

@@ -30,6 +30,7 @@ from typing import Any, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from app.catalog.datasets import read_datasets
+from app.catalog.folders import is_dir
 from app.domain.errors import Conflict, RequestError
 from app.domain.fault_points import reach
 from app.domain.names import check_name
@@ -43,6 +44,8 @@ ASIDE = re.compile(r"\.(.+)\.[0-9a-f]{32}\.old")
 """Name of a set while a new one takes its place."""
 REPLACING_S = 0.1
 """How long a reader leaves a living process to finish the two renames, which take microseconds."""
+MAX_TRIES = 10
+"""A try fails if the set is replaced between two looks at the folder."""
 TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
 """How rename(2) fails where the new name is taken. It does replace an empty folder."""
 
@@ -157,11 +160,14 @@ def restore_set(folder: Path) -> bool:
 
     A living process gets REPLACING_S to finish.
     """
-    if not os.path.lexists(folder) and (asides := _asides(folder.parent, folder.name)):
-        time.sleep(REPLACING_S)
-        with contextlib.suppress(OSError):  # the name is taken by then, or another reader was faster
-            max(asides, key=lambda path: path.stat().st_ctime).rename(folder)
-    return folder.is_dir()
+    for _ in range(MAX_TRIES):
+        if is_dir(folder):
+            return True
+        if asides := _asides(folder.parent, folder.name):
+            time.sleep(REPLACING_S)
+            with contextlib.suppress(OSError):  # the name is taken by then, or another reader was faster
+                max(asides, key=lambda path: path.stat().st_ctime).rename(folder)
+    return False
 
 
 def read_unchanged(folder: Path, read: Callable[[], T]) -> T:
@@ -170,12 +176,12 @@ def read_unchanged(folder: Path, read: Callable[[], T]) -> T:
     Otherwise a list of the old set might be read with the description of the new one, or with none.
     """
     while True:
-        restore_set(folder)
+        is_set = restore_set(folder)
         before = _state(folder)
         try:
             result = read()
         except (OSError, RequestError):
-            if before == _state(folder):
+            if before == _state(folder) and (before or not is_set):
                 raise
         else:
             if before == _state(folder):

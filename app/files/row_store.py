@@ -164,11 +164,8 @@ class RowStore:
         total = sum(entry.bytes for entry in entries if entry.usable)
         for entry in reversed(entries):  # the longest unused first
             old = older_than_s is not None and now - entry.used_at > older_than_s
-            if (
-                entry.usable
-                and entry.used_at < spare_since
-                and (old or (max_bytes is not None and total > max_bytes))
-            ):
+            over = max_bytes is not None and total > max_bytes
+            if entry.usable and entry.used_at < spare_since and (old or over):
                 total -= entry.bytes
                 surplus.append(entry)
         return surplus if dry_run else [entry for entry in surplus if self.remove_as_listed(entry)]

@@ -324,5 +324,5 @@ def test_a_list_that_is_read_again_is_the_same_array(home: Home) -> None:
     with pytest.raises(ValueError, match="read-only"):
         first.indices[0] = 1
     path = folder.path / "val_indices.json"
-    path.write_text(json.dumps([int(first.indices[-1])]))
+    path.write_text(f"[{first.indices[-1]}]")
     assert catalog.read_split(dataset, folder, "val").indices.tolist() == [first.indices[-1]]

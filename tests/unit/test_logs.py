@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import pytest
 
-from app.logs import bind, bound, furnish
+from app.logs import bind, bound, configure
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 HOSTILE = 'one\ntwo\r\n{"level": "ERROR"}\x1b[31m red \u2028 \x85 \x00 \ud800 "end'
@@ -25,7 +25,7 @@ class Written:
     def __init__(self, log_format: Literal["text", "json"], name: str = "worker.loop") -> None:
         self._stream = io.StringIO()
         handler = logging.StreamHandler(self._stream)
-        furnish(handler, log_format)
+        configure(handler, log_format)
         self.log = logging.Logger(name)  # none that other tests could see
         self.log.addHandler(handler)
 

@@ -28,17 +28,17 @@ Samples = dict[str, float]
 
 
 @pytest.fixture
-def used(home: Home) -> Iterator[Services]:
+def services(home: Home) -> Iterator[Services]:
     home.settings.internal_dir.mkdir(parents=True)
     services = Services.build(home.settings)
     yield services
     services.database.close()
 
 
-def samples(used: Services) -> Samples:
+def samples(services: Services) -> Samples:
     """Every sample by `name{label=value}`."""
     registry = CollectorRegistry()
-    registry.register(ServiceMetrics(used))
+    registry.register(ServiceMetrics(services))
     found = {}
     for family in registry.collect():
         for sample in family.samples:
@@ -52,9 +52,9 @@ def others(found: Samples, *prefixes: str) -> Samples:
     return {name: value for name, value in found.items() if value and name.startswith(prefixes)}
 
 
-def test_work_is_counted_as_it_stands(used: Services) -> None:
+def test_work_is_counted_as_it_stands(services: Services) -> None:
     """Jobs on record by state and kind, units of jobs under way, rows and seconds of what succeeded, exactly."""
-    store = used.jobs
+    store = services.jobs
     submit(store, ["ce"], ["val"])
     finish_all(store)
     submit(store, ["ce"], ["val", "test"])
@@ -66,7 +66,7 @@ def test_work_is_counted_as_it_stands(used: Services) -> None:
     store.fail_unit(claim, "test", ERROR)
     submit(store, ["ce", "bal"], ["val"])
     store.cancel(submit(store, ["ce"], ["val"]).id)
-    assert others(samples(used), "relogit_jobs", "relogit_units", "relogit_rows", "relogit_phase") == {
+    assert others(samples(services), "relogit_jobs", "relogit_units", "relogit_rows", "relogit_phase") == {
         "relogit_jobs{state=succeeded,kind=recompute}": 1,
         "relogit_jobs{state=running,kind=recompute}": 1,
         "relogit_jobs{state=queued,kind=recompute}": 1,
@@ -85,22 +85,22 @@ def test_work_is_counted_as_it_stands(used: Services) -> None:
     }
 
 
-def test_an_empty_store_has_every_sample(used: Services) -> None:
+def test_an_empty_store_has_every_sample(services: Services) -> None:
     """At nought: a rate over a sample that is not there yet would miss its first step."""
-    found = samples(used)
+    found = samples(services)
     assert len([name for name in found if name.startswith("relogit_jobs{")]) == 18
     assert {name for name, value in found.items() if value} <= {
         f"{name}{{process=api,pid={os.getpid()}}}" for name in PER_PROCESS
     } | {"relogit_disk_free_bytes"}
 
 
-def test_sums_outlive_the_jobs(used: Services) -> None:
+def test_sums_outlive_the_jobs(services: Services) -> None:
     """Deleting a job takes it from what is on record, and lowers no sum."""
-    job = submit(used.jobs, ["ce"], ["val"])
-    finish_all(used.jobs)
-    before = samples(used)
-    used.jobs.delete(job.id, lambda _: None)
-    after = samples(used)
+    job = submit(services.jobs, ["ce"], ["val"])
+    finish_all(services.jobs)
+    before = samples(services)
+    services.jobs.delete(job.id, lambda _: None)
+    after = samples(services)
     assert (
         before["relogit_jobs{state=succeeded,kind=recompute}"],
         before["relogit_rows_total{source=computed}"],
@@ -113,74 +113,75 @@ def test_sums_outlive_the_jobs(used: Services) -> None:
     assert {name: after[name] for name in sums} == {name: before[name] for name in sums}
 
 
-def _age(used: Services) -> float:
-    return samples(used)["relogit_queue_age_seconds"]
+def _age(services: Services) -> float:
+    return samples(services)["relogit_queue_age_seconds"]
 
 
-def _accepted_before(used: Services, job: str, seconds: float) -> None:
-    used.database.connection.execute("UPDATE jobs SET created_at = created_at - ? WHERE id = ?", (seconds, job))
+def _accepted_before(services: Services, job: str, seconds: float) -> None:
+    services.database.connection.execute("UPDATE jobs SET created_at = created_at - ? WHERE id = ?", (seconds, job))
 
 
-def test_the_queue_s_age_is_that_of_what_nobody_has_taken(used: Services) -> None:
+def test_the_queue_s_age_is_that_of_what_nobody_has_taken(services: Services) -> None:
     """From the acceptance of the oldest job with such a task; nought once all is claimed, or ended."""
-    assert _age(used) == 0
-    first, second = (submit(used.jobs, ["ce"], ["val"]).id for _ in range(2))
-    _accepted_before(used, first, 1000)
-    _accepted_before(used, second, 100)
-    assert _age(used) == pytest.approx(1000, abs=30)
-    claim = take(used.jobs)
-    assert _age(used) == pytest.approx(100, abs=30)
-    used.jobs.cancel(second)
-    assert _age(used) == 0
-    used.jobs.hand_back(claim)
-    assert _age(used) == pytest.approx(1000, abs=30)
+    assert _age(services) == 0
+    first, second = (submit(services.jobs, ["ce"], ["val"]).id for _ in range(2))
+    _accepted_before(services, first, 1000)
+    _accepted_before(services, second, 100)
+    assert _age(services) == pytest.approx(1000, abs=30)
+    claim = take(services.jobs)
+    assert _age(services) == pytest.approx(100, abs=30)
+    services.jobs.cancel(second)
+    assert _age(services) == 0
+    services.jobs.hand_back(claim)
+    assert _age(services) == pytest.approx(1000, abs=30)
 
 
-def test_a_verification_waits_from_the_end_of_its_units_on(used: Services) -> None:
+def test_a_verification_waits_from_the_end_of_its_units_on(services: Services) -> None:
     """A job that computes for a day has not waited for a day."""
-    job = submit(used.jobs, ["ce"], ["val"])
-    _accepted_before(used, job.id, 1000)
-    finish(used.jobs, take(used.jobs))
-    used.database.connection.execute("UPDATE units SET finished_at = finished_at - 50")
-    assert _age(used) == pytest.approx(50, abs=30)
+    job = submit(services.jobs, ["ce"], ["val"])
+    _accepted_before(services, job.id, 1000)
+    finish(services.jobs, take(services.jobs))
+    services.database.connection.execute("UPDATE units SET finished_at = finished_at - 50")
+    assert _age(services) == pytest.approx(50, abs=30)
 
 
-def test_a_clock_that_was_set_back_makes_no_negative_age(used: Services) -> None:
+def test_a_clock_that_was_set_back_makes_no_negative_age(services: Services) -> None:
     """What seems to come from the future has just come."""
-    _accepted_before(used, submit(used.jobs, ["ce"], ["val"]).id, -1000)
-    assert _age(used) == 0
+    _accepted_before(services, submit(services.jobs, ["ce"], ["val"]).id, -1000)
+    assert _age(services) == 0
 
 
-def _join(used: Services, worker: str, pid: int) -> None:
-    used.jobs.add_worker(worker, pid=pid, device="cpu", devices=1, arithmetic=ARITHMETIC)
+def _join(services: Services, worker: str, pid: int) -> None:
+    services.jobs.add_worker(worker, pid=pid, device="cpu", devices=1, arithmetic=ARITHMETIC)
 
 
-def test_workers_live_hang_or_have_ended(used: Services) -> None:
+def test_workers_live_hang_or_have_ended(services: Services) -> None:
     """Each that lives counts once; one without its lock does not."""
     for worker in ("a", "b", "dead"):
-        _join(used, worker, 1)
-    locks = used.settings.locks_dir
+        _join(services, worker, 1)
+    locks = services.settings.locks_dir
     with hold_lock(worker_lock(locks, "a")), hold_lock(worker_lock(locks, "b")):
-        found = samples(used)
+        found = samples(services)
         assert others(found, "relogit_workers") == {"relogit_workers{state=alive}": 2}
-        hangs = Hangs(used.jobs, locks, 1e-9)
+        hangs = Hangs(services.jobs, locks, 1e-9)
         hangs.look()
         time.sleep(0.001)
         hangs.look()
-        assert others(samples(replace(used, hangs=hangs)), "relogit_workers") == {"relogit_workers{state=hanging}": 2}
+        shown = samples(replace(services, hangs=hangs))
+        assert others(shown, "relogit_workers") == {"relogit_workers{state=hanging}": 2}
     for worker in ("a", "b", "dead"):
-        used.jobs.reap(worker)
-    assert others(samples(used), "relogit_workers") == {"relogit_workers_ended_total": 3}
+        services.jobs.reap(worker)
+    assert others(samples(services), "relogit_workers") == {"relogit_workers_ended_total": 3}
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="there is no /proc here")
-def test_a_process_is_shown_only_if_it_is_the_worker(used: Services) -> None:
+def test_a_process_is_shown_only_if_it_is_the_worker(services: Services) -> None:
     """A number from another container's count of processes is somebody else's here."""
-    _join(used, "here", os.getpid())
-    _join(used, "elsewhere", os.getppid())
-    with hold_lock(worker_lock(used.settings.locks_dir, "here")):
-        elsewhere = hold_lock(worker_lock(used.settings.locks_dir, "elsewhere"))
-        found = others(samples(used), *PER_PROCESS)
+    _join(services, "here", os.getpid())
+    _join(services, "elsewhere", os.getppid())
+    with hold_lock(worker_lock(services.settings.locks_dir, "here")):
+        elsewhere = hold_lock(worker_lock(services.settings.locks_dir, "elsewhere"))
+        found = others(samples(services), *PER_PROCESS)
         elsewhere.close()
     shown = {name for name in found if "process=worker" in name}
     assert shown == {f"{name}{{process=worker,pid={os.getpid()}}}" for name in PER_PROCESS}
@@ -189,15 +190,15 @@ def test_a_process_is_shown_only_if_it_is_the_worker(used: Services) -> None:
     assert 3 < found[f"relogit_process_open_fds{{process=api,pid={os.getpid()}}}"] < 100_000
 
 
-def test_room_is_counted_in_blocks_and_not_at_every_look(used: Services) -> None:
+def test_room_is_counted_in_blocks_and_not_at_every_look(services: Services) -> None:
     """A hole takes no room; within a minute the same is shown again."""
-    file = artifact_path(used.settings.objects_dir, "a" * 64)
+    file = artifact_path(services.settings.objects_dir, "a" * 64)
     file.parent.mkdir(parents=True)
     with file.open("wb") as stream:
         stream.write(b"x" * 10_000)
         os.posix_fallocate(stream.fileno(), 0, 10_000)
         stream.truncate(10**9)
-    metrics = ServiceMetrics(used)
+    metrics = ServiceMetrics(services)
 
     def shown() -> float:
         [family] = [family for family in metrics.collect() if family.name == "relogit_artifacts_bytes"]
@@ -206,15 +207,15 @@ def test_room_is_counted_in_blocks_and_not_at_every_look(used: Services) -> None
     assert 10_000 <= shown() < 100_000
     file.unlink()
     assert shown() >= 10_000
-    assert samples(used)["relogit_artifacts_bytes"] == 0
+    assert samples(services)["relogit_artifacts_bytes"] == 0
 
 
-def test_prometheus_can_read_it(used: Services) -> None:
+def test_prometheus_can_read_it(services: Services) -> None:
     """In both formats; every family is named and described by Prometheus's rules, and no label is without bounds."""
-    submit(used.jobs, ["ce"], ["val"])
-    finish_all(used.jobs)
+    submit(services.jobs, ["ce"], ["val"])
+    finish_all(services.jobs)
     registry = CollectorRegistry()
-    registry.register(ServiceMetrics(used))
+    registry.register(ServiceMetrics(services))
     plain = {family.name: family for family in parse_text(generate_latest(registry).decode())}
     encode, _ = choose_encoder("application/openmetrics-text; version=1.0.0")
     read = parse_openmetrics(encode(registry).decode())  # type: ignore[no-untyped-call]  # of the library's own

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from app.api.middleware import RequestMetrics
 from app.api.tracing import Traceparent
-from app.logs import furnish
+from app.logs import configure
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 NAME = "relogit_http_request_duration_seconds"
@@ -51,7 +51,7 @@ def app(registry: CollectorRegistry) -> FastAPI:
 def written() -> io.StringIO:
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
-    furnish(handler, "text")
+    configure(handler, "text")
     log.handlers[:] = [handler]
     return stream
 

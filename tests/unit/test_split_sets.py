@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from app.api.set_listing import describe_set, list_sets
+from app.api.set_views import list_sets
 from app.catalog.folders import Folder
 from app.catalog.split_lists import COUNTS_FILE, SPLIT_SUFFIX, WEIGHTS_FILE
 from app.catalog.split_sets import OWN_FILES, base_in, free_name, read_description, write_set
@@ -153,12 +153,16 @@ def test_a_description_of_wrong_types_is_a_problem_of_its_set_alone(home: Home) 
         (home.data / name / "val_indices.json").write_text("[1]")
         made = f'{{"profile": "step", "imbalance_factor": {factor}, "seed": 3, "test_shares": [8, 1, 1]}}'
         (home.data / name / "splits.json").write_text(made)
-    sets = {one["name"]: one for one in list_sets("digits", home.catalog())}
-    assert (sets["good"]["problem"], sets["good"]["description"]["imbalance_factor"]) == (None, 10)
-    assert sets["good"]["description"]["test_shares"] == [8, 1, 1]
-    assert (sets["bad"]["problem"]["code"], sets["bad"]["description"]) == ("splits-file-invalid", None)
-    assert "imbalance_factor" in sets["bad"]["problem"]["message"]
-    assert describe_set(Folder("none", home.data / "digits_splits")) == (None, None)
+    sets = {summary.name: summary for summary in list_sets("digits", home.catalog())}
+    good, bad, undescribed = sets["good"], sets["bad"], sets["digits_splits"]
+    assert good.problem is None
+    assert good.description is not None
+    assert (good.description.imbalance_factor, good.description.test_shares) == (10, [8, 1, 1])
+    assert bad.description is None
+    assert bad.problem is not None
+    assert bad.problem.code == "splits-file-invalid"
+    assert "imbalance_factor" in bad.problem.message
+    assert (undescribed.problem, undescribed.description) == (None, None)
 
 
 def test_a_sets_own_files_are_those_that_the_catalog_reads() -> None:

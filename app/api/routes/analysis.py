@@ -11,8 +11,8 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query
 
 from app.api.dependencies import Services, Used
-from app.api.routes.jobs import MAX_WAIT_S, JobId
-from app.api.waiting import answers
+from app.api.parameters import MAX_WAIT_S, JobId
+from app.api.waiting import await_inspections
 from app.catalog.datasets import Dataset
 from app.domain.errors import NotFound, RelogitError, RequestError
 from app.domain.jobs import Job
@@ -91,7 +91,7 @@ async def analyse(used: Services, job_id: str, part: AnalysisPart, patience_s: f
 
     entries, questions = await run_sync(look_around)
     asked = [question for question in questions if question is not None]
-    inspections = iter(await answers(used, asked, patience_s))
+    inspections = iter(await await_inspections(used, asked, patience_s))
     for entry, question in zip(entries, questions, strict=True):
         if question is not None:
             entry |= _shown(next(inspections))

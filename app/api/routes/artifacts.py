@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from zipstream import ZipStream
 
 from app.api.artifact_response import ArtifactResponse
-from app.api.dependencies import Services, Used
+from app.api.dependencies import Services, ServicesDep
 from app.domain.errors import JobError, NotFound
 from app.domain.jobs import Artifact, Job, Unit
 from app.files.artifacts import artifact_path, check_content, checked_pieces
@@ -46,22 +46,22 @@ class ArtifactList(BaseModel):
 
 
 @router.get("/artifacts")
-def list_artifacts(job_id: str, used: Used) -> ArtifactList:
+def list_artifacts(job_id: str, services: ServicesDep) -> ArtifactList:
     """List the files of all units that are done, with digest and manifest."""
-    job = used.jobs.get(job_id)
+    job = services.jobs.get(job_id)
     return ArtifactList(job=job.id, artifacts=[_view(job, unit, artifact) for unit, artifact in _done(job)])
 
 
 @router.get("/artifacts/{expert}/{split}", response_class=FileResponse)
 def download(
-    job_id: str, expert: str, split: str, used: Used, if_none_match: Annotated[str | None, Header()] = None
+    job_id: str, expert: str, split: str, services: ServicesDep, if_none_match: Annotated[str | None, Header()] = None
 ) -> Response:
     """Download a unit's .npz; its strong ETag is the sha256, and ranges are served.
 
     The file is digested before it is sent and again before its last bytes. A file that is not what was written is
     answered with the problem `artifact-damaged`; one that changes meanwhile breaks the connection before its end.
     """
-    unit = used.jobs.get(job_id).unit(expert, split)
+    unit = services.jobs.get(job_id).unit(expert, split)
     if unit is None or unit.artifact is None:
         state = "is not one of the job's units" if unit is None else f"is {unit.state} and has no file"
         raise NotFound("artifact-not-found", f"({expert}, {split}) {state}.")
@@ -70,24 +70,24 @@ def download(
     headers = {"ETag": etag, "Cache-Control": "private, max-age=31536000, immutable"}
     if if_none_match is not None and _matches(if_none_match, etag):
         return Response(status_code=304, headers=headers)
-    path, check = _checked_file(used, unit, unit.artifact)
+    path, check = _checked_file(services, unit, unit.artifact)
     return ArtifactResponse(path, check, headers=headers, media_type=NPZ, filename=f"{split}_logits.npz")
 
 
 @router.get("/archive", response_class=StreamingResponse)
-def archive(job_id: str, used: Used) -> Response:
+def archive(job_id: str, services: ServicesDep) -> Response:
     """Download all files and manifests as one zip, laid out like the outputs directory.
 
     Every file is digested before the first byte is sent, and again while it is sent: one that changes meanwhile
     breaks the connection before the zip's directory. The length is not announced.
     """
-    job = used.jobs.get(job_id)
+    job = services.jobs.get(job_id)
     done = _done(job)
     if not done:
         raise NotFound("artifact-not-found", f"Job {job.id} is {job.state} and has no files.")
     stream = ZipStream()  # stored, not deflated: logits hardly shrink
     for unit, artifact in done:
-        path, _ = _checked_file(used, unit, artifact)
+        path, _ = _checked_file(services, unit, artifact)
         stream.add(checked_pieces(path, artifact.sha256), _path(job, unit), size=artifact.size)
         manifest = json.dumps(artifact.manifest, indent=2) + "\n"
         stream.add(manifest.encode(), _path(job, unit).removesuffix(".npz") + ".json")
@@ -95,14 +95,14 @@ def archive(job_id: str, used: Used) -> Response:
     return StreamingResponse(stream, media_type="application/zip", headers=headers)
 
 
-def _checked_file(used: Services, unit: Unit, artifact: Artifact) -> tuple[Path, Callable[[], None]]:
+def _checked_file(services: Services, unit: Unit, artifact: Artifact) -> tuple[Path, Callable[[], None]]:
     """Check an artifact's file; return its path and the check.
 
     Raises:
         NotFound: `artifact-gone`.
         JobError: `artifact-damaged`, also from the check.
     """
-    path = artifact_path(used.settings.objects_dir, artifact.sha256)
+    path = artifact_path(services.settings.objects_dir, artifact.sha256)
     name = f"({unit.expert}, {unit.split})"
     check = partial(check_content, path, artifact.sha256, f"The file of {name}")
     try:
@@ -110,7 +110,7 @@ def _checked_file(used: Services, unit: Unit, artifact: Artifact) -> tuple[Path,
     except FileNotFoundError:
         raise NotFound(
             "artifact-gone",
-            f"The file of {name} was removed from {used.settings.objects_dir}. Run the job again.",
+            f"The file of {name} was removed from {services.settings.objects_dir}. Run the job again.",
         ) from None
     except OSError as error:
         message = f"The file of {name} cannot be read: {error.strerror}. Run the job again."

@@ -1,17 +1,30 @@
-"""Experts: which checkpoints there are, and what a worker found in them."""
+"""Experts: which checkpoints there are, and what workers recognised in them."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Annotated, Any
+from typing import Annotated
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query
 
-from app.api.dependencies import Services, Used
-from app.api.waiting import answers
+from app.api.dependencies import Services, ServicesDep
+from app.api.expert_schemas import (
+    DeclaredTransformView,
+    ExpertDetail,
+    ExpertList,
+    ExpertView,
+    NormalisationView,
+    PassportView,
+)
+from app.api.parameters import DatasetName
+from app.api.schemas import ErrorView
+from app.api.waiting import await_inspections
+from app.catalog.catalog import Catalog
 from app.catalog.checkpoints import check_classes
-from app.catalog.datasets import DEFAULT_BASE, DEFAULT_DATASET
+from app.catalog.datasets import DEFAULT_BASE, DEFAULT_DATASET, Dataset
+from app.catalog.folders import Folder
 from app.catalog.normalisation import proposal
 from app.domain.errors import NotFound, RequestError
 from app.domain.names import check_name
@@ -20,120 +33,165 @@ from app.store.inspections import Inspection, InspectionRequest
 
 router = APIRouter(prefix="/experts", tags=["experts"])
 
-DatasetName = Annotated[str, Query(description="A data set of `datasets.toml`.")]
 Prefix = Annotated[str, Query(description="What stands before the expert's name in its file name.")]
 FolderName = Annotated[str | None, Query(description="Below the checkpoint directory; the data set's own.")]
 
 
+@dataclass(frozen=True, slots=True)
+class _Site:
+    """Where a request looks for experts."""
+
+    dataset_name: str
+    dataset: Dataset
+    folder: Folder
+    prefix: str
+    classes: int | None
+    """Of the data set; None where its images are not there, so that its experts can be shown all the same."""
+
+    @classmethod
+    def read(cls, catalog: Catalog, dataset_name: str, prefix: str, experts_dir: str | None) -> _Site:
+        """Read what is declared.
+
+        Raises:
+            RequestError: `unknown-dataset`, or an invalid name.
+        """
+        dataset = catalog.dataset(dataset_name)
+        folder = catalog.experts_folder(dataset_name, dataset, experts_dir)
+        check_name("prefix", prefix, may_be_empty=True)
+        try:
+            classes = catalog.bases.classes(dataset)
+        except RequestError:
+            classes = None
+        return cls(dataset_name, dataset, folder, prefix, classes)
+
+
 @router.get("")
 async def list_experts(
-    used: Used, dataset: DatasetName = DEFAULT_DATASET, prefix: Prefix = "best_", experts_dir: FolderName = None
-) -> dict[str, Any]:
-    """Every expert under a prefix with its passport, or with what is wrong with its file.
+    services: ServicesDep,
+    dataset: DatasetName = DEFAULT_DATASET,
+    prefix: Prefix = "best_",
+    experts_dir: FolderName = None,
+) -> ExpertList:
+    """List the experts under a prefix, with passports or problems.
 
-    Workers read the files; what none has read within ten seconds is shown as `unread`.
+    Workers read the files; one that none has read within ten seconds is `unread`.
     """
-    return await _describe(used, dataset, prefix, experts_dir, None)
+    catalog = services.catalog
+
+    def read_experts() -> tuple[_Site, list[tuple[ExpertView, InspectionRequest | None]], list[str]]:
+        site = _Site.read(catalog, dataset, prefix, experts_dir)
+        names = catalog.experts(site.folder, prefix)
+        if not names and catalog.experts(site.folder, ""):
+            raise _not_found(catalog.unknown_prefix(site.folder, prefix))
+        views = [_read_expert(site, name, catalog) for name in names]
+        return site, views, catalog.unused_overrides(site.dataset, site.folder)
+
+    site, views, unused = await run_sync(read_experts)
+    await _add_passports(services, site, views)
+    return ExpertList(
+        dataset=dataset,
+        experts_dir=site.folder.name,
+        prefix=prefix,
+        experts=[view for view, _ in views],
+        unused_overrides=unused,
+    )
 
 
 @router.get("/{name}")
 async def get_expert(
     name: str,
-    used: Used,
+    services: ServicesDep,
     dataset: DatasetName = DEFAULT_DATASET,
     prefix: Prefix = "best_",
     experts_dir: FolderName = None,
-) -> dict[str, Any]:
-    """Describe one expert: its passport, and what its checkpoint says about its mean and std.
+) -> ExpertDetail:
+    """Show an expert: its passport, and evidence about mean and std.
 
-    `normalisation` is null where the images are not there or no worker has looked within ten seconds, and for image
-    folders, which are decoded for jobs only; `proposal` has lines for `datasets.toml` where they would fit better.
+    `normalisation` is null where the images are not there, where no worker has looked within ten seconds, and for
+    image folders, which are decoded for jobs only. `proposal` has lines for `datasets.toml` that would fit better.
     """
-    entry: dict[str, Any] = (await _describe(used, dataset, prefix, experts_dir, name))["experts"][0]
-    entry |= {"normalisation": None, "proposal": []}
-    if entry["state"] != "ready":
-        return entry
 
-    def ask() -> InspectionRequest | None:
-        declared = used.catalog.dataset(dataset)
-        path = used.catalog.checkpoint(used.catalog.experts_folder(dataset, declared, experts_dir), prefix, name)
-        if declared.kind == "imagefolder":
-            return None
+    def read_expert() -> tuple[_Site, ExpertView, InspectionRequest | None]:
+        site = _Site.read(services.catalog, dataset, prefix, experts_dir)
+        view, request = _read_expert(site, name, services.catalog)
+        if view.problem is not None and view.problem.code in ("unknown-expert", "unknown-prefix"):
+            raise _not_found(RequestError.from_dict(view.problem.model_dump()))
+        return site, view, request
+
+    site, view, request = await run_sync(read_expert)
+    await _add_passports(services, site, [(view, request)])
+    detail = ExpertDetail(**dict(view), normalisation=None, proposal=[])
+    if view.state == "ready":
+        await _add_normalisation(services, site, detail)
+    return detail
+
+
+def _read_expert(site: _Site, name: str, catalog: Catalog) -> tuple[ExpertView, InspectionRequest | None]:
+    """Read from disk what there is of an expert.
+
+    Returns:
+        The expert without its passport, and the inspection that finds it; None where the file cannot be used.
+    """
+    view = ExpertView(name=name, file=None, state="bad", passport=None, problem=None, transform=None)
+    try:
+        path = catalog.checkpoint(site.folder, site.prefix, name)
+        view.file = path.name
+        site.dataset.check_override(path.stem, name)
+        transform = site.dataset.transform(path.stem).model_dump(mode="json")
+        own = site.dataset.override(path.stem).mean is not None
+        view.transform = DeclaredTransformView(**transform, source="override" if own else "data set")
+        return view, passport_question(path, site.dataset)
+    except RequestError as error:
+        view.problem = ErrorView.model_validate(error.to_dict())
+        return view, None
+
+
+async def _add_passports(
+    services: Services, site: _Site, views: list[tuple[ExpertView, InspectionRequest | None]]
+) -> None:
+    """Add to each expert that can be inspected what workers found."""
+    requests = {view.name: request for view, request in views if request is not None}
+    inspections = await await_inspections(services, list(requests.values()))
+    by_name = dict(zip(requests, inspections, strict=True))
+    for view, _ in views:
+        if view.name in by_name:
+            _add_passport(site, view, by_name[view.name])
+
+
+def _add_passport(site: _Site, view: ExpertView, inspection: Inspection) -> None:
+    if inspection.error is not None:
+        view.problem = ErrorView.model_validate(inspection.error)
+    elif inspection.answer is None:
+        view.state = "unread"
+    else:
+        view.state, view.passport = "ready", PassportView.model_validate(inspection.answer)
+    if view.passport is not None and view.file is not None and site.classes is not None:
         try:
-            return normalisation_question(path, dataset, declared, DEFAULT_BASE, used.catalog)
+            check_classes(view.file, view.passport.classes, site.dataset_name, site.classes)
+        except RequestError as error:
+            view.state, view.problem = "bad", ErrorView.model_validate(error.to_dict())
+
+
+async def _add_normalisation(services: Services, site: _Site, detail: ExpertDetail) -> None:
+    """Add the checkpoint's evidence about mean and std, where there are images."""
+    if site.dataset.kind == "imagefolder":
+        return
+
+    def request_evidence() -> InspectionRequest | None:
+        path = services.catalog.checkpoint(site.folder, site.prefix, detail.name)
+        try:
+            return normalisation_question(path, site.dataset_name, site.dataset, DEFAULT_BASE, services.catalog)
         except RequestError:  # the images are not there
             return None
 
-    question = await run_sync(ask)
-    if question is not None:
-        [fact] = await answers(used, [question])
-        if fact.answer is not None:
-            stem = PurePath(entry["file"]).stem
-            entry |= {"normalisation": fact.answer, "proposal": proposal(fact.answer, dataset, stem)}
-    return entry
-
-
-async def _describe(
-    used: Services, dataset_name: str, prefix: str, experts_dir: str | None, only: str | None
-) -> dict[str, Any]:
-    def look_around() -> tuple[list[str], str, int | None, list[dict[str, Any]], list[InspectionRequest | None]]:
-        dataset = used.catalog.dataset(dataset_name)
-        folder = used.catalog.experts_folder(dataset_name, dataset, experts_dir)
-        check_name("prefix", prefix, may_be_empty=True)
-        try:
-            classes = used.catalog.bases.classes(dataset)
-        except RequestError:
-            classes = None  # the images are not there: the files can be described all the same
-        entries: list[dict[str, Any]] = []
-        questions: list[InspectionRequest | None] = []
-        there = used.catalog.experts(folder, prefix)
-        if only is None and not there and used.catalog.experts(folder, ""):
-            raise _not_found(used.catalog.unknown_prefix(folder, prefix))
-        for name in there if only is None else [only]:
-            entry: dict[str, Any] = {"name": name, "file": None, "state": "bad", "passport": None, "problem": None}
-            entry["transform"] = None
-            question = None
-            try:
-                path = used.catalog.checkpoint(folder, prefix, name)
-                entry["file"] = path.name
-                dataset.check_override(path.stem, name)
-                source = "data set" if dataset.override(path.stem).mean is None else "override"
-                entry["transform"] = {**dataset.transform(path.stem).model_dump(mode="json"), "from": source}
-                question = passport_question(path, dataset)
-            except RequestError as error:
-                if only is not None and error.code in ("unknown-expert", "unknown-prefix"):
-                    raise _not_found(error) from error
-                entry["problem"] = error.to_dict()
-            entries.append(entry)
-            questions.append(question)
-        unused = used.catalog.unused_overrides(dataset, folder)
-        return unused, folder.name, classes, entries, questions
-
-    unused, folder_name, classes, entries, questions = await run_sync(look_around)
-    asked = [question for question in questions if question is not None]
-    inspections = iter(await answers(used, asked))
-    for entry, question in zip(entries, questions, strict=True):
-        if question is not None:
-            _fill(entry, next(inspections), dataset_name, classes)
-    return {
-        "dataset": dataset_name,
-        "experts_dir": folder_name,
-        "prefix": prefix,
-        "experts": entries,
-        "unused_overrides": unused,
-    }
+    request = await run_sync(request_evidence)
+    if request is None:
+        return
+    [inspection] = await await_inspections(services, [request])
+    if inspection.answer is not None:
+        detail.normalisation = NormalisationView.model_validate(inspection.answer)
+        detail.proposal = proposal(inspection.answer, site.dataset_name, PurePath(str(detail.file)).stem)
 
 
 def _not_found(error: RequestError) -> NotFound:
     return NotFound(error.code, error.message, **error.details)
-
-
-def _fill(entry: dict[str, Any], fact: Inspection, dataset_name: str, classes: int | None) -> None:
-    entry["passport"] = fact.answer
-    entry["problem"] = fact.error
-    entry["state"] = "unread" if not fact.known else "bad" if fact.error else "ready"
-    if fact.answer is not None and classes is not None:
-        try:
-            check_classes(entry["file"], fact.answer["classes"], dataset_name, classes)
-        except RequestError as error:
-            entry["state"], entry["problem"] = "bad", error.to_dict()

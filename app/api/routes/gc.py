@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict
 
-from app.api.dependencies import Used
+from app.api.dependencies import ServicesDep
 from app.api.row_schemas import RowsView, RowTotals
 from app.domain.times import rfc3339
 from app.retention.retention import Collected, Limits, StoredJob, collect
@@ -107,11 +107,11 @@ class GcAnswer(BaseModel):
 
 
 @router.post("/gc")
-def collect_garbage(used: Used, body: GcBody | None = None) -> GcAnswer:
+def collect_garbage(services: ServicesDep, body: GcBody | None = None) -> GcAnswer:
     """Remove jobs and rows beyond the limits, and orphans older than an hour.
 
     Whatever a job refers to that has not ended stays, and so does everything under `outputs/<output_dir>`.
     """
     body = body or GcBody()
-    collected = collect(body.limits(Limits.of(used.settings)), used.storage, dry_run=body.dry_run)
+    collected = collect(body.limits(Limits.of(services.settings)), services.storage, dry_run=body.dry_run)
     return GcAnswer.of(collected, dry_run=body.dry_run)

@@ -1,16 +1,17 @@
-"""Jobs: submitted, watched, cancelled, deleted, and what their verification found."""
+"""Jobs: submitted, planned, watched, cancelled and deleted, and their verification."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Query, Response
 
-from app.api.dependencies import Services, Used
+from app.api.dependencies import Services, ServicesDep
+from app.api.parameters import MAX_WAIT_S, JobId, Wait
 from app.api.schemas import JobList, JobView, PlanView, RecomputeBody
 from app.api.tracing import Traceparent
-from app.api.waiting import answers
+from app.api.waiting import await_change, await_inspections
 from app.domain.fault_points import reach
 from app.domain.jobs import Job, JobState, Unit
 from app.domain.numerics import ComputeEnvironment
@@ -22,85 +23,81 @@ from app.store.liveness import compute_environments
 from app.submission.planner import Site, make_plan, questions_of
 from app.submission.recompute import plan
 
-MAX_WAIT_S = 60.0
-
-JobId = Annotated[str, Path(description="As the answer to its submission says.")]
-Wait = Annotated[float, Query(ge=0, description="Seconds to hold the answer until something changes.")]
-
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
 
 @router.post("", status_code=202)
-def submit(body: RecomputeBody, used: Used, trace: Traceparent, response: Response) -> JobView:
-    """Check a recompute job and queue it. Nothing is queued if anything in it is wrong."""
-    request, units = plan(body.order(), used.catalog, used.inspections, _ways(used))
-    job = used.jobs.submit(request, units, body.terms(trace))
+def submit(body: RecomputeBody, services: ServicesDep, trace: Traceparent, response: Response) -> JobView:
+    """Check a recompute job and queue it.
+
+    If anything in it is wrong, nothing is queued.
+    """
+    request, units = plan(body.order(), services.catalog, services.inspections, _environments(services))
+    job = services.jobs.submit(request, units, body.terms(trace))
     reach("submit.recorded")
     response.headers["Location"] = f"/jobs/{job.id}"
     return JobView.of(job)
 
 
 @router.post("/plan")
-async def plan_job(body: RecomputeBody, used: Used) -> PlanView:
-    """What such a job would reuse, compute and write, and all that would make it fail. Nothing is queued.
+async def plan_job(body: RecomputeBody, services: ServicesDep) -> PlanView:
+    """Show what a job would reuse, compute and write.
 
-    Workers are asked for what they have not found out yet, and waited for ten seconds.
+    Problems are what would make it fail. Nothing is queued. Files that no worker has inspected yet are inspected
+    first, for ten seconds at most.
     """
     order = body.order()
 
     def site() -> Site:
-        return Site(used.catalog, used.inspections, used.rows, _ways(used))
+        return Site(services.catalog, services.inspections, services.rows, _environments(services))
 
-    def look_around() -> list[InspectionRequest]:
-        return questions_of(site().examine(order), used.catalog, order.weights)
+    def inspections() -> list[InspectionRequest]:
+        return questions_of(site().examine(order), services.catalog, order.weights)
 
-    await answers(used, await run_sync(look_around))
+    await await_inspections(services, await run_sync(inspections))
     return PlanView.of(await run_sync(lambda: make_plan(order, site())))
 
 
 @router.get("")
 def list_jobs(
-    used: Used,
+    services: ServicesDep,
     state: Annotated[list[JobState], Query()] = [],  # noqa: B006 — FastAPI copies it
     kind: Annotated[Literal["recompute", "verification", "splits"] | None, Query()] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> JobList:
-    """The newest jobs first."""
-    return JobList(jobs=[JobView.of(job) for job in used.jobs.jobs(states=state, kind=kind, limit=limit)])
+    """List jobs, the newest first."""
+    return JobList(jobs=[JobView.of(job) for job in services.jobs.jobs(states=state, kind=kind, limit=limit)])
 
 
 @router.get("/{job_id}")
-async def get_job(job_id: JobId, used: Used, wait: Wait = 0.0) -> JobView:
-    """One job; with `?wait=SECONDS` (60 at most), held until it changes or ends."""
-    return JobView.of(await settled(used, job_id, wait))
+async def get_job(job_id: JobId, services: ServicesDep, wait: Wait = 0.0) -> JobView:
+    """Show a job, or hold the answer until it changes.
 
-
-async def settled(used: Services, job_id: str, wait_s: float) -> Job:
-    """The job now, or as soon as it has changed or ended, but at most so long from now."""
-
-    async def look() -> Job:
-        return await run_sync(used.jobs.get, job_id)
-
-    first = await look()
-    if wait_s == 0 or first.state.ended:
-        return first
-    return await used.watcher.until(look, lambda now: now != first, min(wait_s, MAX_WAIT_S))
+    With `?wait=SECONDS` (60 at most) the answer is held until the job changes or ends.
+    """
+    return JobView.of(await await_change(services, job_id, wait))
 
 
 @router.post("/{job_id}/cancel", status_code=202)
-def cancel(job_id: JobId, used: Used) -> JobView:
-    """Stop a job: what is queued at once, what is running at the next batch. What is done is kept."""
-    return JobView.of(used.jobs.cancel(job_id))
+def cancel(job_id: JobId, services: ServicesDep) -> JobView:
+    """Stop a job and keep what is done.
+
+    Queued units stop at once, the running one at the next batch.
+    """
+    return JobView.of(services.jobs.cancel(job_id))
 
 
 @router.delete("/{job_id}", status_code=204)
-def delete(job_id: JobId, used: Used) -> None:
-    """Forget an ended job and its own files, immutable or uploaded; those under `outputs/<output_dir>` stay."""
-    delete_job(job_id, used.storage)
+def delete(job_id: JobId, services: ServicesDep) -> None:
+    """Delete an ended job and its own files, immutable or uploaded.
+
+    Files under `outputs/<output_dir>` stay.
+    """
+    delete_job(job_id, services.storage)
 
 
 @router.get("/{job_id}/verification")
-async def verification(job_id: JobId, used: Used, wait: Wait = 0.0) -> dict[str, Any]:
+async def verification(job_id: JobId, used: ServicesDep, wait: Wait = 0.0) -> dict[str, Any]:
     """What was checked, for each unit and for the job as a whole, and whether the files are still as written.
 
     Once the job has ended, with what an audit of its splits warns of; `?wait=SECONDS` (60 at most) for a worker that
@@ -115,7 +112,7 @@ async def verify_job(used: Services, job: Job, patience_s: float) -> dict[str, A
     question = await run_sync(question_about, job, used.catalog) if job.state.ended else None
     if question is None:
         return found
-    [fact] = await answers(used, [question], patience_s)
+    [fact] = await await_inspections(used, [question], patience_s)
     return found | {"checks": [*found["checks"], *warnings_for(job, fact, found["results"])]}
 
 
@@ -126,11 +123,11 @@ def _recorded(used: Services, job: Job) -> dict[str, Any]:
     return {"job": job.id, **whole, "verdict": "failed" if spoilt else whole["verdict"], "results": results}
 
 
-def _ways(used: Used) -> list[ComputeEnvironment]:
-    return compute_environments(used.jobs, used.settings.locks_dir)
+def _environments(services: Services) -> list[ComputeEnvironment]:
+    return compute_environments(services.jobs, services.settings.locks_dir)
 
 
-def _result(used: Used, job: Job, unit: Unit) -> dict[str, Any]:
+def _result(used: Services, job: Job, unit: Unit) -> dict[str, Any]:
     report = unit.report or {"checks": [], "metrics": {}}
     checks = [*report["checks"], *file_checks(used.settings, job, unit)]
     if any(check["verdict"] == "failed" and check["level"] == "error" for check in checks) or unit.error:

@@ -1,4 +1,4 @@
-"""What Prometheus asks for."""
+"""Metrics for Prometheus."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from prometheus_client.exposition import choose_encoder
 router = APIRouter(tags=["system"])
 
 
-# async, though nothing waits here: a plain function would be run in a thread, for each request.
+# async although it awaits nothing: FastAPI would run a plain function in a thread for each request.
 async def _registry(request: Request) -> CollectorRegistry:
     registry: CollectorRegistry = request.app.state.registry
     return registry
@@ -20,12 +20,13 @@ async def _registry(request: Request) -> CollectorRegistry:
 
 @router.get("/metrics", response_class=PlainTextResponse)
 def get_metrics(request: Request, registry: Annotated[CollectorRegistry, Depends(_registry)]) -> Response:
-    """Jobs, units, rows, seconds by phase, the queue, workers, disk, memory and requests, for Prometheus.
+    """Show metrics in Prometheus' text format, or as OpenMetrics.
 
-    In its text format, or as OpenMetrics where `Accept` asks for that.
+    They cover jobs, units, rows, seconds by phase, the queue, workers, disk, memory and requests. `Accept` chooses
+    the format.
     """
     try:
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-    except TypeError:  # a version that is none
+    except TypeError:  # Accept names a malformed version
         encode, content_type = choose_encoder("")
     return Response(encode(registry), media_type=content_type)

@@ -10,10 +10,11 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
 from app.api.dependencies import Services, Used
+from app.api.parameters import JobId
 from app.api.routes.analysis import analyse
-from app.api.routes.jobs import JobId, verify_job
-from app.api.routes.splits import look_at_set
+from app.api.routes.jobs import verify_job
 from app.api.schemas import JobView
+from app.api.set_views import show_set
 from app.api.waiting import PATIENCE_S
 from app.catalog.datasets import Dataset
 from app.domain.errors import RequestError
@@ -67,7 +68,8 @@ async def _splits(used: Services, job: Job) -> dict[str, Any]:
         return {}
     dataset = Dataset.model_validate(request.declaration)
     try:
-        return await look_at_set(used, request.dataset, dataset, request.splits_dir, request.standards.head_threshold)
+        shown = await show_set(used, request.dataset, dataset, request.splits_dir, request.standards.head_threshold)
+        return shown.model_dump(mode="json")
     except RequestError:
         return {}
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
 
-from app.api.dependencies import Services, Used
+from app.api.dependencies import Services, ServicesDep
 from app.api.row_schemas import RowsView, RowTotals
 from app.domain.errors import NotFound, RequestError, TransientError
 from app.files.row_store import KEY, Entry
@@ -67,22 +67,22 @@ class Pruned(BaseModel):
 
 
 @router.get("")
-def list_rows(used: Used) -> RowsList:
+def list_rows(services: ServicesDep) -> RowsList:
     """List every key of kept rows, last used first, with its size."""
     with _disk():
-        entries = used.rows.entries()
+        entries = services.rows.entries()
     return RowsList(rows=[RowsView.of(entry) for entry in entries], totals=RowTotals.of(entries))
 
 
 @router.get("/{key}")
-def get_rows(key: str, used: Used) -> RowsDetail:
+def get_rows(key: str, services: ServicesDep) -> RowsDetail:
     """Describe one key: what its rows depend on, and their condition.
 
     Reads every row and checks it.
     """
     with _disk():
-        entry = _entry(used, key)
-        condition = used.rows.condition(key)
+        entry = _entry(services, key)
+        condition = services.rows.condition(key)
     return RowsDetail(
         **RowsView.of(entry).model_dump(),
         source=entry.about.get("source"),
@@ -91,28 +91,28 @@ def get_rows(key: str, used: Used) -> RowsDetail:
 
 
 @router.delete("/{key}", status_code=204)
-def delete_rows(key: str, used: Used) -> None:
+def delete_rows(key: str, services: ServicesDep) -> None:
     """Remove the rows of a key. A job that needs them computes them again."""
     with _disk():
-        _entry(used, key)
-        used.rows.remove(key)
+        _entry(services, key)
+        services.rows.remove(key)
 
 
 @router.post("/prune")
-def prune(body: PruneBody, used: Used) -> Pruned:
+def prune(body: PruneBody, services: ServicesDep) -> Pruned:
     """Remove unusable and old rows, then the longest unused ones beyond a size."""
     with _disk():
-        removed = used.rows.prune(max_bytes=body.max_bytes, older_than_s=body.older_than_s)
-        freed = used.rows.sweep() + sum(entry.bytes for entry in removed)
-        left = RowTotals.of(used.rows.entries())
+        removed = services.rows.prune(max_bytes=body.max_bytes, older_than_s=body.older_than_s)
+        freed = services.rows.sweep() + sum(entry.bytes for entry in removed)
+        left = RowTotals.of(services.rows.entries())
     return Pruned(removed=[RowsView.of(entry) for entry in removed], freed_bytes=freed, left=left)
 
 
-def _entry(used: Services, key: str) -> Entry:
+def _entry(services: Services, key: str) -> Entry:
     if not KEY.fullmatch(key):
         message = f"{key!r} is no key of kept rows. 64 hex digits (0-9, a-f) are expected; GET /rows lists them."
         raise RequestError("invalid-key", message, parameter="key")
-    entry = used.rows.entry(key)
+    entry = services.rows.entry(key)
     if entry is None:
         raise NotFound("rows-not-found", f"No rows are kept under the key {key}. GET /rows lists those that are.")
     return entry

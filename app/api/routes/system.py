@@ -10,99 +10,116 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from app import VERSION
-from app.api.dependencies import Services, Used
+from app.api.dependencies import Services, ServicesDep
+from app.api.system_schemas import (
+    DiskCheck,
+    Health,
+    Readiness,
+    ReadinessCheck,
+    ReadinessChecks,
+    WarmExpert,
+    WarmStartCheck,
+    WorkerCheck,
+    WorkerView,
+)
 from app.store.liveness import living
 
 router = APIRouter(tags=["system"])
 
 
 @router.get("/healthz")
-def healthz(used: Used) -> dict[str, str]:
-    """The API answers. Says nothing about workers: a load balancer asks this, a job's sender asks /readyz.
+def healthz(services: ServicesDep) -> Health:
+    """Tell that the API lives, for load balancers.
 
-    `instance` is `<token>:<inode>` of the file `.relogit/instance` in the outputs directory: who sees that file
-    above a folder, with that token and inode, looks at the server's own outputs, not at a copy.
+    It says nothing about workers; `GET /readyz` does. `instance` is `<token>:<inode>` of the file
+    `.relogit/instance` in the outputs directory: a client that finds that file, with that token and inode, above a
+    folder sees the server's own outputs and not a copy of them.
     """
-    return {"status": "ok", "version": VERSION, "instance": used.instance}
+    return Health(status="ok", version=VERSION, instance=services.instance)
 
 
-@router.get("/readyz")
-def readyz(used: Used, response: Response) -> dict[str, Any]:
-    """200 when a job sent now would be done; else 503, and `checks` says what is in the way.
+@router.get("/readyz", response_model_exclude_unset=True, responses={503: {"model": Readiness}})
+def readyz(services: ServicesDep, response: Response) -> Readiness:
+    """Tell whether a job sent now would be done: 200, or 503.
 
-    A worker lives and does not hang, the store can be written, the disk is not nearly full, and the experts that were
-    to be loaded at the start are.
+    A worker has to live and none to hang, the store to be writable, the disk not nearly full, and the experts that
+    workers load at their start to be loaded. `checks` says which of it is not so.
     """
-    workers = _workers(used)
-    checks = {
-        "worker": _worker(used, workers),
-        "store": _store(used),
-        "disk": _disk(used),
-        "warm_start": _warm(workers),
-    }
-    ready = all(check["ok"] for check in checks.values())
+    workers = _living_workers(services)
+    checks = ReadinessChecks(
+        worker=_check_workers(services, workers),
+        store=_check_store(services),
+        disk=_check_disk(services),
+        warm_start=_check_warm_start(workers),
+    )
+    ready = checks.worker.ok and checks.store.ok and checks.disk.ok and checks.warm_start.ok
     response.status_code = 200 if ready else 503
-    return {"ready": ready, "checks": checks}
+    return Readiness(ready=ready, checks=checks)
 
 
-def _workers(used: Services) -> list[dict[str, Any]]:
-    """Those that live, as they are recorded."""
-    alive = set(living(used.jobs, used.settings.locks_dir))
-    return [worker for worker in used.jobs.workers() if worker["id"] in alive]
+def _living_workers(services: Services) -> list[dict[str, Any]]:
+    """Return the records of living workers from the store."""
+    alive = set(living(services.jobs, services.settings.locks_dir))
+    return [worker for worker in services.jobs.workers() if worker["id"] in alive]
 
 
-def _worker(used: Services, workers: list[dict[str, Any]]) -> dict[str, Any]:
+def _check_workers(services: Services, workers: list[dict[str, Any]]) -> WorkerCheck:
     if not workers:
         hint = "Start one with: python -m worker"
-        if used.settings.workers != 0:
-            hint = "The service is starting one; if that lasts, its log says why."
-        return {"ok": False, "detail": f"No worker is alive. {hint}", "workers": []}
-    silent = used.hangs.hanging()
-    shown = [_shown(worker) | {"silent_s": silent.get(worker["id"])} for worker in workers]
-    hanging = [worker["pid"] for worker in shown if worker["silent_s"] is not None]
-    if hanging:
-        who = ", ".join(str(pid) for pid in hanging)
-        detail = f"{len(hanging)} of {len(shown)} hang (pid {who}): no sign of life for {max(silent.values()):.0f} s."
-        return {"ok": False, "detail": detail, "workers": shown}
-    return {"ok": True, "detail": f"{len(shown)} alive", "workers": shown}
+        if services.settings.workers != 0:
+            hint = "The service is starting one; if that takes long, its log says why."
+        return WorkerCheck(ok=False, detail=f"No worker is alive. {hint}", workers=[])
+    silent = services.hangs.hanging()
+    views = [_view(worker, silent.get(worker["id"])) for worker in workers]
+    hanging = [str(view.pid) for view in views if view.silent_s is not None]
+    if not hanging:
+        return WorkerCheck(ok=True, detail=f"{len(views)} alive", workers=views)
+    detail = (
+        f"{len(hanging)} of {len(views)} hang (pid {', '.join(hanging)}): no sign of life for "
+        f"{max(silent.values()):.0f} s."
+    )
+    return WorkerCheck(ok=False, detail=detail, workers=views)
 
 
-def _shown(worker: dict[str, Any]) -> dict[str, Any]:
-    arithmetic = json.loads(worker["arithmetic"])
+def _view(worker: dict[str, Any], silent_s: float | None) -> WorkerView:
+    environment = json.loads(worker["arithmetic"])  # a worker of another version may have recorded less
     names = ("engine", "engine_version", "model", "precisions")
-    return {name: worker[name] for name in ("id", "pid", "device")} | {name: arithmetic.get(name) for name in names}
+    computing = {name: environment.get(name) for name in names}
+    return WorkerView(id=worker["id"], pid=worker["pid"], device=worker["device"], **computing, silent_s=silent_s)
 
 
-def _store(used: Services) -> dict[str, Any]:
+def _check_store(services: Services) -> ReadinessCheck:
+    path = services.settings.store_path
     try:
-        used.database.probe()
-        return {"ok": True, "detail": str(used.settings.store_path)}
+        services.database.probe()
     except sqlite3.Error as error:
-        return {"ok": False, "detail": f"{used.settings.store_path} cannot be written: {error}"}
+        return ReadinessCheck(ok=False, detail=f"{path} cannot be written: {error}")
+    return ReadinessCheck(ok=True, detail=str(path))
 
 
-def _disk(used: Services) -> dict[str, Any]:
-    least = used.settings.min_free_bytes
+def _check_disk(services: Services) -> DiskCheck:
+    folder, required = services.settings.outputs_dir, services.settings.min_free_bytes
     try:
-        free = shutil.disk_usage(used.settings.outputs_dir).free
+        free = shutil.disk_usage(folder).free
     except OSError as error:
-        return {"ok": False, "detail": f"{used.settings.outputs_dir} cannot be looked at: {error.strerror}."}
-    if free < least:
-        hint = "Make room: `relogit gc` and `relogit rows prune` remove what is kept."
-        detail = f"{free:,} bytes are free where results go; RELOGIT_MIN_FREE_BYTES wants {least:,}. {hint}"
-        return {"ok": False, "detail": detail, "free_bytes": free}
-    return {"ok": True, "detail": f"{free:,} bytes are free", "free_bytes": free}
+        return DiskCheck(ok=False, detail=f"The free space of {folder} cannot be measured: {error.strerror}.")
+    if free >= required:
+        return DiskCheck(ok=True, detail=f"{free:,} bytes are free", free_bytes=free)
+    detail = (
+        f"{free:,} bytes are free where results go; RELOGIT_MIN_FREE_BYTES requires {required:,}. Make room: "
+        "`relogit gc` and `relogit rows prune` remove what is kept."
+    )
+    return DiskCheck(ok=False, detail=detail, free_bytes=free)
 
 
-def _warm(workers: list[dict[str, Any]]) -> dict[str, Any]:
-    """Whether every living worker has loaded what it was to load at its start."""
-    experts = [{"worker": worker["id"], **entry} for worker in workers for entry in json.loads(worker["warm"])]
-    failed = {entry["expert"]: entry["error"]["message"] for entry in experts if entry["state"] == "failed"}
-    loading = dict.fromkeys(entry["expert"] for entry in experts if entry["state"] == "loading")
+def _check_warm_start(workers: list[dict[str, Any]]) -> WarmStartCheck:
+    experts = [WarmExpert(worker=worker["id"], **entry) for worker in workers for entry in json.loads(worker["warm"])]
+    failed = {expert.expert: expert.error.message for expert in experts if expert.error is not None}
+    loading = dict.fromkeys(expert.expert for expert in experts if expert.state == "loading")
     if failed:
-        detail = "Not loaded: " + " ".join(f"{expert}: {why}" for expert, why in failed.items())
+        detail = "Not loaded: " + " ".join(f"{expert}: {message}" for expert, message in failed.items())
     elif loading:
-        detail = f"Being loaded: {', '.join(loading)}"
+        detail = f"Loading: {', '.join(loading)}"
     else:
         detail = f"{len(experts)} loaded" if experts else "None was asked for"
-    return {"ok": not failed and not loading, "detail": detail, "experts": experts}
+    return WarmStartCheck(ok=not failed and not loading, detail=detail, experts=experts)

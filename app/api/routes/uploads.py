@@ -6,7 +6,7 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
-from app.api.dependencies import Used
+from app.api.dependencies import ServicesDep
 from app.domain.errors import Conflict
 from app.domain.fault_points import reach
 from app.files.disk import remove
@@ -26,21 +26,21 @@ class UploadView(BaseModel):
 
 
 @router.post("", status_code=201)
-def create_upload(used: Used, response: Response) -> UploadView:
+def create_upload(services: ServicesDep, response: Response) -> UploadView:
     """Create a place for files, which `POST /verifications` can then name.
 
     `PUT` each file to `<Location>/<expert>/<split>_logits.npz`. The upload is removed with its verification; without
     one, an hour or two after the last file came.
     """
-    upload = used.uploads.create()
+    upload = services.uploads.create()
     response.headers["Location"] = f"/uploads/{upload}"
     return UploadView(id=upload, files={})
 
 
 @router.get("/{upload}")
-def get_upload(upload: str, used: Used) -> UploadView:
+def get_upload(upload: str, services: ServicesDep) -> UploadView:
     """Return the names and sizes of an upload's files."""
-    return UploadView(id=upload, files=used.uploads.files(upload))
+    return UploadView(id=upload, files=services.uploads.files(upload))
 
 
 @router.put(
@@ -48,12 +48,12 @@ def get_upload(upload: str, used: Used) -> UploadView:
     status_code=204,
     openapi_extra={"requestBody": {"required": True, "content": {"application/octet-stream": {}}}},
 )
-async def put_file(upload: str, name: str, request: Request, used: Used) -> None:
+async def put_file(upload: str, name: str, request: Request, services: ServicesDep) -> None:
     """Store the body as that file, complete or not at all.
 
     It replaces an older file of that name.
     """
-    with used.uploads.receiving(upload, name) as stream:
+    with services.uploads.receiving(upload, name) as stream:
         waiting = bytearray()
         async for piece in request.stream():
             waiting += piece
@@ -65,16 +65,16 @@ async def put_file(upload: str, name: str, request: Request, used: Used) -> None
 
 
 @router.delete("/{upload}", status_code=204)
-def delete_upload(upload: str, used: Used) -> None:
+def delete_upload(upload: str, services: ServicesDep) -> None:
     """Remove an upload's files, unless a verification of them has not ended.
 
     The verification's checks stay; curves can no longer be drawn.
     """
     # In a transaction: no verification of it can be submitted in between. A client whose submission got no answer may
     # not know that there is one.
-    with used.database.transaction():
-        if upload in used.jobs.uploads(open_only=True):
+    with services.database.transaction():
+        if upload in services.jobs.uploads(open_only=True):
             hint = "Cancel that verification first, or wait until it has ended."
             raise Conflict("upload-in-use", f"Upload {upload} is being verified. {hint}")
-        aside = used.uploads.set_aside(upload)
+        aside = services.uploads.set_aside(upload)
     remove(aside)

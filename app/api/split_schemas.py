@@ -1,0 +1,141 @@
+"""Responses about sets of splits, their lists, and data sets."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from app.api.schemas import ErrorView
+from app.catalog.datasets import Dataset
+from app.catalog.split_sets import DatasetDescription
+
+
+class SetOrigin(BaseModel):
+    """How a set of splits was made, as its `splits.json` says."""
+
+    made_by: str | None
+    made_at: str | None
+    profile: str | None
+    imbalance_factor: float | None
+    seed: int | None
+    test_shares: list[int] | None
+    expert_share: float | None
+    dataset: DatasetDescription | None
+
+
+class ListSummary(BaseModel):
+    """An index list as a listing of sets shows it."""
+
+    name: str
+    base: str | None = Field(description="What its indices point into.")
+    size: int | None
+    problem: ErrorView | None
+
+
+class SetSummary(BaseModel):
+    """A set of splits as a listing shows it."""
+
+    name: str
+    own: bool = Field(description="Whether the data set's jobs take it by default.")
+    claimed: bool = Field(description="Whether `datasets.toml` or its `splits.json` names the set's data set.")
+    description: SetOrigin | None
+    problem: ErrorView | None = Field(description="Why its `splits.json` cannot be used.")
+    splits: list[ListSummary]
+
+
+class SetList(BaseModel):
+    """The sets of splits of a data set."""
+
+    dataset: str
+    sets: list[SetSummary]
+
+
+class ListView(BaseModel):
+    """An index list with its class counts."""
+
+    name: str
+    base: str | None = Field(description="What its indices point into.")
+    size: int | None
+    sha256: str | None
+    state: Literal["ready", "unread", "bad"] = Field(description="`unread`: no worker has counted classes yet.")
+    classes: int | None
+    class_counts: list[int] | None
+    problem: ErrorView | None
+
+
+class ClassGroups(BaseModel):
+    """Groups of classes by their train counts."""
+
+    source: str = Field(description="Where the counts come from.")
+    head_threshold: int
+    train_counts: list[int]
+    head: list[int]
+    tail: list[int]
+    many: list[int]
+    medium: list[int]
+    few: list[int]
+
+
+class SetView(BaseModel):
+    """A set of splits with its lists."""
+
+    name: str
+    dataset: str
+    own: bool = Field(description="Whether the data set's jobs take it by default.")
+    description: SetOrigin | None
+    problem: ErrorView | None = Field(description="Why its `splits.json` cannot be used.")
+    splits: list[ListView]
+    groups: ClassGroups | None
+
+
+class IndexList(BaseModel):
+    """One index list with its indices."""
+
+    name: str = Field(description="Of the set.")
+    split: str
+    dataset: str
+    base: str
+    sha256: str
+    size: int
+    indices: list[int]
+
+
+class ImportedListView(BaseModel):
+    """An index list that was imported."""
+
+    base: str
+    size: int
+    sha256: str
+
+
+class ImportedDataset(BaseModel):
+    """The data set that an imported set belongs to."""
+
+    name: str
+
+
+class ImportedSet(BaseModel):
+    """A set of splits that was imported, as its `splits.json` describes it."""
+
+    schema_: int = Field(alias="schema", description="Version of `splits.json`.")
+    name: str
+    made_by: str
+    made_at: str
+    lists: dict[str, ImportedListView]
+    dataset: ImportedDataset
+    doubtful: list[str] = Field(description="What may be wrong with the lists, as sentences.")
+
+
+class _Named(BaseModel):
+    name: str
+
+
+class DatasetView(Dataset, _Named):
+    """A data set as `datasets.toml` declares it, with its name first."""
+
+
+class DatasetList(BaseModel):
+    """The data sets that `datasets.toml` declares."""
+
+    datasets: list[DatasetView]
