@@ -45,10 +45,9 @@ def main() -> int:
         timeout_graceful_shutdown=math.ceil(settings.stop_timeout_s),
     )
     server = StoppableServer(config, app.state)
-    # Before uvicorn listens to signals itself, and after: one that comes early is obeyed once it has started. It
-    # raises the one that ended it once more when all is closed; by then it has been obeyed.
+    # uvicorn sets this handler only while it serves. An earlier signal stops the server once it has started.
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, server.handle_outside)
+        signal.signal(number, server.handle_exit)
     try:
         with hold_lock(settings.internal_dir / "service.lock"), _listen(settings) as listening:
             log.info("listening on http://%s:%d", *listening.getsockname()[:2])

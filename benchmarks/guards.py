@@ -19,6 +19,7 @@ from app.settings import Settings
 from app.store.database import Database
 from app.store.inspections import InspectionStore
 from app.store.jobs import JobStore
+from app.store.rates import RateStore
 from benchmarks.installation import EXPERTS, RESNET32, SHARES, TRANSFORM, Installation
 from benchmarks.plan import Plan
 from benchmarks.report import Cell, Column, Report, Table, Target
@@ -174,6 +175,7 @@ def _context(settings: Settings, database: Database) -> Context:
         settings=settings,
         jobs=JobStore(database),
         inspections=InspectionStore(database),
+        rates=RateStore(database),
         catalog=catalog,
         pools=Pools(catalog.bases),
         model_cache=ModelCache(lambda network, setup: make_engine(engine, network, setup)),

@@ -14,6 +14,7 @@ from app.settings import Settings
 from app.store.database import Database
 from app.store.inspections import InspectionStore
 from app.store.jobs import JobStore
+from app.store.rates import RateStore
 from tests.fakes import ARITHMETIC
 from worker.compute.engines.choice import make_engine
 from worker.compute.engines.engine import Engine, Setup
@@ -54,6 +55,7 @@ def worker_context(
         settings=settings,
         jobs=JobStore(database),
         inspections=InspectionStore(database),
+        rates=RateStore(database),
         catalog=catalog,
         pools=Pools(catalog.bases),
         normalisation=NormalisationInspector(settings.patches_dir),

@@ -1,6 +1,6 @@
 """`python -m worker`: the worker's composition root, its signals and exit codes.
 
-Exit codes: 0 stopped when asked to, 1 the device or the store is lost, 2 wrong settings.
+Exit codes: 0 stopped by a signal, 1 the device or the store is lost, 2 wrong settings.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from app.store.database import Database
 from app.store.inspections import InspectionStore
 from app.store.jobs import JobStore
 from app.store.liveness import hold_lock, worker_lock
+from app.store.rates import RateStore
 from worker.compute.engines.choice import choose_engine, make_engine
 from worker.compute.environment import arithmetic
 from worker.compute.model_cache import ModelCache
@@ -36,17 +37,18 @@ from worker.context import Context
 from worker.datasets.pools import Pools
 from worker.device import choose_device, device_count, device_name, prepare
 from worker.heartbeat import Heartbeat
+from worker.inspections.handlers import all_handlers
 from worker.inspections.inspector import Inspector
 from worker.inspections.normalisation import NormalisationInspector
 from worker.loop import work
-from worker.warm_start import wanted, warm_up
+from worker.warm_start import parse_entries, warm_up
 
 log = logging.getLogger("worker")
 
 
 def main() -> int:
-    """Work until told to stop. Returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m worker", description="Computes what the API has queued.")
+    """Run the worker until a signal stops it. Returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m worker", description="Compute the jobs that the API queues.")
     parser.add_argument("--index", type=int, default=0, help="number of this worker; chooses its GPU (default 0)")
     parser.add_argument("--supervised", action="store_true", help="stop when standard input closes")
     arguments = parser.parse_args()
@@ -75,14 +77,15 @@ def _run(settings: Settings, index: int, stop: threading.Event) -> None:
     jobs, inspections, catalog = JobStore(database), InspectionStore(database), Catalog(settings)
     lock = worker_lock(settings.locks_dir, worker)
     heartbeat = Heartbeat(lock)
-    pools = Pools(catalog.bases, beat=heartbeat.still)
+    pools = Pools(catalog.bases, beat=heartbeat.beat_if_counted)
     engine = choose_engine(settings.engine, device)
     offered = arithmetic(device, engine)
-    normalisation = NormalisationInspector(settings.patches_dir, heartbeat.still)
+    normalisation = NormalisationInspector(settings.patches_dir, heartbeat.beat_if_counted)
     context = Context(
         settings=settings,
         jobs=jobs,
         inspections=inspections,
+        rates=RateStore(database),
         catalog=catalog,
         pools=pools,
         model_cache=ModelCache(partial(make_engine, engine)),
@@ -93,13 +96,19 @@ def _run(settings: Settings, index: int, stop: threading.Event) -> None:
         heartbeat=heartbeat,
         stopping=stop.is_set,
     )
-    inspector = Inspector(worker, database, inspections, catalog, pools, normalisation)
-    # The lock comes first: a worker on record without one counts as dead.
-    with hold_lock(lock), heartbeat.shown():
-        here, sharers = device_name(device), _shareable(settings)
-        warm = wanted(settings.warm_start)
-        jobs.add_worker(worker, pid=os.getpid(), device=here, devices=sharers, arithmetic=offered, warm=warm)
-        log.info("worker %s computes on %s with %s %s", worker, here, engine, offered.engine_version)
+    inspector = Inspector(worker, database, inspections, all_handlers(catalog, pools, normalisation))
+    # The lock comes first: a recorded worker without one counts as dead.
+    with hold_lock(lock), heartbeat.running():
+        name = device_name(device)
+        jobs.add_worker(
+            worker,
+            pid=os.getpid(),
+            device=name,
+            devices=_device_count(settings),
+            environment=offered,
+            warm_start=parse_entries(settings.warm_start),
+        )
+        log.info("worker %s computes on %s with %s %s", worker, name, engine, offered.engine_version)
         inspector.start()
         try:
             with _beside(stop, partial(work, context, database, worker, LOOKING)):
@@ -114,17 +123,20 @@ def _run(settings: Settings, index: int, stop: threading.Event) -> None:
 
 @contextmanager
 def _beside(stop: threading.Event, run: Callable[[], None]) -> Iterator[None]:
-    """Run in a thread of its own for as long as the block; if it fails, the block is told to stop, and it raises."""
+    """Run a function in a thread beside the block.
+
+    If it fails, the block is told to stop, and the error is raised at its end.
+    """
     failures: list[BaseException] = []
 
     def guarded() -> None:
         try:
             run()
-        except BaseException as error:  # noqa: BLE001 — raised again below, in the thread that ends the process
+        except BaseException as error:  # noqa: BLE001 — raised again below, in the main thread
             failures.append(error)
             stop.set()
 
-    thread = threading.Thread(target=guarded, name="looking")
+    thread = threading.Thread(target=guarded, name="light-tasks")
     thread.start()
     try:
         yield
@@ -135,7 +147,7 @@ def _beside(stop: threading.Event, run: Callable[[], None]) -> Iterator[None]:
         raise failures[0]
 
 
-def _shareable(settings: Settings) -> int:
+def _device_count(settings: Settings) -> int:
     return device_count() if settings.device in ("auto", "cuda") else 1
 
 
@@ -143,8 +155,8 @@ def _stop_on_signals(*, supervised: bool) -> threading.Event:
     stop = threading.Event()
 
     def on_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 — the signature is given
-        # Asked twice: at once; what this worker held is freed by its death. Not where a supervisor sees to that: a
-        # service manager that signals all processes of a service, and the supervisor, mean it once.
+        # A second signal ends the worker at once; its death frees what it held. A supervised worker ignores it: a
+        # service manager may signal every process of the service, and the supervisor then signals once more.
         if stop.is_set() and not supervised:
             os._exit(128 + number)
         stop.set()
@@ -155,8 +167,8 @@ def _stop_on_signals(*, supervised: bool) -> threading.Event:
 
 
 def _stop_with_parent(stop: threading.Event) -> None:
-    # The supervisor never writes: the read returns when it has died, and then nobody needs this worker.
-    # Not sys.stdin: a thread that waits in there cannot be left behind when the interpreter ends.
+    # The supervisor never writes, so the read returns when it has died. Not sys.stdin: a thread that waits in there
+    # blocks the end of the interpreter.
     while os.read(0, 4096):
         pass
     stop.set()

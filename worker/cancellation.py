@@ -1,4 +1,4 @@
-"""The edge between two batches: the place where work may be stopped. Within a batch nothing is interrupted."""
+"""The cancellation point between two batches. Within a batch nothing is interrupted."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from worker.context import Cancelled, Context, Stopped
 
 
 class CancellationPoint:
-    """Of one claim's work.
+    """Where the work on one claim may be stopped. Lives as long as the claim.
 
     Args:
-        claim: what is worked on.
+        claim: the work.
         context: the worker's.
     """
 
     def __init__(self, claim: Claim, context: Context) -> None:
         self._claim, self._context = claim, context
-        self._seen = -1
+        self._version = -1
 
-    def cross(self) -> None:
-        """Show that this worker lives, and go on unless there is a reason not to. Costs microseconds a batch.
+    def check(self) -> None:
+        """Check whether the work is to stop, after a heartbeat. Takes microseconds.
 
         Raises:
             Stopped: the worker is to end.
@@ -31,7 +31,7 @@ class CancellationPoint:
         if context.stopping():
             raise Stopped
         version = context.jobs.version()
-        if version != self._seen:
-            self._seen = version  # taken before the look: what comes in between moves it again
+        if version != self._version:
+            self._version = version  # before the query: a change during it moves the version again
             if not context.jobs.go_on(self._claim):
                 raise Cancelled

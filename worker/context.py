@@ -1,4 +1,4 @@
-"""What a worker's tasks work with, made once by its composition root."""
+"""The parts that all tasks of a worker share, made once by its composition root."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from app.files.row_store import RowStore
 from app.settings import Settings
 from app.store.inspections import InspectionStore
 from app.store.jobs import JobStore
+from app.store.rates import RateStore
 from worker.compute.model_cache import ModelCache
 from worker.datasets.pools import Pools
 from worker.heartbeat import Heartbeat
@@ -20,11 +21,11 @@ from worker.inspections.normalisation import NormalisationInspector
 
 
 class Stopped(BaseException):
-    """The worker was told to stop; like KeyboardInterrupt, no error of the work."""
+    """The worker is to stop. Like KeyboardInterrupt, it is no error of the work."""
 
 
 class Cancelled(BaseException):
-    """The job is to be cancelled; no error of the work."""
+    """The job is to be cancelled. It is no error of the work."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Context:
     settings: Settings
     jobs: JobStore
     inspections: InspectionStore
+    rates: RateStore
     catalog: Catalog
     pools: Pools
     model_cache: ModelCache

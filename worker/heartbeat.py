@@ -1,7 +1,7 @@
-"""Signs of life of a worker's threads, so that one that hangs can be told from one that computes for hours.
+"""The heartbeat of a worker, which tells one that hangs from one that computes for hours.
 
-They are shown as the time of a file that the worker holds anyway, and whoever looks only asks whether that time
-moves: no clock of one process is held against another's, and the job store is not written to.
+It is the modification time of a file that the worker holds anyway. An observer only asks whether that time moves, so
+no two clocks are compared and the job store is not written.
 """
 
 from __future__ import annotations
@@ -13,35 +13,40 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-SHOWN_EVERY_S = 1.0
+WRITE_EVERY_S = 1.0
 
 
 class Heartbeat:
-    """The pulse of one worker; its file's time is that of the thread that has been silent for longest.
+    """The heartbeat of one worker: the last beat of its longest silent thread, as the time of a file.
 
     Args:
-        path: a file that is there for as long as the worker lives.
+        path: a file that exists for as long as the worker lives.
+        every_s: seconds between two updates of the file's time.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, every_s: float = WRITE_EVERY_S) -> None:
+        self._path, self._every_s = path, every_s
         self._beats: dict[int, float] = {}
-        self._began = time.time() - time.monotonic()  # so that the file's time looks like one; clocks may be set
+        # The wall clock may be set at any time, so it is read once; after that only the monotonic clock counts.
+        self._epoch = time.time() - time.monotonic()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def beat(self) -> None:
-        """The calling thread goes on, and counts from now on. Costs a tenth of a microsecond."""
+        """Record that the calling thread goes on. Takes 0.1 µs.
+
+        From its first call on, the thread counts: its silence is the worker's.
+        """
         self._beats[threading.get_ident()] = time.monotonic()
 
-    def still(self) -> None:
-        """The same, for what is called by any thread: one that has never called `beat` does not count after it."""
+    def beat_if_counted(self) -> None:
+        """Record that the calling thread goes on, if it has called `beat` before."""
         if threading.get_ident() in self._beats:
             self.beat()
 
     @contextmanager
-    def shown(self) -> Iterator[None]:
-        """Show it for as long as the block lasts."""
+    def running(self) -> Iterator[None]:
+        """Update the file for as long as the block lasts."""
         self._thread.start()
         try:
             yield
@@ -50,9 +55,9 @@ class Heartbeat:
             self._thread.join()
 
     def _run(self) -> None:
-        while not self._stop.wait(SHOWN_EVERY_S):
-            silent_since = self._began + min(list(self._beats.values()), default=time.monotonic())
+        while not self._stop.wait(self._every_s):
+            silent_since = self._epoch + min(list(self._beats.values()), default=time.monotonic())
             try:
                 os.utime(self._path, (silent_since, silent_since))
-            except OSError:  # a disk that refuses now; what lasts is seen as a hang
+            except OSError:  # a disk that refuses for a moment; one that goes on refusing is taken for a hang
                 continue

@@ -1,4 +1,4 @@
-"""What a unit's time goes into."""
+"""Seconds that a unit spends in each phase."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import time
 
 
 class Timings:
-    """A stop-watch that is read at the end of each phase. Runs from when it is made."""
+    """A stopwatch that is read at the end of each phase. Runs from its construction."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
-        """By phase; one that comes again adds up."""
+        """By phase; a phase that comes again adds up."""
         self._last = time.monotonic()
 
     def lap(self, phase: str) -> None:
-        """What has passed since the last lap went into that phase."""
+        """Add the time since the last lap to a phase."""
         now = time.monotonic()
         self.seconds[phase] = self.seconds.get(phase, 0.0) + now - self._last
         self._last = now

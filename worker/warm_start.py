@@ -1,4 +1,4 @@
-"""Experts that are loaded when a worker starts, so that the first job need not wait for them."""
+"""Loads experts when a worker starts, so that the first job does not wait for them."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ DEFAULT_PREFIX = "best_"
 DEFAULT_BATCH = 128
 
 
-def wanted(setting: str) -> list[str]:
-    """The entries of `RELOGIT_WARM_START`, as written."""
+def parse_entries(setting: str) -> list[str]:
+    """Split `RELOGIT_WARM_START` into its entries."""
     return [entry.strip() for entry in setting.split(",") if entry.strip()]
 
 
 def warm_up(context: Context, worker: str) -> None:
-    """Load what the settings ask for, one after the other, and record what became of each.
+    """Load the experts of `RELOGIT_WARM_START` and record the state of each.
 
-    An expert that cannot be loaded is on record with the reason, which `/readyz` shows; the worker works without it.
+    The worker goes on without an expert that cannot be loaded; `/readyz` shows the reason.
 
     Raises:
         FatalError: the device is lost.
     """
     entries: list[dict[str, Any]] = [
-        {"expert": entry, "state": "loading", "error": None} for entry in wanted(context.settings.warm_start)
+        {"expert": entry, "state": "loading", "error": None} for entry in parse_entries(context.settings.warm_start)
     ]
     for entry in entries:
         context.heartbeat.beat()
@@ -48,20 +48,20 @@ def warm_up(context: Context, worker: str) -> None:
         except RelogitError as error:
             entry |= {"state": "failed", "error": error.to_dict()}
         except (NoMemory, MemoryError, OSError, sqlite3.OperationalError) as error:
-            unknown = RelogitError("not-loaded", f"It could not be loaded: {error}.")
-            entry |= {"state": "failed", "error": unknown.to_dict()}
+            failure = RelogitError("not-loaded", f"It could not be loaded: {error}.")
+            entry |= {"state": "failed", "error": failure.to_dict()}
         else:
             entry["state"] = "ready"
         if entry["error"] is not None:
             log.error("warm start: %s: %s", entry["expert"], entry["error"]["message"])
-        context.jobs.record_warm(worker, entries)
+        context.jobs.record_warm_start(worker, entries)
 
 
 def _load(entry: str, context: Context) -> None:
     parts = entry.split("/")
     if len(parts) not in (2, 3):
-        right = "data_set/expert, or data_set/prefix/expert for another prefix"
-        raise RequestError("warm-start-unclear", f"{entry!r} is not like {right}.")
+        message = f"{entry!r} is not like data_set/expert, or data_set/prefix/expert for another prefix."
+        raise RequestError("warm-start-unclear", message)
     prefix = parts[1] if len(parts) == 3 else DEFAULT_PREFIX
     name, expert = check_name("dataset", parts[0]), check_name("expert", parts[-1])
     catalog, dataset = context.catalog, context.catalog.dataset(name)
@@ -71,6 +71,6 @@ def _load(entry: str, context: Context) -> None:
     assumptions = Assumptions(**dataset.assumptions(path.stem))
     passport = context.model_cache.passport(path, assumptions)
     check_classes(path.name, passport.classes, name, catalog.bases.classes(dataset))
-    seen = {"expert": expert, "file": path.name, "dataset": name}
-    file = ExpertFile(path, assumptions, passport, dataset.transform(path.stem), seen)
+    description = {"expert": expert, "file": path.name, "dataset": name}
+    file = ExpertFile(path, assumptions, passport, dataset.transform(path.stem), description)
     LogitSource(file, DEFAULT_BATCH, "fp32", True, context).prepare(context.pools.get(dataset, DEFAULT_BASE))

@@ -20,6 +20,7 @@ from app.store.database import Database
 from app.store.inspections import InspectionStore
 from app.store.jobs import JobStore
 from app.store.liveness import Hangs
+from app.store.rates import RateStore
 from app.store.watcher import Watcher
 
 
@@ -31,6 +32,7 @@ class Services:
     database: Database
     jobs: JobStore
     inspections: InspectionStore
+    rates: RateStore
     catalog: Catalog
     rows: RowStore
     uploads: Uploads
@@ -49,6 +51,7 @@ class Services:
             database=database,
             jobs=jobs,
             inspections=InspectionStore(database),
+            rates=RateStore(database),
             catalog=Catalog(settings),
             rows=RowStore(settings.rows_dir),
             uploads=Uploads(settings.uploads_dir),

@@ -14,8 +14,9 @@ from app.catalog.folders import Folder
 from app.catalog.split_sets import Description, read_description
 from app.domain.errors import NotFound, RelogitError, RequestError
 from app.domain.requests import HEAD_THRESHOLD
-from app.store.inspection_requests import groups_question, split_question
-from app.store.inspections import Inspection, InspectionRequest
+from app.store.inspection_requests.request import InspectionRequest
+from app.store.inspection_requests.splits import GroupsRequest, SplitCountsRequest
+from app.store.inspections import Inspection
 
 
 def list_sets(dataset_name: str, catalog: Catalog) -> list[SetSummary]:
@@ -71,7 +72,7 @@ def read_list(
         index_list = catalog.read_split(dataset, folder, split)
         view.size, view.sha256, view.state = int(index_list.indices.size), index_list.sha256, "unread"
         identity = catalog.bases.identity(dataset, base)
-        return view, split_question(dataset, identity, folder.name, split, index_list.sha256)
+        return view, SplitCountsRequest(dataset, identity, folder.name, split, index_list.sha256)
     except RequestError as error:
         view.problem = _error(error)
         return view, None
@@ -102,7 +103,7 @@ async def show_set(
             view, request = read_list(dataset, folder, split, services.catalog)
             lists.append(view)
             requests.append(request)
-        counting = None if problem else groups_question(dataset, folder, services.catalog, head_threshold)
+        counting = None if problem else GroupsRequest.of(dataset, folder, services.catalog, head_threshold)
         shown = SetView(
             name=name,
             dataset=dataset_name,

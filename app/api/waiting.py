@@ -11,7 +11,8 @@ from anyio.to_thread import run_sync
 from app.api.dependencies import Services
 from app.api.parameters import MAX_WAIT_S
 from app.domain.jobs import Job
-from app.store.inspections import Inspection, InspectionRequest
+from app.store.inspection_requests.request import InspectionRequest
+from app.store.inspections import Inspection
 from app.store.liveness import living
 
 log = logging.getLogger(__name__)
@@ -43,9 +44,9 @@ async def await_inspections(
     inspections = await look_up()
     if all_known(inspections):
         return inspections
-    unknown = [inspection.question for inspection in inspections if not inspection.known]
+    unknown = [inspection.request for inspection in inspections if not inspection.known]
     try:
-        await run_sync(services.inspections.ask, unknown)
+        await run_sync(services.inspections.submit, unknown)
     except sqlite3.OperationalError as error:  # such as a full disk: the known inspections can still be shown
         log.warning("cannot ask the workers for inspections: %s", error)
         return inspections

@@ -1,6 +1,6 @@
 """Judge a declared mean and std by a checkpoint's own evidence, and propose what to declare.
 
-The evidence is the answer to `normalisation_question`; `worker.normalisation` produces it.
+The evidence is the answer to a `NormalisationRequest`; `worker.normalisation` finds it.
 """
 
 from __future__ import annotations

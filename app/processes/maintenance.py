@@ -1,4 +1,4 @@
-"""What has to be looked after while the service runs, whether or not anybody asks for anything."""
+"""Maintenance of the running service: deadlines, hanging workers, retention."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ from app.store.liveness import Hangs
 log = logging.getLogger(__name__)
 
 EVERY_S = 1.0
+TIDY_EVERY_S = 3600.0
 
 
 class Maintenance:
-    """A thread that stops jobs whose deadline has passed, and ends workers that hang. Lives as long as the API.
+    """A thread that stops jobs after their deadline, and kills workers that hang. Lives as long as the API.
 
     Args:
-        store: the jobs, and who works on them.
+        store: the jobs and workers.
         hangs: tells which workers hang.
-        kill: ends a worker by its name and process id; False for one that this service did not start.
-        tidy: removes what is kept longer than was asked for; called every so often, and may take its time.
-        tidy_every_s: how often.
+        kill: kills a worker by its name and process id; False for one that this service did not start.
+        tidy: applies retention; it may take long.
+        tidy_every_s: seconds between two calls of `tidy`.
+        every_s: seconds between two rounds of the other chores.
     """
 
     def __init__(
@@ -34,12 +36,14 @@ class Maintenance:
         hangs: Hangs,
         kill: Callable[[str, int], bool],
         tidy: Callable[[], None] = lambda: None,
-        tidy_every_s: float = 3600.0,
+        tidy_every_s: float = TIDY_EVERY_S,
+        every_s: float = EVERY_S,
     ) -> None:
         self._store, self._hangs, self._kill = store, hangs, kill
-        self._tidy, self._rounds_a_tidy = tidy, max(1, round(tidy_every_s / EVERY_S))
+        self._tidy, self._every_s = tidy, every_s
+        self._rounds_per_tidy = max(1, round(tidy_every_s / every_s))
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="housekeeper", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="maintenance", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -53,13 +57,13 @@ class Maintenance:
 
     def _run(self) -> None:
         rounds, tidying = 0, threading.Thread()
-        while not self._stop.wait(EVERY_S):
-            # Hangs first, and each by itself: a worker that hangs in the middle of a change keeps everybody else from
-            # changing anything, until it is killed.
-            self._guarded(self._end_hanging)
+        while not self._stop.wait(self._every_s):
+            # Hangs first, and each chore guarded: a worker that hangs in a write transaction blocks all other writes
+            # until it is killed.
+            self._guarded(self._kill_hanging)
             self._guarded(self._stop_overdue)
-            if rounds % self._rounds_a_tidy == 0 and not tidying.is_alive():
-                # By itself: a thousand deletions take seconds, in which the others are to be looked after.
+            if rounds % self._rounds_per_tidy == 0 and not tidying.is_alive():
+                # In a thread: a thousand deletions take seconds, in which the other chores go on.
                 tidying = threading.Thread(target=self._guarded, args=(self._tidy,), name="tidying", daemon=True)
                 tidying.start()
             rounds += 1
@@ -67,20 +71,20 @@ class Maintenance:
     def _guarded(self, chore: Callable[[], None]) -> None:
         try:
             chore()
-        except (OSError, sqlite3.Error):  # a full disk, say: it will pass
-            log.exception("housekeeping could not be done; it is tried again")
+        except (OSError, sqlite3.Error):  # such as a full disk: it will pass
+            log.exception("maintenance failed; it is tried again")
         except Exception:
-            log.exception("unexpected error while housekeeping")
+            log.exception("unexpected error in maintenance")
 
-    def _end_hanging(self) -> None:
+    def _kill_hanging(self) -> None:
         for worker, silent_s in self._hangs.look().items():
             pids = [row["pid"] for row in self._store.workers() if row["id"] == worker]
             if any(self._kill(worker, pid) for pid in pids):
                 log.error("worker %s has shown no sign of life for %.0f s and is killed", worker, silent_s)
             else:
-                # Somebody else's, who alone may end it. Should it wake up, it finds its claims taken, and ends.
-                log.error("worker %s (pid %s) has shown no sign of life for %.0f s; its work is free again, and it "
-                          "should be ended by hand", worker, *pids, silent_s)  # fmt: skip
+                # This service did not start it and cannot kill it. If it wakes up, its claims are lost, and it ends.
+                log.error("worker %s (pid %s) has shown no sign of life for %.0f s; other workers take over its "
+                          "work. Please kill it by hand", worker, *pids, silent_s)  # fmt: skip
                 self._store.reap(worker)
 
     def _stop_overdue(self) -> None:

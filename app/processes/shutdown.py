@@ -1,4 +1,4 @@
-"""How the service stops: at the first signal in order, at the second at once."""
+"""How the service stops: in order at the first signal, at once at the second."""
 
 from __future__ import annotations
 
@@ -17,28 +17,31 @@ log = logging.getLogger(__name__)
 
 
 class Stopping:
-    """What has to know early that the service is going to stop.
+    """The parts of the service that have to learn early that it stops.
 
     Args:
-        watcher: who holds answers back until something changes.
-        supervisor: whose workers hand their work back while the last answers are sent.
+        watcher: its waiting requests are answered.
+        supervisor: its workers hand their work back while the last answers are sent.
     """
 
     def __init__(self, watcher: Watcher, supervisor: Supervisor) -> None:
         self._watcher, self._supervisor = watcher, supervisor
 
     def soon(self) -> None:
-        """In the event loop: answers that are held back are given, and workers stop at the edge of a batch."""
+        """Answer waiting requests and stop the workers after their batch.
+
+        Called in the event loop.
+        """
         self._watcher.close()
         self._supervisor.stop_soon()
 
     def now(self) -> None:
-        """The workers end, wherever they are: what they held is done again at the next start."""
+        """Kill the workers; the next start repeats what they were doing."""
         self._supervisor.kill_all()
 
 
 class StoppableServer(uvicorn.Server):
-    """A server that ends answers under way before it stops, unless it is told twice.
+    """A server that finishes its answers before it stops, unless it is told twice.
 
     Args:
         config: uvicorn's.
@@ -49,24 +52,20 @@ class StoppableServer(uvicorn.Server):
         super().__init__(config)
         self._state = state
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """The first signal begins to stop; the second ends this process and its workers at once."""
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 — uvicorn gives the signature
+        """Stop in order at the first signal, at once at the second.
+
+        Does not call uvicorn's own handler, which would raise the signal again once the server has stopped.
+        """
         if self.should_exit:
-            log.warning("asked to stop twice: stopping at once")
+            log.warning("second signal: the service stops at once")
             if self._state.stopping is not None:
                 self._state.stopping.now()
             os._exit(128 + sig)
-        super().handle_exit(sig, frame)
-
-    def handle_outside(self, sig: int, _frame: FrameType | None) -> None:
-        """For before uvicorn has its own handlers, and after: it raises what it was told once more at its end."""
-        if sig in self._captured_signals:
-            self._captured_signals.remove(sig)
-        else:
-            self.should_exit = True
+        self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """As uvicorn does; but nobody waits for what will not come any more."""
+        """Stop as uvicorn does, after telling the parts that would keep answers waiting."""
         if self._state.stopping is not None:
             self._state.stopping.soon()
         await super().shutdown(sockets)

@@ -28,7 +28,7 @@ MAX_DELAY_S = 30.0
 
 
 class _Slot:
-    """One worker that is to be alive, and how often it has just failed to be."""
+    """The place of one worker: its process, and how often that has failed to start."""
 
     def __init__(self, index: int) -> None:
         self.index = index
@@ -40,15 +40,15 @@ class _Slot:
 class Supervisor:
     """Starts workers, restarts those that die, and ends them with itself.
 
-    Each worker leads its own process group, so that Ctrl-C in a terminal reaches the API alone, which then
-    ends them in order. Each holds the reading end of a pipe as its standard input: when this process dies,
-    however it does, the pipe closes and the worker ends too.
+    Each worker leads its own process group, so that Ctrl-C in a terminal reaches only the API, which then stops them
+    in order. The standard input of each is a pipe from this process: however this process dies, the pipe closes and
+    the worker ends.
 
     Args:
         settings: passed on to the workers.
-        store: where they are on record.
-        command: how a worker is started; its number and `--supervised` are added.
-        give_up: called when workers cannot work with these settings at all; ends the service.
+        store: where they are recorded.
+        command: starts a worker; its number and `--supervised` are added.
+        give_up: ends the service; called when workers cannot work with these settings.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Supervisor:
         self._stop = threading.Event()
         self._any_started = False
         self.hopeless = False
-        """Whether a worker has found that it can never work, so that the service gave up."""
+        """Whether the settings let no worker start, so that the service gave up."""
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
 
     def __enter__(self) -> Self:
@@ -80,23 +80,30 @@ class Supervisor:
         self._thread.join()
 
     def kill(self, worker: str, pid: int) -> bool:
-        """End one of the workers at once, if it is one of these; it is replaced."""
+        """Kill a worker, which is then replaced.
+
+        Returns:
+            False for a worker that this supervisor did not start.
+        """
         lock = worker_lock(self._settings.locks_dir, worker)
-        mine = [
+        processes = [
             slot.process
             for slot in self._slots
             if slot.process is not None and slot.process.pid == pid and has_open(pid, lock)
         ]
-        for process in mine:
+        for process in processes:
             process.kill()
-        return bool(mine)
+        return bool(processes)
 
     def stop_soon(self) -> None:
-        """Ask all of them to stop, and start none any more; whoever leaves the block waits for them."""
+        """Stop all workers after their batch, and start no more.
+
+        Returns at once; the end of the block waits for them.
+        """
         self._stop.set()
 
     def kill_all(self) -> None:
-        """End all of them at once, and start none any more."""
+        """Kill all workers and start none any more."""
         self._stop.set()
         for slot in self._slots:
             if slot.process is not None:
@@ -106,34 +113,34 @@ class Supervisor:
         try:
             while not self._stop.is_set():
                 try:
-                    self._look_around()
+                    self._check_slots()
                 except (OSError, sqlite3.Error):
-                    # A full disk, say: whatever keeps the workers from being looked after now will pass.
-                    log.exception("cannot look after the workers; trying again")
+                    # Such as a full disk: it will pass.
+                    log.exception("cannot check the workers; trying again")
                     self._stop.wait(AFTER_ERROR_S)
                 self._stop.wait(POLL_S)
         finally:
             self._end_all()
 
-    def _look_around(self) -> None:
-        for index in range(len(self._slots), self._wanted()):
+    def _check_slots(self) -> None:
+        for index in range(len(self._slots), self._worker_count()):
             self._slots.append(_Slot(index))
         for slot in self._slots:
-            self._look_after(slot)
+            self._check_slot(slot)
 
-    def _wanted(self) -> int:
+    def _worker_count(self) -> int:
         if self._settings.workers != "auto":
             return self._settings.workers
-        # Only a worker can count the devices: the first one says how many there are.
+        # Only a worker can count the devices, so the first one starts alone and records their number.
         return max([1, *(w["devices"] for w in self._store.workers())]) if self._slots else 1
 
-    def _look_after(self, slot: _Slot) -> None:
+    def _check_slot(self, slot: _Slot) -> None:
         now = time.monotonic()
         if slot.process is not None:
             status = slot.process.poll()
             if status is None:
                 return
-            self._died(slot, status)
+            self._handle_death(slot, status)
             if self._stop.is_set():
                 return
         if now >= slot.not_before:
@@ -141,18 +148,18 @@ class Supervisor:
             environment = os.environ | as_environment(self._settings)
             slot.process = subprocess.Popen(command, stdin=subprocess.PIPE, process_group=0, env=environment)
 
-    def _died(self, slot: _Slot, status: int) -> None:
+    def _handle_death(self, slot: _Slot, status: int) -> None:
         assert slot.process is not None
         pid = slot.process.pid
         how = f"signal {-status}" if status < 0 else f"exit status {status}"
         if status == HOPELESS and not self._any_started:
-            # Its settings are wrong; a hundred more tries would tell no more.
+            # The settings are wrong, so another try would end alike.
             log.critical("worker %d cannot work with these settings; the service stops", slot.index)
             self.hopeless = True
             self._stop.set()
             self._give_up()
             return
-        # One that had started is replaced at once; one that cannot start is tried less and less often.
+        # A worker that had started is replaced at once; one that fails to start is tried less and less often.
         started = any(worker["pid"] == pid for worker in self._store.workers())
         self._any_started |= started
         slot.failed_starts = 0 if started else slot.failed_starts + 1
@@ -179,7 +186,7 @@ class Supervisor:
         try:
             reap_dead_workers(self._store, self._settings.locks_dir)
         except sqlite3.Error as error:
-            log.warning("what the workers held is freed by those that start next: %s", error)
+            log.warning("the next workers to start will free what these held: %s", error)
 
 
 def _close(process: subprocess.Popen[bytes]) -> None:

@@ -10,8 +10,9 @@ from app.catalog.datasets import Dataset
 from app.domain.errors import RequestError
 from app.domain.jobs import Job
 from app.domain.requests import SplitsRequest
-from app.store.inspection_requests import audit_question
-from app.store.inspections import Inspection, InspectionRequest
+from app.store.inspection_requests.request import InspectionRequest
+from app.store.inspection_requests.splits import AuditRequest
+from app.store.inspections import Inspection
 
 Check = dict[str, Any]
 
@@ -29,7 +30,7 @@ def question_about(job: Job, catalog: Catalog) -> InspectionRequest | None:
     dataset = Dataset.model_validate(job.request.declaration)
     try:
         folder = catalog.splits_folder(dataset, job.request.splits_dir)
-        return audit_question(dataset, folder, catalog, pictures=dataset.kind != "imagefolder")
+        return AuditRequest.of(dataset, folder, catalog, pictures=dataset.kind != "imagefolder")
     except RequestError:
         return None
 

@@ -1,4 +1,4 @@
-"""The SQLite file behind the job store: schema, connections, transactions."""
+"""The SQLite file behind the job store: opening, migration, connections, transactions."""
 
 from __future__ import annotations
 
@@ -12,133 +12,26 @@ from pathlib import Path
 
 from app.domain.errors import FatalError
 from app.domain.fault_points import reach
+from app.store.schema import MIGRATIONS, SCHEMA, SCHEMA_VERSION
 
-SCHEMA_VERSION = 5
 BUSY_TIMEOUT_S = 30.0
 CACHE_KIB = 512
 LONG_LOG, LONGEST_LOG = 1000, 16000
-"""Pages of 4 KiB in the write-ahead log."""
-
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS jobs (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL UNIQUE,
-    kind TEXT NOT NULL DEFAULT 'recompute',
-    state TEXT NOT NULL,
-    request TEXT NOT NULL,
-    created_at REAL NOT NULL,
-    started_at REAL,
-    finished_at REAL,
-    cancel_requested INTEGER NOT NULL DEFAULT 0,
-    deadline_at REAL,  -- by then it has to have ended
-    error TEXT,  -- why it was stopped, unless somebody cancelled it
-    traceparent TEXT,  -- of the request that it came with (W3C Trace Context)
-    verification TEXT
-) STRICT;
-CREATE INDEX IF NOT EXISTS jobs_deadline ON jobs (deadline_at) WHERE deadline_at IS NOT NULL AND finished_at IS NULL;
-CREATE TABLE IF NOT EXISTS units (
-    job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
-    position INTEGER NOT NULL,
-    expert TEXT NOT NULL,
-    split TEXT NOT NULL,
-    state TEXT NOT NULL DEFAULT 'queued',
-    total INTEGER NOT NULL,
-    split_sha256 TEXT NOT NULL,
-    done INTEGER NOT NULL DEFAULT 0,
-    reused INTEGER NOT NULL DEFAULT 0,
-    computed INTEGER NOT NULL DEFAULT 0,
-    rate REAL,
-    error TEXT,
-    notes TEXT NOT NULL DEFAULT '[]',
-    artifact_sha256 TEXT,
-    artifact TEXT,
-    report TEXT,
-    started_at REAL,
-    finished_at REAL,
-    attempts INTEGER NOT NULL DEFAULT 0,  -- how often a worker began with it
-    PRIMARY KEY (job, expert, split)
-) STRICT;
-CREATE INDEX IF NOT EXISTS units_artifact ON units (artifact_sha256);
--- What workers claim: one row for each expert of a job, and one (expert '') for the job's verification, or for the
--- check of a verification's files.
-CREATE TABLE IF NOT EXISTS tasks (
-    job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
-    task TEXT NOT NULL,
-    expert TEXT NOT NULL,
-    position INTEGER NOT NULL,
-    state TEXT NOT NULL,  -- waiting (verify, until all units ended), queued, claimed, ended
-    worker TEXT,
-    token INTEGER NOT NULL DEFAULT 0,
-    deaths INTEGER NOT NULL DEFAULT 0,
-    PRIMARY KEY (job, task, expert)
-) STRICT;
-CREATE INDEX IF NOT EXISTS tasks_open ON tasks (state) WHERE state IN ('queued', 'claimed');
-CREATE TABLE IF NOT EXISTS workers (
-    id TEXT PRIMARY KEY,
-    pid INTEGER NOT NULL,
-    device TEXT NOT NULL,
-    devices INTEGER NOT NULL,
-    started_at REAL NOT NULL,
-    warm TEXT NOT NULL DEFAULT '[]',  -- what became of the experts that it was to load at its start
-    arithmetic TEXT NOT NULL DEFAULT '{}'
-) STRICT;
-CREATE TABLE IF NOT EXISTS store (id INTEGER PRIMARY KEY, created_at REAL NOT NULL, probed_at REAL) STRICT;
--- Sums over all that ever happened here; they only grow, whichever jobs are deleted.
-CREATE TABLE IF NOT EXISTS totals (
-    name TEXT NOT NULL,
-    label TEXT NOT NULL,
-    value REAL NOT NULL,
-    PRIMARY KEY (name, label)
-) STRICT;
--- What only a worker can find out (passports, label counts), kept under a key of everything it depends on.
-CREATE TABLE IF NOT EXISTS facts (
-    key TEXT PRIMARY KEY,
-    kind TEXT NOT NULL,
-    question TEXT NOT NULL,
-    answer TEXT,
-    error TEXT,
-    asked_at REAL NOT NULL,
-    worker TEXT,  -- who is finding out
-    attempts INTEGER NOT NULL DEFAULT 0
-) STRICT;
-CREATE INDEX IF NOT EXISTS facts_open ON facts (asked_at) WHERE answer IS NULL AND error IS NULL;
-"""
-
-MIGRATIONS = {
-    # From the schema of that number to the next one.
-    2: (
-        "ALTER TABLE units ADD COLUMN reused INTEGER NOT NULL DEFAULT 0",
-        "ALTER TABLE units ADD COLUMN computed INTEGER NOT NULL DEFAULT 0",
-        "UPDATE units SET computed = done",
-        "ALTER TABLE workers ADD COLUMN arithmetic TEXT NOT NULL DEFAULT '{}'",
-    ),
-    3: ("ALTER TABLE jobs ADD COLUMN kind TEXT NOT NULL DEFAULT 'recompute'",),
-    4: (
-        "ALTER TABLE jobs ADD COLUMN deadline_at REAL",
-        "ALTER TABLE jobs ADD COLUMN error TEXT",
-        "ALTER TABLE jobs ADD COLUMN traceparent TEXT",
-        "CREATE INDEX jobs_deadline ON jobs (deadline_at) WHERE deadline_at IS NOT NULL AND finished_at IS NULL",
-        "ALTER TABLE units ADD COLUMN attempts INTEGER NOT NULL DEFAULT 0",
-        "ALTER TABLE workers ADD COLUMN warm TEXT NOT NULL DEFAULT '[]'",
-        "CREATE TABLE totals (name TEXT NOT NULL, label TEXT NOT NULL, value REAL NOT NULL,"
-        " PRIMARY KEY (name, label)) STRICT",
-    ),
-}
+"""Pages of 4 KiB in the write-ahead log, from which a commit moves them into the file: of workers, of the API."""
 
 
 class Database:
-    """One SQLite file, opened once a thread. Lives as long as its process; close() ends every connection.
+    """One SQLite file with a connection for each thread. Lives as long as its process; close() ends them all.
 
     Args:
-        path: of the file; None for one in memory, which all threads of this process see until close(). Nothing is
-            written to disk, and readers and a writer wait for each other, as there is no log.
-        durable: whether a commit waits for the disk. What was answered to somebody must last through a loss of
-            power. What a worker records need not: the store then is as it was a moment before, whole, the worker
-            is dead as well, and what it had done is done again, to the same bytes. A commit that waits takes
-            those before it along.
+        path: of the file; None for a store in memory, which all threads of this process share until close(). It has
+            no log, so readers and a writer wait for each other.
+        durable: whether a commit waits for the disk. The API's do: what it has answered must survive a loss of
+            power. A worker's need not: the store then is whole, but as it was a moment earlier, the worker is dead
+            as well, and its work is repeated, to the same bytes. A commit that waits also saves those before it.
 
     Raises:
-        FatalError: the file is from a newer relogit, or is no store at all.
+        FatalError: the file is from a newer relogit, or is not a store.
     """
 
     def __init__(self, path: Path | None, *, durable: bool = True) -> None:
@@ -198,11 +91,11 @@ class Database:
             connection.row_factory = sqlite3.Row
             _use_wal(connection)
             connection.execute(f"PRAGMA synchronous = {'FULL' if self._durable else 'NORMAL'}")
-            # Moving the log into the file takes several waits for the disk, and falls to whoever commits when it is
-            # long: to a worker, as long as there is one.
+            # Moving the log into the file waits for the disk several times and delays the commit that does it. The
+            # limits differ so that it is a worker's, as long as there is a worker.
             connection.execute(f"PRAGMA wal_autocheckpoint = {LONGEST_LOG if self._durable else LONG_LOG}")
             connection.execute("PRAGMA foreign_keys = ON")
-            # For each thread's connection; the system keeps the file's pages in memory as well.
+            # Each thread has a connection with a cache, and the system caches the file as well.
             connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
             self._local.connection = connection
             self._remember(connection)
@@ -210,7 +103,10 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """A write transaction, taken at once (IMMEDIATE), so that it never fails half-way for being busy."""
+        """Open a write transaction that commits at the end of the block.
+
+        It is IMMEDIATE: it waits for other writers at its begin, and never fails for them half-way.
+        """
         db = self.connection
         db.execute("BEGIN IMMEDIATE")
         try:
@@ -225,7 +121,7 @@ class Database:
 
     @contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
-        """A read transaction: several queries that see one state."""
+        """Open a read transaction, in which all queries see one state."""
         db = self.connection
         db.execute("BEGIN")
         try:
@@ -235,16 +131,16 @@ class Database:
                 db.execute("COMMIT")
 
     def probe(self) -> None:
-        """Write something for good.
+        """Test that the store can be written.
 
         Raises:
-            sqlite3.Error: the store cannot be written, for want of space, say.
+            sqlite3.Error: it cannot, such as on a full disk.
         """
         with self.transaction() as db:
             db.execute("UPDATE store SET probed_at = ?", (time.time(),))
 
     def version(self) -> int:
-        """A number that moves when another connection has committed something. Costs microseconds."""
+        """Return a number that changes when another connection commits. Takes microseconds."""
         row: sqlite3.Row = self.connection.execute("PRAGMA data_version").fetchone()
         return int(row[0])
 
@@ -257,7 +153,7 @@ class Database:
         self._local = threading.local()
 
     def _remember(self, connection: sqlite3.Connection) -> None:
-        # The API's threads come and go; each would leave an open file behind.
+        # The API's threads come and go, and each would leave an open file.
         with self._guard:
             for thread, idle in self._opened:
                 if not thread.is_alive():
@@ -267,7 +163,7 @@ class Database:
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
-    # This one statement does not wait for a busy file by itself, and API and worker may start at once.
+    # SQLite does not wait for a busy file in this one statement, and API and worker may start at the same time.
     deadline = time.monotonic() + BUSY_TIMEOUT_S
     while True:
         try:

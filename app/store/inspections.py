@@ -1,54 +1,36 @@
-"""What only a worker can find out: asked by the API, answered by a worker, kept until its grounds change.
-
-A fact's key covers all that it depends on (the file's size and time, the declaration in `datasets.toml`), so
-an answer never goes stale: something else is another key.
-"""
+"""Inspections: requested by the API, carried out by a worker, kept with their answers."""
 
 from __future__ import annotations
 
-import hashlib
 import json
+import logging
+import sqlite3
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from app.domain.errors import RelogitError
 from app.domain.jobs import MAX_DEATHS
 from app.store.database import Database
+from app.store.inspection_requests.analysis import CausesRequest, StatisticsRequest
+from app.store.inspection_requests.kinds import INSPECTION_REQUESTS
+from app.store.inspection_requests.request import InspectionRequest
 
-InspectionKind = Literal[
-    "passport", "split", "pool", "rate", "statistics", "causes", "audit", "groups", "normalisation"
-]
+log = logging.getLogger(__name__)
 
 KEPT_S = 90 * 24 * 3600.0
-"""Facts that were found out longer ago are forgotten; whoever wants them asks again."""
-PASSING_KEPT_S = 3600.0
-"""That workers died over a question, or met a bug, may have been bad luck: after so long it may be asked again."""
-OF_SPLITS = ("split", "audit", "groups")
-"""Kinds of facts about index lists as they are now."""
-
-
-@dataclass(frozen=True, slots=True)
-class InspectionRequest:
-    """What is asked, with everything that the answer depends on."""
-
-    kind: InspectionKind
-    about: Mapping[str, Any]
-
-    @property
-    def key(self) -> str:
-        """sha256 over kind and grounds; where a file lies is none, where its content is one."""
-        grounds = {name: value for name, value in self.about.items() if name != "path"}
-        text = json.dumps([self.kind, grounds], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+"""Older inspections are deleted; a new request repeats them."""
+TRANSIENT_KEPT_S = 3600.0
+"""An error of the worker rather than of the file is kept for this long; after that a request tries again."""
+TRANSIENT_ERRORS = "('worker-died', 'audit-failed')"
 
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """A question with its answer, or with the error that is the answer; with neither while it is open."""
+    """A request with its answer, or with the error in its place; with neither while it is open."""
 
-    question: InspectionRequest
+    request: InspectionRequest
     answer: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
 
@@ -59,92 +41,124 @@ class Inspection:
 
 
 class InspectionStore:
-    """Questions and answers, in the job store's file. Safe to use from any thread and process."""
+    """Inspections, in the job store's file. Safe to use from any thread and process."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def look_up(self, questions: Iterable[InspectionRequest]) -> list[Inspection]:
-        """What is known, in the order asked, without asking a worker."""
+    def look_up(self, requests: Iterable[InspectionRequest]) -> list[Inspection]:
+        """Return what is recorded for each request, in their order; request nothing."""
         db = self._database.connection
         inspections = []
-        for question in questions:
-            row = db.execute("SELECT answer, error FROM facts WHERE key = ?", (question.key,)).fetchone()
+        for request in requests:
+            row = db.execute("SELECT answer, error FROM inspections WHERE key = ?", (request.key,)).fetchone()
             answer, error = (row["answer"], row["error"]) if row else (None, None)
             inspections.append(
-                Inspection(question, json.loads(answer) if answer else None, json.loads(error) if error else None)
+                Inspection(request, json.loads(answer) if answer else None, json.loads(error) if error else None)
             )
         return inspections
 
-    def ask(self, questions: Iterable[InspectionRequest]) -> None:
-        """Leave questions for a worker; those already asked stay as they are."""
+    def submit(self, requests: Iterable[InspectionRequest]) -> None:
+        """Queue requests for a worker; those on record already stay as they are."""
         now = time.time()
-        rows = [(q.key, q.kind, json.dumps(dict(q.about)), now) for q in questions]
+        rows = [(request.key, request.kind, json.dumps(request.to_dict()), now) for request in requests]
         if not rows:
             return
         with self._database.transaction() as db:
-            db.execute("DELETE FROM facts WHERE asked_at < ?", (now - KEPT_S,))
-            passing = "json_extract(error, '$.code') IN ('worker-died', 'audit-failed')"
-            db.execute(f"DELETE FROM facts WHERE {passing} AND asked_at < ?", (now - PASSING_KEPT_S,))
+            db.execute("DELETE FROM inspections WHERE asked_at < ?", (now - KEPT_S,))
+            transient = f"json_extract(error, '$.code') IN {TRANSIENT_ERRORS}"
+            db.execute(f"DELETE FROM inspections WHERE {transient} AND asked_at < ?", (now - TRANSIENT_KEPT_S,))
             db.executemany(
-                "INSERT INTO facts (key, kind, question, asked_at) VALUES (?,?,?,?) ON CONFLICT (key) DO NOTHING",
+                "INSERT INTO inspections (key, kind, request, asked_at) VALUES (?,?,?,?)"
+                " ON CONFLICT (key) DO NOTHING",
                 rows,
             )
 
-    def next_open(self, worker: str) -> InspectionRequest | None:
-        """Take the oldest question that has no answer and that no living worker is at.
+    def claim(self, worker: str) -> InspectionRequest | None:
+        """Take the oldest open request that no living worker holds.
 
-        One over which workers died as often as over a unit gets that as its answer.
+        A request over which `MAX_DEATHS` workers died gets that as its error.
         """
-        open_ = "answer IS NULL AND error IS NULL AND worker IS NULL"
+        is_open = "answer IS NULL AND error IS NULL AND worker IS NULL"
         died = RelogitError("worker-died", f"{MAX_DEATHS} workers died while they were looking at this file.")
-        if self._database.connection.execute(f"SELECT 1 FROM facts WHERE {open_}").fetchone() is None:
+        if self._database.connection.execute(f"SELECT 1 FROM inspections WHERE {is_open}").fetchone() is None:
             return None
         with self._database.transaction() as db:
             db.execute(
-                f"UPDATE facts SET error = ? WHERE {open_} AND attempts >= ?",
+                f"UPDATE inspections SET error = ? WHERE {is_open} AND attempts >= ?",
                 (json.dumps(died.to_dict()), MAX_DEATHS),
             )
-            row = db.execute(
-                "UPDATE facts SET worker = ?, attempts = attempts + 1 WHERE key = ("
-                f" SELECT key FROM facts WHERE {open_} ORDER BY asked_at LIMIT 1) RETURNING kind, question",
-                (worker,),
-            ).fetchone()
-            return InspectionRequest(row["kind"], json.loads(row["question"])) if row else None
+            while True:
+                row = db.execute(
+                    "UPDATE inspections SET worker = ?, attempts = attempts + 1 WHERE key = ("
+                    f" SELECT key FROM inspections WHERE {is_open} ORDER BY asked_at LIMIT 1)"
+                    " RETURNING key, kind, request",
+                    (worker,),
+                ).fetchone()
+                if row is None:
+                    return None
+                request = _read(row)
+                if request is not None:
+                    return request
+                db.execute("DELETE FROM inspections WHERE key = ?", (row["key"],))
 
     def forget_files(self, digests: Collection[str]) -> None:
-        """What was found out about files of logits, by their sha256, that are gone: nobody will ask again."""
+        """Delete the analyses of files of logits that no longer exist.
+
+        Args:
+            digests: sha256 of the files.
+        """
         if not digests:
             return
         with self._database.transaction() as db:
             db.execute(
-                "DELETE FROM facts WHERE kind IN ('statistics', 'causes')"
-                " AND json_extract(question, '$.sha256') IN (SELECT value FROM json_each(?))",
-                (json.dumps(list(digests)),),
+                "DELETE FROM inspections WHERE kind IN (?, ?)"
+                " AND json_extract(request, '$.sha256') IN (SELECT value FROM json_each(?))",
+                (StatisticsRequest.kind, CausesRequest.kind, json.dumps(list(digests))),
             )
 
-    def forget(self, question: InspectionRequest) -> None:
-        """There is no answer that would still be true tomorrow: whoever wants one asks again."""
+    def forget(self, request: InspectionRequest) -> None:
+        """Delete a request whose answer would not last; it can be submitted again."""
         with self._database.transaction() as db:
-            db.execute("DELETE FROM facts WHERE key = ?", (question.key,))
+            db.execute("DELETE FROM inspections WHERE key = ?", (request.key,))
 
-    def record(self, question: InspectionRequest, result: dict[str, Any] | RelogitError) -> None:
-        """Keep the answer, or the error that is the answer."""
+    def record(self, request: InspectionRequest, result: dict[str, Any] | RelogitError) -> None:
+        """Record an answer or an error, and delete those that it replaces."""
         failed = isinstance(result, RelogitError)
-        named = {name: question.about.get(name) for name in ("splits_dir", "split", "pictures", "head_threshold")}
         text = json.dumps(result.to_dict() if isinstance(result, RelogitError) else result)
         with self._database.transaction() as db:
             db.execute(
-                "INSERT INTO facts (key, kind, question, answer, error, asked_at) VALUES (?,?,?,?,?,?)"
+                "INSERT INTO inspections (key, kind, request, answer, error, asked_at) VALUES (?,?,?,?,?,?)"
                 " ON CONFLICT (key) DO UPDATE SET answer = excluded.answer, error = excluded.error",
-                (question.key, question.kind, json.dumps(dict(question.about)),
+                (request.key, request.kind, json.dumps(request.to_dict()),
                  None if failed else text, text if failed else None, time.time()),
             )  # fmt: skip
-            if question.kind in OF_SPLITS and "dataset" in question.about:
-                # What was so of lists that have been replaced since, nobody asks again: they would pile up.
-                same = " AND ".join(f"json_extract(question, '$.{name}') IS ?" for name in named)
-                db.execute(
-                    "DELETE FROM facts WHERE kind = ? AND key != ? AND (answer IS NOT NULL OR error IS NOT NULL)"
-                    f" AND json_extract(question, '$.dataset.root') IS ? AND {same}",
-                    (question.kind, question.key, question.about["dataset"]["root"], *named.values()),
-                )
+            _delete_replaced(db, request)
+
+
+def _read(row: sqlite3.Row) -> InspectionRequest | None:
+    """Read a stored request; None if another version of relogit wrote it.
+
+    This version would look for it under another key.
+    """
+    try:
+        request = INSPECTION_REQUESTS[row["kind"]].from_dict(json.loads(row["request"]))
+    except (KeyError, ValueError) as error:
+        log.warning("an inspection of kind %r cannot be read and is deleted: %s", row["kind"], error)
+        return None
+    return request if request.key == row["key"] else None
+
+
+def _delete_replaced(db: sqlite3.Connection, request: InspectionRequest) -> None:
+    # Nothing asks about lists that were replaced since: their inspections would pile up.
+    if not request.replaces:
+        return
+    fields = [f"$.{path}" for path in request.replaces]
+    same = " AND ".join("json_extract(request, ?) IS json_extract(?, ?)" for _ in fields)
+    own = json.dumps(request.to_dict())
+    values = [value for field in fields for value in (field, own, field)]
+    db.execute(
+        "DELETE FROM inspections WHERE kind = ? AND key != ? AND (answer IS NOT NULL OR error IS NOT NULL)"
+        f" AND {same}",
+        (request.kind, request.key, *values),
+    )

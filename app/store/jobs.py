@@ -1,7 +1,7 @@
 """The job store, which is also the queue: the only truth about jobs.
 
-Every change is one `BEGIN IMMEDIATE` transaction. What a worker records, it records with the token of its
-claim; a claim that was taken from it (it was thought dead) raises `ClaimLost` and changes nothing.
+Every change is one `BEGIN IMMEDIATE` transaction. A worker records with the token of its claim. If the claim was
+taken from it, because it seemed dead, recording raises `ClaimLost` and changes nothing.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 from app.domain.errors import Conflict, TransientError
 from app.domain.jobs import Artifact, Claim, Job, JobOptions, JobState, Progress, Task, UnitPlan, final_state
 from app.domain.requests import Request
+from app.store.references import References
 from app.store.transitions import (
     check_claim,
     end_job,
@@ -32,8 +33,8 @@ from app.store.transitions import (
 from app.store.workers import Workers
 
 
-class JobStore(Workers):
-    """Jobs, their units, and who works on them. Safe to use from any thread and process."""
+class JobStore(Workers, References):
+    """Jobs, their units, and the workers. Safe to use from any thread and process."""
 
     # --- the API's side ---------------------------------------------------------------------------
 
@@ -47,38 +48,38 @@ class JobStore(Workers):
         """Record a job whose request was checked.
 
         Args:
-            request: what is to be done.
-            units: are computed in the order given.
-            terms: what comes with it.
-            check: raises if what the job refers to has gone meanwhile; from then on nobody removes it.
+            request: the work.
+            units: are computed in this order.
+            terms: its options.
+            check: raises if something that the job refers to was deleted meanwhile; it is kept from now on.
         """
         with self._database.transaction() as db:
             check()
             return insert_job(db, request, units, terms or JobOptions())
 
     def get(self, job_id: str) -> Job:
-        """The job as it stands.
+        """Return a job.
 
         Raises:
-            NotFound: there is none with that id.
+            NotFound: no job has that id.
         """
         with self._database.snapshot() as db:
             return read_job(db, job_id)
 
     def jobs(self, *, states: Iterable[JobState] = (), kind: str | None = None, limit: int = 100) -> list[Job]:
-        """The newest jobs first, of the given states, or of all; of one kind, or of any."""
+        """Return jobs of the given states and kind, the newest first."""
         wanted = json.dumps([str(state) for state in states])
         where = "(? = '[]' OR state IN (SELECT value FROM json_each(?))) AND kind = coalesce(?, kind)"
         with self._database.snapshot() as db:
-            found = f"SELECT id FROM jobs WHERE {where} ORDER BY seq DESC LIMIT ?"
-            rows = db.execute(found, (wanted, wanted, kind, limit))
+            query = f"SELECT id FROM jobs WHERE {where} ORDER BY seq DESC LIMIT ?"
+            rows = db.execute(query, (wanted, wanted, kind, limit))
             return [read_job(db, row["id"]) for row in rows.fetchall()]
 
     def cancel(self, job_id: str) -> Job:
-        """Ask a job to stop. What no worker holds ends at once; the rest within a batch.
+        """Cancel a job: unclaimed tasks end at once, others after their batch.
 
         Raises:
-            Conflict: it has ended otherwise already.
+            Conflict: it has already succeeded or failed.
         """
         with self._database.transaction() as db:
             job = read_job(db, job_id)
@@ -89,7 +90,7 @@ class JobStore(Workers):
             return read_job(db, job_id)
 
     def expire(self) -> list[str]:
-        """Stop the jobs whose deadline has passed, as `cancel` does; they end as failed.
+        """Stop the jobs whose deadline has passed, as `cancel` does; they fail.
 
         Returns:
             Their ids.
@@ -99,69 +100,13 @@ class JobStore(Workers):
         if self._database.connection.execute(overdue, (now,)).fetchone() is None:
             return []
         with self._database.transaction() as db:
-            found = [row["id"] for row in db.execute(overdue, (now,)).fetchall()]
-            for job_id in found:
-                message = "The job had not ended by its deadline. What was done by then stands."
+            job_ids = [row["id"] for row in db.execute(overdue, (now,)).fetchall()]
+            for job_id in job_ids:
+                message = "The job had not ended by its deadline. Units that had succeeded by then stay."
                 error = {"code": "deadline-exceeded", "message": message, "details": {}}
                 db.execute("UPDATE jobs SET error = ? WHERE id = ?", (json.dumps(error), job_id))
                 stop_job(db, job_id)
-            return found
-
-    def delete(self, job_id: str, forget: Callable[[str], None]) -> None:
-        """Forget an ended job, then its files.
-
-        In this order: a job on record must not lose its files because this process dies in between. What is left
-        then, nobody refers to, and the next sweep removes it.
-
-        Args:
-            job_id: which.
-            forget: see `release`.
-
-        Raises:
-            Conflict: it has not ended.
-        """
-        self.release(self.remove(job_id), forget)
-
-    def remove(self, job_id: str) -> frozenset[str]:
-        """Forget an ended job. Returns the sha256 of each artifact that it referred to.
-
-        Raises:
-            Conflict: it has not ended.
-        """
-        with self._database.transaction() as db:
-            job = read_job(db, job_id)
-            if not job.state.ended:
-                raise Conflict(
-                    "job-not-ended",
-                    f"Job {job_id} is {job.state}. Cancel it first, or wait until it has ended.",
-                )
-            db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
-        return frozenset(unit.artifact.sha256 for unit in job.units if unit.artifact)
-
-    def release(self, digests: Iterable[str], forget: Callable[[str], None]) -> None:
-        """Call `forget` with each digest that no job refers to, before anybody can record that one as theirs."""
-        with self._database.transaction() as db:
-            for digest in sorted(digests):
-                if db.execute("SELECT 1 FROM units WHERE artifact_sha256 = ?", (digest,)).fetchone() is None:
-                    forget(digest)
-
-    @property
-    def created_at(self) -> float:
-        """When the store was made, in seconds since the epoch."""
-        return float(self._database.connection.execute("SELECT created_at FROM store").fetchone()[0])
-
-    def artifacts(self) -> frozenset[str]:
-        """sha256 of every artifact that a job refers to."""
-        rows = self._database.connection.execute(
-            "SELECT artifact_sha256 FROM units WHERE artifact_sha256 IS NOT NULL"
-        )
-        return frozenset(row[0] for row in rows)
-
-    def uploads(self, *, open_only: bool = False) -> frozenset[str]:
-        """Ids of every upload that a job refers to, or only of those whose job has not ended."""
-        asked = "SELECT json_extract(request, '$.upload') FROM jobs WHERE kind = 'verification'"
-        asked += " AND finished_at IS NULL" if open_only else ""
-        return frozenset(row[0] for row in self._database.connection.execute(asked) if row[0] is not None)
+            return job_ids
 
     # --- the worker's side ------------------------------------------------------------------------
 
@@ -171,27 +116,27 @@ class JobStore(Workers):
         precisions: Sequence[str] = ("fp32",),
         tasks: Sequence[Task] = ("recompute", "verify", "check", "draw"),
     ) -> Claim | None:
-        """Take the next task: the oldest job's first. None when there is nothing to do.
+        """Claim the next task of the oldest job; None when none is queued.
 
         Args:
             worker: its name.
+            precisions: those it can compute in. It leaves a task of another precision to a recorded worker that can;
+                without such a worker it takes the task and fails it with the reason.
             tasks: kinds of task to take.
-            precisions: what it can compute in. A task of another one it leaves to a worker on record that can;
-                where there is none, it takes it, and fails it with the reason.
         """
         with self._database.transaction() as db:
             return take_task(db, worker, precisions, tasks)
 
     def version(self) -> int:
-        """A number that moves when anybody else has changed something. Costs microseconds."""
+        """Return a number that changes when another connection commits. Takes microseconds."""
         return self._database.version()
 
     def start_unit(self, claim: Claim, split: str) -> bool:
-        """The unit is about to begin. Returns whether to go on, as `progress`."""
+        """Record that a unit begins. Returns whether to go on, as `progress`."""
         with self._database.transaction() as db:
             check_claim(db, claim)
-            fresh = {"done": 0, "reused": 0, "computed": 0, "rate": None}
-            set_unit(db, claim, split, state="running", started_at=time.time(), **fresh)
+            zero = {"done": 0, "reused": 0, "computed": 0, "rate": None}
+            set_unit(db, claim, split, state="running", started_at=time.time(), **zero)
             db.execute(
                 "UPDATE units SET attempts = attempts + 1 WHERE job = ? AND expert = ? AND split = ?",
                 (claim.job.id, claim.expert, split),
@@ -199,10 +144,10 @@ class JobStore(Workers):
             return not to_be_cancelled(db, claim)
 
     def progress(self, claim: Claim, split: str, progress: Progress) -> bool:
-        """Record how far a unit is, and learn whether to go on.
+        """Record how far a unit is.
 
         Returns:
-            False when the job is to be cancelled: the worker stops here and calls `cancelled`.
+            Whether to go on; False when the job is to be cancelled.
         """
         with self._database.transaction() as db:
             check_claim(db, claim)
@@ -210,7 +155,7 @@ class JobStore(Workers):
             return not to_be_cancelled(db, claim)
 
     def go_on(self, claim: Claim) -> bool:
-        """Whether the claim is this worker's and its job is not to be cancelled.
+        """Tell whether to go on; False when the job is to be cancelled.
 
         Raises:
             ClaimLost: the claim was taken away.
@@ -220,7 +165,7 @@ class JobStore(Workers):
             return not to_be_cancelled(db, claim)
 
     def hold(self, claim: Claim) -> None:
-        """Make sure the claim is still this worker's, before it shows anything to the world."""
+        """Raise `ClaimLost` unless the claim is still this worker's, before it publishes files."""
         with self._database.snapshot() as db:
             check_claim(db, claim)
 
@@ -233,18 +178,18 @@ class JobStore(Workers):
         progress: Progress,
         is_there: Callable[[], bool],
     ) -> None:
-        """The unit's file is written and its report passed.
+        """Record a unit whose file is written and whose report passed.
 
         Args:
             claim: this worker's.
-            split: which unit of it.
+            split: of the unit.
             artifact: its file.
             report: its verification.
-            progress: where it stands at its end.
-            is_there: whether the file still is; another job's deletion may have taken the very same one.
+            progress: its final counts.
+            is_there: tells whether the file exists; the deletion of another job may have removed the same file.
 
         Raises:
-            TransientError: it is gone, and can be written again.
+            TransientError: the file is gone; it can be written again.
         """
         with self._database.transaction() as db:
             check_claim(db, claim)
@@ -268,7 +213,7 @@ class JobStore(Workers):
     def fail_unit(
         self, claim: Claim, split: str, error: dict[str, Any], report: dict[str, Any] | None = None
     ) -> None:
-        """The unit cannot be done; the others stand."""
+        """Record that a unit failed; the others stay as they are."""
         with self._database.transaction() as db:
             check_claim(db, claim)
             fields = {"error": json.dumps(error), "report": json.dumps(report) if report else None}
@@ -277,10 +222,10 @@ class JobStore(Workers):
             tally(db, "units", "failed")
 
     def end_task(self, claim: Claim) -> None:
-        """Every unit of the claim has ended, or the job is being cancelled, which ends the rest of them.
+        """End a claim whose units have all ended, or whose job is being cancelled.
 
         Raises:
-            RuntimeError: units are open, or it is no task with units, and nothing is being cancelled.
+            RuntimeError: the job is not being cancelled, and units are open or the task has none.
         """
         with self._database.transaction() as db:
             check_claim(db, claim)
@@ -292,10 +237,9 @@ class JobStore(Workers):
             settle(db, claim.job.id)
 
     def finish_job(self, claim: Claim, verification: dict[str, Any]) -> None:
-        """Record the job's own checks and, from them and its units, its final state.
+        """Record the checks of the job as a whole, and its final state.
 
-        A verification of files that was carried out has succeeded, whatever its verdict: it is no result that might
-        count. So have splits that were drawn.
+        A verification of files that was carried out has succeeded, whatever its verdict. So has a drawing of splits.
         """
         with self._database.transaction() as db:
             check_claim(db, claim)
@@ -307,7 +251,7 @@ class JobStore(Workers):
             end_job(db, job.id, final_state(job, verified=verified))
 
     def hand_back(self, claim: Claim) -> None:
-        """Give the claim back undone, for another worker to take: this one is stopping."""
+        """Give a claim back for another worker, since this one is stopping."""
         with self._database.transaction() as db:
             check_claim(db, claim)
             requeue(db, claim.job.id, claim.task, claim.expert)

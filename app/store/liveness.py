@@ -1,6 +1,6 @@
-"""Who lives: an operating-system lock that a process holds while it does, so that its death shows at once.
+"""Which workers live: each holds a lock of the operating system, so that its death shows at once.
 
-The kernel drops a lock with its holder, however that died; no clock and no heartbeat is involved.
+The kernel drops a lock with its holder, however that died; no clock is involved.
 """
 
 from __future__ import annotations
@@ -46,9 +46,10 @@ def hold_lock(path: Path) -> IO[str]:
 
 
 def is_held(path: Path) -> bool:
-    """Whether a living process holds the lock. A shared lock is tried, so that two who look do not meet."""
+    """Tell whether a living process holds the lock."""
     try:
         with path.open() as handle:
+            # Shared, so that two processes that look at once do not take each other for the holder.
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
             return False
     except FileNotFoundError:
@@ -58,86 +59,90 @@ def is_held(path: Path) -> bool:
 
 
 def worker_lock(locks_dir: Path, worker: str) -> Path:
-    """The lock file of a worker; a worker's name is never used twice."""
+    """Return the path of a worker's lock file; no two workers share a name."""
     return locks_dir / f"{worker}.lock"
 
 
 def living(store: JobStore, locks_dir: Path) -> list[str]:
-    """The workers that hold their lock."""
+    """Return the recorded workers that hold their lock."""
     return [w["id"] for w in store.workers() if is_held(worker_lock(locks_dir, w["id"]))]
 
 
 def has_open(pid: int, path: Path) -> bool:
-    """Whether that process here is the one that has a file open. A worker in a container of its own counts processes
-    from one as well: the same number may be another one's.
+    """Tell whether a process of this machine has a file open.
+
+    A worker in a container has a process id of that container, which may belong to another process here.
     """
     with contextlib.suppress(OSError), os.scandir(f"/proc/{pid}/fd") as entries:
-        wanted = path.stat()
+        lock = path.stat()
         for entry in entries:
             with contextlib.suppress(OSError):  # closed meanwhile
-                if os.path.samestat(entry.stat(), wanted):
+                if os.path.samestat(entry.stat(), lock):
                     return True
     return False
 
 
-LOOKED_S = 2.0
-"""Between two looks no more than this counts as silence."""
+LONGEST_STEP_S = 2.0
 
 
 class Hangs:
-    """Which living workers show no sign of life any more. Looked at by one thread; may be asked by any.
+    """Detects living workers that hang. One thread calls `look`; any thread may call `hanging`.
 
-    A worker moves the time of its lock file as long as its threads go on (`worker/heartbeat.py`). Silence is what was
-    seen of it from look to look, two seconds for each at most: where this process did not look, for it was busy or
-    stood still itself, nobody is blamed for that time.
+    A worker moves the time of its lock file as long as its threads go on (`worker/heartbeat.py`). Silence is added up
+    from look to look, up to `longest_step_s` for each: time in which this process itself was busy or stopped counts
+    against no worker.
 
     Args:
         store: where the workers are on record.
         locks_dir: where their lock files are.
-        timeout_s: so long without a move is a hang.
+        timeout_s: silence that counts as a hang.
+        longest_step_s: of the time between two looks, no more than this counts as silence.
     """
 
-    def __init__(self, store: JobStore, locks_dir: Path, timeout_s: float) -> None:
-        self._store, self._locks_dir, self._timeout_s = store, locks_dir, timeout_s
-        self._looked = time.monotonic()
-        self._seen: dict[str, tuple[float, float]] = {}
-        """Worker → the time of its file, and for how many seconds it was seen to be that."""
+    def __init__(
+        self, store: JobStore, locks_dir: Path, timeout_s: float, longest_step_s: float = LONGEST_STEP_S
+    ) -> None:
+        self._store, self._locks_dir = store, locks_dir
+        self._timeout_s, self._longest_step_s = timeout_s, longest_step_s
+        self._last_look = time.monotonic()
+        self._silence: dict[str, tuple[float, float]] = {}
+        """Worker → the time of its file, and the seconds for which it has not moved."""
 
     def look(self) -> dict[str, float]:
-        """Look at every living worker's file; to be called every second or so.
+        """Check the heartbeat of every living worker; to be called about every second.
 
         Returns:
             Those that hang: seconds of silence by name.
         """
         now = time.monotonic()
-        passed, self._looked = min(now - self._looked, LOOKED_S), now
-        seen = {}
+        passed, self._last_look = min(now - self._last_look, self._longest_step_s), now
+        silence = {}
         for worker in living(self._store, self._locks_dir):
             with contextlib.suppress(OSError):
                 moved = worker_lock(self._locks_dir, worker).stat().st_mtime
-                before = self._seen.get(worker)
+                before = self._silence.get(worker)
                 silent = before[1] + passed if before is not None and before[0] == moved else 0.0
-                seen[worker] = (moved, silent)
-        self._seen = seen
+                silence[worker] = (moved, silent)
+        self._silence = silence
         return self.hanging()
 
     def hanging(self) -> dict[str, float]:
-        """Seconds of silence by name, as far as it was looked at."""
-        return {worker: silent for worker, (_, silent) in self._seen.items() if silent > self._timeout_s}
+        """Return the workers that hung at the last look: seconds of silence by name."""
+        return {worker: silent for worker, (_, silent) in self._silence.items() if silent > self._timeout_s}
 
 
 def compute_environments(store: JobStore, locks_dir: Path) -> list[ComputeEnvironment]:
-    """How the living workers compute, each way once. Workers of another relogit may not say all of it."""
-    alive = [w["arithmetic"] for w in store.workers() if is_held(worker_lock(locks_dir, w["id"]))]
-    found = []
+    """Return the distinct compute environments of the living workers."""
+    alive = [w["environment"] for w in store.workers() if is_held(worker_lock(locks_dir, w["id"]))]
+    environments = []
     for text in dict.fromkeys(alive):
-        with contextlib.suppress(KeyError):
-            found.append(ComputeEnvironment.from_dict(json.loads(text)))
-    return found
+        with contextlib.suppress(KeyError):  # a worker of another version, with other fields
+            environments.append(ComputeEnvironment.from_dict(json.loads(text)))
+    return environments
 
 
 def reap_dead_workers(store: JobStore, locks_dir: Path) -> list[str]:
-    """Free what dead workers had claimed.
+    """Remove dead workers from the record, and free what they had claimed.
 
     Returns:
         The dead workers' names.

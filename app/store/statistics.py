@@ -1,4 +1,4 @@
-"""What is on record, counted: jobs, units, the queue, and the sums over all that ever happened."""
+"""Statistics of the store: jobs, units, the queue, and counters over all time."""
 
 from __future__ import annotations
 
@@ -10,26 +10,27 @@ from app.store.database import Database
 
 @dataclass(frozen=True, slots=True)
 class QueueStatistics:
-    """The store at one moment. What there is none of may be missing."""
+    """The store at one moment. A count of 0 may be missing."""
 
     jobs: Mapping[tuple[str, str], int]
     """By state and kind."""
     units: Mapping[str, int]
     """Of the jobs that have not ended, by state."""
     waiting_since: float | None
-    """Since when the oldest task could have been claimed, in seconds since the epoch; None when none waits.
+    """When the oldest open task became claimable, in seconds since the epoch; None when none waits.
 
-    A job's verification waits from the end of its last unit on, every other task from its job's acceptance; one that
-    was handed back has waited as long as its job.
+    The verification of a job became so at the end of its last unit, any other task when its job was accepted, even if
+    it was handed back since.
     """
     totals: Mapping[tuple[str, str], float]
-    """The sums of `app.store.transitions.tally`, by name and label."""
+    """The counters of `app.store.transitions.tally`, by name and label."""
 
 
 JOBS = "SELECT state, kind, count(*) FROM jobs GROUP BY state, kind"
 OPEN = "state IN ('queued', 'claimed')"
-"""Tasks of jobs that have not ended; each such job has one. Word for word as the index `tasks_open` has it."""
-# CROSS JOIN: by itself SQLite would go through the units of all jobs.
+"""Tasks of jobs that have not ended; each such job has one. The same text as in the index `tasks_open`, which SQLite
+uses only then."""
+# CROSS JOIN: SQLite would choose to read the units of all jobs first.
 UNITS = (
     "SELECT units.state, count(*)"
     f" FROM (SELECT DISTINCT job FROM tasks WHERE {OPEN}) AS open"
@@ -47,7 +48,7 @@ TOTALS = "SELECT name, label, value FROM totals"
 
 
 def queue_statistics(database: Database) -> QueueStatistics:
-    """Count, in one snapshot. Reads no requests, results or verifications."""
+    """Count in one snapshot, without reading requests, results or verifications."""
     with database.snapshot() as db:
         since = [db.execute(query).fetchone()[0] for query in (WAITING, VERIFYING)]
         return QueueStatistics(

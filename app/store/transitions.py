@@ -1,4 +1,4 @@
-"""How the job store moves from state to state: functions that run inside one write transaction."""
+"""Transitions of jobs, units and tasks: functions that run inside one write transaction."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ DOING: dict[Task, tuple[str, str]] = {
     "check": ("verifying this", "fewer or smaller files"),
     "draw": ("drawing this", "a machine with more of it"),
 }
-"""What a worker was at when it died, and what may help."""
+"""Task → what a worker was doing when it died, and what may help."""
 
 OPEN_UNIT = "state IN ('queued', 'running')"
 
 
 class ClaimLost(JobError):
-    """The task was taken from this worker, or its job is gone: what it computed must not be recorded."""
+    """The task was taken from this worker, or its job was deleted: its result must not be recorded."""
 
     def __init__(self, claim: Claim) -> None:
         super().__init__("claim-lost", f"Job {claim.job.id} is no longer this worker's ({claim.worker}).")
 
 
 def insert_job(db: sqlite3.Connection, request: Request, units: Sequence[UnitPlan], terms: JobOptions) -> Job:
-    """A new job with its units and tasks."""
+    """Insert a new job with its units and tasks."""
     job_id, now = uuid.uuid4().hex, time.time()
     deadline_at = None if terms.deadline_s is None else now + terms.deadline_s
     db.execute(
@@ -65,7 +65,7 @@ def insert_job(db: sqlite3.Connection, request: Request, units: Sequence[UnitPla
 
 
 def _tasks(request: Request) -> list[tuple[Task, str, int, str]]:
-    """Task, expert, position and state of each task of a new job."""
+    """Return task, expert, position and state of each task of a new job."""
     if isinstance(request, VerificationRequest):
         return [("check", "", 0, "queued")]
     if isinstance(request, SplitsRequest):
@@ -77,7 +77,7 @@ def _tasks(request: Request) -> list[tuple[Task, str, int, str]]:
 
 
 def take_task(db: sqlite3.Connection, worker: str, precisions: Sequence[str], tasks: Sequence[Task]) -> Claim | None:
-    """The next task, now that worker's; None when there is none. See `JobStore.claim`."""
+    """Claim the next task for a worker; see `JobStore.claim`."""
     precision = "coalesce(json_extract(jobs.request, '$.precision'), 'fp32')"
     row = db.execute(
         "UPDATE tasks SET state = 'claimed', worker = ?, token = token + 1 WHERE rowid = ("
@@ -85,7 +85,7 @@ def take_task(db: sqlite3.Connection, worker: str, precisions: Sequence[str], ta
         "  WHERE tasks.state = 'queued' AND tasks.task IN (SELECT value FROM json_each(?))"
         "  AND (tasks.task != 'recompute'"
         f"    OR {precision} IN (SELECT value FROM json_each(?))"
-        "    OR NOT EXISTS (SELECT 1 FROM workers, json_each(workers.arithmetic, '$.precisions') AS offered"
+        "    OR NOT EXISTS (SELECT 1 FROM workers, json_each(workers.environment, '$.precisions') AS offered"
         f"      WHERE offered.value = {precision}))"
         "  ORDER BY jobs.seq, tasks.position LIMIT 1)"
         " RETURNING job, task, expert, token",
@@ -111,13 +111,13 @@ def check_claim(db: sqlite3.Connection, claim: Claim) -> None:
 
 
 def to_be_cancelled(db: sqlite3.Connection, claim: Claim) -> bool:
-    """Whether the claim's job is to be cancelled."""
+    """Tell whether the claim's job is to be cancelled."""
     row = db.execute("SELECT cancel_requested FROM jobs WHERE id = ?", (claim.job.id,)).fetchone()
     return bool(row["cancel_requested"])
 
 
 def set_unit(db: sqlite3.Connection, claim: Claim, split: str, **fields: Any) -> None:
-    """Set columns of one open unit of the claim; what has ended never changes."""
+    """Set columns of one open unit of the claim; an ended unit never changes."""
     columns = ", ".join(f"{name} = ?" for name in fields)
     changed = db.execute(
         f"UPDATE units SET {columns} WHERE job = ? AND expert = ? AND split = ? AND {OPEN_UNIT}",
@@ -128,7 +128,7 @@ def set_unit(db: sqlite3.Connection, claim: Claim, split: str, **fields: Any) ->
 
 
 def reset_crash_count(db: sqlite3.Connection, claim: Claim) -> None:
-    """A unit of the claim has ended: deaths are counted over the next one anew."""
+    """Count deaths from zero for the next unit of the claim."""
     db.execute(
         "UPDATE tasks SET deaths = 0 WHERE job = ? AND task = ? AND expert = ?",
         (claim.job.id, claim.task, claim.expert),
@@ -136,7 +136,7 @@ def reset_crash_count(db: sqlite3.Connection, claim: Claim) -> None:
 
 
 def end_task(db: sqlite3.Connection, claim: Claim) -> None:
-    """The claimed task is over."""
+    """End the claimed task."""
     db.execute(
         "UPDATE tasks SET state = 'ended' WHERE job = ? AND task = ? AND expert = ?",
         (claim.job.id, claim.task, claim.expert),
@@ -144,7 +144,10 @@ def end_task(db: sqlite3.Connection, claim: Claim) -> None:
 
 
 def requeue(db: sqlite3.Connection, job: str, task: str, expert: str) -> None:
-    """Put a task back, its running unit from the start; or end it, if its job is being cancelled."""
+    """Queue a task again, or end it if its job is being cancelled.
+
+    Its running unit starts from the beginning.
+    """
     db.execute(
         "UPDATE units SET state = 'queued', done = 0, reused = 0, computed = 0, rate = NULL, started_at = NULL"
         " WHERE job = ? AND expert = ? AND state = 'running'",
@@ -159,7 +162,15 @@ def requeue(db: sqlite3.Connection, job: str, task: str, expert: str) -> None:
 
 
 def reap_task(db: sqlite3.Connection, task: sqlite3.Row, *, blamed: bool) -> None:
-    """A worker died holding this task: count it, if it may be to blame, and put the task back or fail its unit."""
+    """Queue the task of a dead worker again, or fail its unit.
+
+    A unit fails at its `MAX_DEATHS`th death.
+
+    Args:
+        db: in a write transaction.
+        task: with `job`, `task`, `expert` and `deaths`.
+        blamed: whether this death counts against the task.
+    """
     where = (task["job"], task["task"], task["expert"])
     deaths = task["deaths"] + blamed
     if deaths >= MAX_DEATHS:
@@ -176,7 +187,7 @@ def reap_task(db: sqlite3.Connection, task: sqlite3.Row, *, blamed: bool) -> Non
             job = read_job(db, task["job"])
             end_job(db, task["job"], final_state(job, verified=False))
             return
-        # Only what was running is to blame; if nothing was, loading the expert was, and all its units go.
+        # The running unit is to blame. Without one, loading the expert killed the worker, and all its units fail.
         fail = "UPDATE units SET state = 'failed', error = ?, finished_at = ? WHERE job = ? AND expert = ? AND "
         values = (error, time.time(), task["job"], task["expert"])
         failed = (
@@ -199,14 +210,14 @@ def reap_task(db: sqlite3.Connection, task: sqlite3.Row, *, blamed: bool) -> Non
 
 
 def stop_job(db: sqlite3.Connection, job: str) -> None:
-    """What no worker holds ends at once; the rest within a batch."""
+    """Stop a job: unclaimed tasks end at once, others after their batch."""
     db.execute("UPDATE jobs SET cancel_requested = 1, state = 'cancelling' WHERE id = ?", (job,))
     db.execute("UPDATE tasks SET state = 'ended' WHERE job = ? AND state = 'queued'", (job,))
     settle(db, job)
 
 
 def settle(db: sqlite3.Connection, job: str) -> None:
-    """Move the job on once none of its recompute tasks is open: to its verification, or to its end."""
+    """Move a job without open tasks on, to its verification or to its end."""
     cancelled, error = db.execute("SELECT cancel_requested, error FROM jobs WHERE id = ?", (job,)).fetchone()
     if cancelled:
         stopped = db.execute(
@@ -234,7 +245,7 @@ def end_job(db: sqlite3.Connection, job: str, state: JobState) -> None:
 
 
 def tally(db: sqlite3.Connection, name: str, label: str, by: float = 1) -> None:
-    """Add to one of the sums over all that ever happened."""
+    """Add to a counter, which the deletion of jobs does not lower."""
     db.execute(
         "INSERT INTO totals (name, label, value) VALUES (?, ?, ?)"
         " ON CONFLICT (name, label) DO UPDATE SET value = value + excluded.value",
@@ -243,7 +254,11 @@ def tally(db: sqlite3.Connection, name: str, label: str, by: float = 1) -> None:
 
 
 def read_job(db: sqlite3.Connection, job_id: str) -> Job:
-    """The job as it stands; `NotFound` if there is none."""
+    """Read a job with its units.
+
+    Raises:
+        NotFound: no job has that id.
+    """
     row = db.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
     if row is None:
         raise NotFound("job-not-found", f"There is no job {job_id!r}. GET /jobs lists those that there are.")
@@ -266,13 +281,16 @@ def read_job(db: sqlite3.Connection, job_id: str) -> Job:
 
 @lru_cache(maxsize=256)
 def _recorded(text: str) -> dict[str, Any]:
-    """What a unit recorded at its end; not to be modified. It never changes, and every look at a job reads it."""
+    """Parse what a unit recorded at its end; do not modify the result.
+
+    Cached, since the text never changes and every reading of the job parses it.
+    """
     parsed: dict[str, Any] = json.loads(text)
     return parsed
 
 
 def read_unit(row: sqlite3.Row) -> Unit:
-    """A unit from its row."""
+    """Build a unit from its row."""
     return Unit(
         expert=row["expert"],
         split=row["split"],

@@ -1,4 +1,4 @@
-"""One task that looks whether the store has changed, for everybody who waits for that."""
+"""One task that polls the store for changes, for all requests that wait for one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class Watcher:
-    """Wakes waiting requests when a worker or another request has written. Lives in the event loop."""
+    """Wakes waiting requests when another connection has written. Lives in the event loop."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -28,7 +28,7 @@ class Watcher:
         self._closing = False
 
     def close(self) -> None:
-        """Let everybody who waits have what there is now, and nobody wait any more."""
+        """Wake all waiting requests, and let no request wait from now on."""
         self._closing = True
         self._changed.set()
 
@@ -44,33 +44,33 @@ class Watcher:
                 await task
 
     async def _watch(self) -> None:
-        # SQLite tells its readers nothing; reading `data_version` from shared memory costs microseconds,
-        # so that one poller here is cheaper than a thread for each who waits.
-        seen = self._database.version()
+        # SQLite does not notify its readers. Reading `data_version` from shared memory costs microseconds, so one
+        # poller is cheaper than a thread for each waiting request.
+        last_version = self._database.version()
         while True:
             await asyncio.sleep(POLL_S)
             try:
                 version = self._database.version()
-            except sqlite3.Error as error:  # it will pass; nobody may wait for ever because of it
-                log.warning("cannot look whether the store has changed: %s", error)
+            except sqlite3.Error as error:  # it will pass, and must not leave requests waiting for ever
+                log.warning("cannot tell whether the store has changed: %s", error)
                 continue
-            if version != seen:
-                seen = version
+            if version != last_version:
+                last_version = version
                 self._changed.set()
                 self._changed = asyncio.Event()
 
     async def until(self, look: Callable[[], Awaitable[T]], done: Callable[[T], bool], timeout_s: float) -> T:
-        """Look now and after each change until the result will do, or time is up.
+        """Call `look` now and after each change until `done` accepts its result.
 
         Returns:
-            The last result, whether it will do or not.
+            The last result, also when `done` has not accepted it in time.
         """
         deadline = asyncio.get_running_loop().time() + timeout_s
         while True:
             changed = self._changed  # taken before the look, so that no change in between is missed
             result = await look()
-            left = deadline - asyncio.get_running_loop().time()
-            if done(result) or left <= 0 or self._closing:
+            remaining_s = deadline - asyncio.get_running_loop().time()
+            if done(result) or remaining_s <= 0 or self._closing:
                 return result
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(changed.wait(), left)
+                await asyncio.wait_for(changed.wait(), remaining_s)

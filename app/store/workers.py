@@ -1,4 +1,4 @@
-"""Who works on the jobs of a store: recorded when they start, buried when they are dead."""
+"""The workers on record: added when they start, reaped when they are dead."""
 
 from __future__ import annotations
 
@@ -27,45 +27,49 @@ class Workers:
         pid: int,
         device: str,
         devices: int,
-        arithmetic: ComputeEnvironment,
-        warm: Sequence[str] = (),
+        environment: ComputeEnvironment,
+        warm_start: Sequence[str] = (),
     ) -> None:
-        """A worker has started and holds its lock.
+        """Record a worker that has started and holds its lock.
 
         Args:
-            worker: unique name, never used again; the name of its lock file.
+            worker: unique name, never used again; also the name of its lock file.
             pid: its process, for people.
             device: what it computes on.
-            devices: how many such devices the machine has, so that a supervisor can start as many workers.
-            arithmetic: how it computes, so that a plan knows which kept rows it will take.
-            warm: the experts that it is about to load.
+            devices: how many such devices the machine has; a supervisor starts as many workers.
+            environment: how it computes; a plan tells from it which kept rows the worker will reuse.
+            warm_start: the experts that it is about to load.
         """
-        loading = [{"expert": expert, "state": "loading", "error": None} for expert in warm]
+        loading = [{"expert": expert, "state": "loading", "error": None} for expert in warm_start]
         with self._database.transaction() as db:
             db.execute(
-                "INSERT INTO workers (id, pid, device, devices, started_at, arithmetic, warm) VALUES (?,?,?,?,?,?,?)",
-                (worker, pid, device, devices, time.time(), json.dumps(asdict(arithmetic)), json.dumps(loading)),
+                "INSERT INTO workers (id, pid, device, devices, started_at, environment, warm)"
+                " VALUES (?,?,?,?,?,?,?)",
+                (worker, pid, device, devices, time.time(), json.dumps(asdict(environment)), json.dumps(loading)),
             )
 
-    def record_warm(self, worker: str, entries: Sequence[Mapping[str, Any]]) -> None:
-        """What became of the experts that a worker was to load at its start: `expert`, `state`, `error` of each."""
+    def record_warm_start(self, worker: str, entries: Sequence[Mapping[str, Any]]) -> None:
+        """Record `expert`, `state` and `error` of each expert of the warm start."""
         with self._database.transaction() as db:
             db.execute("UPDATE workers SET warm = ? WHERE id = ?", (json.dumps(list(entries)), worker))
 
     def workers(self) -> list[dict[str, Any]]:
-        """The recorded workers; whether they live, their locks tell."""
+        """Return the recorded workers; only their locks tell whether they live."""
         return [dict(row) for row in self._database.connection.execute("SELECT * FROM workers ORDER BY id")]
 
     def orphaned_claims(self) -> list[str]:
-        """Workers that hold tasks, but are on record no more: buried alive, and at work again since."""
-        asked = "SELECT DISTINCT worker FROM tasks WHERE state = 'claimed' AND worker NOT IN (SELECT id FROM workers)"
-        return [row["worker"] for row in self._database.connection.execute(asked)]
+        """Return the workers that hold tasks but are not on record.
+
+        Such a worker hung, was reaped, and then woke up and claimed again.
+        """
+        query = "SELECT DISTINCT worker FROM tasks WHERE state = 'claimed' AND worker NOT IN (SELECT id FROM workers)"
+        return [row["worker"] for row in self._database.connection.execute(query)]
 
     def reap(self, worker: str) -> list[str]:
-        """A worker is dead: its tasks may be claimed again, at once.
+        """Remove a dead worker; its tasks may be claimed again at once.
 
-        Its death counts on the units it was running; the fifth fails them, so that a unit that kills its
-        workers cannot do so for ever.
+        Its death counts against the units it was running. A unit fails at its `MAX_DEATHS`th, so that one that kills
+        its workers cannot do so for ever.
 
         Returns:
             Ids of the jobs it was working on.
@@ -75,12 +79,12 @@ class Workers:
                 "SELECT job, task, expert, deaths FROM tasks WHERE worker = ? AND state = 'claimed'",
                 (worker,),
             ).fetchall()
-            # A check takes a moment and computing takes long: where both died together, the check is the more likely
-            # cause. Blamed alone, it cannot fail the unit beside it.
-            looked = any(task["task"] in LOOKING for task in tasks)
+            # A light task takes a moment and computing takes long: if a worker died over both, the light one is the
+            # more likely cause, and it alone is blamed. So it cannot fail the unit beside it.
+            had_light_task = any(task["task"] in LOOKING for task in tasks)
             for task in tasks:
-                reap_task(db, task, blamed=not looked or task["task"] in LOOKING)
-            db.execute("UPDATE facts SET worker = NULL WHERE worker = ?", (worker,))
-            buried = db.execute("DELETE FROM workers WHERE id = ?", (worker,))
-            tally(db, "workers", "ended", buried.rowcount)
+                reap_task(db, task, blamed=not had_light_task or task["task"] in LOOKING)
+            db.execute("UPDATE inspections SET worker = NULL WHERE worker = ?", (worker,))
+            deleted = db.execute("DELETE FROM workers WHERE id = ?", (worker,))
+            tally(db, "workers", "ended", deleted.rowcount)
             return [task["job"] for task in tasks]

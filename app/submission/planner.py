@@ -1,6 +1,6 @@
 """What a job would reuse, compute and write, and all that would make it fail. No device is touched.
 
-What only a worker knows (passports, pixels, rates) comes from `facts`; whoever plans asks `questions_of` first.
+Passports, pixels and rates come from the store, where workers record them; `questions_of` lists what to request.
 """
 
 from __future__ import annotations
@@ -21,14 +21,11 @@ from app.catalog.split_lists import Split
 from app.domain.errors import RequestError
 from app.domain.numerics import SAMPLED, ComputeEnvironment, NumericsKey, row_source
 from app.files.row_store import RowStore
-from app.store.inspection_requests import (
-    evidence_base,
-    normalisation_question,
-    passport_question,
-    pool_question,
-    rate_question,
-)
-from app.store.inspections import Inspection, InspectionRequest, InspectionStore
+from app.store.inspection_requests.experts import NormalisationRequest, PassportRequest, evidence_base
+from app.store.inspection_requests.request import InspectionRequest
+from app.store.inspection_requests.splits import PoolRequest
+from app.store.inspections import Inspection, InspectionStore
+from app.store.rates import RateStore, rate_key
 from app.submission.plans import Memory, Plan, PlannedUnit
 from app.submission.recompute import Examined, ExpertFile, RecomputeOrder, examine
 
@@ -49,6 +46,7 @@ class Site:
 
     catalog: Catalog
     inspections: InspectionStore
+    rates: RateStore
     rows: RowStore
     compute_environments: Sequence[ComputeEnvironment]
     """How the living workers compute."""
@@ -62,7 +60,9 @@ def questions_of(found: Examined, catalog: Catalog, weights: str | None = None) 
     """What a plan needs from a worker: what is in the checkpoints, and what the bases' pixels are."""
     if found.dataset is None:
         return []
-    experts = [passport_question(expert.path, found.dataset, weights) for expert in found.experts]
+    experts: list[InspectionRequest] = [
+        PassportRequest.of(expert.path, found.dataset, weights) for expert in found.experts
+    ]
     experts += normalisation_questions(found, catalog)
     return experts + [_pool_question(found, base, catalog) for base in _bases(found.splits)]
 
@@ -73,7 +73,7 @@ def normalisation_questions(found: Examined, catalog: Catalog) -> list[Inspectio
         return []
     base, request = evidence_base(split.base for split in found.splits), found.request
     return [
-        normalisation_question(expert.path, request.dataset, found.dataset, base, catalog, request.weights)
+        NormalisationRequest.of(expert.path, request.dataset, found.dataset, base, catalog, request.weights)
         for expert in found.experts
     ]
 
@@ -224,13 +224,12 @@ class _Sums:
         """Images a second."""
         passport, pool = self._known(expert, base)
         assert self._numerics is not None
-        question = rate_question(passport["network"], pool["images"][1:], self._numerics)
-        [fact] = self._site.inspections.look_up([question])
-        if fact.answer is None:
+        rate = self._site.rates.get(rate_key(passport["network"], pool["images"][1:], self._numerics))
+        if rate is None:
             network, precision = passport["network"]["architecture"], self._numerics.precision
             raise _Unknown(f"No worker has computed with a {network} in {precision} for long enough to time it.")
-        self._peaks.append(fact.answer["peak_bytes"])
-        return float(fact.answer["images_per_s"])
+        self._peaks.append(rate.peak_bytes)
+        return rate.images_per_s
 
     def _known(self, expert: ExpertFile, base: str) -> tuple[Mapping[str, Any], dict[str, Any]]:
         """The expert's passport and the base's pixels."""
@@ -287,7 +286,7 @@ def _bases(splits: Sequence[Split]) -> list[str]:
 
 def _pool_question(found: Examined, base: str, catalog: Catalog) -> InspectionRequest:
     assert found.dataset is not None
-    return pool_question(found.dataset, base, catalog.bases.identity(found.dataset, base))
+    return PoolRequest.of(found.dataset, base, catalog)
 
 
 def _shown(size: int) -> str:

@@ -21,7 +21,7 @@ from app.domain.jobs import UnitPlan
 from app.domain.names import check_name
 from app.domain.numerics import ComputeEnvironment
 from app.domain.requests import BatchSize, Calibration, Grounds, Precision, RecomputeRequest, Standards
-from app.store.inspection_requests import evidence_base, normalisation_question, passport_question
+from app.store.inspection_requests.experts import NormalisationRequest, PassportRequest, evidence_base
 from app.store.inspections import InspectionStore
 
 INTERNAL_NAME = ".relogit"
@@ -190,7 +190,7 @@ def _check_normalisation(
 ) -> None:
     """Refuse an expert that is known to contradict its declared mean and std; a worker finds out the others."""
     base = evidence_base(request.grounds.bases.values())
-    question = normalisation_question(expert.path, request.dataset, dataset, base, catalog, request.weights)
+    question = NormalisationRequest.of(expert.path, request.dataset, dataset, base, catalog, request.weights)
     [fact] = inspections.look_up([question])
     acknowledged = dataset.override(expert.path.stem).normalisation_acknowledged
     if fact.answer and (error := refusal(fact.answer, request.dataset, expert.path.stem, acknowledged=acknowledged)):
@@ -254,7 +254,7 @@ def _experts(
         path = catalog.checkpoint(folder, prefix, check_name("expert", name), there)
         dataset.check_override(path.stem, name)
         identity = file_id(path)
-        [fact] = inspections.look_up([passport_question(path, dataset, order.weights)])
+        [fact] = inspections.look_up([PassportRequest.of(path, dataset, order.weights)])
         if fact.error is not None:
             raise RequestError.from_dict(fact.error)
         if fact.answer is not None:

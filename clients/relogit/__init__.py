@@ -1,6 +1,9 @@
-"""Client of a relogit server: submit jobs, watch them, take their logits as arrays, verify files."""
+"""Client of a relogit server.
 
-from relogit.client import Client, JobRequest
+It submits and watches jobs, fetches their logits as arrays, and verifies files.
+"""
+
+from relogit.client import Client, SplitsRequest
 from relogit.download import Saved
 from relogit.errors import (
     IntegrityError,
@@ -12,7 +15,7 @@ from relogit.errors import (
     ServerUnreachable,
     StillRunning,
 )
-from relogit.job import Job, Logits
+from relogit.job import Job, JobRequest, Logits
 from relogit.verification import Verification, VerifyRequest
 
 __all__ = [
@@ -28,6 +31,7 @@ __all__ = [
     "RelogitError",
     "Saved",
     "ServerUnreachable",
+    "SplitsRequest",
     "StillRunning",
     "Verification",
     "VerifyRequest",

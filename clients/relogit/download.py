@@ -1,4 +1,4 @@
-"""Artifacts from the server: nothing counts before its sha256 is right."""
+"""Downloads of artifacts, each checked against its sha256 before it appears."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from relogit.wire import Wire, segment
 
 
 class Saved(NamedTuple):
-    """One artifact in a local folder; `fetched` is False where the right file was there already."""
+    """One artifact in a local folder.
+
+    `fetched` is False if the right file was there before.
+    """
 
     path: Path
     sha256: str
@@ -24,10 +27,10 @@ class Saved(NamedTuple):
 
 
 def fetch(wire: Wire, job_id: str, artifact: dict[str, Any], out: IO[bytes]) -> None:
-    """Write the body of one artifact to `out` and hold it against the digest of the listing.
+    """Write the body of one artifact to `out` and check its digest.
 
     Raises:
-        IntegrityError: the bytes that came have another sha256; the caller must drop them.
+        IntegrityError: the sha256 differs from the listing's; the caller must drop what was written.
     """
     digest = hashlib.sha256()
     path = f"/jobs/{segment(job_id)}/artifacts/{segment(artifact['expert'])}/{segment(artifact['split'])}"
@@ -43,14 +46,16 @@ def fetch(wire: Wire, job_id: str, artifact: dict[str, Any], out: IO[bytes]) -> 
 
 
 def save(wire: Wire, job_id: str, artifact: dict[str, Any], folder: Path) -> Saved:
-    """Put one artifact and its manifest below `folder`, in the layout of the server's outputs.
+    """Save one artifact and its manifest below `folder`.
 
-    Both files appear whole or not at all. A file that is there with the right sha256 is left as it is.
+    Their paths are those in the server's outputs.
+
+    Both files appear whole or not at all. A file that exists with the right sha256 stays as it is.
 
     Raises:
-        IntegrityError: a damaged download, or a path that would leave `folder`.
+        IntegrityError: the download is damaged, or its path leads out of `folder`.
     """
-    target = folder.joinpath(*_parts(artifact["path"]))
+    target = folder.joinpath(*_safe_parts(artifact["path"]))
     target.parent.mkdir(parents=True, exist_ok=True)
     fetched = not (target.is_file() and _sha256(target) == artifact["sha256"])
     if fetched:
@@ -61,8 +66,11 @@ def save(wire: Wire, job_id: str, artifact: dict[str, Any], folder: Path) -> Sav
     return Saved(target, artifact["sha256"], artifact["bytes"], fetched)
 
 
-def _parts(path: str) -> tuple[str, ...]:
-    """The parts of a relative path that stays below its folder, with no way out of it on any system."""
+def _safe_parts(path: str) -> tuple[str, ...]:
+    """Split a path, and refuse one that leaves its folder.
+
+    Windows' separators and drives are refused as well.
+    """
     pure = PurePosixPath(path)
     if pure.is_absolute() or not pure.parts or any(part == ".." or set(part) & set("\\:\0") for part in pure.parts):
         raise IntegrityError(

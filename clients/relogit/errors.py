@@ -1,14 +1,14 @@
-"""What can go wrong on the client's side, as one tree.
+"""The errors of the client, as one tree.
 
-RelogitError            code; `problem()` gives it in the shape of the server's problem JSON
-├── InvalidServer       the server's address is no http(s) URL (also a ValueError)
-├── InvalidPath         a path of the caller's holds nothing that could be verified (also a ValueError)
-├── ServerUnreachable   no answer, or an answer that no relogit server gives
+RelogitError            code; `problem()` returns it in the shape of the server's problem JSON
+├── InvalidServer       the server's address is not an http(s) URL (also a ValueError)
+├── InvalidPath         a local path holds nothing that can be used (also a ValueError)
+├── ServerUnreachable   no answer, or an answer that does not come from a relogit server
 ├── Problem             the server answered with an error: status, code, detail, errors
-├── Missing             there is no such job or artifact (also a LookupError)
+├── Missing             the job or the artifact does not exist (also a LookupError)
 ├── StillRunning        `wait(timeout=…)` ran out; the job goes on (also a TimeoutError)
-├── WrongUsage          the command line cannot be read; raised by no method of the client
-└── IntegrityError      a download is not what the server announced
+├── WrongUsage          a command line is invalid; no method of the client raises it
+└── IntegrityError      a download differs from what the server announced
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ class RelogitError(Exception):
     code: str = "relogit-error"
 
     def problem(self) -> dict[str, Any]:
-        """The error in the shape of the server's problem JSON, without a status if no server gave one."""
+        """Return the error in the shape of the server's problem JSON.
+
+        It has no status unless a server gave one.
+        """
         return {"type": "about:blank", "code": self.code, "detail": str(self), "errors": []}
 
 
@@ -36,13 +39,13 @@ class InvalidServer(RelogitError, ValueError):
 
 
 class InvalidPath(RelogitError, ValueError):
-    """A path that was to be verified is not there, holds no logits, or cannot be read."""
+    """A local path cannot be read, or holds no usable file."""
 
     code = "invalid-path"
 
 
 class ServerUnreachable(RelogitError):
-    """Nothing answers at `server`, or what answers is no relogit server."""
+    """No relogit server answers at `server`."""
 
     code = "server-unreachable"
 
@@ -70,30 +73,30 @@ class Problem(RelogitError):
         super().__init__(self.detail)
 
     def problem(self) -> dict[str, Any]:
-        """The problem JSON as the server sent it, with at least status, code, detail and errors."""
+        """Return the server's problem JSON, with missing members filled in."""
         known = {"status": self.status, "code": self.code, "detail": self.detail, "errors": self.errors}
         return {"type": "about:blank", "title": self.title, **self._body, **known}
 
 
 class Missing(RelogitError, LookupError):
-    """The job or the artifact that was asked for is not there."""
+    """The requested job or artifact does not exist."""
 
     code = "missing"
 
 
 class StillRunning(RelogitError, TimeoutError):
-    """The job has not ended within the time that the caller gave it."""
+    """The job did not end within the caller's timeout."""
 
     code = "still-running"
 
 
 class WrongUsage(RelogitError):
-    """The words of a command line make no command; the `relogit` command shows this with `--json`."""
+    """A command line is invalid; the `relogit` command prints this with `--json`."""
 
     code = "usage"
 
 
 class IntegrityError(RelogitError):
-    """A download differs from what the server announced; nothing of it was kept."""
+    """A download differs from what the server announced; nothing was kept."""
 
     code = "integrity"

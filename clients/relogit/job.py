@@ -1,10 +1,11 @@
-"""One job of the server, as a handle."""
+"""Jobs: what one may ask for, and the handle of one."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
 from relogit.download import Saved, fetch, save
 from relogit.errors import Missing
@@ -14,11 +15,53 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-AUDIT_S = 3.0  # seconds that a verdict may wait for what there is to be said of the splits
+AUDIT_S = 3.0  # seconds for which a verification may wait for the audit of its splits
+
+
+class JobRequest(TypedDict, total=False):
+    """The options of a job.
+
+    The server has a default for each option that is missing or None.
+
+    Attributes:
+        dataset: a name in the server's `datasets.toml`.
+        experts: names without prefix; by default all that exist under the prefix.
+        checkpoint_prefix: what precedes the expert in its file name, such as `best_`; may be empty.
+        splits: names of index files, without `_indices.json`.
+        batch_size: an upper bound in images, or "auto".
+        output_dir: folder below the server's outputs.
+        splits_dir: folder below the server's data.
+        experts_dir: folder below the server's checkpoints.
+        calibration: "none" for raw logits, "checkpoint" to divide by the stored temperature.
+        precision: of the network's computation; "fp32" is exact, the others need a worker that offers them.
+        reuse: whether the job takes rows of earlier jobs; False computes all again and compares.
+        weights: which set of weights to take from files that hold several, such as "state_dict_ema".
+        head_threshold: train samples; a class with more is head, any other is tail.
+        floors: fractions by the accuracy's name; a result below one gets a warning.
+        deadline_s: seconds until the server stops the job as failed.
+    """
+
+    dataset: str | None
+    experts: Sequence[str] | None
+    checkpoint_prefix: str | None
+    splits: Sequence[str] | None
+    batch_size: int | Literal["auto"] | None
+    output_dir: str | None
+    splits_dir: str | None
+    experts_dir: str | None
+    calibration: Literal["none", "checkpoint"] | None
+    precision: Literal["fp32", "tf32", "bf16", "fp16"] | None
+    reuse: bool | None
+    weights: str | None
+    head_threshold: int | None
+    floors: Mapping[str, float] | None
+    deadline_s: float | None
 
 
 class Logits(NamedTuple):
-    """What one expert says about one split; row n belongs to the n-th entry of the split's index file.
+    """The logits of one expert over one split.
+
+    Row n belongs to entry n of the split's index file.
 
     Attributes:
         logits: [N, C] float32, before softmax; divided by the temperature only if the job asked for it.
@@ -32,52 +75,68 @@ class Logits(NamedTuple):
 
 
 class Job(Work):
-    """A job as last seen; it stays usable as long as its `Client` is open.
+    """A job of any kind, with its last known state.
+
+    It is usable while its `Client` is open.
 
     Attributes:
-        data: the job's JSON as last seen. A verification is a job too, of the kind `verification`.
+        data: the job's JSON, as the server last sent it.
     """
 
     @property
     def verifies_files(self) -> bool:
-        """Whether it is a verification of files, which `Client.verification` has more to say about."""
+        """Whether it verifies files; `Client.verification` then has its results."""
         return bool(self.data["kind"] == "verification")
 
     def verification(self, *, wait_s: float = AUDIT_S) -> dict[str, Any]:
-        """The verdict, every check with what it measured, and the figures of every result.
+        """Get the verdict, every check with its measurements, and each result's figures.
+
+        Example:
+            report = job.verification()
+            failed = [c for r in report["results"] for c in r["checks"] if c["verdict"] == "failed"]
 
         Args:
-            wait_s: seconds, at most, that the server may take to look at the splits, of which it warns.
+            wait_s: seconds for which the server may audit the splits before it answers without their warnings.
         """
         return self._wire.get(f"{self._path}/verification", params={"wait": wait_s}, hold_s=wait_s)
 
     def artifacts(self) -> list[dict[str, Any]]:
-        """What the job has written so far: expert, split, path, bytes, sha256 and manifest of each."""
+        """List the artifacts written so far, with digests and manifests.
+
+        Example:
+            digests = {(a["expert"], a["split"]): a["sha256"] for a in job.artifacts()}
+        """
         return self._wire.get_list(f"{self._path}/artifacts", "artifacts")
 
     def logits(self, expert: str, split: str) -> Logits:
-        """The arrays of one artifact, fetched and held against its sha256.
+        """Fetch the arrays of one artifact and check them against its sha256.
+
+        Example:
+            logits, targets, predictions = job.logits("ce_baseline", "val")
 
         Raises:
-            Missing: the job has no such artifact, or not yet; names those it has.
+            Missing: the job has no such artifact, or not yet; the message names those it has.
             IntegrityError: the download was damaged.
         """
-        import numpy as np  # here, for it takes longer to import than most commands take to run
+        import numpy as np  # here, because the import takes longer than most commands
 
-        listed = {(artifact["expert"], artifact["split"]): artifact for artifact in self.artifacts()}
-        if (expert, split) not in listed:
-            there = ", ".join(f"{name} / {part}" for name, part in sorted(listed)) or "none yet"
-            raise Missing(f"Job {self.id} has no logits for {expert} / {split}. It has: {there}.")
+        artifacts = {(artifact["expert"], artifact["split"]): artifact for artifact in self.artifacts()}
+        if (expert, split) not in artifacts:
+            available = ", ".join(f"{name} / {part}" for name, part in sorted(artifacts)) or "none yet"
+            raise Missing(f"Job {self.id} has no logits for {expert} / {split}. It has: {available}.")
         body = io.BytesIO()
-        fetch(self._wire, self.id, listed[expert, split], body)
+        fetch(self._wire, self.id, artifacts[expert, split], body)
         body.seek(0)
         with np.load(body, allow_pickle=False) as arrays:
             return Logits(arrays["logits"], arrays["targets"], arrays["predictions"])
 
     def download(self, folder: str | Path = ".") -> list[Saved]:
-        """Bring the job's files to `<folder>/<output_dir>/<expert>/<split>_logits.npz`, manifests beside them.
+        """Download all artifacts to `<folder>/<output_dir>/<expert>/<split>_logits.npz`, with manifests.
 
-        Files appear whole or not at all; those already there with the right sha256 are not fetched again.
+        Example:
+            paths = [saved.path for saved in job.download("outputs")]
+
+        Files appear whole or not at all; those that exist with the right sha256 are not fetched again.
 
         Returns:
             One entry for each artifact that the job has at this moment.

@@ -1,4 +1,4 @@
-"""How two sets of splits differ, sample by sample."""
+"""The difference between two sets of splits, sample by sample."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ Sample = tuple[str, int]
 
 @dataclass(frozen=True)
 class Difference:
-    """What a second set has that a first has not, and the other way round. Samples count once.
+    """The changes from an old set of splits to a new one.
+
+    Each sample counts once.
 
     Attributes:
-        added: samples of each list of the second set that are in no list of the first over that base.
-        removed: samples of each list of the first set that are in no list of the second.
-        moved: samples in lists of other names than before, by (before, now).
-        same: samples of each list that are in the list of that name in both.
-        order: lists that hold the same samples as before, in another order: row n of their logits is another's.
-        repeats: lists that hold samples of both sets more or less often, with their repeated rows, (before, now).
+        added: samples of each new list that no old list holds.
+        removed: samples of each old list that no new list holds.
+        moved: samples in lists of other names than before, by (old name, new name).
+        same: samples of each list that the list of that name holds in both sets.
+        order: lists with the same samples in another order; row n of their logits is another sample's.
+        repeats: lists that repeat common samples more or less often: repeated rows (before, now).
     """
 
     added: Mapping[str, int]
@@ -32,49 +34,49 @@ class Difference:
 
     @property
     def none(self) -> bool:
-        """Whether each list is what it was, row by row."""
-        counts = (self.added, self.removed, self.moved)
-        return not (any(any(one.values()) for one in counts) or self.order or self.repeats)
+        """Whether every list is equal in both sets, row by row."""
+        counts = (*self.added.values(), *self.removed.values(), *self.moved.values())
+        return not (any(counts) or self.order or self.repeats)
 
 
-def difference(first: Mapping[str, Sequence[Sample]], second: Mapping[str, Sequence[Sample]]) -> Difference:
-    """Compare two sets of splits.
-
-    Args:
-        first: the samples of each list, in its order.
-        second: the same of the other set.
-    """
-    was, there = ({name: set(rows) for name, rows in one.items()} for one in (first, second))
-    before: set[Sample] = set().union(*was.values())
-    now: set[Sample] = set().union(*there.values())
-    both = [name for name in first if name in second]
-    moved = {}
-    for old in first:
-        for new in second:
-            # A sample that is where it was is not moved, though it may be in another list as well.
-            count = len((was[old] & there[new]) - was.get(new, set()) - there.get(old, set())) if old != new else 0
-            if count:
-                moved[old, new] = count
+def difference(old: Mapping[str, Sequence[Sample]], new: Mapping[str, Sequence[Sample]]) -> Difference:
+    """Compare two sets of splits, given each list's samples in order."""
+    old_sets = {name: set(rows) for name, rows in old.items()}
+    new_sets = {name: set(rows) for name, rows in new.items()}
+    all_old: set[Sample] = set().union(*old_sets.values())
+    all_new: set[Sample] = set().union(*new_sets.values())
+    common = {name: old_sets[name] & new_sets[name] for name in old if name in new}
     return Difference(
-        added={name: len(samples - before) for name, samples in there.items()},
-        removed={name: len(samples - now) for name, samples in was.items()},
-        moved=moved,
-        same={name: len(was[name] & there[name]) for name in both},
-        order=[name for name in both if was[name] == there[name] and _reordered(first[name], second[name])],
+        added={name: len(samples - all_old) for name, samples in new_sets.items()},
+        removed={name: len(samples - all_new) for name, samples in old_sets.items()},
+        moved=_moved(old_sets, new_sets),
+        same={name: len(samples) for name, samples in common.items()},
+        order=[name for name in common if old_sets[name] == new_sets[name] and _reordered(old[name], new[name])],
         repeats={
-            name: (len(first[name]) - len(was[name]), len(second[name]) - len(there[name]))
-            for name in both
-            if _times(first[name], was[name] & there[name]) != _times(second[name], was[name] & there[name])
+            name: (len(old[name]) - len(old_sets[name]), len(new[name]) - len(new_sets[name]))
+            for name, samples in common.items()
+            if _frequencies(old[name], samples) != _frequencies(new[name], samples)
         },
     )
 
 
+def _moved(old: Mapping[str, set[Sample]], new: Mapping[str, set[Sample]]) -> dict[tuple[str, str], int]:
+    moved = {}
+    for before in old:
+        for now in new:
+            # A sample that stays in its list has not moved, even if another list holds it as well.
+            samples = (old[before] & new[now]) - new.get(before, set()) - old.get(now, set())
+            if before != now and samples:
+                moved[before, now] = len(samples)
+    return moved
+
+
 def _reordered(old: Sequence[Sample], new: Sequence[Sample]) -> bool:
-    """Whether equal samples stand in another order, whatever repeats came or went."""
+    """Tell whether equal samples are in another order, repeats aside."""
     if list(dict.fromkeys(old)) != list(dict.fromkeys(new)):
         return True
     return list(old) != list(new) and Counter(old) == Counter(new)
 
 
-def _times(rows: Sequence[Sample], wanted: set[Sample]) -> Counter[Sample]:
-    return Counter(sample for sample in rows if sample in wanted)
+def _frequencies(rows: Sequence[Sample], samples: set[Sample]) -> Counter[Sample]:
+    return Counter(sample for sample in rows if sample in samples)

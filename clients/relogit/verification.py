@@ -1,4 +1,4 @@
-"""A verification of files of logits, as a handle."""
+"""Verifications of logit files: their options and their handle."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ from relogit.work import Work
 
 
 class VerifyRequest(TypedDict, total=False):
-    """How files are to be verified; what is left out, or None, is the server's default.
+    """The options of a verification.
+
+    The server has a default for each option that is missing or None.
 
     Attributes:
-        dataset: a name out of the server's `datasets.toml`.
+        dataset: a name in the server's `datasets.toml`.
         splits_dir: folder below the server's data.
-        expert: of a single file; the name of its folder by default.
-        split: of a single file; what stands before `_logits` in its name by default.
+        expert: of a single file; by default the name of its folder.
+        split: of a single file; by default what precedes `_logits` in its name.
         head_threshold: train samples; a class with more is head, any other is tail.
         floors: fractions by the accuracy's name; a result below one gets a warning.
-        recompute: rows of each result that the server computes anew with its checkpoint and compares; 0 for none.
-        checkpoint_prefix: what stands before the expert in its checkpoint's name; "best_" by default.
+        recompute: rows of each result that the server computes with the checkpoint and compares; 0 for none.
+        checkpoint_prefix: what precedes the expert in its checkpoint's name; by default "best_".
         experts_dir: folder below the server's checkpoints. Both are for files whose manifest names no checkpoint.
     """
 
@@ -36,14 +38,19 @@ class VerifyRequest(TypedDict, total=False):
 
 
 class Verification(Work):
-    """A verification as last seen; it stays usable as long as its `Client` is open.
+    """A verification with its last known state.
 
-    It `succeeded` once it was carried out, whatever it found: `verdict` says whether the files may be trusted.
+    It is usable while its `Client` is open. Its state is `succeeded` once all checks ran, whatever their outcome;
+    `verdict` tells the outcome.
+
+    Example:
+        verification = client.verify("outputs/logits_fixed").wait()
+        if verification.verdict != "passed":
+            print([result["split"] for result in verification.results if result["verdict"] != "passed"])
 
     Attributes:
-        data: its JSON as last seen.
-        others: files beside those verified that look like arrays but are not named `<split>_logits.npz` or `.pt`,
-            as found when it was asked for.
+        data: its JSON, as the server last sent it.
+        others: files of arrays beside those verified whose names are not `<split>_logits.npz` or `.pt`.
     """
 
     kind = "Verification"
@@ -55,20 +62,23 @@ class Verification(Work):
 
     @property
     def verdict(self) -> str | None:
-        """`passed` or `failed`; None until it has been carried out."""
+        """`passed` or `failed`; None until all checks ran."""
         return None if self.data["verdict"] is None else str(self.data["verdict"])
 
     @property
     def checks(self) -> list[dict[str, Any]]:
-        """The checks between the results; empty until it has been carried out."""
+        """The checks across results; empty until all checks ran."""
         return list(self.data["checks"])
 
     @property
     def results(self) -> list[dict[str, Any]]:
-        """For each file expert, split, verdict, checks, metrics, error; empty until it has been carried out."""
+        """The results of all files; empty until all checks ran.
+
+        Each has expert, split, verdict, checks, metrics and error.
+        """
         return list(self.data["results"])
 
     def cancel(self) -> Self:
-        """Ask the server to stop it; returns this handle, which may still be `cancelling`."""
-        self._wire.post(f"{self._job}/cancel")
+        """Ask the server to stop it, and return this handle."""
+        self._wire.post(f"{self._job_path}/cancel")  # answers with the job, which lacks the checks
         return self.refresh()

@@ -1,4 +1,4 @@
-"""HTTP and nothing else: one place sends requests, one place turns failures into errors."""
+"""HTTP requests to one server, and their failures as the client's errors."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ class Wire:
     """A connection pool to one server.
 
     Args:
-        server: its http:// or https:// URL; a path in it is kept as a prefix.
+        server: its http:// or https:// URL; a path in the URL becomes a prefix of every request.
         transport: what carries the requests; the network, if None.
         timeout_s: seconds to wait for an answer.
 
     Raises:
-        InvalidServer: `server` is no such URL.
+        InvalidServer: `server` is not such a URL.
     """
 
     def __init__(self, server: str, *, transport: httpx.BaseTransport | None, timeout_s: float) -> None:
         self.server = server
         self.timeout_s = timeout_s
-        url = _parse(server)
+        url = _parse_url(server)
         self._http = httpx.Client(
             base_url=url,
             transport=transport,
             timeout=self._timeout(0.0),
-            # A proxy of the environment could never reach the caller's own loopback.
+            # A proxy from the environment cannot reach the loopback address of this machine.
             trust_env=not _is_loopback(url.host),
         )
 
@@ -44,63 +44,72 @@ class Wire:
         self._http.close()
 
     def get(self, path: str, *, params: Mapping[str, Any] | None = None, hold_s: float = 0.0) -> dict[str, Any]:
-        """The JSON object at `path`; params that are None are left out.
+        """Get the JSON object at `path`.
 
-        `hold_s` is how long the server may hold the answer back on purpose.
+        Args:
+            path: below the server's URL.
+            params: query parameters; those that are None are left out.
+            hold_s: seconds for which the server may hold the answer back on purpose.
         """
-        response = self._send("GET", path, params=_given(params), timeout=self._timeout(hold_s))
-        return self._object(response)
+        query = without_none(params or {})
+        return self._object(self._send("GET", path, params=query, timeout=self._timeout(hold_s)))
 
     def get_list(self, path: str, key: str, *, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-        """The list that stands under `key` in the JSON object at `path`."""
-        listed = self.get(path, params=params).get(key)
-        if not isinstance(listed, list):
-            raise self._stranger(f"{path} lists no {key}")
-        return listed
+        """Get the list under `key` of the JSON object at `path`."""
+        items = self.get(path, params=params).get(key)
+        if not isinstance(items, list):
+            raise self._not_relogit(f"{path} lists no {key}")
+        return items
 
     def post(self, path: str, body: Mapping[str, Any] | None = None, *, hold_s: float = 0.0) -> dict[str, Any]:
-        """Post `body` as JSON; the JSON object of the answer, which may take `hold_s` longer than others."""
+        """Post `body` as JSON and return the JSON object of the answer.
+
+        The answer may take `hold_s` seconds longer than the timeout.
+        """
         return self._object(self._send("POST", path, json=body, timeout=self._timeout(hold_s)))
 
     def put(self, path: str, chunks: Iterable[bytes]) -> None:
-        """Put the chunks as one body at `path`; they are taken one after another, never whole in memory."""
+        """Put the chunks at `path`, without holding all in memory."""
         self._send("PUT", path, content=chunks)
 
     def delete(self, path: str) -> None:
-        """Delete what is at `path`."""
+        """Delete the resource at `path`."""
         self._send("DELETE", path)
 
     def probe(self, path: str) -> dict[str, Any]:
-        """The JSON object at `path`, whether it comes with 200 or 503, as health reports do."""
+        """Get the JSON object of a health report.
+
+        Its status is 200 or 503.
+        """
         return self._object(self._send("GET", path, accept=(200, 503)))
 
     @contextmanager
     def stream(self, path: str) -> Iterator[Iterator[bytes]]:
-        """The body at `path` in chunks, never whole in memory."""
-        with self._reachable(), self._http.stream("GET", path) as response:
+        """Stream the body at `path` in chunks, without holding all in memory."""
+        with self._translated_errors(), self._http.stream("GET", path) as response:
             if not response.is_success:
                 response.read()
                 raise _problem(response)
             yield response.iter_bytes()
 
     def _send(self, method: str, path: str, *, accept: tuple[int, ...] = (), **kwargs: Any) -> httpx.Response:
-        with self._reachable():
+        with self._translated_errors():
             response = self._http.request(method, path, **kwargs)
         if not response.is_success and response.status_code not in accept:
             raise _problem(response)
         return response
 
     def _object(self, response: httpx.Response) -> dict[str, Any]:
-        body = _json(response)
+        body = _json_or_none(response)
         if not isinstance(body, dict):
-            raise self._stranger("no JSON object came back")
+            raise self._not_relogit("the answer is not a JSON object")
         return body
 
-    def _stranger(self, why: str) -> ServerUnreachable:
-        return ServerUnreachable(self.server, f"something answers there, but it is no relogit server ({why}).")
+    def _not_relogit(self, why: str) -> ServerUnreachable:
+        return ServerUnreachable(self.server, f"something answers there, but it is not a relogit server ({why}).")
 
     @contextmanager
-    def _reachable(self) -> Iterator[None]:
+    def _translated_errors(self) -> Iterator[None]:
         try:
             yield
         except httpx.TimeoutException as error:
@@ -113,16 +122,22 @@ class Wire:
 
 
 def segment(name: str) -> str:
-    """A name as one segment of a URL path: a slash or a percent sign in it stays part of the name."""
-    # Dots alone would be taken for the way up (RFC 3986, 5.2.4); escaped, they are the server's to refuse.
+    """Escape a name, slashes included, as one segment of a URL path."""
+    # URL parsers resolve segments of dots alone (RFC 3986, 5.2.4). Escaped, they reach the server, which refuses.
     return name.replace(".", "%2E") if name in (".", "..") else quote(name, safe="")
 
 
-def _given(params: Mapping[str, Any] | None) -> dict[str, Any]:
-    return {name: value for name, value in (params or {}).items() if value is not None}
+def segments(path: str) -> str:
+    """Escape each part of a relative path for a URL."""
+    return "/".join(segment(part) for part in path.split("/"))
 
 
-def _parse(server: str) -> httpx.URL:
+def without_none(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that are not None."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _parse_url(server: str) -> httpx.URL:
     try:
         url = httpx.URL(server)
     except httpx.InvalidURL as error:
@@ -139,11 +154,11 @@ def _is_loopback(host: str) -> bool:
         return True
     try:
         return ipaddress.ip_address(host).is_loopback
-    except ValueError:  # a name, not an address
+    except ValueError:  # the host is a name, not an address
         return False
 
 
-def _json(response: httpx.Response) -> Any:
+def _json_or_none(response: httpx.Response) -> Any:
     try:
         return response.json()
     except ValueError:
@@ -151,14 +166,9 @@ def _json(response: httpx.Response) -> Any:
 
 
 def _problem(response: httpx.Response) -> Problem:
-    body = _json(response)
+    body = _json_or_none(response)
     if isinstance(body, dict) and isinstance(body.get("detail"), str):
         return Problem(response.status_code, body)
-    answered = f"{response.status_code} {response.reason_phrase}".strip()
-    return Problem(
-        response.status_code,
-        {
-            "title": response.reason_phrase,
-            "detail": f"{response.request.url} answered {answered} without saying why; is it a relogit server?",
-        },
-    )
+    status = f"{response.status_code} {response.reason_phrase}".strip()
+    detail = f"{response.request.url} answered {status} without a reason; is it a relogit server?"
+    return Problem(response.status_code, {"title": response.reason_phrase, "detail": detail})

@@ -1,4 +1,4 @@
-"""What takes the server longer than an answer, as a handle: a job, or a verification of files."""
+"""The handle of a long task on the server."""
 
 from __future__ import annotations
 
@@ -10,20 +10,22 @@ from relogit.errors import StillRunning
 from relogit.wire import Wire, segment
 
 ENDED = frozenset({"succeeded", "failed", "cancelled"})
-HOLD_S = 20.0  # how long one request may wait for news; the server allows up to 60
-MIN_INTERVAL_S = 0.05  # between two looks at what changes with every batch
+HOLD_S = 20.0  # how long one request may wait for a change; the server allows up to 60
+MIN_INTERVAL_S = 0.05  # between two requests: a running job changes with every batch
 
 Part = Literal["statistics", "causes"]
 
 
 class Work:
-    """Something that the server does, as last seen; it stays usable as long as its `Client` is open.
+    """A long task of the server, with its last known state.
+
+    It is the base of jobs and verifications, and usable while its `Client` is open.
 
     Attributes:
-        data: its JSON as last seen.
+        data: its JSON, as the server last sent it.
     """
 
-    kind = "Job"  # what a sentence calls it
+    kind = "Job"  # its name in sentences
     resource = "jobs"
 
     def __init__(self, wire: Wire, data: dict[str, Any]) -> None:
@@ -40,12 +42,12 @@ class Work:
 
     @property
     def state(self) -> str:
-        """Last seen: `queued`, `running`, `cancelling`, `succeeded`, `failed` or `cancelled`."""
+        """The last known state: `queued`, `running`, `cancelling`, `succeeded`, `failed` or `cancelled`."""
         return str(self.data["state"])
 
     @property
     def ended(self) -> bool:
-        """Whether it, as last seen, will not change any more."""
+        """Whether the last known state is final."""
         return self.state in ENDED
 
     @property
@@ -53,67 +55,87 @@ class Work:
         return f"/{self.resource}/{segment(self.id)}"
 
     @property
-    def _job(self) -> str:
+    def _job_path(self) -> str:
         """Its path among all jobs, whatever its kind."""
         return f"/jobs/{segment(self.id)}"
 
     def refresh(self) -> Self:
-        """Look again; returns this handle."""
+        """Fetch the current state and return this handle.
+
+        if job.refresh().ended:
+            print(job.state)
+        """
         self.data = self._wire.get(self._path)
         return self
 
     def watch(self, *, timeout: float | None = None) -> Iterator[dict[str, Any]]:
-        """Its JSON now and after each change, until it has ended.
+        """Yield its JSON now and after each change, until it has ended.
+
+            for data in job.watch():
+                print(data["state"])
 
         Args:
-            timeout: seconds after which to give up; None waits for ever.
+            timeout: seconds to watch; None for no limit.
 
         Raises:
-            StillRunning: it had not ended by then; it goes on.
+            StillRunning: it did not end in that time; it goes on.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         yield self.data
         while not self.ended:
-            asked = time.monotonic()
-            left = HOLD_S if deadline is None else deadline - asked
-            if left <= 0:
+            requested_at = time.monotonic()
+            remaining_s = HOLD_S if deadline is None else deadline - requested_at
+            if remaining_s <= 0:
                 raise StillRunning(
                     f"{self.kind} {self.id} is still {self.state} after {timeout:g} seconds; it goes on."
                 )
-            hold = min(HOLD_S, left)
-            seen = self._wire.get(self._path, params={"wait": f"{hold:g}"}, hold_s=hold)
-            if seen != self.data:
-                self.data = seen
-                yield seen
+            hold_s = min(HOLD_S, remaining_s)
+            data = self._wire.get(self._path, params={"wait": f"{hold_s:g}"}, hold_s=hold_s)
+            if data != self.data:
+                self.data = data
+                yield data
             if not self.ended:
-                time.sleep(max(0.0, MIN_INTERVAL_S - (time.monotonic() - asked)))
+                _sleep_until(requested_at + MIN_INTERVAL_S)
 
     def wait(self, timeout: float | None = None) -> Self:
-        """Wait until it has ended; returns this handle. `state` then says how.
+        """Wait until it has ended, and return this handle.
+
+        Example:
+            assert client.submit(splits=["val"]).wait().state == "succeeded"
 
         Raises:
-            StillRunning: it had not ended after `timeout` seconds.
+            StillRunning: it did not end within `timeout` seconds.
         """
         for _ in self.watch(timeout=timeout):
             pass
         return self
 
     def cancel(self) -> Self:
-        """Ask the server to stop it; returns this handle, which may still be `cancelling`."""
-        self.data = self._wire.post(f"{self._job}/cancel")
+        """Ask the server to stop it, and return this handle.
+
+        The state may be `cancelling` for a while; `job.cancel().wait()` waits for the end.
+        """
+        self.data = self._wire.post(f"{self._job_path}/cancel")
         return self
 
     def delete(self) -> None:
-        """Delete its record from the server, and what was uploaded for it; only what has ended may be deleted."""
-        self._wire.delete(self._job)
+        """Delete its record and its uploaded files from the server.
+
+        Raises:
+            Problem: it has not ended.
+        """
+        self._wire.delete(self._job_path)
 
     def analysis(self, part: Part, *, timeout: float = 60.0) -> dict[str, Any]:
-        """What is computed of the results only when somebody asks for it; the server keeps it.
+        """Request an analysis, which the server computes on demand.
+
+            for result in job.analysis("statistics")["results"]:
+                print(result["expert"], result["analysis"]["intervals"])
 
         Args:
-            part: "statistics" for 95 % intervals, risk-coverage curves and reliability; "causes" for what may have
-                brought an accuracy no better than chance.
-            timeout: seconds after which what is there is taken; `complete` is False then.
+            part: "statistics" for 95 % intervals, risk-coverage curves and reliability; "causes" for likely reasons
+                of an accuracy that is no better than chance.
+            timeout: seconds after which the method returns what is ready; `complete` is False then.
 
         Returns:
             `complete`, and under `results` for each (expert, split) its `state` (`ready`; `pending`; `failed`, then
@@ -121,10 +143,14 @@ class Work:
         """
         deadline = time.monotonic() + timeout
         while True:
-            asked = time.monotonic()
-            hold = max(0.0, min(HOLD_S, deadline - asked))
-            params = {"part": part, "wait": f"{hold:g}"}
-            found = self._wire.get(f"{self._job}/analysis", params=params, hold_s=hold)
-            if found["complete"] or time.monotonic() >= deadline:
-                return found
-            time.sleep(max(0.0, MIN_INTERVAL_S - (time.monotonic() - asked)))
+            requested_at = time.monotonic()
+            hold_s = max(0.0, min(HOLD_S, deadline - requested_at))
+            params = {"part": part, "wait": f"{hold_s:g}"}
+            answer = self._wire.get(f"{self._job_path}/analysis", params=params, hold_s=hold_s)
+            if answer["complete"] or time.monotonic() >= deadline:
+                return answer
+            _sleep_until(requested_at + MIN_INTERVAL_S)
+
+
+def _sleep_until(moment: float) -> None:
+    time.sleep(max(0.0, moment - time.monotonic()))

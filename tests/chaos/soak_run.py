@@ -53,7 +53,7 @@ ALLOWED = {
     "split sets": Allowance(0.1 * MIB, 0.01),
     "store": Allowance(0.5 * MIB, 0.05),
     "store in use": Allowance(0.5 * MIB, 0.05),
-    "facts": Allowance(0.1 * MIB, 0.05),
+    "inspections": Allowance(0.1 * MIB, 0.05),
 }
 LIVED = 0.9
 """Of the time: of processes that lived less long, nothing is said."""

@@ -81,8 +81,8 @@ def _inside(store: Path) -> dict[str, float]:
     with contextlib.closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True, timeout=5)) as db:
         names = ("page_count", "freelist_count", "page_size")
         pages, free, size = (int(db.execute(f"PRAGMA {name}").fetchone()[0]) for name in names)
-        facts = "SELECT coalesce(sum(length(question) + length(coalesce(answer, error, ''))), 0) FROM facts"
-        return {"store in use": (pages - free) * size, "facts": db.execute(facts).fetchone()[0]}
+        kept = "SELECT coalesce(sum(length(request) + length(coalesce(answer, error, ''))), 0) FROM inspections"
+        return {"store in use": (pages - free) * size, "inspections": db.execute(kept).fetchone()[0]}
 
 
 @dataclass

@@ -13,6 +13,7 @@ from relogit.cli.main import main
 from tests.fakes import Home
 from tests.unit.command_line import Ran, Relogit
 from tests.unit.fake_server import FakeServer
+from tests.unit.snapshots import Transcript
 
 
 @pytest.fixture
@@ -44,3 +45,9 @@ def relogit(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
         return Ran(int(ended.value.code or 0), said.out, said.err)
 
     return run
+
+
+@pytest.fixture
+def transcript(relogit: Relogit) -> Transcript:
+    """The texts of several runs, to be compared with a snapshot."""
+    return Transcript(relogit)

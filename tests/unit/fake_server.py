@@ -96,6 +96,11 @@ def files_verification(
     return {name: value for name, value in view.items() if name != "units"} | fields
 
 
+def result(expert: str, split: str, *checks: dict[str, Any], verdict: str = "failed") -> dict[str, Any]:
+    """A verified result with those checks."""
+    return {**verification(verdict, list(checks))["results"][0], "expert": expert, "split": split}
+
+
 def entry(
     analysis: dict[str, Any] | None, state: str = "ready", expert: str = "ce", split: str = "val", **fields: Any
 ) -> dict[str, Any]:
@@ -144,6 +149,14 @@ def problem(status: int, code: str, detail: str, errors: list[dict[str, Any]] | 
     body = {"type": "about:blank", "title": "Bad", "status": status, "detail": detail, "code": code}
     content = json.dumps({**body, "instance": "/jobs", "errors": errors or []}).encode()
     return httpx.Response(status, content=content, headers={"Content-Type": "application/problem+json"})
+
+
+def judged(verdict: str, *results: dict[str, Any], **fields: Any) -> FakeServer:
+    """A server whose verification of files ends with that verdict and those results."""
+    server = FakeServer()
+    ended = files_verification(verdict=verdict, results=list(results), **fields)
+    server.verifications = [files_verification("queued"), ended]
+    return server
 
 
 class FakeServer:
@@ -240,6 +253,26 @@ class FakeServer:
         complete = all(one["state"] != "pending" for one in results)
         of = request.url.path.split("/")[2]
         return httpx.Response(200, json={"job": of, "part": part, "complete": complete, "results": results})
+
+
+def answering(**answers: Any) -> FakeServer:
+    """A server with these answers; `GET_splits__a` stands for `GET /splits/a`."""
+    server = FakeServer()
+    for name, answer in answers.items():
+        method, path = name.split("_", 1)
+        response = answer if isinstance(answer, httpx.Response) else httpx.Response(200, json=answer)
+        server.answers[f"{method} /{path.replace('__', '/')}"] = response
+    return server
+
+
+def raising(error: BaseException, request: str, server: FakeServer) -> FakeServer:
+    """The server, whose answer to one request is an error of the transport."""
+
+    def fail() -> httpx.Response:
+        raise error
+
+    server.answers[request] = fail
+    return server
 
 
 def _next(states: list[dict[str, Any]]) -> dict[str, Any]:

@@ -109,7 +109,7 @@ class StoreDriver(RuleBasedStateMachine):
         self.born += 1
         name = f"w{self.born}"
         able = replace(ARITHMETIC, precisions=precisions)
-        self.change(lambda: self.store.add_worker(name, pid=1, device="cpu", devices=1, arithmetic=able))
+        self.change(lambda: self.store.add_worker(name, pid=1, device="cpu", devices=1, environment=able))
         self.model.workers[name] = precisions
         return name
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from app.catalog.split_sets import list_sha256
-from app.store.inspection_requests import audit_question, groups_question
+from app.store.inspection_requests.splits import AuditRequest, GroupsRequest
 from tests.fakes import DIGITS, Home, refused
 from tests.unit.mapped import mapped
 from worker.datasets.pools import Pools
@@ -39,8 +39,8 @@ def folder(home: Home) -> Path:
 def _audited(home: Home, name: str = "lt") -> dict[str, Any]:
     catalog = home.catalog()
     dataset = catalog.dataset("digits")
-    question = audit_question(dataset, catalog.splits_folder(dataset, name), catalog)
-    return Auditor(catalog, Pools(catalog.bases)).audit(json.loads(json.dumps(question.about)))
+    question = AuditRequest.of(dataset, catalog.splits_folder(dataset, name), catalog)
+    return Auditor(catalog, Pools(catalog.bases)).audit(question)
 
 
 def _failed(found: dict[str, Any], check_id: str = "as-described") -> dict[str, str]:
@@ -79,14 +79,14 @@ def test_a_rewritten_list_is_another_question(home: Home, folder: Path) -> None:
     dataset = catalog.dataset("digits")
     place = catalog.splits_folder(dataset, "lt")
     with mapped(folder / "val_indices.json") as rewriter:
-        before = audit_question(dataset, place, catalog)
+        before = AuditRequest.of(dataset, place, catalog)
         rewriter.write(b"[3, 4, 5]")
-        after = audit_question(dataset, place, catalog)
+        after = AuditRequest.of(dataset, place, catalog)
     assert after.key != before.key
     auditor = Auditor(catalog, Pools(catalog.bases))
-    assert auditor.audit(after.about)["sha256"] == after.about["lists"]
+    assert auditor.audit(after)["sha256"] == after.lists
     with refused("file-changed"):
-        auditor.audit(before.about)
+        auditor.audit(before)
 
 
 def test_lists_that_were_changed_or_deleted_are_named(home: Home, folder: Path) -> None:
@@ -126,8 +126,8 @@ def test_a_base_that_the_data_set_does_not_have_fails_the_audit(home: Home, fold
     assert found["lists"]["val"][0]["verdict"] == "passed"
     catalog = home.catalog()
     dataset = catalog.dataset("digits")
-    question = groups_question(dataset, catalog.splits_folder(dataset, "lt"), catalog, 20)
-    assert Auditor(catalog, Pools(catalog.bases)).groups(question.about) == {"groups": None}
+    question = GroupsRequest.of(dataset, catalog.splits_folder(dataset, "lt"), catalog, 20)
+    assert Auditor(catalog, Pools(catalog.bases)).groups(question) == {"groups": None}
 
 
 def test_a_declared_base_whose_files_are_not_there_fails_nothing(home: Home, folder: Path) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
 from relogit.cli.argv import own_folder, prepare
 from tests.unit.command_line import Relogit
-from tests.unit.fake_server import JOB_ID, FakeServer, job, problem, unit, verification
+from tests.unit.fake_server import JOB_ID, FakeServer, answering, job, problem, raising
 
 
 @pytest.mark.parametrize(
@@ -52,8 +51,8 @@ def test_the_old_command_line_is_read(given: str, read: str) -> None:
         ("/", "outputs", "/"),
     ],
 )
-def test_old_folders_mean_the_servers_own(given: str, root: str, meant: str) -> None:
-    """The server's own root is dropped once; nothing that is wrong is made right on the way."""
+def test_old_folders_name_the_servers_folders(given: str, root: str, meant: str) -> None:
+    """The server's own root is removed once; wrong folders stay as they are."""
     assert own_folder(given, root) == meant
 
 
@@ -78,7 +77,7 @@ def test_recompute_sends_the_old_options(relogit: Relogit) -> None:
 
 
 def test_recompute_leaves_defaults_to_the_server(relogit: Relogit) -> None:
-    """Without options nothing is sent; an empty prefix and `auto` are something."""
+    """Options that are not given are not sent; an empty prefix and `auto` are values."""
     server = FakeServer()
     relogit(server, "recompute", "--no-wait")
     assert server.submitted == {}
@@ -86,47 +85,9 @@ def test_recompute_leaves_defaults_to_the_server(relogit: Relogit) -> None:
     assert server.submitted == {"checkpoint_prefix": "", "batch_size": "auto"}
 
 
-def test_recompute_shows_the_way_and_the_end(relogit: Relogit) -> None:
-    """Off a terminal each change of state is a line; then come the figures, the files and the verdict."""
-    running = job("running", units=[unit(state="running")])
-    server = FakeServer(job("queued"), running, job())
-    ran = relogit(server, "recompute")
-    assert ran.code == 0
-    lines = [line for line in ran.out.splitlines() if ": " in line]
-    assert lines[:4] == [
-        f"Job {JOB_ID}: queued",
-        f"Job {JOB_ID}: running",
-        "ce / val: running, 3 samples",
-        f"Job {JOB_ID}: succeeded",
-    ]
-    assert "ce / val: succeeded, accuracy 66.67 %" in lines
-    row = next(line for line in ran.out.splitlines() if line.startswith("ce ") and "passed" in line)
-    assert row.split() == ["ce", "val", "3", "66.67", "75.00", "-", "100.00", "50.00", "passed"]
-    assert "No reweighted figure: there are no class weights" in ran.out
-    assert "1 of 1 results are verified. They are logits_fixed/<expert>/<split>_logits.npz" in ran.out
-    assert ran.err == ""
-
-
-def test_a_failed_unit_is_told_before_the_figures(relogit: Relogit) -> None:
-    """What failed comes first, with its text and what is available, and the exit code is 1."""
-    error = {
-        "code": "bad-checkpoint",
-        "message": "fc.weight is missing.",
-        "details": {"available": ["linear.weight"]},
-    }
-    server = FakeServer(job("failed", units=[unit(), unit("test", "failed", error=error, notes=["Batch halved."])]))
-    server.verification = verification("failed")
-    ran = relogit(server, "recompute")
-    assert ran.code == 1
-    after = ran.out.split("ce / test failed: fc.weight is missing.\n    available: linear.weight\n")[1]
-    assert "ce / test: Batch halved." in after
-    assert "balanced" in after
-    assert "failed: 1 of 2 results are good. The 1 good results are kept" in after
-
-
 @pytest.mark.parametrize(("state", "code"), [("succeeded", 0), ("failed", 1), ("cancelled", 1)])
 def test_wait_exits_as_the_job_ended(relogit: Relogit, state: str, code: int) -> None:
-    """`wait` exits with 0 only if the job succeeded; `status` asks, and exits with 0 always."""
+    """`wait` exits with 0 only if the job succeeded; `status` exits with 0 always."""
     assert relogit(FakeServer(job(state)), "wait", JOB_ID).code == code
     assert relogit(FakeServer(job(state)), "status").code == 0
 
@@ -139,8 +100,8 @@ def test_json_stands_alone_on_standard_output(relogit: Relogit, argv: tuple[str,
 
 
 @pytest.mark.parametrize("command", ["jobs", "status", "cancel", "verify", "download", "experts", "splits"])
-def test_every_command_speaks_json(relogit: Relogit, command: str, tmp_path: Path) -> None:
-    """Every command has --json, and prints one document."""
+def test_every_command_prints_json(relogit: Relogit, command: str, tmp_path: Path) -> None:
+    """With --json every command prints one JSON document."""
     server = FakeServer()
     server.answers["GET /experts"] = httpx.Response(200, json={"experts": []})
     server.answers["GET /splits"] = httpx.Response(200, json={"splits": []})
@@ -152,56 +113,24 @@ def test_every_command_speaks_json(relogit: Relogit, command: str, tmp_path: Pat
 
 
 def test_ctrl_c_leaves_the_job(relogit: Relogit) -> None:
-    """Ctrl-C stops the watching, not the job; the commands to go on name the same server; exit 130."""
-
-    def interrupt() -> httpx.Response:
-        raise KeyboardInterrupt
-
-    server = FakeServer(job("running"))
-    server.answers[f"GET /jobs/{JOB_ID}"] = interrupt
-    ran = relogit(server, "recompute", "--server", "http://other.test")
-    assert ran.code == 130
-    assert f"relogit wait {JOB_ID} --server http://other.test" in ran.err
-    assert f"relogit cancel {JOB_ID} --server http://other.test" in ran.err
+    """Ctrl-C ends the command with 130 and does not cancel the job."""
+    server = raising(KeyboardInterrupt(), f"GET /jobs/{JOB_ID}", FakeServer(job("running")))
+    assert relogit(server, "recompute").code == 130
     assert f"POST /jobs/{JOB_ID}/cancel" not in server.asked
 
 
-def test_a_refusal_is_told_item_by_item(relogit: Relogit) -> None:
-    """Each wrong item has its line, and what is available stands there once; standard output stays empty; exit 2."""
-    server = FakeServer()
-    errors: list[dict[str, Any]] = [
-        {"code": "unknown-expert", "detail": "No expert x.", "available": ["ce", "ls"]},
-        {"code": "unknown-split", "detail": "No split y. There are: val.", "available": ["val"]},
-        {"code": "invalid-name", "detail": "Bad folder [red].", "pointer": "/output_dir"},
-    ]
-    server.answers["POST /jobs"] = problem(
-        422, "invalid-request", " ".join(item["detail"] for item in errors), errors
-    )
-    ran = relogit(server, "recompute", "--experts", "x")
-    assert (ran.code, ran.out) == (2, "")
-    assert ran.err.splitlines() == [
-        "The server refused this (422 invalid-request):",
-        "  - No expert x.",
-        "    available: ce, ls",
-        "  - No split y. There are: val.",
-        "  - Bad folder [red].",
-    ]
-    assert json.loads(relogit(server, "recompute", "--json").err)["errors"] == errors
-
-
-def test_a_server_out_of_reach(relogit: Relogit) -> None:
-    """Without a server the exit code is 3, and the text says which was tried and how to start one."""
-
-    def refuse() -> httpx.Response:
-        raise httpx.ConnectError("Connection refused")
-
-    server = FakeServer()
-    server.answers["GET /jobs"] = refuse
-    ran = relogit(server, "jobs")
-    assert (ran.code, ran.out) == (3, "")
-    for words in ("http://127.0.0.1:8000", "Connection refused", "python -m app", "RELOGIT_SERVER"):
-        assert words in ran.err
-    assert json.loads(relogit(server, "jobs", "--json").err)["code"] == "server-unreachable"
+@pytest.mark.parametrize(
+    ("answer", "code", "exit_code"),
+    [
+        (problem(422, "invalid-request", "Bad."), "invalid-request", 2),
+        (problem(500, "internal", "It broke."), "internal", 3),
+        (httpx.Response(200, text="hello"), "server-unreachable", 3),
+    ],
+)
+def test_errors_are_problem_json(relogit: Relogit, answer: httpx.Response, code: str, exit_code: int) -> None:
+    """With --json each error is problem JSON on standard error; 4xx exits with 2, anything worse with 3."""
+    ran = relogit(answering(GET_jobs=answer), "jobs", "--json")
+    assert (ran.code, ran.out, json.loads(ran.err)["code"]) == (exit_code, "", code)
 
 
 @pytest.mark.parametrize(
@@ -218,8 +147,8 @@ def test_a_server_out_of_reach(relogit: Relogit) -> None:
         (["--help"], 0),
     ],
 )
-def test_usage(relogit: Relogit, argv: list[str], code: int) -> None:
-    """Wrong usage exits with 2 and asks the server nothing."""
+def test_wrong_usage_exits_with_2(relogit: Relogit, argv: list[str], code: int) -> None:
+    """Wrong usage exits with 2 and sends no request."""
     server = FakeServer()
     assert relogit(server, *argv).code == code
     assert server.requests == []
@@ -235,7 +164,7 @@ def test_usage(relogit: Relogit, argv: list[str], code: int) -> None:
     ],
 )
 def test_an_empty_list_is_wrong_usage(relogit: Relogit, argv: str, option: str) -> None:
-    """A list option without a name neither means the default nor takes the next option for a name."""
+    """A list option without a name is neither the default nor takes the next option for a name."""
     server = FakeServer()
     ran = relogit(server, "recompute", *argv.split())
     assert (ran.code, ran.out) == (2, "")
@@ -254,7 +183,7 @@ def test_an_empty_list_is_wrong_usage(relogit: Relogit, argv: str, option: str) 
     ],
 )
 def test_wrong_usage_is_problem_json_too(relogit: Relogit, argv: list[str], words: str) -> None:
-    """With --json a script reads one kind of error, whether the server or the command line is the cause."""
+    """With --json errors of the command line have the same form as the server's."""
     ran = relogit(FakeServer(), *argv)
     assert (ran.code, ran.out) == (2, "")
     told = json.loads(ran.err)
@@ -262,26 +191,8 @@ def test_wrong_usage_is_problem_json_too(relogit: Relogit, argv: list[str], word
     assert words in told["detail"]
 
 
-def test_an_unknown_prefix_is_told_with_the_way_out(relogit: Relogit) -> None:
-    """Who has files without a prefix learns how to name them; where there are no files, there is no such hint."""
-    detail = "No checkpoint in e has the prefix 'best_'. Files there: ce."
-    server = FakeServer()
-    known = [{"code": "unknown-prefix", "detail": detail, "available": ["ce"]}]
-    server.answers["GET /experts"] = problem(404, "unknown-prefix", detail, known)
-    ran = relogit(server, "experts")
-    assert (ran.code, ran.out) == (2, "")
-    assert ran.err.splitlines() == [
-        "The server refused this (404 unknown-prefix):",
-        f"  - {detail}",
-        "    --prefix '' takes files without a prefix.",
-    ]
-    nothing = [{"code": "unknown-prefix", "detail": detail, "available": []}]
-    server.answers["GET /experts"] = problem(404, "unknown-prefix", detail, nothing)
-    assert "--prefix" not in relogit(server, "experts").err
-
-
 def test_help_names_the_exit_codes(relogit: Relogit) -> None:
-    """`relogit --help` says what each exit code means."""
+    """`relogit --help` explains every exit code."""
     said = relogit(FakeServer(), "--help").out
     assert [line.split()[0] for line in said.split("Exit codes:")[1].splitlines() if line] == [
         "0",
@@ -290,11 +201,3 @@ def test_help_names_the_exit_codes(relogit: Relogit) -> None:
         "3",
         "130",
     ]
-
-
-def test_a_broken_server_is_not_the_callers_fault(relogit: Relogit) -> None:
-    """5xx exits with 3, for trying again later may help; 4xx with 2, for it will not."""
-    server = FakeServer()
-    server.answers["GET /splits"] = problem(500, "internal", "It broke.")
-    ran = relogit(server, "splits")
-    assert (ran.code, ran.err) == (3, "The server failed (500 internal): It broke.\n")

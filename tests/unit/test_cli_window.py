@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 from rich.console import Console, RenderableType
 
-from relogit.render import analysis as render_analysis
-from relogit.render import checks as render_checks
-from relogit.render import experts as render_experts
-from relogit.render import jobs as render_jobs
-from relogit.render import tables as render
-from relogit.render.progress import Bars, display_for
+from relogit.render.analysis import statistics_lines
+from relogit.render.checks import ACCURACIES, PROBABILITIES, results_table
+from relogit.render.experts import expert_lines
+from relogit.render.jobs import jobs_table, units_table
+from relogit.render.progress import display_for
 from tests.unit.fake_server import entry, expert, expert_list, files_verification, job, statistics, unit, verification
 
 NAMES = ("balsoftmax_baseline", "logitadjust_baseline", "decoupling_twostage", "twenty_letters_long_")
@@ -31,11 +30,9 @@ def window(width: int = 80, height: int = 24) -> Console:
 
 def last_frame(console: Console, units: list[dict[str, Any]], *before: list[dict[str, Any]]) -> list[str]:
     """The lines that the bars show at the end, after they have shown `before`."""
-    display = display_for(console)
-    assert isinstance(display, Bars)
-    with display:
+    with display_for(console, has_units=True) as show:
         for seen in (*before, units):
-            display.show(job("running", units=seen))
+            show(job("running", units=seen))
         console.file = screen = io.StringIO()  # the last frame is drawn once more when the bars stop
     return [line.rstrip() for line in OVER.sub("", screen.getvalue()).splitlines()]
 
@@ -47,8 +44,8 @@ def printed(console: Console, *lines: RenderableType) -> list[str]:
     return [line.rstrip() for line in captured.get().splitlines()]
 
 
-def test_bars_tell_rate_and_time_while_running() -> None:
-    """A running unit has its rate and the time left; one that is done has its accuracy alone."""
+def test_bars_show_rate_and_time_while_running() -> None:
+    """A running unit has its rate and the remaining time; an ended one has only its accuracy."""
     running = unit(state="running", done=1, rate=1500.0, remaining_s=65.0)
     done = unit("test", rate=1500.0, remaining_s=0.0)
     first, second, third = last_frame(window(), [running, done, unit("tunev", "queued")])
@@ -57,8 +54,8 @@ def test_bars_tell_rate_and_time_while_running() -> None:
     assert re.fullmatch(r"ce / tunev +[━╸╺ ]+ 0/3 +queued", third)
 
 
-def test_a_failed_unit_leaves_the_bars_alone() -> None:
-    """However long an error is, its unit keeps one line that says `failed`, and the others keep their bars."""
+def test_a_failed_unit_has_one_line() -> None:
+    """A unit that failed has one line without its error, and the other bars keep their width."""
     error = {"code": "bad", "message": "It broke [x]. " * 20, "details": {}}
     failed, good = last_frame(window(), [unit(state="failed", error=error), unit("test")])
     assert failed.startswith("ce / val")
@@ -70,7 +67,7 @@ def test_a_failed_unit_leaves_the_bars_alone() -> None:
 @pytest.mark.parametrize("width", [80, 100])
 @pytest.mark.parametrize("name", NAMES)
 def test_bars_fit_with_long_names(name: str, width: int) -> None:
-    """With the project's own names in 80 columns nothing is cut, and each bar keeps ten cells or more."""
+    """In 80 columns nothing of the project's names is cut, and each bar has ten cells or more."""
     figures: dict[str, Any] = {"done": 9999, "total": 10000, "rate": 12345.6, "remaining_s": 599.0}
     running = unit("tunev", "running", **figures, expert=name)
     done = unit("test", **{**figures, "done": 10000}, expert=name)
@@ -93,8 +90,8 @@ def crowd(experts: int, ended: int, running: int = 1) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("height", [5, 10, 24])
-def test_more_units_than_rows(height: int) -> None:
-    """What runs and what ended last stay in the window; the others are counted above and below."""
+def test_bars_fit_the_height(height: int) -> None:
+    """Running units and those that ended last have bars; lines above and below count the others."""
     lines = last_frame(window(height=height), crowd(20, 31, 2))
     assert len(lines) == height - 1
     assert any(line.startswith("e10 / s1 ") and line.endswith("running") for line in lines)
@@ -106,8 +103,8 @@ def test_more_units_than_rows(height: int) -> None:
     assert lines[-1] == "27 more results of 9 experts: 27 queued"
 
 
-def test_what_ended_last_is_what_stays() -> None:
-    """The order in which units ended counts, not their place in the job."""
+def test_the_last_to_end_keep_their_bars() -> None:
+    """The order in which units ended decides, not their order in the job."""
     before = crowd(20, 30, 2)
     late = {**before[0], "state": "succeeded", "error": None}
     before[0] = {**late, "state": "running"}
@@ -116,12 +113,12 @@ def test_what_ended_last_is_what_stays() -> None:
 
 
 def test_the_figures_of_long_names_fit() -> None:
-    """In 80 columns no name and no figure of the result table is cut or broken; the legend says what they are."""
+    """In 80 columns the result table cuts no name and no figure, and a legend explains the headings."""
     found = verification()
     result = found["results"][0]
     result["metrics"].update(samples=10000, reweighted_accuracy=1.0)
     found["results"] = [{**result, "expert": name, "split": "tunev"} for name in NAMES]
-    heading, _, *rows, legend = printed(window(), render_checks.results(found))
+    heading, _, *rows, legend = printed(window(), results_table(found))
     assert heading.split() == ["expert", "split", "n", "acc", "bal", "rew", "head", "tail", "verdict"]
     figures = ["tunev", "10,000", "66.67", "75.00", "100.00", "100.00", "50.00", "passed"]
     assert [row.split() for row in rows] == [[name, *figures] for name in NAMES]
@@ -132,31 +129,31 @@ def test_the_figures_of_long_names_fit() -> None:
 
 @pytest.mark.parametrize("prefix", ["best_", "final_calibrated_"])
 def test_experts_keep_one_line_each(prefix: str) -> None:
-    """In 80 columns a checkpoint has one line, without its file's name; a wide window shows that too."""
+    """In 80 columns a checkpoint has one line without its file's name; a wide window shows the name."""
     own = {"mean": [0.5] * 3, "std": [0.5] * 3, "from": "override"}
     found = expert_list(*(expert(name, file=f"{prefix}{name}.pth", transform=own) for name in NAMES))
-    narrow = printed(window(), *render_experts.listing(found, window()))
+    narrow = printed(window(), *expert_lines(found, window()))
     assert [line.split()[0] for line in narrow[2:]] == list(NAMES)
     assert all(len(line) <= 80 and line.endswith("own mean/std") for line in narrow[2:])
-    wide = printed(window(140), *render_experts.listing(found, window(140)))
+    wide = printed(window(140), *expert_lines(found, window(140)))
     assert [line.split()[-1] for line in wide[2:]] == [f"{prefix}{name}.pth" for name in NAMES]
 
 
 def test_jobs_and_units_keep_one_line_each() -> None:
-    """In 80 columns a job of the project's own data set has one line in `jobs`, and a unit has one in `status`."""
+    """In 80 columns a job has one line in `jobs`, and a unit has one in `status`."""
     request = {"dataset": "cifar100_lt_if100", "output_dir": "logits_fixed"}
     one = job(id="f" * 32, request=request, units=[unit("tunev", expert=NAMES[1], done=10000, total=10000)] * 12)
     files = files_verification(id="e" * 32, units=[])
     jobs = [one, files]
-    _, _, row, other = printed(window(), render_jobs.listing(jobs, window()))
+    _, _, row, other = printed(window(), jobs_table(jobs, window()))
     assert row.split() == [
         "ffffffff", "recompute", "succeeded", "passed", "2026-01-02", "03:04", "logits_fixed", "12/12"
     ]  # fmt: skip
     assert other.split()[1:4] + other.split()[-2:] == ["verification", "succeeded", "passed", "(upload)", "2/2"]
     assert max(len(row), len(other)) <= 80
-    assert "cifar100_lt_if100" in printed(window(100), render_jobs.listing(jobs, window(100)))[2]
+    assert "cifar100_lt_if100" in printed(window(100), jobs_table(jobs, window(100)))[2]
     running = {"state": "running", "rate": 12345.6, "remaining_s": 599.0, "accuracy": None}
-    rows = printed(window(), render.units({**one, "units": [one["units"][0], {**one["units"][0], **running}]}))
+    rows = printed(window(), units_table({**one, "units": [one["units"][0], {**one["units"][0], **running}]}))
     assert [line.split()[0] for line in rows[2:]] == [NAMES[1]] * 2
     assert all(len(line) <= 80 for line in rows)
 
@@ -164,10 +161,10 @@ def test_jobs_and_units_keep_one_line_each() -> None:
 def test_all_figures_with_intervals_fit() -> None:
     """In 80 columns each figure has one line with its value and its interval, even the widest."""
     found, wide = verification(), statistics()
-    names = (*render_checks.ACCURACIES, *render_checks.PROBABILITIES)
+    names = (*ACCURACIES, *PROBABILITIES)
     found["results"][0]["metrics"] |= dict.fromkeys(names, 1.0) | {"nll": 12.34567, "samples": 10000}
     wide["intervals"]["figures"] = {name: [1.0, 1.0] for name in names} | {"nll": [12.3, 12.4]}
-    lines = printed(window(), *render_analysis.statistics(found, {"results": [entry(wide)]}))
+    lines = printed(window(), *statistics_lines(found, {"results": [entry(wide)]}))
     assert lines[1] == "ce / val, 10,000 samples"
     assert all(len(line) <= 80 for line in lines)
     assert re.fullmatch(r"plain +100\.00 +100\.00 to 100\.00 +NLL +12\.346 +12\.300 to 12\.400", lines[4])

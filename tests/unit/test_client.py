@@ -11,7 +11,7 @@ import pytest
 
 import relogit
 from relogit import Client, ServerUnreachable
-from relogit.render.progress import Quiet, follow
+from relogit.render.progress import follow, no_display
 from tests.unit.fake_server import JOB_ID, LOGITS, TARGETS, FakeServer, job, npz, problem, unit
 
 SERVER = "http://server.test"
@@ -22,7 +22,7 @@ def connect(server: FakeServer) -> relogit.Client:
 
 
 def test_submit_sends_what_was_given() -> None:
-    """Only what was given is sent, for the defaults are the server's; an empty prefix is given."""
+    """Only given options are sent, because the server has the defaults; an empty prefix is given."""
     server = FakeServer()
     connect(server).submit(experts=["a"], checkpoint_prefix="", batch_size="auto", dataset=None)
     assert server.submitted == {"experts": ["a"], "checkpoint_prefix": "", "batch_size": "auto"}
@@ -39,8 +39,8 @@ def test_watch_yields_each_change_once() -> None:
     assert all(request.url.params["wait"] == "20" for request in server.requests[1:])
 
 
-def test_watching_an_ended_job_asks_nothing() -> None:
-    """An ended job cannot change, so nobody is asked about it."""
+def test_watching_an_ended_job_sends_nothing() -> None:
+    """An ended job cannot change, so there is no request."""
     server = FakeServer()
     handle = connect(server).submit()
     assert handle.wait() is handle
@@ -75,14 +75,14 @@ def test_damaged_logits_are_refused() -> None:
         connect(server).latest().logits("ce", "val")
 
 
-def test_missing_logits_name_those_that_are_there() -> None:
-    """Who asks for a result that is not there is told which are."""
+def test_missing_logits_name_the_available_ones() -> None:
+    """The error for a missing result names the results that exist."""
     with pytest.raises(relogit.Missing, match=r"no logits for ce / test\. It has: ce / val"):
         connect(FakeServer()).latest().logits("ce", "test")
 
 
 def test_download_puts_the_old_layout_below_the_folder(tmp_path: Path) -> None:
-    """Files come to <folder>/<output_dir>/<expert>/ with their manifest, and nothing else is left there."""
+    """Files are saved in <folder>/<output_dir>/<expert>/ with their manifests, and nothing else is."""
     saved = connect(FakeServer()).latest().download(tmp_path / "new")
     target = tmp_path / "new/logits_fixed/ce/val_logits.npz"
     assert target.read_bytes() == npz()
@@ -91,7 +91,7 @@ def test_download_puts_the_old_layout_below_the_folder(tmp_path: Path) -> None:
     assert sorted(path.name for path in target.parent.iterdir()) == ["val_logits.json", "val_logits.npz"]
 
 
-def test_download_fetches_only_what_is_not_there(tmp_path: Path) -> None:
+def test_download_skips_existing_files(tmp_path: Path) -> None:
     """A file with the right sha256 is not fetched again; one with another is replaced."""
     server = FakeServer()
     handle = connect(server).latest()
@@ -104,8 +104,8 @@ def test_download_fetches_only_what_is_not_there(tmp_path: Path) -> None:
     assert server.asked.count(f"GET /jobs/{JOB_ID}/artifacts/ce/val") == 2
 
 
-def test_a_damaged_download_leaves_what_was_there(tmp_path: Path) -> None:
-    """A damaged download neither replaces the file that is there nor leaves a part of itself."""
+def test_a_damaged_download_replaces_nothing(tmp_path: Path) -> None:
+    """A damaged download leaves the existing file and no part of itself."""
     server = FakeServer()
     server.body = b"damaged"
     target = tmp_path / "logits_fixed/ce/val_logits.npz"
@@ -119,7 +119,7 @@ def test_a_damaged_download_leaves_what_was_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["../out.npz", "/tmp/out.npz", "a/../../out.npz", "a\\..\\out.npz", "C:out.npz", ""])
 def test_a_path_out_of_the_folder_is_refused(tmp_path: Path, path: str) -> None:
-    """Whatever path the server names, nothing is written outside the folder."""
+    """Nothing is written outside the folder, whatever path the server names."""
     server = FakeServer()
     server.path = path
     with pytest.raises(relogit.IntegrityError, match="no plain path below the folder"):
@@ -127,8 +127,8 @@ def test_a_path_out_of_the_folder_is_refused(tmp_path: Path, path: str) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_problem_keeps_what_the_server_said() -> None:
-    """A refusal carries status, code, detail and each of its errors."""
+def test_a_problem_keeps_the_servers_answer() -> None:
+    """A refusal has status, code, detail and each of its errors."""
     server = FakeServer()
     errors = [{"code": "unknown-expert", "detail": "No expert x.", "available": ["ce"]}]
     server.answers["POST /jobs"] = problem(422, "unknown-expert", "No expert x.", errors)
@@ -138,8 +138,8 @@ def test_a_problem_keeps_what_the_server_said() -> None:
     assert caught.value.problem()["instance"] == "/jobs"
 
 
-def test_an_error_without_a_problem_json_is_still_told() -> None:
-    """An error page that is no problem JSON gives a Problem that names the address and the status."""
+def test_an_error_page_is_a_problem() -> None:
+    """An answer without problem JSON becomes a Problem with the address and the status."""
     server = FakeServer()
     server.answers["GET /jobs"] = httpx.Response(502, text="<html>Bad Gateway</html>")
     with pytest.raises(relogit.Problem, match=r"http://server\.test/jobs.* 502 Bad Gateway") as caught:
@@ -148,17 +148,17 @@ def test_an_error_without_a_problem_json_is_still_told() -> None:
 
 
 @pytest.mark.parametrize("answer", [httpx.Response(200, text="hello"), httpx.Response(200, json={"detail": "hi"})])
-def test_a_stranger_is_not_taken_for_a_server(answer: httpx.Response) -> None:
-    """A 200 from something else than a relogit server is no list of jobs."""
+def test_another_server_is_no_relogit_server(answer: httpx.Response) -> None:
+    """A 200 of another kind of server raises ServerUnreachable."""
     server = FakeServer()
     server.answers["GET /jobs"] = answer
-    with pytest.raises(relogit.ServerUnreachable, match="it is no relogit server"):
+    with pytest.raises(relogit.ServerUnreachable, match="it is not a relogit server"):
         connect(server).latest()
 
 
 @pytest.mark.parametrize("error", [httpx.ConnectError("refused"), httpx.ReadTimeout("slow"), httpx.ReadError("gone")])
 def test_every_failure_of_the_network_is_one_error(error: httpx.RequestError) -> None:
-    """Whatever keeps an answer from coming is ServerUnreachable, and names the server."""
+    """Every failure of the network is ServerUnreachable and names the server."""
 
     def fail() -> httpx.Response:
         raise error
@@ -171,21 +171,21 @@ def test_every_failure_of_the_network_is_one_error(error: httpx.RequestError) ->
 
 @pytest.mark.parametrize("address", ["127.0.0.1:8000", "localhost:8000", "ftp://host", "http://", "http://[::1"])
 def test_an_address_that_is_no_url_is_refused(address: str) -> None:
-    """A server without http:// is refused with how to write it, and nothing is guessed."""
+    """An address without http:// is refused; the error shows how to write it."""
     with pytest.raises(relogit.InvalidServer, match="is not a"):
         relogit.Client(address)
 
 
 def test_the_environment_names_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    """$RELOGIT_SERVER is the default server, and an argument beats it."""
+    """$RELOGIT_SERVER is the default server; an argument overrides it."""
     monkeypatch.setenv("RELOGIT_SERVER", "http://other.test:81")
     assert relogit.Client().server == "http://other.test:81"
     assert relogit.Client(SERVER).server == SERVER
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
-def test_a_proxy_does_not_stand_before_loopback(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
-    """A proxy of the environment is not asked for the caller's own machine."""
+def test_loopback_needs_no_proxy(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    """Requests to this machine bypass the environment's proxy."""
     monkeypatch.setenv("ALL_PROXY", "http://proxy.invalid:1")
     monkeypatch.setenv("HTTP_PROXY", "http://proxy.invalid:1")
     with (
@@ -203,15 +203,15 @@ def test_names_stay_one_segment_of_the_path() -> None:
     assert server.requests[0].url.raw_path == b"/experts/..%2Fjobs?prefix="
 
 
-def test_readiness_is_told_though_it_comes_with_503() -> None:
-    """A server that cannot do jobs says so; that is an answer, not an error."""
+def test_a_server_that_is_not_ready_answers() -> None:
+    """A health report with status 503 is an answer, not an error."""
     server = FakeServer()
     server.answers["GET /readyz"] = httpx.Response(503, json={"ready": False, "checks": {"worker": "none alive"}})
     assert connect(server).ready() == {"ready": False, "checks": {"worker": "none alive"}}
 
 
 def test_latest_of_no_jobs() -> None:
-    """Without jobs there is no latest one, and the error says how to get one."""
+    """Without jobs `latest` raises Missing, which tells how to start one."""
     server = FakeServer()
     server.answers["GET /jobs"] = httpx.Response(200, json={"jobs": []})
     with pytest.raises(relogit.Missing, match="no jobs yet; `relogit recompute` starts one"):
@@ -219,7 +219,7 @@ def test_latest_of_no_jobs() -> None:
 
 
 def test_cancel_and_delete_name_the_job() -> None:
-    """`cancel` and `delete` act on this job; the handle holds what cancelling made of it."""
+    """`cancel` and `delete` act on this job, and the handle has the new state."""
     server = FakeServer(job("running"))
     handle = connect(server).latest()
     assert handle.cancel().state == "cancelling"
@@ -243,14 +243,14 @@ def _away(times: int) -> FakeServer:
 
 
 def test_following_a_job_outlasts_a_restart_of_the_server() -> None:
-    """The job goes on by itself; whoever watches it waits for the server to come back."""
+    """`follow` waits for a server that restarts, because the job goes on."""
     with Client(transport=_away(1).transport) as client:
         handle = client.submit()
-        follow(handle, Quiet())
+        follow(handle, no_display())
         assert handle.state == "succeeded"
 
 
 def test_following_a_job_does_not_wait_for_ever() -> None:
-    """A server that stays away is an error in the end."""
+    """`follow` raises if the server stays away for longer than the patience."""
     with Client(transport=_away(10**6).transport) as client, pytest.raises(ServerUnreachable):
-        follow(client.submit(), Quiet(), patience_s=0)
+        follow(client.submit(), no_display(), patience_s=0)

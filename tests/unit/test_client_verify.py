@@ -49,7 +49,7 @@ def outputs_of(server: FakeServer, folder: Path) -> Path:
 
 
 def test_a_folder_is_uploaded_under_the_names_of_its_experts(tmp_path: Path) -> None:
-    """Logits go with the manifests beside them; those in the folder itself are of the expert of its name."""
+    """Files go with their manifests; those in the folder itself belong to the expert of its name."""
     folder = put(
         tmp_path / "old", "ce/val_logits.npz", "ce/val_logits.json", "a/ls/val_logits.pt", "test_logits.npz",
         "ce/notes.json", ".kept/x/val_logits.npz", "ce/.val_logits.npz", "ce/_logits.npz", "targets.npy",
@@ -67,8 +67,8 @@ def test_a_folder_is_uploaded_under_the_names_of_its_experts(tmp_path: Path) -> 
     assert DELETED not in server.asked
 
 
-def test_targets_go_with_the_bare_tensor_that_they_are_of(tmp_path: Path) -> None:
-    """Those of a tensor are sent beside it and not among the others; of two files one is, and no others are sent."""
+def test_targets_go_with_their_tensor(tmp_path: Path) -> None:
+    """A tensor's targets are sent with it; of two files only the first, and none without a tensor."""
     folder = put(
         tmp_path / "old", "ce/val_logits.pt", "ce/val_labels.pt", "ls/val_logits.pt", "ls/val_labels.pt",
         "ls/val_targets.pt", "ls/test_targets.pt", "np/val_logits.npz", "np/val_targets.pt", "val_logits.pt",
@@ -85,16 +85,16 @@ def test_targets_go_with_the_bare_tensor_that_they_are_of(tmp_path: Path) -> Non
     assert sorted(alone.files) == ["ce/val_labels.pt", "ce/val_logits.pt"]
 
 
-def test_targets_that_are_a_link_to_nothing_are_told(tmp_path: Path) -> None:
-    """To send the logits without them would be silent."""
+def test_a_broken_link_to_targets_fails(tmp_path: Path) -> None:
+    """Logits are never sent without the targets that a broken link names."""
     folder = put(tmp_path / "old", "ce/val_logits.pt")
     (folder / "ce/val_targets.pt").symlink_to(tmp_path / "gone")
     with pytest.raises(relogit.InvalidPath, match=r"Cannot read '.*ce/val_targets\.pt': No such file"):
         connect(FakeServer()).verify(folder)
 
 
-def test_a_folder_in_the_outputs_stays_where_it_is(tmp_path: Path) -> None:
-    """What the server sees itself is named to it, below its outputs, and nothing is sent; links to it count."""
+def test_a_folder_in_the_outputs_is_verified_in_place(tmp_path: Path) -> None:
+    """A path below the server's outputs is named to it, also through links, and nothing is uploaded."""
     server = FakeServer()
     outputs = outputs_of(server, tmp_path / "out")
     (tmp_path / "link").symlink_to(outputs / "fixed")
@@ -110,8 +110,8 @@ def test_a_folder_in_the_outputs_stays_where_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("instance", ["copied", "other", "none"])
-def test_only_the_servers_own_outputs_are_its_own(tmp_path: Path, instance: str) -> None:
-    """A copy of the outputs, another server's and those of a server that tells nothing are uploaded."""
+def test_other_outputs_are_uploaded(tmp_path: Path, instance: str) -> None:
+    """A copy of the outputs, another server's, and those of a server without a token are uploaded."""
     server = FakeServer()
     outputs = outputs_of(server, tmp_path / "out")
     if instance == "copied":
@@ -124,7 +124,7 @@ def test_only_the_servers_own_outputs_are_its_own(tmp_path: Path, instance: str)
 
 
 def test_a_link_to_a_file_keeps_its_own_names(tmp_path: Path) -> None:
-    """A link's names say whose logits it shows, not those of the internal file that it leads to."""
+    """A link's own names tell expert and split, not those of its target."""
     server = FakeServer()
     outputs = outputs_of(server, tmp_path / "out")
     put(outputs, ".relogit/objects/0a.npz")
@@ -142,7 +142,7 @@ def test_a_link_to_a_file_keeps_its_own_names(tmp_path: Path) -> None:
 
 
 def test_a_single_file_may_have_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file goes under its folder's name and its own, with its manifest, however its path is written."""
+    """A file is sent under the names of its folder and itself, however its path is written."""
     put(tmp_path / "ce", "anything.pt", "anything.json", "val_logits.npz")
     monkeypatch.chdir(tmp_path / "ce")
     server = FakeServer()
@@ -152,7 +152,7 @@ def test_a_single_file_may_have_any_name(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_links_that_lead_back_up_are_not_followed(tmp_path: Path) -> None:
-    """A folder linked under a second name counts twice, one that holds itself does not go on for ever."""
+    """A folder with two names counts twice; a folder that contains itself ends the walk."""
     folder = put(tmp_path / "old", "ce/val_logits.npz")
     (folder / "again").symlink_to(folder / "ce")
     (folder / "ce/up").symlink_to(folder)
@@ -160,7 +160,7 @@ def test_links_that_lead_back_up_are_not_followed(tmp_path: Path) -> None:
 
 
 def test_two_files_of_one_name_are_both_sent(tmp_path: Path) -> None:
-    """Files that claim to be the same result reach the server both, for it to say so."""
+    """The server receives both files of one result, so that it can refuse them."""
     folder = put(tmp_path / "ce", "ce/val_logits.npz", "val_logits.npz")
     files = find_logit_files(folder).files
     assert files == {
@@ -170,7 +170,7 @@ def test_two_files_of_one_name_are_both_sent(tmp_path: Path) -> None:
 
 
 def test_names_stay_one_segment_of_the_path(tmp_path: Path) -> None:
-    """Whatever a file is called, it is sent under that name."""
+    """A file is sent under its name, whatever characters it has."""
     put(tmp_path / "a b?#", "50%_logits.npz")
     server = FakeServer()
     connect(server).verify(tmp_path)
@@ -178,7 +178,7 @@ def test_names_stay_one_segment_of_the_path(tmp_path: Path) -> None:
 
 
 def test_a_large_file_is_sent_in_pieces(tmp_path: Path) -> None:
-    """No file is read whole; progress tells the bytes that are sent of all."""
+    """Files are sent in chunks, and the progress has the bytes sent and all bytes."""
     put(tmp_path, "ce/val_logits.npz", "ls/val_logits.npz")
     (tmp_path / "ce/val_logits.npz").write_bytes(b"x" * (2 * CHUNK + 5))
     server, told = FakeServer(), list[tuple[int, int]]()
@@ -198,8 +198,8 @@ def refuse() -> httpx.Response:
 
 @pytest.mark.parametrize("asked", [f"PUT /uploads/{UPLOAD_ID}/ce/val_logits.npz", "POST /verifications"])
 @pytest.mark.parametrize(("answer", "error"), [(interrupt, KeyboardInterrupt), (refuse, relogit.Problem)])
-def test_what_goes_wrong_leaves_no_upload(tmp_path: Path, asked: str, answer: Any, error: type) -> None:
-    """Whether the server refuses or the caller interrupts: what nobody verifies is deleted."""
+def test_failures_delete_the_upload(tmp_path: Path, asked: str, answer: Any, error: type) -> None:
+    """A refusal by the server and an interrupt both delete the upload."""
     put(tmp_path, "ce/val_logits.npz")
     server = FakeServer()
     server.answers[asked] = answer
@@ -208,8 +208,8 @@ def test_what_goes_wrong_leaves_no_upload(tmp_path: Path, asked: str, answer: An
     assert server.asked[-1] == DELETED
 
 
-def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
-    """A dangling link is told by its name, and the upload is deleted."""
+def test_an_unreadable_file_deletes_the_upload(tmp_path: Path) -> None:
+    """The error of a broken link names it, and the upload is deleted."""
     (tmp_path / "ce").mkdir()
     (tmp_path / "ce/val_logits.npz").symlink_to(tmp_path / "gone")
     server = FakeServer()
@@ -218,8 +218,8 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     assert server.asked[-1] == DELETED
 
 
-def test_without_logits_nothing_is_asked(tmp_path: Path) -> None:
-    """An empty folder and a missing one are refused on the spot, with the other files that are there."""
+def test_a_folder_without_logits_sends_nothing(tmp_path: Path) -> None:
+    """An empty and a missing folder are refused before any request; the error names other files."""
     server = FakeServer()
     with pytest.raises(relogit.InvalidPath, match=r"no file <expert>/<split>_logits\.npz or \.pt in '[^']*'\.$"):
         connect(server).verify(tmp_path)
@@ -231,8 +231,8 @@ def test_without_logits_nothing_is_asked(tmp_path: Path) -> None:
     assert server.requests == []
 
 
-def test_a_verification_is_waited_for(tmp_path: Path) -> None:
-    """The handle follows its own resource to the end and then holds verdict, checks and results."""
+def test_wait_follows_the_verification(tmp_path: Path) -> None:
+    """The handle polls its own resource to the end, and then has verdict, checks and results."""
     put(tmp_path, "ce/val_logits.npz")
     server = FakeServer()
     server.verifications = [files_verification("queued"), files_verification("running"), files_verification()]
@@ -247,8 +247,8 @@ def test_a_verification_is_waited_for(tmp_path: Path) -> None:
     assert server.asked[-3::2] == [f"POST /jobs/{VERIFICATION_ID}/cancel", f"DELETE /jobs/{VERIFICATION_ID}"]
 
 
-def test_an_analysis_is_waited_for() -> None:
-    """What is computed when first asked for is asked for until it is complete, or the time is over."""
+def test_analysis_polls_until_complete() -> None:
+    """`analysis` repeats its request until the answer is complete or the time is over."""
     server = FakeServer()
     found = connect(server).verification(VERIFICATION_ID)
     server.analyses["causes"] = [entry(None, "pending")]
@@ -262,8 +262,8 @@ def test_an_analysis_is_waited_for() -> None:
     assert dict(server.requests[-1].url.params)["part"] == "causes"
 
 
-def test_the_latest_job_is_one_that_computes() -> None:
-    """A verification of files is not taken for the job whose results are wanted."""
+def test_latest_skips_verifications() -> None:
+    """`latest` asks only for jobs that recompute."""
     server = FakeServer()
     assert connect(server).latest().id == JOB_ID
     assert dict(server.requests[-1].url.params) == {"kind": "recompute", "limit": "1"}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 import sqlite3
 import threading
 from pathlib import Path
@@ -11,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from app.domain.errors import FatalError
-from app.store.database import SCHEMA, SCHEMA_VERSION, Database
+from app.store.database import Database
 from app.store.jobs import JobStore
-from tests.fakes import finish, job_request, refused, submit, take
+from app.store.schema import SCHEMA_VERSION
+from tests.fakes import finish, refused, submit, take
 
 
 def test_a_store_survives_its_process(tmp_path: Path) -> None:
@@ -38,61 +37,6 @@ def test_a_store_of_a_newer_relogit_is_left_alone(tmp_path: Path) -> None:
     connection.close()
     with refused("store-too-new", f"schema {SCHEMA_VERSION + 1}", "Update relogit", "RELOGIT_OUTPUTS_DIR"):
         Database(path)
-
-
-def _make_store_of_schema_2(path: Path) -> None:
-    """What relogit 0.1 left: a job with one unit that is done and one that is not, and a worker."""
-    schema = SCHEMA.replace("    started_at REAL NOT NULL,\n    warm", "    started_at REAL NOT NULL\n    warm")
-    schema = re.sub(r"CREATE TABLE IF NOT EXISTS totals .*?;", ";", schema, flags=re.DOTALL)
-    unknown = ("reused ", "computed ", "kind TEXT NOT NULL DEFAULT", "deadline_at REAL", "error TEXT,  -- why",
-               "traceparent ", "attempts INTEGER NOT NULL DEFAULT 0,  -- how often", "warm ", "arithmetic ",
-               "CREATE INDEX IF NOT EXISTS jobs_deadline")  # fmt: skip
-    schema = "\n".join(line for line in schema.splitlines() if not line.lstrip().startswith(unknown))
-    newer = ("precision", "reuse", "standards")
-    old = {name: value for name, value in job_request().to_dict().items() if name not in newer}
-    connection = sqlite3.connect(path, isolation_level=None)
-    connection.executescript(schema)
-    connection.execute("PRAGMA user_version = 2")
-    connection.execute("INSERT INTO store (id, created_at) VALUES (1, 1.0)")
-    connection.execute("INSERT INTO jobs (id, state, request, created_at) VALUES ('j', 'running', ?, 1.0)",
-                       (json.dumps(old),))  # fmt: skip
-    for position, (split, state, done) in enumerate([("val", "succeeded", 8), ("test", "queued", 0)]):
-        connection.execute(
-            "INSERT INTO units (job, position, expert, split, state, total, split_sha256, done)"
-            " VALUES ('j', ?, 'ce', ?, ?, 8, 's', ?)",
-            (position, split, state, done),
-        )
-    connection.execute("INSERT INTO workers VALUES ('w', 1, 'cpu', 1, 1.0)")
-    connection.close()
-
-
-def test_a_store_of_the_last_relogit_is_taken_over(tmp_path: Path) -> None:
-    """Its jobs and workers stay; what was done counts as computed, and old requests as exact and with reuse."""
-    _make_store_of_schema_2(tmp_path / "jobs.sqlite3")
-    for _ in range(2):  # opened again, it is of the new schema
-        database = Database(tmp_path / "jobs.sqlite3")
-        assert database.connection.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION
-        job = JobStore(database).get("j")
-        assert [(u.split, u.done, u.reused, u.computed) for u in job.units] == [("val", 8, 0, 8), ("test", 0, 0, 0)]
-        assert (job.recompute.precision, job.recompute.reuse) == ("fp32", True)
-        assert [(w["id"], w["arithmetic"]) for w in JobStore(database).workers()] == [("w", "{}")]
-        database.close()
-
-
-def test_a_store_that_was_taken_over_is_like_a_new_one(tmp_path: Path) -> None:
-    """The same columns, of the same kinds, with the same defaults; their order aside."""
-    _make_store_of_schema_2(tmp_path / "old.sqlite3")
-    shapes = []
-    for name in ("old", "new"):
-        database = Database(tmp_path / f"{name}.sqlite3")
-        run = database.connection.execute
-        tables = [row["name"] for row in run("SELECT name FROM sqlite_schema WHERE type = 'table'")]
-        shapes.append({t: sorted(tuple(row)[1:] for row in run(f"PRAGMA table_info({t})")) for t in tables})
-        database.close()
-    assert shapes[0] == shapes[1]
-    assert {"reused", "computed", "attempts"} <= {column[0] for column in shapes[0]["units"]}
-    assert {"kind", "deadline_at"} <= {column[0] for column in shapes[0]["jobs"]}
-    assert "totals" in shapes[0]
 
 
 def test_a_store_from_before_the_first_release_is_left_alone(tmp_path: Path) -> None:
@@ -141,7 +85,7 @@ def test_a_full_disk_is_reported_as_such(database: Database) -> None:
     database.connection.execute(f"PRAGMA max_page_count = {pages + 1}")
     with pytest.raises(sqlite3.OperationalError, match="full"), database.transaction() as db:
         db.execute(
-            "INSERT INTO facts (key, kind, question, asked_at) VALUES ('key', 'split', ?, 1.0)", ("x" * 100_000,)
+            "INSERT INTO inspections (key, kind, request, asked_at) VALUES ('key', 'split', ?, 1.0)", ("x" * 100_000,)
         )
 
 

@@ -42,8 +42,8 @@ def refusal(path: Path) -> str:
         ("x.csv", b"idx\n3\n", [3]),
     ],
 )
-def test_whole_numbers_are_read_as_they_stand(tmp_path: Path, name: str, content: bytes, expected: list[int]) -> None:
-    """In the file's order, signs and leading zeros included: the server says what is out of range."""
+def test_whole_numbers_are_read_in_order(tmp_path: Path, name: str, content: bytes, expected: list[int]) -> None:
+    """Numbers keep the file's order and their signs; the server judges their range."""
     path = tmp_path / name
     path.write_bytes(content)
     assert read_indices(path) == expected
@@ -62,14 +62,14 @@ def test_whole_numbers_are_read_as_they_stand(tmp_path: Path, name: str, content
         ("x.npy", npy(HEADER % "(5, 1)"), "integers [N] are expected"),
         ("x.npy", npy(HEADER % "(0,)"), "holds no index"),
         ("x.csv", b"a" * 200_000, "field larger than field limit"),
-        ("x.csv", b"index,label\n3,1\n\n,\n", "'' is not one"),
+        ("x.csv", b"index,label\n3,1\n\n,\n", "'' is not a whole number"),
         ("x.csv", b"label,index\n9,3\n8\n", "the row '8' ends before the column 'index'"),
-        ("x.csv", b"1_0\n", "'1_0' is not one"),
+        ("x.csv", b"1_0\n", "'1_0' is not a whole number"),
         ("x.csv", b"", "holds no index"),
         ("x.csv", b"index\n", "holds no index"),
-        ("x.txt", b"1 1_0\n", "'1_0' is not one"),
-        ("x.txt", "\u0663".encode(), "is not one, written with the digits 0 to 9"),
-        ("x.txt", b"+3", "'+3' is not one"),
+        ("x.txt", b"1 1_0\n", "'1_0' is not a whole number"),
+        ("x.txt", "\u0663".encode(), "is not a whole number in the digits 0 to 9"),
+        ("x.txt", b"+3", "'+3' is not a whole number"),
         ("x.txt", b" \n", "holds no index"),
         ("x.txt", b"\xff\xfe", "can't decode byte"),
         ("x.json", b"[" * 100_000, "no flat list of whole numbers"),
@@ -77,8 +77,8 @@ def test_whole_numbers_are_read_as_they_stand(tmp_path: Path, name: str, content
         ("x.json", b"[true]", "a JSON list of integers is expected"),
     ],
 )
-def test_a_file_that_is_no_such_list_is_named(tmp_path: Path, name: str, content: bytes, said: str) -> None:
-    """Whatever the file is, a sentence says which one and why."""
+def test_another_file_is_refused(tmp_path: Path, name: str, content: bytes, said: str) -> None:
+    """The error of a file that is no index list names the file and the reason."""
     path = tmp_path / name
     path.write_bytes(content)
     sentence = refusal(path)
@@ -86,15 +86,15 @@ def test_a_file_that_is_no_such_list_is_named(tmp_path: Path, name: str, content
     assert said in sentence
 
 
-def test_a_folder_in_a_files_place_is_no_list(tmp_path: Path) -> None:
-    """What the system says of it is passed on, without its number."""
+def test_a_folder_is_no_list(tmp_path: Path) -> None:
+    """The error has the system's message without its number."""
     (tmp_path / "x.json").mkdir()
     assert refusal(tmp_path / "x.json").endswith("whole numbers: Is a directory.")
 
 
 @pytest.mark.parametrize("content", ["[0.5, NaN]", "[1e999]", '{"0": 1}', "[true]", "[", "[null]"])
 def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, content: str) -> None:
-    """Python reads NaN and infinity, but no request could carry them."""
+    """NaN and infinity are refused, because no JSON request can carry them."""
     (tmp_path / "val_indices.json").write_text("[1]")
     (tmp_path / "class_weights.json").write_text(content)
     with pytest.raises(InvalidPath, match=r"class_weights\.json cannot be read"):
@@ -102,7 +102,7 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, content: str) -
 
 
 def test_one_name_has_one_file(tmp_path: Path) -> None:
-    """Neither a list nor the counts of one folder take the place of another's in silence."""
+    """Two lists, or two sets of counts, of one name are refused."""
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / f"{folder}_indices.txt").write_text("1")
@@ -116,8 +116,8 @@ def test_one_name_has_one_file(tmp_path: Path) -> None:
         find_lists([tmp_path / "a", tmp_path / "b"])
 
 
-def test_a_name_that_cannot_be_shown_is_refused_on_one_line(tmp_path: Path) -> None:
-    """Neither a line end nor bytes that are no text reach the request or the terminal."""
+def test_an_unprintable_name_is_refused(tmp_path: Path) -> None:
+    """Line ends and undecodable bytes of names reach neither the request nor the terminal."""
     for name in ("a\nb", "a\x1b[31m", "a\udcff"):
         path = tmp_path / f"{name}_indices.txt"
         path.write_text("1")
@@ -127,8 +127,8 @@ def test_a_name_that_cannot_be_shown_is_refused_on_one_line(tmp_path: Path) -> N
         path.unlink()
 
 
-def test_a_source_that_cannot_be_looked_at_is_named(tmp_path: Path) -> None:
-    """A path that is too long for the system is no crash."""
+def test_an_unreadable_source_is_named(tmp_path: Path) -> None:
+    """A path that is too long for the system is an InvalidPath that names it."""
     with pytest.raises(InvalidPath, match="File name too long"):
         find_lists([tmp_path / ("x" * 300)])
     with pytest.raises(InvalidPath, match="neither a folder nor a file"):

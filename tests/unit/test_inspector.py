@@ -9,11 +9,15 @@ import torch
 
 from app.catalog.bases import file_id
 from app.store.database import Database
-from app.store.inspection_requests import pool_question
-from app.store.inspections import Inspection, InspectionRequest, InspectionStore
+from app.store.inspection_requests.experts import PassportRequest
+from app.store.inspection_requests.kinds import INSPECTION_REQUESTS
+from app.store.inspection_requests.request import InspectionRequest
+from app.store.inspection_requests.splits import PoolRequest
+from app.store.inspections import Inspection, InspectionStore
 from tests.fakes import Home
 from worker.datasets.pools import Pools
 from worker.experts.architectures import CifarResNetSpec
+from worker.inspections.handlers import all_handlers
 from worker.inspections.inspector import Inspector
 from worker.inspections.normalisation import NormalisationInspector
 
@@ -26,53 +30,54 @@ def inspections(database: Database) -> InspectionStore:
 @pytest.fixture
 def inspector(database: Database, inspections: InspectionStore, home: Home) -> Inspector:
     catalog = home.catalog()
-    return Inspector(
-        "w",
-        database,
-        inspections,
-        catalog,
-        Pools(catalog.bases),
-        NormalisationInspector(catalog.settings.patches_dir),
-    )
+    normalisation = NormalisationInspector(catalog.settings.patches_dir)
+    return Inspector("w", database, inspections, all_handlers(catalog, Pools(catalog.bases), normalisation))
 
 
-def _question(path: Path) -> InspectionRequest:
-    nothing = {"option_a_padding": None, "max_pool": None, "stem_stride": None}
-    return InspectionRequest("passport", {"file": list(file_id(path)), "expert": "ce", "assumptions": nothing})
+def _request(path: Path) -> PassportRequest:
+    undeclared = {"option_a_padding": None, "max_pool": None, "stem_stride": None}
+    return PassportRequest(file_id(path), undeclared, "code")
 
 
-def _answered(inspector: Inspector, inspections: InspectionStore, question: InspectionRequest) -> Inspection:
-    inspections.ask([question])
-    inspector._answer(question)
-    [fact] = inspections.look_up([question])
-    return fact
+def _answered(inspector: Inspector, inspections: InspectionStore, request: InspectionRequest) -> Inspection:
+    inspections.submit([request])
+    inspector.answer(request)
+    [inspection] = inspections.look_up([request])
+    return inspection
+
+
+def test_each_kind_has_a_handler(home: Home) -> None:
+    """A request without one would stay open for ever."""
+    catalog = home.catalog()
+    normalisation = NormalisationInspector(catalog.settings.patches_dir)
+    assert all_handlers(catalog, Pools(catalog.bases), normalisation).keys() == set(INSPECTION_REQUESTS.values())
 
 
 def test_a_passport_is_kept(inspector: Inspector, inspections: InspectionStore, tmp_path: Path) -> None:
     """What the network is stays true for as long as the file stays."""
     path = tmp_path / "e.pth"
     torch.save(CifarResNetSpec((1, 1, 1), (4, 8, 8), 3).build().state_dict(), path)
-    fact = _answered(inspector, inspections, _question(path))
-    assert fact.answer is not None
-    assert fact.answer["architecture"] == "cifar_resnet8"
+    inspection = _answered(inspector, inspections, _request(path))
+    assert inspection.answer is not None
+    assert inspection.answer["architecture"] == "cifar_resnet8"
 
 
 def test_a_bad_file_is_kept_as_bad(inspector: Inspector, inspections: InspectionStore, tmp_path: Path) -> None:
     """So that a request that names it is refused at once."""
     path = tmp_path / "e.pth"
     path.write_bytes(b"no checkpoint")
-    fact = _answered(inspector, inspections, _question(path))
-    assert fact.error is not None
-    assert fact.error["code"] == "checkpoint-unreadable"
+    inspection = _answered(inspector, inspections, _request(path))
+    assert inspection.error is not None
+    assert inspection.error["code"] == "checkpoint-unreadable"
 
 
 def test_what_a_base_shows_is_kept(inspector: Inspector, inspections: InspectionStore, home: Home) -> None:
     """Digest and shape of the pixels, by which a plan finds kept rows; equal pixels have it whatever their labels."""
     catalog = home.catalog()
     dataset = catalog.dataset("digits")
-    fact = _answered(inspector, inspections, pool_question(dataset, "test", catalog.bases.identity(dataset, "test")))
+    inspection = _answered(inspector, inspections, PoolRequest.of(dataset, "test", catalog))
     pool = Pools(catalog.bases).get(dataset, "test")
-    assert fact.answer == {
+    assert inspection.answer == {
         "pixels_sha256": pool.pixels_sha256,
         "images": list(pool.images.shape),
         "classes": pool.classes,
@@ -83,13 +88,13 @@ def test_what_a_base_shows_is_kept(inspector: Inspector, inspections: Inspection
 def test_a_base_that_changes_meanwhile_is_not_kept(
     inspector: Inspector, inspections: InspectionStore, home: Home
 ) -> None:
-    """The answer would stand under a question about other files."""
+    """The answer would be recorded under a request about other files."""
     catalog = home.catalog()
     dataset = catalog.dataset("digits")
-    question = pool_question(dataset, "test", catalog.bases.identity(dataset, "test"))
+    request = PoolRequest.of(dataset, "test", catalog)
     home.write_npz("test", 7)
-    fact = _answered(inspector, inspections, question)
-    assert not fact.known
+    inspection = _answered(inspector, inspections, request)
+    assert not inspection.known
 
 
 @pytest.mark.parametrize("change", [Path.unlink, lambda path: path.write_bytes(b"another, broken one")])
@@ -99,10 +104,10 @@ def test_a_file_that_changed_meanwhile_gets_no_lasting_answer(
     """Neither its absence nor its new content is a fact about the file that was asked about."""
     path = tmp_path / "e.pth"
     path.write_bytes(b"no checkpoint")
-    question = _question(path)
+    request = _request(path)
     change(path)  # type: ignore[operator]
-    assert not _answered(inspector, inspections, question).known
-    assert inspections.next_open("other") is None
+    assert not _answered(inspector, inspections, request).known
+    assert inspections.claim("other") is None
 
 
 def test_a_lack_of_memory_is_no_fact_about_the_file(
@@ -116,4 +121,4 @@ def test_a_lack_of_memory_is_no_fact_about_the_file(
     path = tmp_path / "e.pth"
     torch.save(CifarResNetSpec((1, 1, 1), (4, 8, 8), 3).build().state_dict(), path)
     monkeypatch.setattr(torch, "load", full)
-    assert not _answered(inspector, inspections, _question(path)).known
+    assert not _answered(inspector, inspections, _request(path)).known

@@ -14,7 +14,7 @@ from app.domain.errors import JobError, Refused
 from app.domain.jobs import UnitPlan
 from app.domain.requests import RecomputeRequest
 from app.store.database import Database
-from app.store.inspection_requests import passport_question
+from app.store.inspection_requests.experts import PassportRequest
 from app.store.inspections import InspectionStore
 from app.submission.recompute import examine, plan
 from tests.fakes import ARITHMETIC, ORDER, Home, refused
@@ -42,7 +42,7 @@ def problems(home: Home, inspections: InspectionStore, **changes: Any) -> dict[s
 
 def know(home: Home, inspections: InspectionStore, file: str, expert: str, result: dict[str, Any] | JobError) -> None:
     declared = home.catalog().dataset("digits")
-    inspections.record(passport_question(home.experts / file, declared), result)
+    inspections.record(PassportRequest.of(home.experts / file, declared), result)
 
 
 # --- what is accepted ---------------------------------------------------------------------------------

@@ -7,13 +7,16 @@ from typing import Any
 
 import pytest
 
+from app.catalog.datasets import Dataset
 from app.domain.jobs import Job
 from app.report.split_warnings import Check, changed_lists, warnings_for
-from app.store.inspections import Inspection, InspectionRequest
+from app.store.inspection_requests.splits import AuditRequest
+from app.store.inspections import Inspection
 from app.store.jobs import JobStore
 from tests.fakes import submit
 
-QUESTION = InspectionRequest("audit", {})
+DATASET = Dataset(kind="npz", root="d", splits="s", experts="e", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+REQUEST = AuditRequest(DATASET, ["d"], "s", {}, [], {}, pictures=True, code="code")
 TODAY = {name: f"sha-of-{name}" for name in ("val", "test", "train")}
 """As the units of `submit` have it."""
 
@@ -24,7 +27,7 @@ def _check(check_id: str, verdict: str = "failed", **more: Any) -> Check:
 
 
 def _warned(job: Job, whole: list[Check], lists: dict[str, list[Check]], own: list[Check] | None = None) -> list[str]:
-    fact = Inspection(QUESTION, {"checks": whole, "lists": lists, "sha256": TODAY})
+    fact = Inspection(REQUEST, {"checks": whole, "lists": lists, "sha256": TODAY})
     results = [{"expert": "a", "split": "val", "checks": own or []}]
     return [check["message"] for check in warnings_for(job, fact, results)]
 
@@ -79,7 +82,7 @@ def test_a_list_that_is_not_what_is_described_is_a_warning(job: Job) -> None:
 def test_a_set_that_was_changed_since_says_nothing_of_the_job(job: Job, today: dict[str, str]) -> None:
     """Its lists were others: what an audit finds now, they never had."""
     found = {"checks": [_check("class-counts")], "lists": {"val": [_check("balance")]}, "sha256": today}
-    [check] = warnings_for(job, Inspection(QUESTION, found), [])
+    [check] = warnings_for(job, Inspection(REQUEST, found), [])
     assert check["verdict"] == "skipped"
     assert "'val' was changed since" in check["message"]
 
@@ -95,15 +98,15 @@ def test_a_verification_of_files_has_its_lists_in_its_results(job: Job) -> None:
 def test_nothing_that_an_audit_finds_fails_the_job(job: Job) -> None:
     """An error of the audit is a warning here, with all of its evidence."""
     long = _check("class-counts", level="error", evidence=list(range(1309)))
-    [shown] = warnings_for(job, Inspection(QUESTION, {"checks": [long], "lists": {}, "sha256": TODAY}), [])
+    [shown] = warnings_for(job, Inspection(REQUEST, {"checks": [long], "lists": {}, "sha256": TODAY}), [])
     assert (shown["evidence"], shown["level"]) == (list(range(1309)), "warning")
 
 
 @pytest.mark.parametrize(
     ("fact", "said"),
     [
-        (Inspection(QUESTION), "still looking"),
-        (Inspection(QUESTION, None, {"code": "x", "message": "It is a mess.", "details": {}}), "It is a mess."),
+        (Inspection(REQUEST), "still looking"),
+        (Inspection(REQUEST, None, {"code": "x", "message": "It is a mess.", "details": {}}), "It is a mess."),
     ],
 )
 def test_an_audit_that_is_not_there_is_a_skipped_check(job: Job, fact: Inspection, said: str) -> None:

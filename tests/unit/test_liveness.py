@@ -19,7 +19,7 @@ DONE = Progress(reused=0, computed=8)
 
 
 def join(store: JobStore, worker: str, arithmetic: ComputeEnvironment = ARITHMETIC) -> None:
-    store.add_worker(worker, pid=1, device="cpu", devices=1, arithmetic=arithmetic)
+    store.add_worker(worker, pid=1, device="cpu", devices=1, environment=arithmetic)
 
 
 def die(store: JobStore, times: int, split: str | None = "val") -> None:
@@ -59,13 +59,13 @@ def test_only_workers_that_hold_their_lock_live(store: JobStore, tmp_path: Path)
     assert living(store, tmp_path) == []
 
 
-def test_arithmetics_are_those_of_the_living(store: JobStore, database: Database, tmp_path: Path) -> None:
+def test_environments_are_those_of_the_living(store: JobStore, database: Database, tmp_path: Path) -> None:
     """Each way once, whatever number of workers has it; one recorded by an older relogit says nothing."""
     other = replace(ARITHMETIC, model="Other")
     for worker, way in (("a", ARITHMETIC), ("b", other), ("c", ARITHMETIC), ("dead", replace(other, model="X"))):
         join(store, worker, way)
     join(store, "old")
-    database.connection.execute("UPDATE workers SET arithmetic = '{}' WHERE id = 'old'")
+    database.connection.execute("UPDATE workers SET environment = '{}' WHERE id = 'old'")
     held = [hold_lock(worker_lock(tmp_path, worker)) for worker in ("a", "b", "c", "old")]
     assert compute_environments(store, tmp_path) == [ARITHMETIC, other]
     for handle in held:

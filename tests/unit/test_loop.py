@@ -35,7 +35,7 @@ def context(database: Database, store: JobStore, tmp_path: Path, monkeypatch: py
 def _recorded(context: Context) -> Iterator[None]:
     """The worker `w` lives and is on record for as long as the block."""
     with hold_lock(worker_lock(context.settings.locks_dir, "w")):
-        context.jobs.add_worker("w", pid=1, device="cpu", devices=1, arithmetic=ARITHMETIC)
+        context.jobs.add_worker("w", pid=1, device="cpu", devices=1, environment=ARITHMETIC)
         yield
 
 

@@ -152,7 +152,7 @@ def test_a_clock_that_was_set_back_makes_no_negative_age(services: Services) -> 
 
 
 def _join(services: Services, worker: str, pid: int) -> None:
-    services.jobs.add_worker(worker, pid=pid, device="cpu", devices=1, arithmetic=ARITHMETIC)
+    services.jobs.add_worker(worker, pid=pid, device="cpu", devices=1, environment=ARITHMETIC)
 
 
 def test_workers_live_hang_or_have_ended(services: Services) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from app.domain.errors import JobError
 from app.store.database import Database
-from app.store.inspection_requests import passport_question
+from app.store.inspection_requests.experts import PassportRequest
 from app.submission.planner import Site, npz_bytes, questions_of
 from app.submission.plans import Plan
 from tests.fakes import ARITHMETIC, DIGITS, Home
@@ -45,7 +45,7 @@ def test_what_is_wrong_hides_nothing_of_the_others(world: World) -> None:
     """A broken split, an unknown expert and a bad checkpoint: the rest is planned, and all three are named."""
     world.home.write_split("text", b"no json")
     world.inspections.record(
-        passport_question(world.home.experts / "best_bal.pt", world.home.catalog().dataset("digits")),
+        PassportRequest.of(world.home.experts / "best_bal.pt", world.home.catalog().dataset("digits")),
         JobError("checkpoint-unreadable", "It is cut short."),
     )
     plan = world.plan(experts=("bal", "ce", "nobody"), splits=("text", "val"))
@@ -138,7 +138,7 @@ def test_a_base_that_nobody_has_decoded_leaves_the_others_known(world: World) ->
 def test_workers_are_asked_for_checkpoints_and_pixels(world: World) -> None:
     """For each expert that was found twice, its mean and std too, and each base once."""
     world.home.write_split("more", [1])
-    site = Site(world.home.catalog(), world.inspections, world.rows, (ARITHMETIC,))
+    site = Site(world.home.catalog(), world.inspections, world.rates, world.rows, (ARITHMETIC,))
     order = replace(PLANNED, experts=("ce", "nobody", "bal"), splits=("val", "train", "more"))
     asked = questions_of(site.examine(order), site.catalog)
     assert [question.kind for question in asked] == [

@@ -9,8 +9,9 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from relogit.render.sets import sets
-from relogit.render.tables import NONE, printable, problem_lines, table
+from relogit.render.problems import problem_lines
+from relogit.render.sets import set_lines
+from relogit.render.tables import NONE, new_table, printable
 
 Record = dict[str, Any]
 
@@ -33,7 +34,7 @@ def printed(width: int, *listed: Record) -> list[str]:
         file=io.StringIO(), width=width, markup=False, emoji=False, highlight=False, soft_wrap=True, color_system=None
     )
     with console.capture() as capture:
-        for line in sets({"sets": listed}):
+        for line in set_lines({"sets": listed}):
             console.print(line)
     return [line.rstrip() for line in capture.get().splitlines()]
 
@@ -53,7 +54,7 @@ def column(lines: list[str], heading: str) -> list[str]:
 
 @pytest.mark.parametrize("width", [60, 80])
 def test_no_digit_is_cut_in_a_narrow_window(width: int) -> None:
-    """Sizes and bases stand whole; names and how a set was made go over several lines, and nothing is lost."""
+    """Sizes and bases are whole; names and descriptions are folded, and nothing is lost."""
     listed = one_set(LONG, one_list("train", 10_000_000), one_list(LONG, 10_847, "test"), one_list("val", 999))
     lines = printed(width, listed)
     assert max(map(len, lines[:-1])) <= width
@@ -64,8 +65,8 @@ def test_no_digit_is_cut_in_a_narrow_window(width: int) -> None:
     assert " ".join(said for said in column(lines, "made") if said) == "exponential, factor 100, seed 42"
 
 
-def test_the_name_that_made_the_trouble_is_shown_whole() -> None:
-    """In 80 columns, with its description beside it."""
+def test_a_long_name_fits_80_columns() -> None:
+    """The project's own set name and its description fit in 80 columns."""
     lines = printed(80, one_set("cifar100_lt_if100_splits_fixed", one_list("train", 10_847)))
     assert column(lines, "size")[0] == "10,847"
     assert column(lines, "list")[0] == "train"
@@ -84,8 +85,8 @@ def test_the_name_that_made_the_trouble_is_shown_whole() -> None:
         ({"profile": None, "made_by": None}, NONE),
     ],
 )
-def test_a_description_that_somebody_else_wrote_is_shown_as_it_is(description: Record, said: str) -> None:
-    """`splits.json` may hold any value; no set keeps the others from being listed."""
+def test_any_description_is_shown(description: Record, said: str) -> None:
+    """`splits.json` may hold any value; a strange one hides no other set."""
     assert column(printed(600, one_set("s", one_list("train", 5), **description)), "made") == [said]
 
 
@@ -93,8 +94,8 @@ def test_a_description_that_somebody_else_wrote_is_shown_as_it_is(description: R
     ("name", "said"),
     [("a\nb", "a\\nb"), ("\x1b[31mred", "\\x1b[31mred"), ("a\udcff", "a\\udcff"), ("\u202egnp", "\\u202egnp")],
 )
-def test_a_name_breaks_no_line_and_drives_no_terminal(name: str, said: str) -> None:
-    """In a cell, and where something is wrong with it; Python's escapes stand for what is no letter."""
+def test_names_are_escaped(name: str, said: str) -> None:
+    """Unprintable characters of names are escaped in cells and in errors."""
     problem = {"message": f"No {name}.", "details": {"available": [name, "x"]}}
     listed = one_set(name, {**one_list(name, 5), "problem": problem})
     lines = printed(200, listed)
@@ -105,15 +106,15 @@ def test_a_name_breaks_no_line_and_drives_no_terminal(name: str, said: str) -> N
 
 
 def test_a_message_may_have_several_lines() -> None:
-    """They stay lines; a letter that all can read is left alone."""
+    """Line ends of a message stay, and printable letters of any script are not escaped."""
     [line] = problem_lines({"message": "one\ntwo\x07"}, where="Größe: ")
     assert line.plain == "Größe: one\ntwo\\x07"
     assert printable("T=1 Größe [x]") == "T=1 Größe [x]"
 
 
-def test_any_table_is_safe() -> None:
-    """Words and coloured words of every command's table; the colour stays."""
-    made = table(["expert"])
+def test_tables_escape_their_cells() -> None:
+    """Every table escapes its words, and coloured words keep their colour."""
+    made = new_table(["expert"])
     made.add_row("a\nb")
     made.add_row(Text("a\nb", style="red"))
     assert [str(cell) for cell in made.columns[0].cells] == ["a\\nb", "a\\nb"]

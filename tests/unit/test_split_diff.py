@@ -1,10 +1,9 @@
-"""How two sets of splits differ, and how class counts are drawn."""
+"""The difference between two sets of splits."""
 
 from __future__ import annotations
 
 import pytest
 
-from relogit.render.splits import WIDTH, picture
 from relogit.split_diff import Sample, difference
 
 
@@ -13,7 +12,7 @@ def _set(**lists: list[int]) -> dict[str, list[Sample]]:
 
 
 def test_samples_are_added_removed_and_moved() -> None:
-    """Each is counted for the list that it is in, or was in."""
+    """Each change counts for the list that holds, or held, the sample."""
     found = difference(_set(val=[0, 1, 2], test=[3, 4]), _set(val=[0, 3, 9], test=[4, 1]))
     assert found.same == {"val": 1, "test": 1}
     assert found.added == {"val": 1, "test": 0}
@@ -23,7 +22,7 @@ def test_samples_are_added_removed_and_moved() -> None:
 
 
 def test_equal_lists_do_not_differ() -> None:
-    """Row by row; the same index of another base is another sample."""
+    """Lists are equal row by row; an index into another base is another sample."""
     assert difference(_set(val=[0, 1, 0]), _set(val=[0, 1, 0])).none
     assert not difference(_set(val=[0]), {"val": [("train", 0)]}).none
 
@@ -40,24 +39,16 @@ def test_equal_lists_do_not_differ() -> None:
         ([0, 1, 1], [0, 1, 5], [], {"val": (1, 0)}),
     ],
 )
-def test_other_rows_of_the_same_samples_are_a_difference(
+def test_order_and_repeats_are_differences(
     old: list[int], new: list[int], order: list[str], repeats: dict[str, tuple[int, int]]
 ) -> None:
-    """Logits go by row: another order, or a sample taken more or less often, is said of the list."""
+    """Logits go by row, so another order and other repeats of equal samples are differences."""
     found = difference(_set(val=old, test=[7]), _set(val=new, test=[7]))
     assert (list(found.order), found.repeats) == (order, repeats)
     assert not found.none
 
 
 def test_a_sample_that_stays_is_not_moved() -> None:
-    """Though it is in another list as well now."""
+    """A sample that stays in its list has not moved, even if another list holds it too."""
     found = difference(_set(val=[0], test=[1]), _set(val=[0], test=[1, 0]))
     assert (found.moved, found.added) == ({}, {"val": 0, "test": 0})
-
-
-def test_a_picture_has_the_logarithm_of_the_counts() -> None:
-    """Full for the largest, the lowest mark for one sample, nothing for none; wide sets share columns."""
-    assert picture([100, 10, 1, 0], 100) == "█▅▁ "
-    assert picture([], 0) == ""
-    assert len(picture([5] * 1000, 5)) == WIDTH
-    assert picture([1, 1], 1) == "██"

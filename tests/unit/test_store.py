@@ -36,7 +36,7 @@ def test_a_precision_is_left_to_a_worker_that_has_it(store: JobStore) -> None:
     """A worker without it passes the job by while one on record offers it, and takes it to fail it otherwise."""
     half = store.submit(replace(job_request(["ce"], ["val"]), precision="bf16"), [UnitPlan("ce", "val", 8, "0")])
     whole = submit(store, ["ce"], ["val"])
-    store.add_worker("able", pid=1, device="cpu", devices=1, arithmetic=ARITHMETIC)
+    store.add_worker("able", pid=1, device="cpu", devices=1, environment=ARITHMETIC)
     claim = store.claim("plain", ("fp32",))
     assert claim is not None
     assert claim.job.id == whole.id

@@ -14,7 +14,7 @@ from app.domain.errors import JobError, RequestError
 from app.domain.requests import Precision
 from app.settings import Settings
 from app.store.database import Database
-from app.store.inspection_requests import rate_question
+from app.store.rates import rate_key
 from tests.computing import worker_context
 from tests.fake_expert import CLASSES, RAW, PixelEngine, numbered_images, numbered_logits
 from worker.compute import logit_source as supply_module
@@ -207,7 +207,7 @@ def test_a_measured_rate_is_told(
     context = worker_context(settings, database, build=Engines())
     supply = supplied(expert, context)
     last(supply, np.arange(100))
-    [fact] = context.inspections.look_up([rate_question(expert.passport.network, (2, 2, 3), supply.numerics)])
-    assert fact.answer is not None
-    assert fact.answer["images_per_s"] > 0
-    assert fact.answer["peak_bytes"] > 2**20
+    rate = context.rates.get(rate_key(expert.passport.network, (2, 2, 3), supply.numerics))
+    assert rate is not None
+    assert rate.images_per_s > 0
+    assert rate.peak_bytes > 2**20

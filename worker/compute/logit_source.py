@@ -19,8 +19,7 @@ from app.domain.fault_points import reach
 from app.domain.numerics import ComputeEnvironment, NumericsKey, RowSource, row_source
 from app.domain.requests import BatchSize, Precision
 from app.files.row_store import RowStore
-from app.store.inspection_requests import rate_question
-from app.store.inspections import InspectionStore
+from app.store.rates import Rate, RateStore, rate_key
 from worker.compute.engines.engine import Engine, NoMemory, Setup
 from worker.compute.inference import forward_rows
 from worker.compute.model_cache import ModelCache
@@ -52,7 +51,7 @@ class ComputeResources(Protocol):
         """Rows on disk."""
 
     @property
-    def inspections(self) -> InspectionStore:
+    def rates(self) -> RateStore:
         """Where measured rates are recorded."""
 
 
@@ -235,6 +234,6 @@ class LogitSource:
     def _tell_rate(self, pool: Pool, images: int, seconds: float) -> None:
         if seconds < MEASURED_S:
             return
-        question = rate_question(self.expert.passport.network, pool.images.shape[1:], self.numerics)
+        key = rate_key(self.expert.passport.network, pool.images.shape[1:], self.numerics)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        self.context.inspections.record(question, {"images_per_s": images / seconds, "peak_bytes": peak})
+        self.context.rates.record(key, Rate(images / seconds, peak))

@@ -15,8 +15,8 @@ from pydantic import ValidationError
 from pydantic_settings import DotEnvSettingsSource
 
 from app.settings import PREFIX, Settings, explain
-from app.store.database import MIGRATIONS, SCHEMA_VERSION
 from app.store.liveness import is_held
+from app.store.schema import MIGRATIONS, SCHEMA_VERSION
 from worker.doctor import Finding, Level
 
 OTHER_VARIABLES = {"RELOGIT_SERVER", "RELOGIT_REALDATA", "RELOGIT_USER"}

@@ -6,12 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.catalog.datasets import Dataset, Transform
+from app.catalog.datasets import Dataset
 from app.catalog.normalisation import refusal
 from app.catalog.split_lists import Split
 from app.domain.requests import RecomputeRequest
-from app.store.inspection_requests import evidence_base, normalisation_question
-from app.store.inspections import InspectionRequest
+from app.store.inspection_requests.experts import NormalisationRequest, evidence_base
 from worker.compute.logit_source import ExpertFile
 from worker.context import Context
 from worker.datasets.pools import Pool
@@ -45,25 +44,25 @@ class Origins:
             return
         path, context = self.expert.path, self.context
         chosen = evidence_base(self.request.grounds.bases.values() or [base])
-        question = normalisation_question(
+        question = NormalisationRequest.of(
             path, self.request.dataset, self.dataset, chosen, context.catalog, self.request.weights
         )
         [fact] = context.inspections.look_up([question])
         evidence = fact.answer
         if evidence is None:
             network = context.model_cache.network(path, self.expert.passport, self.expert.assumptions)
-            others = {name: Transform.model_validate(item) for name, item in question.about["others"].items()}
-            evidence = context.normalisation.inspect(network, pool_of(chosen), self.expert.transform, others)
+            pool = pool_of(chosen)
+            evidence = context.normalisation.inspect(network, pool, self.expert.transform, question.others)
             self._record(question, chosen, evidence)
         if error := refusal(evidence, self.request.dataset, path.stem, acknowledged=self._acknowledged):
             raise error
         self._evidence = evidence
 
-    def _record(self, question: InspectionRequest, base: str, evidence: dict[str, Any]) -> None:
+    def _record(self, question: NormalisationRequest, base: str, evidence: dict[str, Any]) -> None:
         """Keep the evidence, if the files that it is about are still those that the question names."""
         path, context = self.expert.path, self.context
         content = context.model_cache.passport(path, self.expert.assumptions).sha256
-        again = normalisation_question(
+        again = NormalisationRequest.of(
             path, self.request.dataset, self.dataset, base, context.catalog, self.request.weights
         )
         if content == self.expert.passport.sha256 and again.key == question.key:

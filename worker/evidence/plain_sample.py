@@ -124,9 +124,9 @@ class PlainSample:
         network = self.context.model_cache.network(self.expert.path, self.expert.passport, self.expert.assumptions)
         if self.context.device.type != "cpu":
             network = copy.deepcopy(network).to(self.context.device)
-        self.context.heartbeat.still()
+        self.context.heartbeat.beat_if_counted()
         logits = plain_logits(network, pool.images[chosen], self.expert.transform)
-        self.context.heartbeat.still()
+        self.context.heartbeat.beat_if_counted()
         rows.update(zip(chosen.tolist(), logits, strict=True))
         if kept is not None:
             try:

@@ -1,8 +1,8 @@
-"""What is computed of a file of logits when somebody first asks for it: intervals and curves, and causes."""
+"""Inspections of a file of logits: intervals and curves of its metrics, and causes of a bad accuracy."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.catalog.catalog import Catalog
-from app.catalog.datasets import Dataset
 from app.catalog.folders import Folder
 from app.catalog.split_lists import Split
 from app.domain.errors import JobError, RequestError, TransientError
 from app.domain.requests import Standards
+from app.store.inspection_requests.analysis import AnalysisRequest, CausesRequest, StatisticsRequest
 from worker.datasets.class_counts import read_long_tail
 from worker.datasets.pools import Pools
-from worker.outputs.logit_reader import read_stored, read_targets, with_targets
+from worker.outputs.logit_reader import StoredLogits, read_stored, read_targets, with_targets
 from worker.verify.causes import Candidate, search
 from worker.verify.ground_truth import Truth
 from worker.verify.metrics.rows import RowScores
@@ -27,100 +27,124 @@ from worker.verify.summary_metrics import statistics
 
 
 class Analyst:
-    """Answers the questions that `analysis_question` puts. Lives as long as the worker."""
+    """Analyses files of logits. Lives as long as the worker.
+
+    Args:
+        catalog: what is on disk.
+        pools: the decoded bases.
+    """
 
     def __init__(self, catalog: Catalog, pools: Pools) -> None:
         self._catalog, self._pools = catalog, pools
 
-    def statistics(self, about: Mapping[str, Any]) -> dict[str, Any]:
-        """Compute 95 % intervals of the figures, risk-coverage curves and the reliability diagram.
+    def statistics(self, request: StatisticsRequest) -> dict[str, Any]:
+        """Compute 95 % intervals of the metrics, risk-coverage curves and the reliability diagram.
 
-        Of probabilities in the place of logits there are only the intervals of accuracies, and `reasons`.
+        A file of probabilities in place of logits has only intervals of its accuracies, and `reasons`.
 
         Raises:
-            TransientError: file or split are not what was asked about.
-            JobError: `no-ground`, no figure can be computed of the file.
-            RequestError: labels or split are not to be had.
+            TransientError: the file or the split changed since the request.
+            JobError: `no-ground`, the file allows no metric.
+            RequestError: the labels or the split cannot be read.
         """
-        arrays, truth = self._read(about)
-        scores = _scores(arrays, truth)
-        return statistics(scores, truth, scale_of(arrays["logits"]).reason)
+        folder, split = self._split(request)
+        truth = self._truth(request, folder, split, Standards(head_threshold=request.head_threshold))
+        arrays = _read(request, truth).arrays
+        return statistics(_scores(arrays, truth), truth, scale_of(arrays["logits"]).reason)
 
-    def causes(self, about: Mapping[str, Any]) -> dict[str, Any]:
-        """A base, a list or an order under which the predictions fit, of those that are to be had.
+    def causes(self, request: CausesRequest) -> dict[str, Any]:
+        """Search a base, list or order under which the predictions are right.
 
-        Where the file's own targets are not the split's labels, it is they that are looked for.
+        Where the file has targets other than the labels of its split, these targets are searched for instead.
 
         Raises:
             As `statistics`.
         """
-        arrays, truth = self._read(about)
-        targets = arrays.get("targets")
-        if targets is not None and targets.dtype.kind in "iu" and not np.array_equal(targets, truth.labels):
-            values, said = np.asarray(targets, np.int64), "Of the file's own targets: "
-            if values.shape != truth.labels.shape or values.min() < 0 or values.max() >= truth.classes:
-                raise JobError("no-ground", "The file's targets are not the split's rows, or no classes.")
-        else:
-            values, said = _scores(arrays, truth).predictions, ""
-        others, untried = self._candidates(about)
-        own = Candidate(truth.base, about["split"], truth.indices, truth.labels)
-        found = search(values, truth.classes, own, others, untried).to_dict()
-        return found | {"message": said + found["message"]}
-
-    def _read(self, about: Mapping[str, Any]) -> tuple[dict[str, NDArray[Any]], Truth]:
-        dataset, folder, split = self._split(about)
-        classes = self._catalog.bases.classes(dataset)
-        labels = self._pools.labels(dataset, split.base)
-        standards = Standards(head_threshold=about.get("head_threshold", Standards().head_threshold))
-        truth = Truth.of(
-            split, labels, classes, read_long_tail(self._catalog, self._pools, dataset, folder), standards
-        )
-        stored = read_stored(Path(about["path"]), len(truth.labels), classes)
-        if stored.sha256 != about["sha256"]:
-            raise TransientError("file-changed", f"{about['path']} was changed after it was verified.")
-        if beside := about.get("targets"):
-            targets = read_targets(Path(beside["path"]), len(truth.labels))
-            if targets.sha256 != beside["sha256"]:
-                raise TransientError("file-changed", f"{beside['path']} was changed after it was verified.")
+        folder, split = self._split(request)
+        truth = self._truth(request, folder, split, Standards())
+        stored = _read(request, truth)
+        if (file := request.targets) is not None:
+            targets = read_targets(Path(file.path), len(truth.labels))
+            _check_unchanged(file.path, targets.sha256, file.sha256)
             stored = with_targets(stored, targets)
-        return stored.arrays, truth
-
-    def _split(self, about: Mapping[str, Any]) -> tuple[Dataset, Folder, Split]:
-        dataset = Dataset.model_validate(about["dataset"])
-        folder = self._catalog.splits_folder(dataset, about["splits_dir"])
-        split = self._catalog.read_split(dataset, folder, about["split"])
-        if split.sha256 != about["split_sha256"]:
-            raise TransientError("split-changed", f"The list {split.name!r} was changed after the verification.")
-        return dataset, folder, split
-
-    def _candidates(self, about: Mapping[str, Any]) -> tuple[list[Candidate], list[tuple[str, str]]]:
-        """The same indices into other bases, and other lists of the same length; and what is not to be had."""
-        dataset, folder, own = self._split(about)
-        found: list[Candidate] = []
+        values, prefix = _searched(stored.arrays, truth)
         untried: list[tuple[str, str]] = []
-        for base in self._catalog.bases.names(dataset):
-            if base == own.base:
+        candidates = [
+            *self._other_bases(request, split, untried),
+            *self._other_lists(request, folder, split, untried),
+        ]
+        own = Candidate(truth.base, request.split, truth.indices, truth.labels)
+        # Several lists can name the same missing base.
+        result = search(values, truth.classes, own, candidates, list(dict.fromkeys(untried))).to_dict()
+        return result | {"message": prefix + result["message"]}
+
+    def _split(self, request: AnalysisRequest) -> tuple[Folder, Split]:
+        folder = self._catalog.splits_folder(request.dataset, request.splits_dir)
+        split = self._catalog.read_split(request.dataset, folder, request.split)
+        if split.sha256 != request.split_sha256:
+            raise TransientError("split-changed", f"The list {split.name!r} was changed after the verification.")
+        return folder, split
+
+    def _truth(self, request: AnalysisRequest, folder: Folder, split: Split, standards: Standards) -> Truth:
+        classes = self._catalog.bases.classes(request.dataset)
+        labels = self._pools.labels(request.dataset, split.base)
+        long_tail = read_long_tail(self._catalog, self._pools, request.dataset, folder)
+        return Truth.of(split, labels, classes, long_tail, standards)
+
+    def _other_bases(
+        self, request: CausesRequest, split: Split, untried: list[tuple[str, str]]
+    ) -> Iterator[Candidate]:
+        """Yield the split's indices into each other base; add the unusable bases to `untried`."""
+        for base in self._catalog.bases.names(request.dataset):
+            if base == split.base:
                 continue
             try:
-                labels = self._pools.labels(dataset, base)
+                labels = self._pools.labels(request.dataset, base)
             except RequestError as error:
                 untried.append((base, error.message.rstrip(".")))
                 continue
-            if own.indices.max() >= len(labels):
-                untried.append((base, f"it has {len(labels)} images, and the list goes up to {own.indices.max()}"))
+            if split.indices.max() < len(labels):
+                yield Candidate(base, split.name, split.indices, labels[split.indices])
             else:
-                found.append(Candidate(base, own.name, own.indices, labels[own.indices]))
+                highest = split.indices.max()
+                untried.append((base, f"it has {len(labels)} images, and the list goes up to {highest}"))
+
+    def _other_lists(
+        self, request: CausesRequest, folder: Folder, split: Split, untried: list[tuple[str, str]]
+    ) -> Iterator[Candidate]:
+        """Yield the other lists of the same length; add the unreadable ones to `untried`."""
         for name in self._catalog.split_names(folder):
-            if name == own.name:
+            if name == split.name:
                 continue
             try:
-                split = self._catalog.read_split(dataset, folder, name)
-                if split.indices.size == own.indices.size:
-                    labels = self._pools.labels(dataset, split.base)
-                    found.append(Candidate(split.base, name, split.indices, labels[split.indices]))
+                other = self._catalog.read_split(request.dataset, folder, name)
+                if other.indices.size == split.indices.size:
+                    labels = self._pools.labels(request.dataset, other.base)
+                    yield Candidate(other.base, name, other.indices, labels[other.indices])
             except RequestError as error:
                 untried.append((name, error.message.rstrip(".")))
-        return found, list(dict.fromkeys(untried))  # a base that is not there is so for each list that points into it
+
+
+def _read(request: AnalysisRequest, truth: Truth) -> StoredLogits:
+    stored = read_stored(Path(request.path), len(truth.labels), truth.classes)
+    _check_unchanged(request.path, stored.sha256, request.sha256)
+    return stored
+
+
+def _check_unchanged(path: str, sha256: str, verified_sha256: str) -> None:
+    if sha256 != verified_sha256:
+        raise TransientError("file-changed", f"{path} was changed after it was verified.")
+
+
+def _searched(arrays: Mapping[str, NDArray[Any]], truth: Truth) -> tuple[NDArray[np.int64], str]:
+    """Return the classes [N] whose origin is searched, and what the message begins with."""
+    targets = arrays.get("targets")
+    if targets is None or targets.dtype.kind not in "iu" or np.array_equal(targets, truth.labels):
+        return _scores(arrays, truth).predictions, ""
+    values = np.asarray(targets, np.int64)
+    if values.shape != truth.labels.shape or values.min() < 0 or values.max() >= truth.classes:
+        raise JobError("no-ground", "The file's targets are not the split's rows, or no classes.")
+    return values, "Of the file's own targets: "
 
 
 def _scores(arrays: Mapping[str, NDArray[Any]], truth: Truth) -> RowScores:

@@ -1,11 +1,11 @@
-"""Looks at a set of splits as it lies on disk: its lists, their labels and pictures, and what describes them."""
+"""Inspections of a set of splits: its lists, their labels and images, and what describes them."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from app.catalog.folders import Folder
 from app.catalog.split_lists import COUNTS_FILE, TRAIN_SPLIT
 from app.catalog.split_sets import DESCRIPTION_FILE, Description, read_description
 from app.domain.errors import RelogitError, RequestError, TransientError
+from app.store.inspection_requests.splits import AuditRequest, GroupsRequest
 from worker.datasets.class_counts import read_declared, read_long_tail
 from worker.datasets.pools import Pools
 from worker.splits.audit import AuditedList, audit
@@ -24,57 +25,73 @@ from worker.splits.description import check_dataset
 from worker.splits.duplicate_images import image_digests
 from worker.verify.metrics.groups import class_groups
 
+NOT_COMPARED = "The pictures were not compared; `relogit splits check` does that."
+
+
+@dataclass
+class _Lists:
+    """The lists of a set as they were read."""
+
+    usable: list[AuditedList] = field(default_factory=list)
+    problems: dict[str, RelogitError] = field(default_factory=dict)
+    """Name of an unusable list → why."""
+    digests: dict[str, str] = field(default_factory=dict)
+    """Name of a list that was parsed → sha256 of its file."""
+    labels: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    """Base → its labels."""
+
 
 class Auditor:
-    """Answers what `app.store.inspection_requests` asks about sets of splits. Lives as long as the worker."""
+    """Audits sets of splits. Lives as long as the worker.
+
+    Args:
+        catalog: what is on disk.
+        pools: the decoded bases.
+    """
 
     def __init__(self, catalog: Catalog, pools: Pools) -> None:
         self._catalog, self._pools = catalog, pools
 
-    def audit(self, about: Mapping[str, Any]) -> dict[str, Any]:
-        """The report, as JSON, with the `sha256` of each list's file that could be read.
+    def audit(self, request: AuditRequest) -> dict[str, Any]:
+        """Audit a set of splits.
+
+        Returns:
+            The report, whether the set is `described`, and the `sha256` of each list's file that could be read.
 
         Raises:
             RequestError: the folder or its `splits.json` cannot be read.
-            TransientError: `file-changed`, a list is not what was asked about.
+            TransientError: `file-changed`, a list changed since the request.
         """
-        dataset = Dataset.model_validate(about["dataset"])
-        folder = self._catalog.splits_folder(dataset, about["splits_dir"])
+        dataset = request.dataset
+        folder = self._catalog.splits_folder(dataset, request.splits_dir)
         description = read_description(folder.path) or Description()
-        classes = self._catalog.bases.classes(dataset)
-        labels: dict[str, NDArray[np.int64]] = {}
-        lists: list[AuditedList] = []
-        problems: dict[str, RelogitError] = {}
-        read: dict[str, str] = {}
-        for name in self._catalog.split_names(folder):
-            try:
-                split = self._catalog.read_split(dataset, folder, name)
-                read[name] = split.sha256
-                if split.base not in labels:
-                    labels[split.base] = self._pools.labels(dataset, split.base)
-                lists.append(AuditedList(name, split.base, split.indices, labels[split.base][split.indices]))
-            except RequestError as error:
-                problems[name] = self._explained(dataset, description, name, error)
-        bases = {one.base for one in lists}
-        not_looked = "The pictures were not compared; `relogit splits check` does that."
-        digests = {base: self._digests(dataset, base) if about["pictures"] else not_looked for base in bases}
-        report = audit(lists, problems, classes, digests, read_declared(folder), description.lists)
-        drawn_from = description.dataset.labels_sha256 if description.dataset else {}
-        for base in drawn_from.keys() & self._catalog.bases.names(dataset) - labels.keys():
-            with suppress(RequestError):  # then they are not at hand, and not compared
-                labels[base] = self._pools.labels(dataset, base)
-        whole = check_dataset(description.dataset, about["names"], labels)
-        found = replace(report, checks=(*report.checks, whole)).to_dict()
-        return found | {"described": bool(description.lists), "sha256": self._as_asked(folder, read, about)}
+        lists = self._read_lists(dataset, folder, description)
+        images = {
+            base: self._image_digests(dataset, base) if request.pictures else NOT_COMPARED
+            for base in {audited.base for audited in lists.usable}
+        }
+        classes, declared = self._catalog.bases.classes(dataset), read_declared(folder)
+        report = audit(lists.usable, lists.problems, classes, images, declared, description.lists)
+        sources = description.dataset.labels_sha256 if description.dataset else {}
+        for base in sources.keys() & self._catalog.bases.names(dataset) - lists.labels.keys():
+            with suppress(RequestError):  # labels that cannot be read are not compared
+                lists.labels[base] = self._pools.labels(dataset, base)
+        of_dataset = check_dataset(description.dataset, request.names, lists.labels)
+        answer = replace(report, checks=(*report.checks, of_dataset)).to_dict()
+        digests = self._checked_digests(folder, lists.digests, request.lists)
+        return answer | {"described": bool(description.lists), "sha256": digests}
 
-    def groups(self, about: Mapping[str, Any]) -> dict[str, Any]:
-        """Train counts and the groups that they make, null where there are none; see `groups_question`.
+    def groups(self, request: GroupsRequest) -> dict[str, Any]:
+        """Read the train counts of a set, and group the classes by them.
+
+        Returns:
+            `groups`, null where the set has no train counts.
 
         Raises:
-            RequestError: the folder is not there.
+            RequestError: the folder is missing.
         """
-        dataset, threshold = Dataset.model_validate(about["dataset"]), about["head_threshold"]
-        folder = self._catalog.splits_folder(dataset, about["splits_dir"])
+        dataset, threshold = request.dataset, request.head_threshold
+        folder = self._catalog.splits_folder(dataset, request.splits_dir)
         counts = read_long_tail(self._catalog, self._pools, dataset, folder).counts
         if counts is None or counts.shape != (self._catalog.bases.classes(dataset),):
             return {"groups": None}
@@ -83,31 +100,47 @@ class Auditor:
         source = COUNTS_FILE if declared else f"the list {TRAIN_SPLIT!r}"
         return {"groups": {"source": source, "head_threshold": threshold, "train_counts": counts.tolist(), **groups}}
 
-    def _as_asked(self, folder: Folder, read: Mapping[str, str], about: Mapping[str, Any]) -> dict[str, str]:
-        # A list that cannot be used was read without a digest; that of its file now has to be the one asked about.
-        digests = {**self._files(folder), **read}
-        if digests != {name: sha256 for name, sha256 in about["lists"].items() if sha256 is not None}:
-            raise TransientError("file-changed", f"A list in {folder.name} was changed after the question was asked.")
+    def _read_lists(self, dataset: Dataset, folder: Folder, description: Description) -> _Lists:
+        lists = _Lists()
+        for name in self._catalog.split_names(folder):
+            try:
+                split = self._catalog.read_split(dataset, folder, name)
+                lists.digests[name] = split.sha256
+                if split.base not in lists.labels:
+                    lists.labels[split.base] = self._pools.labels(dataset, split.base)
+                labels = lists.labels[split.base][split.indices]
+                lists.usable.append(AuditedList(name, split.base, split.indices, labels))
+            except RequestError as error:
+                lists.problems[name] = self._explained(dataset, description, name, error)
+        return lists
+
+    def _checked_digests(
+        self, folder: Folder, parsed: Mapping[str, str], requested: Mapping[str, str | None]
+    ) -> dict[str, str]:
+        # An unusable list has no digest from its parsing; that of its file has to be the requested one.
+        digests = {**self._file_digests(folder), **parsed}
+        if digests != {name: sha256 for name, sha256 in requested.items() if sha256 is not None}:
+            raise TransientError("file-changed", f"A list in {folder.name} changed after the audit was requested.")
         return digests
 
-    def _files(self, folder: Folder) -> dict[str, str]:
+    def _file_digests(self, folder: Folder) -> dict[str, str]:
         digests = {}
         for name in self._catalog.split_names(folder):
             with suppress(OSError):
-                data = self._catalog.split_path(folder, name).read_bytes()
-                digests[name] = hashlib.sha256(data).hexdigest()
+                content = self._catalog.split_path(folder, name).read_bytes()
+                digests[name] = hashlib.sha256(content).hexdigest()
         return digests
 
     def _explained(self, dataset: Dataset, description: Description, name: str, error: RequestError) -> RequestError:
-        """That a base has no files is the list's fault if it is a base that the data set does not have."""
-        said, bases = (description.lists or {}).get(name), self._catalog.bases.names(dataset)
-        if error.code != "data-missing" or said is None or said.base in bases:
+        """Replace the error of a missing base that the data set does not declare."""
+        entry, bases = (description.lists or {}).get(name), self._catalog.bases.names(dataset)
+        if error.code != "data-missing" or entry is None or entry.base in bases:
             return error
-        there = ", ".join(bases)
-        message = f"{name!r} points into the base {said.base!r}, as {DESCRIPTION_FILE} says; there are only {there}."
+        known = ", ".join(bases)
+        message = f"{name!r} points into the base {entry.base!r}, as {DESCRIPTION_FILE} says; there are only {known}."
         return RequestError("base-unknown", message)
 
-    def _digests(self, dataset: Dataset, base: str) -> NDArray[np.void] | str:
+    def _image_digests(self, dataset: Dataset, base: str) -> NDArray[np.void] | str:
         try:
             return image_digests(self._pools.get(dataset, base).images)
         except RequestError as error:

@@ -49,9 +49,9 @@ def check_files(claim: Claim, context: Context) -> None:
     request = claim.job.request
     assert isinstance(request, VerificationRequest)
     edge = CancellationPoint(claim, context)
-    checks, results = FileChecks(request, context, edge.cross), []
+    checks, results = FileChecks(request, context, edge.check), []
     for unit, files in groupby(request.files, key=lambda file: (file.expert, file.split)):
-        edge.cross()
+        edge.check()
         reach("check.file")
         results.append(checks.result(*unit, list(files)))
     whole = checks.whole()

@@ -56,7 +56,7 @@ def draw_splits(claim: Claim, context: Context) -> None:
     reach("draw.drawn")
     CancellationPoint(
         claim, context
-    ).cross()  # only who still holds the claim may show a folder, and nobody for a cancelled job
+    ).check()  # only who still holds the claim may show a folder, and nobody for a cancelled job
     described = _written(claim, context.settings.data_dir / request.name, files, overwrite=request.overwrite)
     context.jobs.finish_job(claim, {"verdict": "passed", "checks": [], "splits": described})
 

@@ -20,8 +20,8 @@ from app.domain.fault_points import reach
 from app.domain.jobs import Artifact, Claim, Progress, Unit
 from app.domain.numerics import SAMPLED
 from app.domain.requests import Precision
-from app.store.inspection_requests import passport_question, pool_question
-from app.store.inspections import InspectionRequest
+from app.store.inspection_requests.experts import PassportRequest
+from app.store.inspection_requests.splits import PoolRequest
 from worker.cancellation import CancellationPoint
 from worker.compute.logit_source import ExpertFile, LogitSource
 from worker.context import Cancelled, Context
@@ -30,7 +30,7 @@ from worker.datasets.pools import Pool
 from worker.evidence.origins import Origins
 from worker.evidence.plain_sample import PlainSample
 from worker.experts.loading import Assumptions
-from worker.inspections.inspector import pool_answer
+from worker.inspections.pools import pool_answer
 from worker.outputs.artifacts import Logits, drafted, publish, read_arrays, targets_sha256
 from worker.outputs.manifest import Origin, manifest
 from worker.timings import Timings
@@ -75,7 +75,7 @@ class Recompute:
         experts_folder = catalog.experts_at(request.experts_dir)
         path = catalog.checkpoint(experts_folder, request.checkpoint_prefix, claim.expert)
         self._dataset.check_override(path.stem, claim.expert)
-        identity, question = file_id(path), passport_question(path, self._dataset, request.weights)
+        identity, question = file_id(path), PassportRequest.of(path, self._dataset, request.weights)
         assumptions = Assumptions(**self._dataset.assumptions(path.stem, request.weights))
         [fact] = context.inspections.look_up([question])
         try:
@@ -209,7 +209,7 @@ class Recompute:
         supply, started, reported = self._supply, time.monotonic(), 0.0
         progress = Progress(0, 0)
         for there, computed in supply.fill(pool, split.indices):
-            self._edge.cross()
+            self._edge.check()
             now = time.monotonic()
             progress = Progress(
                 reused=there - computed,
@@ -242,7 +242,7 @@ class Recompute:
         compared = np.union1d(kept, sample)
         reported = time.monotonic()
         for _ in self._exact.fill(pool, compared):
-            self._edge.cross()
+            self._edge.check()
             if time.monotonic() - reported >= PROGRESS_EVERY_S:
                 reported = time.monotonic()
                 if not self._context.jobs.progress(self._claim, split.name, progress):
@@ -250,16 +250,15 @@ class Recompute:
         exact, found = self._exact.take(pool, compared), self._supply.take(pool, compared)
         return check_precision(precision, found, exact, compared, np.unique(split.indices).size)
 
-    def _tell(self, question: InspectionRequest, path: Path, answer: dict[str, Any] | JobError) -> None:
+    def _tell(self, question: PassportRequest, path: Path, answer: dict[str, Any] | JobError) -> None:
         # Only what is true of the file as it was when the question was put, and will be tomorrow.
         lasting = not isinstance(answer, JobError) or answer.code != "checkpoint-missing"
-        if lasting and path.exists() and passport_question(path, self._dataset) == question:
+        if lasting and path.exists() and PassportRequest.of(path, self._dataset) == question:
             self._context.inspections.record(question, answer)
 
     def _tell_pool(self, pool: Pool) -> None:
         # A plan goes by what is on record, and another release of a decoder may give other pixels.
-        files = self._context.catalog.bases.identity(self._dataset, pool.base)
-        question, answer = pool_question(self._dataset, pool.base, files), pool_answer(pool)
+        question, answer = PoolRequest.of(self._dataset, pool.base, self._context.catalog), pool_answer(pool)
         [fact] = self._context.inspections.look_up([question])
         if fact.answer != answer:
             self._context.inspections.record(question, answer)

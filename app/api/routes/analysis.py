@@ -19,8 +19,9 @@ from app.domain.jobs import Job
 from app.domain.requests import RecomputeRequest, SplitsRequest, VerificationRequest
 from app.files.artifacts import artifact_path
 from app.files.disk import file_sha256
-from app.store.inspection_requests import AnalysisPart, AnalysisSubject, analysis_question
-from app.store.inspections import Inspection, InspectionRequest
+from app.store.inspection_requests.analysis import AnalysisPart, AnalysisSubject, analysis_request
+from app.store.inspection_requests.request import InspectionRequest
+from app.store.inspections import Inspection
 
 CAUSED = ("accuracy", "targets")
 """Checks whose failure has causes that can be looked for."""
@@ -137,7 +138,7 @@ def _question(used: Services, request: Analysed, result: _Result, part: Analysis
         _check_unchanged(path, sha256)
     threshold = request.standards.head_threshold
     subject = AnalysisSubject(result.path, result.sha256, dataset, folder, split, threshold, result.targets)
-    return analysis_question(part, subject, used.catalog)
+    return analysis_request(part, subject, used.catalog)
 
 
 def _check_unchanged(path: Path, sha256: str) -> None:

@@ -28,8 +28,9 @@ from app.catalog.folders import Folder
 from app.catalog.normalisation import proposal
 from app.domain.errors import NotFound, RequestError
 from app.domain.names import check_name
-from app.store.inspection_requests import normalisation_question, passport_question
-from app.store.inspections import Inspection, InspectionRequest
+from app.store.inspection_requests.experts import NormalisationRequest, PassportRequest
+from app.store.inspection_requests.request import InspectionRequest
+from app.store.inspections import Inspection
 
 router = APIRouter(prefix="/experts", tags=["experts"])
 
@@ -140,7 +141,7 @@ def _read_expert(site: _Site, name: str, catalog: Catalog) -> tuple[ExpertView, 
         transform = site.dataset.transform(path.stem).model_dump(mode="json")
         own = site.dataset.override(path.stem).mean is not None
         view.transform = DeclaredTransformView(**transform, source="override" if own else "data set")
-        return view, passport_question(path, site.dataset)
+        return view, PassportRequest.of(path, site.dataset)
     except RequestError as error:
         view.problem = ErrorView.model_validate(error.to_dict())
         return view, None
@@ -180,7 +181,7 @@ async def _add_normalisation(services: Services, site: _Site, detail: ExpertDeta
     def request_evidence() -> InspectionRequest | None:
         path = services.catalog.checkpoint(site.folder, site.prefix, detail.name)
         try:
-            return normalisation_question(path, site.dataset_name, site.dataset, DEFAULT_BASE, services.catalog)
+            return NormalisationRequest.of(path, site.dataset_name, site.dataset, DEFAULT_BASE, services.catalog)
         except RequestError:  # the images are not there
             return None
 

@@ -18,7 +18,7 @@ from app.domain.numerics import ComputeEnvironment
 from app.report.published_files import file_checks
 from app.report.split_warnings import question_about, warnings_for
 from app.retention.retention import delete_job
-from app.store.inspections import InspectionRequest
+from app.store.inspection_requests.request import InspectionRequest
 from app.store.liveness import compute_environments
 from app.submission.planner import Site, make_plan, questions_of
 from app.submission.recompute import plan
@@ -49,7 +49,7 @@ async def plan_job(body: RecomputeBody, services: ServicesDep) -> PlanView:
     order = body.order()
 
     def site() -> Site:
-        return Site(services.catalog, services.inspections, services.rows, _environments(services))
+        return Site(services.catalog, services.inspections, services.rates, services.rows, _environments(services))
 
     def inspections() -> list[InspectionRequest]:
         return questions_of(site().examine(order), services.catalog, order.weights)

@@ -19,8 +19,8 @@ from app.catalog.datasets import DEFAULT_DATASET
 from app.catalog.folders import Folder
 from app.domain.errors import RequestError
 from app.domain.names import check_name
-from app.store.inspection_requests import audit_question
-from app.store.inspections import InspectionRequest
+from app.store.inspection_requests.request import InspectionRequest
+from app.store.inspection_requests.splits import AuditRequest
 from app.submission.split_import import import_splits
 from app.submission.splits import plan_splits
 
@@ -74,7 +74,7 @@ async def audit_splits(
 
     def request_audit() -> InspectionRequest:
         declared = services.catalog.dataset(dataset)
-        return audit_question(declared, set_folder(services.catalog, declared, name), services.catalog)
+        return AuditRequest.of(declared, set_folder(services.catalog, declared, name), services.catalog)
 
     [audit] = await await_inspections(services, [await run_sync(request_audit)], min(wait, MAX_WAIT_S))
     if audit.error is not None:

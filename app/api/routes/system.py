@@ -82,7 +82,7 @@ def _check_workers(services: Services, workers: list[dict[str, Any]]) -> WorkerC
 
 
 def _view(worker: dict[str, Any], silent_s: float | None) -> WorkerView:
-    environment = json.loads(worker["arithmetic"])  # a worker of another version may have recorded less
+    environment = json.loads(worker["environment"])  # a worker of another version may have recorded less
     names = ("engine", "engine_version", "model", "precisions")
     computing = {name: environment.get(name) for name in names}
     return WorkerView(id=worker["id"], pid=worker["pid"], device=worker["device"], **computing, silent_s=silent_s)

@@ -1,24 +1,32 @@
-"""The command line of the old scripts, brought into the form that typer reads.
+"""Values of options, and the command lines of the old scripts.
 
-Pure functions: the old options `--experts a b c` took several values after one option, which typer's
-options do not; and the old folders were paths below the working directory, where relogit's are below the
-server's own folders.
+The old option `--experts a b c` has several values, which typer's options do not have. The old folders are paths
+below the working directory; relogit's folders are below the server's own.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import typer
 
-LIST_OPTIONS = ("--experts", "--splits")  # of `recompute`, which takes no arguments besides options
+LIST_OPTIONS = ("--experts", "--splits")  # of `recompute`, which has no arguments besides options
+BYTES = {
+    "B": 1,
+    **{name: 1000**power for power, name in enumerate(("kB", "MB", "GB", "TB"), start=1)},
+    **{name: 1024**power for power, name in enumerate(("KiB", "MiB", "GiB", "TiB"), start=1)},
+}
+SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+AMOUNT = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)\s*([A-Za-z]*)")
 
 
 def prepare(argv: Sequence[str]) -> list[str]:
-    """The arguments with common options behind the command, and lists as typer reads them.
+    """Rewrite an old command line for typer.
+
+    Common options move behind the command, and list options are repeated for each value.
 
     Raises:
         typer.BadParameter: a list option has no value.
@@ -28,10 +36,10 @@ def prepare(argv: Sequence[str]) -> list[str]:
 
 
 def own_folder(value: str | None, root: str) -> str | None:
-    """A folder as the server names it: below its own `root`, without that root and without a last slash.
+    """Name a folder relative to the server's own `root`.
 
-    `./outputs/logits_new/` is `logits_new` for the root `outputs`; the root itself is `.`. Anything else,
-    wrong or not, is left for the server to judge.
+    `./outputs/logits_new/` is `logits_new` for the root `outputs`; the root itself is `.`. The server judges all
+    other values, right or wrong.
     """
     if value is None:
         return None
@@ -42,40 +50,41 @@ def own_folder(value: str | None, root: str) -> str | None:
     return re.sub(rf"^{re.escape(root)}/+", "", plain)
 
 
-def batch_size_of(given: str | None) -> int | Literal["auto"] | None:
-    """The value of `--batch-size`; its range is for the server to judge.
+def batch_size_of(value: str | None) -> int | Literal["auto"] | None:
+    """Read the value of `--batch-size`; the server judges its range.
 
     Raises:
         typer.BadParameter: it is neither a whole number nor `auto`.
     """
-    if given is None:
+    if value is None:
         return None
-    if given == "auto":
+    if value == "auto":
         return "auto"
     try:
-        return int(given)
+        return int(value)
     except ValueError:
         raise typer.BadParameter(
-            f"{given!r} is neither a whole number nor auto.", param_hint="--batch-size"
+            f"{value!r} is neither a whole number nor auto.", param_hint="--batch-size"
         ) from None
 
 
-def floors_of(given: Sequence[str] | None) -> dict[str, float] | None:
-    """The values of `--floor` by name, as fractions; names and range are for the server to judge.
+def floors_of(values: Sequence[str] | None) -> dict[str, float] | None:
+    """Read the values of `--floor` as fractions by name.
 
     Raises:
-        typer.BadParameter: one is no NAME=VALUE, or a name comes twice.
+        typer.BadParameter: a value is not NAME=VALUE, or a name comes twice.
     """
     floors: dict[str, float] = {}
-    for one in given or ():
-        name, _, value = one.partition("=")
+    for pair in values or ():
+        name, _, value = pair.partition("=")
         try:
             number = float(value.removesuffix("%")) / (100 if value.endswith("%") else 1)
         except ValueError:
             number = math.nan
         if not name or not math.isfinite(number):
             raise typer.BadParameter(
-                f"{one!r} is not of the form balanced_accuracy=0.35 or balanced_accuracy=35%.", param_hint="--floor"
+                f"{pair!r} is not of the form balanced_accuracy=0.35 or balanced_accuracy=35%.",
+                param_hint="--floor",
             )
         if name in floors:
             raise typer.BadParameter(f"{name} has two floors.", param_hint="--floor")
@@ -83,8 +92,40 @@ def floors_of(given: Sequence[str] | None) -> dict[str, float] | None:
     return floors or None
 
 
+def bytes_of(value: str | None, option: str) -> int | None:
+    """Read a size such as `10GB` in bytes."""
+    return None if value is None else int(amount_of(value, BYTES, option, "10GB"))
+
+
+def seconds_of(value: str | None, option: str, example: str = "30d") -> float | None:
+    """Read a time such as `30d` in seconds."""
+    return None if value is None else amount_of(value, SECONDS, option, example)
+
+
+def amount_of(value: str, units: Mapping[str, int], option: str, example: str) -> float:
+    """Read a number with its unit, such as `1.5GB`.
+
+    Zero needs no unit.
+
+    Args:
+        value: the option's value.
+        units: the factor of each unit.
+        option: its name, for the error.
+        example: a right value, for the error.
+
+    Raises:
+        typer.BadParameter: there is no number, or none of these units.
+    """
+    match = AMOUNT.fullmatch(value.strip())
+    factors = {name.lower(): factor for name, factor in units.items()}
+    if match is None or (match[2].lower() not in factors and (match[2] or float(match[1]))):
+        problem = f"{value!r} is not a number with one of the units {', '.join(units)}; write it like {example}."
+        raise typer.BadParameter(problem, param_hint=option)
+    return float(match[1]) * factors.get(match[2].lower(), 1)
+
+
 def _common_options_last(argv: Sequence[str]) -> list[str]:
-    """`--json --server URL jobs` as `jobs --json --server URL`: every command has these two options."""
+    """Turn `--json --server URL jobs` into `jobs --json --server URL`."""
     end = 0
     while end < len(argv):
         if argv[end] == "--json" or argv[end].startswith("--server="):
@@ -97,27 +138,29 @@ def _common_options_last(argv: Sequence[str]) -> list[str]:
 
 
 def _repeat_lists(args: Sequence[str]) -> list[str]:
-    """`--experts a b` and `--experts=a b` as `--experts=a --experts=b`: every value up to the next option counts.
+    """Turn `--experts a b` and `--experts=a b` into `--experts=a --experts=b`.
+
+    A list ends at the next option.
 
     Raises:
-        typer.BadParameter: a list is empty; to leave the option out is what asks for the default.
+        typer.BadParameter: a list is empty; the default needs no option.
     """
     repeated: list[str] = []
-    taking: str | None = None
+    current: str | None = None
     empty = False
-    for arg in [*args, "-"]:  # what ends the last list
+    for arg in [*args, "-"]:  # the sentinel ends the last list
         option, _, value = arg.partition("=")
         if arg.startswith("-") and empty:
-            raise typer.BadParameter(f"{taking} needs at least one name.")
+            raise typer.BadParameter(f"{current} needs at least one name.")
         if option in LIST_OPTIONS:
-            taking, empty = option, not value
+            current, empty = option, not value
             if value:
                 repeated.append(arg)
         elif arg.startswith("-"):
-            taking = None
+            current = None
             repeated.append(arg)
-        elif taking:
-            repeated.append(f"{taking}={arg}")
+        elif current:
+            repeated.append(f"{current}={arg}")
             empty = False
         else:
             repeated.append(arg)

@@ -17,7 +17,7 @@ from relogit.cli.options import JsonOption, ServerOption
 from relogit.cli.session import ExitCode, session
 from relogit.client import Client
 from relogit.errors import Problem, ServerUnreachable
-from relogit.render import doctor as render_doctor
+from relogit.render.doctor import report
 from relogit.render.tables import Record
 from relogit.wire import Wire
 
@@ -37,7 +37,7 @@ def doctor(ctx: typer.Context, server: ServerOption = None, as_json: JsonOption 
         findings.sort(key=lambda finding: LEVELS.index(finding["level"]))
         problems = [finding["check"] for finding in findings if finding["level"] == "problem"]
         document = {"healthy": not problems, "version": version("relogit"), "server": run.client.server}
-        run.show({**document, "findings": findings}, lambda: render_doctor.report(findings))
+        run.show({**document, "findings": findings}, lambda: report(findings))
     if server is not None and "server" in problems:
         raise typer.Exit(ExitCode.UNREACHABLE)
     raise typer.Exit(ExitCode.FAILED if problems else ExitCode.OK)

@@ -1,4 +1,4 @@
-"""Options and arguments that several commands have in common."""
+"""Options and arguments that several commands share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ JsonOption = Annotated[
 ]
 DatasetOption = Annotated[str | None, typer.Option("--dataset", help="Data set, as declared on the server")]
 PrefixOption = Annotated[
-    str | None, typer.Option("--checkpoint-prefix", "--prefix", help="What stands before the expert in its file name")
+    str | None, typer.Option("--checkpoint-prefix", "--prefix", help="What precedes the expert in its file name")
 ]
 ExpertsDirOption = Annotated[
     str | None, typer.Option("--experts-dir", help="Folder below the server's checkpoints; 'checkpoints/' is dropped")
@@ -26,7 +26,7 @@ SplitsDirOption = Annotated[
     str | None, typer.Option("--splits-dir", help="Folder below the server's data; 'data/' is dropped")
 ]
 JobArgument = Annotated[
-    str | None, typer.Argument(metavar="ID", help="A job's id or how it begins [default: the newest recompute job]")
+    str | None, typer.Argument(metavar="ID", help="Id of a job, or its start [default: the newest recompute job]")
 ]
 HeadThresholdOption = Annotated[
     int | None,
@@ -38,7 +38,7 @@ RecomputeRowsOption = Annotated[
         "--recompute",
         metavar="N",
         min=0,
-        help="Compute N rows of each result anew with its checkpoint, and hold them against the file [default: 0]",
+        help="Recompute N rows of each result with its checkpoint, and compare them with the file [default: 0]",
     ),
 ]
 FloorOption = Annotated[
@@ -49,3 +49,8 @@ FloorOption = Annotated[
         help="Warn below it: balanced_accuracy=0.35 or =35%; any accuracy of the report; repeatable",
     ),
 ]
+
+
+def group_dataset(ctx: typer.Context, dataset: str | None) -> str | None:
+    """Return the option's value, which the command's group may hold."""
+    return dataset or (ctx.parent.params.get("dataset") if ctx.parent else None)

@@ -1,4 +1,4 @@
-"""`relogit recompute`: a job from its submission to its verified end, or the plan of it."""
+"""`relogit recompute`: submit and watch a job, or plan it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from relogit.cli.argv import batch_size_of, floors_of, own_folder
+from relogit.cli.argv import batch_size_of, floors_of, own_folder, seconds_of
 from relogit.cli.options import (
     DatasetOption,
     ExpertsDirOption,
@@ -18,24 +18,22 @@ from relogit.cli.options import (
     ServerOption,
     SplitsDirOption,
 )
-from relogit.cli.rows import SECONDS, amount_of
 from relogit.cli.session import ExitCode, Session, session
-from relogit.client import JobRequest
-from relogit.job import Job
-from relogit.render import checks as render_checks
-from relogit.render import plan as render_plan
-from relogit.render import tables as render
+from relogit.job import Job, JobRequest
+from relogit.render.checks import end_verdict, failed_check_lines, reason_lines, results_table
+from relogit.render.jobs import failure_lines, reuse_lines
+from relogit.render.plan import plan_lines, plan_problem_lines
 
 
 class Calibration(StrEnum):
-    """What is done with a checkpoint's stored temperature."""
+    """The use of a checkpoint's stored temperature."""
 
     NONE = "none"
     CHECKPOINT = "checkpoint"
 
 
 class Precision(StrEnum):
-    """What the network computes in."""
+    """The precision of the network's computation."""
 
     FP32 = "fp32"
     TF32 = "tf32"
@@ -43,51 +41,66 @@ class Precision(StrEnum):
     FP16 = "fp16"
 
 
+ExpertsOption = Annotated[
+    list[str] | None, typer.Option("--experts", metavar="E...", help="Experts [default: all under the prefix]")
+]
+SplitsOption = Annotated[
+    list[str] | None, typer.Option("--splits", metavar="S...", help="Splits [default: val test tunev]")
+]
+BatchSizeOption = Annotated[str | None, typer.Option("--batch-size", help="Images in a batch at most, or auto")]
+OutputDirOption = Annotated[
+    str | None, typer.Option("--output-dir", help="Folder below the server's outputs; 'outputs/' is dropped")
+]
+CalibrationOption = Annotated[
+    Calibration | None, typer.Option("--calibration", help="checkpoint: divide by the stored temperature")
+]
+PrecisionOption = Annotated[
+    Precision | None, typer.Option("--precision", help="Precision of the computation; fp32, the default, is exact")
+]
+NoReuseOption = Annotated[
+    bool, typer.Option("--no-reuse", help="Compute all rows again and compare them with those kept")
+]
+WeightsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--weights", metavar="PLACE", help="Set of weights in files that hold several, such as state_dict_ema"
+    ),
+]
+DeadlineOption = Annotated[
+    str | None, typer.Option("--deadline", help="Stop the job, as failed, unless it ends within 30min, 2h, 1d")
+]
+PlanOption = Annotated[
+    bool, typer.Option("--plan", help="Only show what the job would reuse, compute and write, and what is wrong")
+]
+NoWaitOption = Annotated[bool, typer.Option("--no-wait", help="Return as soon as the job is queued")]
+
+
 # typer reads a command's options from the parameters of its function; hence there are so many.
 def recompute(
     ctx: typer.Context,
-    experts: Annotated[
-        list[str] | None, typer.Option("--experts", metavar="E...", help="Experts [default: all under the prefix]")
-    ] = None,
+    experts: ExpertsOption = None,
     checkpoint_prefix: PrefixOption = None,
-    splits: Annotated[
-        list[str] | None, typer.Option("--splits", metavar="S...", help="Splits [default: val test tunev]")
-    ] = None,
-    batch_size: Annotated[str | None, typer.Option("--batch-size", help="Images in a batch at most, or auto")] = None,
-    output_dir: Annotated[
-        str | None, typer.Option("--output-dir", help="Folder below the server's outputs; 'outputs/' is dropped")
-    ] = None,
+    splits: SplitsOption = None,
+    batch_size: BatchSizeOption = None,
+    output_dir: OutputDirOption = None,
     experts_dir: ExpertsDirOption = None,
     splits_dir: SplitsDirOption = None,
     dataset: DatasetOption = None,
-    calibration: Annotated[
-        Calibration | None, typer.Option("--calibration", help="checkpoint: divide by the stored temperature")
-    ] = None,
-    precision: Annotated[
-        Precision | None, typer.Option("--precision", help="What to compute in; fp32, the default, is exact")
-    ] = None,
-    no_reuse: Annotated[
-        bool, typer.Option("--no-reuse", help="Compute all rows again and compare them with those kept")
-    ] = False,
-    weights: Annotated[
-        str | None,
-        typer.Option("--weights", metavar="PLACE", help="Set of weights in files with several, as state_dict_ema"),
-    ] = None,
+    calibration: CalibrationOption = None,
+    precision: PrecisionOption = None,
+    no_reuse: NoReuseOption = False,
+    weights: WeightsOption = None,
     floor: FloorOption = None,
     head_threshold: HeadThresholdOption = None,
-    deadline: Annotated[
-        str | None, typer.Option("--deadline", help="Stop the job, as failed, unless it ends within 30min, 2h, 1d")
-    ] = None,
-    plan: Annotated[
-        bool, typer.Option("--plan", help="Only say what the job would reuse, compute and write, and what is wrong")
-    ] = False,
-    no_wait: Annotated[bool, typer.Option("--no-wait", help="Return as soon as the job is queued")] = False,
+    deadline: DeadlineOption = None,
+    plan: PlanOption = False,
+    no_wait: NoWaitOption = False,
     server: ServerOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Recompute logits, watch the job and show its verified results.
 
-    What is left out is the server's default. Lists are written as in `--experts A B C`.
+    The server has defaults for options that are left out. Lists are written as in `--experts A B C`.
     """
     request = JobRequest(
         dataset=dataset,
@@ -104,49 +117,50 @@ def recompute(
         weights=weights,
         head_threshold=head_threshold,
         floors=floors_of(floor),
-        deadline_s=None if deadline is None else amount_of(deadline, SECONDS, "--deadline", "2h"),
+        deadline_s=seconds_of(deadline, "--deadline", "2h"),
     )
     with session(ctx.obj, server, as_json) as run:
-        if plan:
-            _show_plan(run, request)
-            return
-        health = run.client.ready()
-        job = run.client.submit(**request)
-        run.warn_unless_ready(health)
-        if no_wait:
-            run.show(job.data, lambda: [f"Job {job.id} is queued. To watch it: {run.command('wait', job.id)}"])
-            return
-        to_the_end(run, job)
+        _show_plan(run, request) if plan else _submit(run, request, wait=not no_wait)
 
 
-def to_the_end(run: Session, job: Job) -> None:
+def show_end(run: Session, job: Job) -> None:
     """Watch a job and show its results.
 
     Raises:
         typer.Exit: 1 unless it succeeded and is verified.
     """
     run.follow(job)
-    found = job.verification()
+    verification = job.verification()
     run.show(
         job.data,
         lambda: [
-            *render.failure_lines(job.data),
-            *render_checks.failed_check_lines(found),
-            render_checks.results(found),
-            *render_checks.reason_lines(found),
-            *render.reuse_lines(job.data),
-            render_checks.end(job.data, found),
+            *failure_lines(job.data),
+            *failed_check_lines(verification),
+            results_table(verification),
+            *reason_lines(verification),
+            *reuse_lines(job.data),
+            end_verdict(job.data, verification),
         ],
     )
-    if job.state != "succeeded" or found["verdict"] != "passed":
+    if job.state != "succeeded" or verification["verdict"] != "passed":
         raise typer.Exit(ExitCode.FAILED)
+
+
+def _submit(run: Session, request: JobRequest, *, wait: bool) -> None:
+    health = run.client.ready()
+    job = run.client.submit(**request)
+    run.warn_unless_ready(health)
+    if wait:
+        show_end(run, job)
+    else:
+        run.show(job.data, lambda: [f"Job {job.id} is queued. To watch it: {run.command('wait', job.id)}"])
 
 
 def _show_plan(run: Session, request: JobRequest) -> None:
     plan = run.client.plan(**request)
-    run.show(plan, lambda: render_plan.lines(plan))
+    run.show(plan, lambda: plan_lines(plan))
     if not run.json:
-        for line in render_plan.problem_lines(plan):
+        for line in plan_problem_lines(plan):
             run.err.print(line)
     if not plan["ok"]:
         raise typer.Exit(ExitCode.REFUSED)

@@ -1,4 +1,4 @@
-"""What every command shares: the client, where output goes, how errors and exit codes are given."""
+"""What all commands share: the client, the output, errors and exit codes."""
 
 from __future__ import annotations
 
@@ -20,23 +20,21 @@ from relogit.cli.argv import prepare
 from relogit.client import Client
 from relogit.errors import IntegrityError, Problem, RelogitError, ServerUnreachable, WrongUsage
 from relogit.job import Job
-from relogit.render.progress import Quiet, display_for, follow
-from relogit.render.tables import available_lines
+from relogit.render.problems import available_lines
+from relogit.render.progress import display_for, follow, no_display
 from relogit.work import Work
 
-PIPE_WIDTH = 200  # columns where nobody's window says how many: tables keep one line for each row
-# typer's base of everything that is wrong with a command line; it exports only the class derived from it.
-UsageError: Any = typer.BadParameter.__mro__[1]
-PREFIX_SEARCH = 1000  # an abbreviated id is looked for among so many of the newest jobs: a page's limit
+PIPE_WIDTH = 200  # columns where there is no window: tables keep one line for each row
+PREFIX_SEARCH = 1000  # newest jobs among which to look for a short id: the limit of a page
 
 
 class ExitCode(IntEnum):
-    """How a command ends; each member carries its meaning for `relogit --help`."""
+    """The exit codes of commands; each has its meaning for `relogit --help`."""
 
     meaning: str
 
     def __new__(cls, code: int, meaning: str) -> ExitCode:
-        """A member that is its code and knows its meaning."""
+        """Create a member with its code and meaning."""
         member = int.__new__(cls, code)
         member._value_ = code
         member.meaning = meaning
@@ -54,14 +52,14 @@ class ExitCode(IntEnum):
 
 @dataclass(frozen=True)
 class Session:
-    """One command's run.
+    """One run of a command.
 
     Attributes:
         client: open while the command runs.
-        out: results, for people; unused with `json`.
-        err: warnings and errors, for people.
-        json: results as one JSON document on standard output and nothing else there.
-        server: what stood behind `--server`, to be repeated in commands that are suggested.
+        out: results for people; unused with `json`.
+        err: warnings and errors for people.
+        json: whether standard output gets one JSON document and nothing else.
+        server: the value of `--server`, which suggested commands repeat.
     """
 
     client: Client
@@ -70,26 +68,28 @@ class Session:
     json: bool
     server: str | None
 
-    def find(self, given: str | None) -> Job:
-        """The job of that id, or of the only id that begins so; without an id the newest that recomputes."""
-        if given is None:
+    def find(self, job_id: str | None) -> Job:
+        """Find a job by its id, or the start of it.
+
+        Without an id it is the newest job that recomputes.
+        """
+        if job_id is None:
             return self.client.latest()
         try:
-            return self.client.job(given)
+            return self.client.job(job_id)
         except Problem as unknown:
             if unknown.status != 404:
                 raise
-            found = [job for job in self.client.jobs(limit=PREFIX_SEARCH) if job.id.startswith(given)]
-            if len(found) == 1:
-                return found[0]
-            if found:
-                raise typer.BadParameter(
-                    f"{given} begins the ids of several jobs: {', '.join(job.id for job in found)}."
-                ) from None
-            raise
+            matches = [job for job in self.client.jobs(limit=PREFIX_SEARCH) if job.id.startswith(job_id)]
+            if not matches:
+                raise
+            if len(matches) > 1:
+                ids = ", ".join(job.id for job in matches)
+                raise typer.BadParameter(f"Several jobs have ids that begin with {job_id}: {ids}.") from None
+            return matches[0]
 
     def show(self, document: Any, lines: Callable[[], Iterable[RenderableType]]) -> None:
-        """Print the document with `--json`, else the lines, which are made only then."""
+        """Print the document with `--json`, else the lines."""
         if self.json:
             typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
             return
@@ -97,46 +97,48 @@ class Session:
             self.out.print(line)
 
     def warn_unless_ready(self, health: dict[str, Any]) -> None:
-        """Say so when nothing would take up a job now, for it would wait without a word."""
+        """Warn that a new job waits, if the server is not ready."""
         if health.get("ready") or self.json:
             return
-        wrong = [check["detail"] for check in health.get("checks", {}).values() if not check["ok"]]
-        self.err.print(
-            " ".join(["The server cannot do jobs now; this one waits until it can.", *wrong]), style="yellow"
-        )
+        reasons = [check["detail"] for check in health.get("checks", {}).values() if not check["ok"]]
+        warning = " ".join(["The server cannot do jobs now; this one waits until it can.", *reasons])
+        self.err.print(warning, style="yellow")
 
     def follow(self, job: Work) -> None:
-        """Show the job or verification until it has ended; Ctrl-C leaves it running and says how to come back to it.
+        """Show the job or verification until it has ended.
+
+        Ctrl-C ends the display and leaves the job running.
 
         Raises:
             typer.Exit: 130 after Ctrl-C.
-            ServerUnreachable: the server is gone; the job goes on when it is back, and that is said.
+            ServerUnreachable: the server is gone; the job goes on when it is back.
         """
+        has_units = bool(job.data.get("units"))
         try:
-            follow(job, Quiet() if self.json else display_for(self.out, job))
+            follow(job, no_display() if self.json else display_for(self.out, has_units=has_units))
         except KeyboardInterrupt:
-            self._say_how_to_come_back(f"Stopped watching. {job.kind} {job.id} goes on.", job)
+            self._suggest_commands(f"Stopped watching. {job.kind} {job.id} goes on.", job)
             raise typer.Exit(ExitCode.INTERRUPTED) from None
         except ServerUnreachable:
-            self._say_how_to_come_back(f"The server is gone. {job.kind} {job.id} goes on when it is back.", job)
+            self._suggest_commands(f"The server is gone. {job.kind} {job.id} goes on when it is back.", job)
             raise
 
-    def _say_how_to_come_back(self, sentence: str, job: Work) -> None:
+    def command(self, *words: str) -> str:
+        """Write a `relogit` command for the same server."""
+        server = [] if self.server is None else ["--server", self.server]
+        return shlex.join(["relogit", *words, *server])
+
+    def _suggest_commands(self, event: str, job: Work) -> None:
         self.err.print(
-            f"{sentence}\n"
+            f"{event}\n"
             f"  to watch it:   {self.command('wait', job.id)}\n"
             f"  to cancel it:  {self.command('cancel', job.id)}"
         )
 
-    def command(self, *words: str) -> str:
-        """A command line that does something more at the same server."""
-        server = [] if self.server is None else ["--server", self.server]
-        return shlex.join(["relogit", *words, *server])
-
 
 @contextmanager
 def session(transport: httpx.BaseTransport | None, server: str | None, as_json: bool) -> Iterator[Session]:
-    """A client for one command. The client's errors end here, in plain words and an exit code."""
+    """Open a client, and turn its errors into exit codes."""
     out, err = _console(stderr=False), _console(stderr=True)
     try:
         with Client(server, transport=transport) as client:
@@ -151,38 +153,38 @@ def session(transport: httpx.BaseTransport | None, server: str | None, as_json: 
 
 
 def group_session(ctx: typer.Context, server: str | None, as_json: bool) -> AbstractContextManager[Session]:
-    """The session of a command in a group.
+    """Open the session of a command in a group.
 
-    `relogit --json rows list` has the option before the sub-command's name, where the group has taken it.
+    In `relogit --json rows list` the option precedes the sub-command, so the group holds its value.
     """
     above = ctx.parent.params if ctx.parent else {}
     return session(ctx.obj, server or above.get("server"), as_json or above.get("as_json", False))
 
 
 def execute(app: typer.Typer, argv: Sequence[str], transport: httpx.BaseTransport | None) -> NoReturn:
-    """Run the command that the words ask for and exit with its `ExitCode`; wrong usage is told here."""
+    """Run a command line and exit with its `ExitCode`."""
+    as_json = "--json" in argv
     try:
-        code = app(prepare(argv), prog_name="relogit", obj=transport, standalone_mode=False)
-    except UsageError as error:
-        if "--json" in argv:
+        # Alone, typer prints wrong usage for people and exits. Scripts get problem JSON, which is made here.
+        code = app(prepare(argv), prog_name="relogit", obj=transport, standalone_mode=not as_json)
+    except typer.TyperException as error:
+        if as_json:
             _print_problem(WrongUsage(error.format_message()))
         else:
-            error.show()
+            typer.echo(f"Error: {error.format_message()}", err=True)
         sys.exit(ExitCode.REFUSED)
-    except typer.Abort:  # Ctrl-C where there is nothing to be said about it
-        sys.exit(ExitCode.INTERRUPTED)
     sys.exit(ExitCode.OK if code is None else code)
 
 
 def exit_code(error: RelogitError) -> ExitCode:
-    """The exit code that an error ends a command with."""
+    """Return the exit code for an error."""
     if isinstance(error, ServerUnreachable) or (isinstance(error, Problem) and error.status >= 500):
         return ExitCode.UNREACHABLE
     return ExitCode.FAILED if isinstance(error, IntegrityError) else ExitCode.REFUSED
 
 
 def error_lines(error: RelogitError) -> list[Text]:
-    """What is wrong, item by item, and what would have been right."""
+    """Describe an error item by item, with what would have been right."""
     if isinstance(error, ServerUnreachable):
         return [
             Text(str(error), style="red"),
@@ -191,17 +193,17 @@ def error_lines(error: RelogitError) -> list[Text]:
         ]
     if not isinstance(error, Problem):
         return [Text(str(error), style="red")]
-    did = "The server refused this" if error.status < 500 else "The server failed"
-    heading = f"{did} ({error.status} {error.code})"
-    # The detail of a request with several problems is their details in a row: each then has its own line.
-    if all(item.get("detail", "") in error.detail for item in error.errors) and error.errors:
+    subject = "The server refused this" if error.status < 500 else "The server failed"
+    heading = f"{subject} ({error.status} {error.code})"
+    # If the detail only joins the details of the items, each item has its own line instead.
+    if error.errors and all(item.get("detail", "") in error.detail for item in error.errors):
         lines = [Text(f"{heading}:", style="red")]
     else:
         lines = [Text(f"{heading}: {error.detail}", style="red")]
     for item in error.errors:
-        said = item.get("detail") or item.get("code", "")
-        lines += [Text(f"  - {said}"), *available_lines(said, item.get("available"))]
-        # With the empty prefix there would be no such error while there are files.
+        detail = item.get("detail") or item.get("code", "")
+        lines += [Text(f"  - {detail}"), *available_lines(detail, item.get("available"))]
+        # The empty prefix cannot cause this error where there are files.
         if item.get("code") == "unknown-prefix" and item.get("available"):
             lines.append(Text("    --prefix '' takes files without a prefix."))
     return lines
@@ -213,7 +215,7 @@ def _print_problem(error: RelogitError) -> None:
 
 def _console(*, stderr: bool) -> Console:
     terminal = (sys.stderr if stderr else sys.stdout).isatty()
-    # The words are the server's and file names are the user's: no markup or emoji is read into them.
+    # The server's words and the user's file names may look like markup or emoji; they are printed as they are.
     return Console(
         stderr=stderr,
         width=None if terminal else PIPE_WIDTH,

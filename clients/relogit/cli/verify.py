@@ -1,4 +1,4 @@
-"""`relogit verify`: files of logits, or a job's own results, and whether they may be trusted."""
+"""`relogit verify`: verify files of logits, or show a job's checks."""
 
 from __future__ import annotations
 
@@ -23,54 +23,69 @@ from relogit.cli.options import (
     SplitsDirOption,
 )
 from relogit.cli.session import ExitCode, Session, session
-from relogit.render import analysis as render_analysis
-from relogit.render import checks as render_checks
-from relogit.render import tables as render
+from relogit.render.analysis import cause_lines, missing_reason, statistics_lines
+from relogit.render.checks import (
+    chance_results,
+    failed_check_lines,
+    files_verdict,
+    other_check_lines,
+    provenance_lines,
+    reason_lines,
+    result_error_lines,
+    results_table,
+    verification_verdict,
+)
+from relogit.render.jobs import failure_lines
 from relogit.render.progress import upload_bar
-from relogit.render.tables import Record
+from relogit.render.tables import Record, number_of
 from relogit.verification import Verification, VerifyRequest
 from relogit.work import Part, Work
 
 DEFAULT = Path("outputs", "logits_fixed")
 JOB_ID = re.compile(r"[0-9a-f]+")
-ANALYSIS_S = 60.0  # seconds that each part of the analysis may take before the rest is shown without it
+ANALYSIS_S = 60.0  # seconds to wait for each part of the analysis; the rest is shown without it
 OTHERS_SHOWN = 5
+
+TargetArgument = Annotated[
+    str | None,
+    typer.Argument(metavar="PATH|ID", help="Folder or file here, or a job's id [default: outputs/logits_fixed]"),
+]
+ExpertOption = Annotated[
+    str | None, typer.Option("--expert", help="Expert of a single file [default: the name of its folder]")
+]
+SplitOption = Annotated[
+    str | None, typer.Option("--split", help="Split of a single file [default: its name up to _logits]")
+]
+FullOption = Annotated[bool, typer.Option("--full", help="Also all figures with 95 % intervals; curves with --json")]
 
 
 # typer reads a command's options from the parameters of its function; hence there are so many.
 def verify(
     ctx: typer.Context,
-    what: Annotated[
-        str | None,
-        typer.Argument(metavar="PATH|ID", help="Folder or file here, or a job's id [default: outputs/logits_fixed]"),
-    ] = None,
+    target: TargetArgument = None,
     dataset: DatasetOption = None,
     splits_dir: SplitsDirOption = None,
-    expert: Annotated[
-        str | None, typer.Option("--expert", help="Of a single file [default: its folder's name]")
-    ] = None,
-    split: Annotated[
-        str | None, typer.Option("--split", help="Of a single file [default: what stands before _logits]")
-    ] = None,
+    expert: ExpertOption = None,
+    split: SplitOption = None,
     floor: FloorOption = None,
     head_threshold: HeadThresholdOption = None,
     recompute: RecomputeRowsOption = None,
     checkpoint_prefix: PrefixOption = None,
     experts_dir: ExpertsDirOption = None,
-    full: Annotated[
-        bool, typer.Option("--full", help="Also all figures with 95 % intervals; curves with --json")
-    ] = False,
+    full: FullOption = False,
     server: ServerOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Verify files of logits, whoever made them, or show what was checked in a job's results.
+    """Verify files of logits, or show the checks of a job.
 
-    A path that exists is verified: a file, or every <expert>/<split>_logits.npz or .pt in a folder. What does not
-    lie in the server's outputs is uploaded. A word of hex digits that is no path is a job's id or how it begins,
-    and shows that job's own verification.
+    Any tool may have written the files.
 
-    With --recompute N the server computes N rows of each result anew: with the checkpoint that the manifest beside
-    the file names, else with the expert's under the prefix. Only that shows rows which moved within a class.
+    A path that exists is verified: a file, or every <expert>/<split>_logits.npz or .pt in a folder. Files outside
+    the server's outputs are uploaded. A word of hex digits that is no path is the id of a job, or its start, and
+    shows that job's own verification.
+
+    With --recompute N the server recomputes N rows of each result, with the checkpoint that the manifest beside the
+    file names, else with the expert's under the prefix. No other check detects rows that moved within a class.
 
     Exits with 0 if everything passed, else with 1.
     """
@@ -85,100 +100,102 @@ def verify(
         checkpoint_prefix=checkpoint_prefix,
         experts_dir=own_folder(experts_dir, "checkpoints"),
     )
-    path = DEFAULT if what is None else Path(what)
-    if _is_there(path):
-        with session(ctx.obj, server, as_json) as run:
-            _verify_files(run, path, request, full=full)
-        return
-    if what is None or not JOB_ID.fullmatch(what):
-        raise typer.BadParameter(_nothing_there(what))
-    if any(value is not None for value in request.values()):
-        raise typer.BadParameter(f"There is no file or folder {what!r}, and a job's id takes only --full.")
+    path = DEFAULT if target is None else Path(target)
+    job_id = None if _exists(path) else _job_id(target, request)
     with session(ctx.obj, server, as_json) as run:
-        job = run.find(what)
-        if job.verifies_files:
-            show_files(run, run.client.verification(job.id), full=full)
-            return
-        found = job.verification()
-        _show(run, job, found, render_checks.verification_verdict(found), full=full)
+        _verify_files(run, path, request, full=full) if job_id is None else _show_job(run, job_id, full=full)
 
 
-def show_files(run: Session, found: Verification, *, full: bool = False) -> None:
-    """Show what a verification of files found.
+def show_verification(run: Session, verification: Verification, *, full: bool = False) -> None:
+    """Show the outcome of a verification of files.
 
     Raises:
-        typer.Exit: 1 unless it was carried out and passed.
+        typer.Exit: 1 unless all checks ran and passed.
     """
-    _warn_of_others(run, found)
-    document = {**found.data, "request": {**found.data["request"], "others": list(found.others)}}
-    _show(run, found, document, render_checks.files_verdict(document), full=full)
+    if verification.others and not run.json:
+        names = ", ".join(verification.others[:OTHERS_SHOWN])
+        hidden = len(verification.others) - OTHERS_SHOWN
+        more = f" and {hidden} more" if hidden > 0 else ""
+        rule = "their names are not <expert>/<split>_logits.npz or .pt in printable characters"
+        run.err.print(f"Not verified, because {rule}: {names}{more}.", style="yellow")
+    request = {**verification.data["request"], "others": list(verification.others)}
+    document = {**verification.data, "request": request}
+    _show(run, verification, document, files_verdict(document), full=full)
 
 
 def _verify_files(run: Session, path: Path, request: VerifyRequest, *, full: bool) -> None:
     health = run.client.ready()
     try:
         with nullcontext() if run.json else upload_bar(run.out) as progress:
-            found = run.client.verify(path, progress=progress, **request)
+            verification = run.client.verify(path, progress=progress, **request)
     except KeyboardInterrupt:
         run.err.print("Stopped. Nothing is verified, and what was uploaded is deleted.")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     run.warn_unless_ready(health)
     if not run.json:
-        asked = found.data["request"]
-        how = "in place" if asked["upload"] is None else "uploaded"
-        rows = asked.get("recompute")  # servers of older versions have none
-        anew = f" Of each, {render.number_of(rows, 'row')} are computed anew." if rows else ""
-        run.out.print(f"Verifying {render.number_of(len(asked['files']), 'file')} of {path}, {how}.{anew}")
-    run.follow(found)
-    show_files(run, found, full=full)
+        accepted = verification.data["request"]
+        how = "in place" if accepted["upload"] is None else "uploaded"
+        rows = accepted.get("recompute")  # servers of older versions have none
+        recomputed = f" The server recomputes {number_of(rows, 'row')} of each." if rows else ""
+        files = number_of(len(accepted["files"]), "file")
+        run.out.print(f"Verifying {files} of {path}, {how}.{recomputed}")
+    run.follow(verification)
+    show_verification(run, verification, full=full)
+
+
+def _show_job(run: Session, job_id: str, *, full: bool) -> None:
+    job = run.find(job_id)
+    if job.verifies_files:
+        show_verification(run, run.client.verification(job.id), full=full)
+        return
+    document = job.verification()
+    _show(run, job, document, verification_verdict(document), full=full)
 
 
 def _show(run: Session, work: Work, document: Record, verdict: Text, *, full: bool) -> None:
-    """What failed first, then all figures, then the verdict.
+    """Show failures first, then all figures, then the verdict.
 
     Raises:
         typer.Exit: 1 unless it passed.
     """
-    statistics = _ask(run, work, "statistics") if full and document["results"] else None
-    wanted = document["results"] if full else not run.json and render_checks.misfits(document)
-    causes = _ask(run, work, "causes") if wanted else None
+    statistics = _analysis(run, work, "statistics") if full and document["results"] else None
+    needs_causes = document["results"] if full else not run.json and chance_results(document)
+    causes = _analysis(run, work, "causes") if needs_causes else None
     if full:
         document = {**document, "results": _with_analysis(document, statistics, causes)}
     run.show(
         document,
         lambda: [
-            *render.failure_lines(work.data),
-            *(render_checks.result_error_lines(document) if isinstance(work, Verification) else []),
-            *render_checks.failed_check_lines(
-                document, render_analysis.cause_lines(document, causes) if causes else []
-            ),
-            *render_checks.other_check_lines(document),
-            *([render_checks.results(document)] if document["results"] else []),
-            *render_checks.reason_lines(document),
-            *(render_analysis.statistics(document, statistics) if statistics else []),
+            *failure_lines(work.data),
+            *(result_error_lines(document) if isinstance(work, Verification) else []),
+            *failed_check_lines(document, cause_lines(document, causes) if causes else []),
+            *other_check_lines(document),
+            *([results_table(document)] if document["results"] else []),
+            *reason_lines(document),
+            *(statistics_lines(document, statistics) if statistics else []),
             verdict,
-            *render_checks.provenance_lines(document),
+            *provenance_lines(document),
         ],
     )
     if document["verdict"] != "passed":
         raise typer.Exit(ExitCode.FAILED)
 
 
-def _ask(run: Session, work: Work, part: Part) -> Record:
-    said = "Computing intervals and curves" if part == "statistics" else "Looking for the cause"
-    with run.out.status(said) if run.out.is_interactive and not run.json else nullcontext():
+def _analysis(run: Session, work: Work, part: Part) -> Record:
+    activity = "Computing intervals and curves" if part == "statistics" else "Looking for the cause"
+    with run.out.status(activity) if run.out.is_interactive and not run.json else nullcontext():
         return work.analysis(part, timeout=ANALYSIS_S)
 
 
 def _with_analysis(document: Record, statistics: Record | None, causes: Record | None) -> list[Record]:
-    """The results with an `analysis` each: a part of it is None where there is none, with the reason."""
+    """Add an `analysis` to each result; missing parts are None, with reasons."""
     results: list[Record] = []
     for result in document["results"]:
         analysis: dict[str, Any] = {"reasons": {}}
-        for part, answered in (("statistics", statistics), ("causes", causes)):
-            found = [one for one in (answered or {"results": []})["results"] if _same(one, result)]
-            entry = found[0] if found else {"state": "none"}
-            reason = render_analysis.missing(entry)
+        for part, answer in (("statistics", statistics), ("causes", causes)):
+            entries = (answer or {"results": []})["results"]
+            entry = next((entry for entry in entries if _is_of(entry, result)), {"state": "none"})
+            reason = missing_reason(entry)
             analysis[part] = entry["analysis"] if reason is None else None
             if reason is not None:
                 analysis["reasons"][part] = reason
@@ -186,31 +203,29 @@ def _with_analysis(document: Record, statistics: Record | None, causes: Record |
     return results
 
 
-def _same(one: Record, other: Record) -> bool:
-    return (one["expert"], one["split"]) == (other["expert"], other["split"])
+def _is_of(entry: Record, result: Record) -> bool:
+    return (entry["expert"], entry["split"]) == (result["expert"], result["split"])
 
 
-def _warn_of_others(run: Session, found: Verification) -> None:
-    if found.others and not run.json:
-        more = f" and {len(found.others) - OTHERS_SHOWN} more" if len(found.others) > OTHERS_SHOWN else ""
-        said = "Not verified, for they are not named <expert>/<split>_logits.npz or .pt in plain letters: "
-        run.err.print(f"{said}{', '.join(found.others[:OTHERS_SHOWN])}{more}.", style="yellow")
-
-
-def _is_there(path: Path) -> bool:
+def _exists(path: Path) -> bool:
     try:
         return path.exists()
-    except OSError:  # below a folder that may not be entered: what is wrong is told when it is read
+    except OSError:  # the folder above may not be entered; reading the path gives the error
         return True
 
 
-def _nothing_there(given: str | None) -> str:
-    if given is None:
-        return (
+def _job_id(target: str | None, request: VerifyRequest) -> str:
+    """Take the target for a job's id, because no such path exists."""
+    if target is None:
+        raise typer.BadParameter(
             f"There is no folder {str(DEFAULT)!r} here. Name a folder or a file of logits: relogit verify PATH. "
             "`relogit verify ID` shows a job's checks, and `relogit jobs` lists the ids."
         )
-    return (
-        f"There is no file or folder {given!r}, and it is no job's id either, which has hex digits only; "
-        "`relogit jobs` lists the ids."
-    )
+    if not JOB_ID.fullmatch(target):
+        raise typer.BadParameter(
+            f"There is no file or folder {target!r}, and it is not a job's id, which has hex digits only; "
+            "`relogit jobs` lists the ids."
+        )
+    if any(value is not None for value in request.values()):
+        raise typer.BadParameter(f"There is no file or folder {target!r}, and a job's id takes only --full.")
+    return target

@@ -1,4 +1,4 @@
-"""What a reader sees of an analysis: what may have gone wrong, and how exact the figures are."""
+"""Views of an analysis: causes of a low accuracy, and intervals."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from relogit.render.checks import ACCURACIES, PROBABILITIES, Place, misfits, where
+from relogit.render.checks import ACCURACIES, PROBABILITIES, Place, chance_results, places_in_words
 from relogit.render.tables import NONE, Record, number_of
 
-AREAS = {  # of the curves that have no figure of their own
+AREAS = {  # of the curves whose area is not a figure of the result
     "balanced_risk_coverage": "AURC balanced",
     "worst_group_risk_coverage": "AURC worst",
 }
@@ -21,40 +21,40 @@ NOT_YET = "The server has not finished; ask again."
 
 
 def cause_lines(verification: Record, causes: Record) -> list[Text]:
-    """For results no better than chance: what was found when causes were tried. Each finding once."""
-    wanted = misfits(verification)
-    found: dict[str, list[Place]] = {}
+    """Show likely causes of results no better than chance."""
+    chance = chance_results(verification)
+    places_by_message: dict[str, list[Place]] = {}
     for entry in causes["results"]:
         place = (entry["expert"], entry["split"])
-        if place in wanted and entry["state"] != "none":
-            found.setdefault(missing(entry) or entry["analysis"]["message"], []).append(place)
+        if place in chance and entry["state"] != "none":
+            places_by_message.setdefault(missing_reason(entry) or entry["analysis"]["message"], []).append(place)
     return [
-        Text.assemble((f"cause    {where(places, verification)}", "bold red"), f": {message}")
-        for message, places in found.items()
+        Text.assemble((f"cause    {places_in_words(places, verification)}", "bold red"), f": {message}")
+        for message, places in places_by_message.items()
     ]
 
 
-def statistics(verification: Record, answered: Record) -> list[RenderableType]:
-    """For each result all its figures with their intervals, and how these were made."""
-    entries = {(entry["expert"], entry["split"]): entry for entry in answered["results"]}
-    shown: list[RenderableType] = []
+def statistics_lines(verification: Record, statistics: Record) -> list[RenderableType]:
+    """Show all figures of each result with intervals, and explain the intervals."""
+    entries = {(entry["expert"], entry["split"]): entry for entry in statistics["results"]}
+    lines: list[RenderableType] = []
     intervals: Record | None = None
     for result in verification["results"]:
         entry = entries.get((result["expert"], result["split"]), {"state": "none"})
         metrics = result["metrics"] or {}
         samples = f", {number_of(metrics['samples'], 'sample')}" if metrics.get("samples") is not None else ""
-        shown += [Text(""), Text(f"{result['expert']} / {result['split']}{samples}", style="bold")]
-        reason = missing(entry)
+        lines += [Text(""), Text(f"{result['expert']} / {result['split']}{samples}", style="bold")]
+        reason = missing_reason(entry)
         if reason is not None:
-            shown.append(Text(f"No intervals: {reason}", style="yellow"))
+            lines.append(Text(f"No intervals: {reason}", style="yellow"))
             continue
         intervals = entry["analysis"]["intervals"]
-        shown.append(_figures(metrics, entry["analysis"]))
-    return [*shown, *_method_lines(intervals)] if intervals else shown
+        lines.append(_figures_table(metrics, entry["analysis"]))
+    return [*lines, *_method_lines(intervals)] if intervals else lines
 
 
-def missing(entry: Record) -> str | None:
-    """Why there is no analysis of a result; None if there is one."""
+def missing_reason(entry: Record) -> str | None:
+    """Explain why a result has no analysis; None if it has one."""
     if entry["state"] == "ready":
         return None
     if entry["state"] == "failed":
@@ -62,48 +62,51 @@ def missing(entry: Record) -> str | None:
     return NOTHING if entry["state"] == "none" else NOT_YET
 
 
-def _figures(metrics: Record, analysis: Record) -> Table:
-    """Accuracies on the left, probabilities and risks on the right."""
-    made = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0, header_style="bold")
+def _figures_table(metrics: Record, analysis: Record) -> Table:
+    """Put accuracies on the left, probabilities and risks on the right."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0, header_style="bold")
     interval = f"{analysis['intervals']['level'] * 100:g} % interval"
     for heading, numbers in (("accuracy in %", 2), ("", 0), ("confidence", 2)):
-        made.add_column(heading, no_wrap=True)
+        table.add_column(heading, no_wrap=True)
         for above in ("", interval)[:numbers]:
-            made.add_column(above, justify="right", no_wrap=True)
-    left = list(_cells(metrics, analysis, ACCURACIES, lambda share: f"{share * 100:.2f}"))
-    right = list(_cells(metrics, analysis, PROBABILITIES, _number))
+            table.add_column(above, justify="right", no_wrap=True)
+    accuracies = list(_figure_cells(metrics, analysis, ACCURACIES, lambda share: f"{share * 100:.2f}"))
+    confidences = list(_figure_cells(metrics, analysis, PROBABILITIES, _six_places))
     for name, heading in AREAS.items():
         area = analysis["areas"].get(name)
-        right.append((heading, NONE if area is None else _number(area), ""))
+        confidences.append((heading, NONE if area is None else _six_places(area), ""))
     blank = ("", "", "")
-    for row in range(max(len(left), len(right))):
-        one, other = (side[row] if row < len(side) else blank for side in (left, right))
-        made.add_row(*one, "  ", *other)
-    return made
+    for row in range(max(len(accuracies), len(confidences))):
+        left_cells, right_cells = (side[row] if row < len(side) else blank for side in (accuracies, confidences))
+        table.add_row(*left_cells, "  ", *right_cells)
+    return table
 
 
-def _cells(
-    metrics: Record, analysis: Record, words: dict[str, str], said: Callable[[float], str]
+def _figure_cells(
+    metrics: Record, analysis: Record, headings: dict[str, str], formatted: Callable[[float], str]
 ) -> Iterator[tuple[str, str, str]]:
-    """Name, value and interval of each figure."""
-    for name, heading in words.items():
+    """Yield heading, value and interval of each figure."""
+    for name, heading in headings.items():
         value, bounds = metrics.get(name), analysis["intervals"]["figures"].get(name)
-        yield heading, NONE if value is None else said(value), " to ".join(map(said, bounds or ()))
+        yield heading, NONE if value is None else formatted(value), " to ".join(map(formatted, bounds or ()))
 
 
-def _number(value: float) -> str:
-    """In six places: only an NLL is ever above 10."""
+def _six_places(value: float) -> str:
+    """Format a figure in six columns.
+
+    Only an NLL is ever above 10.
+    """
     return f"{value:.{4 if value < 10 else 3}f}"
 
 
 def _method_lines(intervals: Record) -> list[Text]:
-    """How the intervals were made, and what they do not tell."""
+    """Explain how the intervals are made, and what they do not cover."""
     level, resamples, seed = intervals["level"] * 100, intervals["resamples"], intervals["seed"]
     lines = [
         "",
-        f"Intervals: the middle {level:g} % of {resamples:,} resamples (seed {seed}). In each, every class",
-        "draws as many of its own rows as it has, with replacement. They tell how far a",
-        "figure hangs on the samples, not on the training. Repeats raise the ECE, which",
-        "may thus lie below its interval. AURC: area under the risk over the coverage.",
+        f"Intervals: the middle {level:g} % of {resamples:,} resamples (seed {seed}). Each draws as",
+        "many rows of every class as the class has, with replacement. They cover the",
+        "choice of samples, not the training. Repeated rows raise the ECE, which may",
+        "therefore lie below its interval. AURC: area under risk over coverage.",
     ]
     return [Text(line, style="dim") for line in lines]

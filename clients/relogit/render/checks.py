@@ -1,4 +1,4 @@
-"""What a reader sees of a verification: figures, and checks with what failed first."""
+"""Views of a verification: the figures, and the checks with errors first."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from rich.console import Group
 from rich.text import Text
 
-from relogit.render.tables import Record, count, number_of, percent, plain, problem_lines, table, verdict, word
+from relogit.render.jobs import job_verdict
+from relogit.render.problems import problem_lines
+from relogit.render.tables import Record, coloured, count, new_table, number_of, percent, plain
 
 FIGURES = {  # metric: heading in the table, word in sentences
     "accuracy": ("acc", "plain"),
@@ -40,104 +42,109 @@ PROBABILITIES = {
     "e_aurc": "E-AURC",
     "augrc": "AUGRC",
 }
-PROVENANCE = "provenance"  # the check that says what the others cannot notice
+PROVENANCE = "provenance"  # the check that tells what the other checks cannot detect
 EVIDENCE_SHOWN = 5
 INDENT = " " * 9
 
 Place = tuple[str, str] | None
-"""Expert and split of a result; None for what is checked between results."""
+"""Expert and split of a result; None for checks across results."""
 
 
-def results(verification: Record) -> Group:
-    """The figures of every result; with short headings the names keep their room in 80 columns."""
-    made = table(["expert", "split"], ["n", *(heading for heading, _ in FIGURES.values())], ["verdict"])
+def results_table(verification: Record) -> Group:
+    """Show the figures of every result.
+
+    The headings are short, so that 80 columns have room for the names.
+    """
+    table = new_table(["expert", "split"], ["n", *(heading for heading, _ in FIGURES.values())], ["verdict"])
     for result in verification["results"]:
         metrics = result["metrics"] or {}
-        made.add_row(
+        table.add_row(
             result["expert"],
             result["split"],
             count(metrics.get("samples")),
             *(percent(metrics.get(name)).removesuffix(" %") for name in FIGURES),
-            word(result["verdict"]),
+            coloured(result["verdict"]),
         )
-    return Group(made, Text(LEGEND, style="dim"))
+    return Group(table, Text(LEGEND, style="dim"))
 
 
 def reason_lines(verification: Record) -> list[Text]:
-    """Why figures are missing from the table; each reason once, with all the figures that it keeps away."""
-    missing: dict[str, dict[str, None]] = {}  # reason to its figures, in the server's order
-    without: dict[str, list[Place]] = {}  # reason to the results that have no figure at all
+    """Explain missing figures; each reason once, with all figures that it concerns."""
+    missing: dict[str, dict[str, None]] = {}  # reason: names of figures, in the server's order
+    without_figures: dict[str, list[Place]] = {}  # reason: results that have no figure at all
     for result in verification["results"]:
         reasons = (result["metrics"] or {}).get("reasons") or {}
         if FIGURES.keys() <= reasons.keys() and len(set(reasons.values())) == 1:
-            without.setdefault(reasons["accuracy"], []).append(_place(result))
+            without_figures.setdefault(reasons["accuracy"], []).append(_place(result))
             continue
         for name, reason in reasons.items():
             missing.setdefault(reason, {})[(ACCURACIES | PROBABILITIES).get(name, name.replace("_", " "))] = None
-    lines = [f"No figures for {where(places, verification)}: {reason}" for reason, places in without.items()]
-    for reason, words in missing.items():
-        *before, final = words
+    lines = [f"No figures for {places_in_words(p, verification)}: {reason}" for reason, p in without_figures.items()]
+    for reason, names in missing.items():
+        *before, final = names
         figures = f"{', '.join(before)} and {final}" if before else final
         lines.append(f"No {figures} figure: {reason}")
     return [Text(line, style="dim") for line in lines]
 
 
 def failed_check_lines(verification: Record, causes: Sequence[Text] = ()) -> list[Text]:
-    """The checks that failed, with what was measured and the evidence: errors, their causes, then warnings.
+    """Show failed checks with measurements and evidence: errors, their causes, then warnings.
 
-    What is said of several results is said once, with their names.
+    Equal failures of several results are one entry that names the results.
     """
-    lines: dict[bool, list[Text]] = {True: [], False: []}
+    errors: list[Text] = []
+    warnings: list[Text] = []
     for group in _failed_groups(verification):
-        lines[group[0][1]["level"] == "error"] += _failed_check(group, verification)
-    return [*lines[True], *causes, *lines[False]]
+        lines = errors if group[0][1]["level"] == "error" else warnings
+        lines += _failed_check(group, verification)
+    return [*errors, *causes, *warnings]
 
 
 def other_check_lines(verification: Record) -> list[Text]:
-    """The skipped checks, each reason once; those that passed in one sentence."""
-    lines = []
+    """Show skipped checks, each reason once, then passed ones in a sentence."""
     skipped: dict[Place, dict[str, list[str]]] = {}
     for place, check in _checks(verification, "skipped"):
-        if check["id"] == PROVENANCE:
-            continue  # stands at the end, see `provenance_lines`
-        skipped.setdefault(place, {}).setdefault(check["message"], []).append(check["id"])
-    places: dict[tuple[str, ...], list[Place]] = {}
+        if check["id"] != PROVENANCE:  # `provenance_lines` shows it, at the end
+            skipped.setdefault(place, {}).setdefault(check["message"], []).append(check["id"])
+    places_by_reason: dict[tuple[str, ...], list[Place]] = {}
     for place, reasons in skipped.items():
         for reason, ids in reasons.items():
-            places.setdefault((reason, *ids), []).append(place)
-    for (reason, *ids), those in places.items():
-        lines.append(Text(f"skipped  {_prefix(those, verification)}{', '.join(ids)}: {reason}", "yellow"))
+            places_by_reason.setdefault((reason, *ids), []).append(place)
+    lines = [
+        Text(f"skipped  {_prefix(places, verification)}{', '.join(ids)}: {reason}", "yellow")
+        for (reason, *ids), places in places_by_reason.items()
+    ]
     passed = [check["id"] for _, check in _checks(verification, "passed")]
     if passed:
-        lines.append(
-            Text(f"{number_of(len(passed), 'check')} passed: {', '.join(sorted(set(passed)))}.", style="green")
-        )
+        names = ", ".join(sorted(set(passed)))
+        lines.append(Text(f"{number_of(len(passed), 'check')} passed: {names}.", style="green"))
     return lines
 
 
 def provenance_lines(verification: Record) -> list[Text]:
-    """What could be wrong with files although every check passed, and what would show it; for the end."""
+    """Tell which errors in files all checks may miss."""
     skipped = _checks(verification, "skipped")
     return [Text(check["message"], style="yellow") for _, check in skipped if check["id"] == PROVENANCE]
 
 
 def audit_lines(audit: Record) -> list[Text]:
-    """What an audit of splits found: what failed first, and the verdict in a sentence."""
+    """Show an audit of splits: failed checks first, the verdict last."""
     results = [{"expert": "list", "split": name, "checks": checks} for name, checks in audit["lists"].items()]
-    shaped = {"checks": audit["checks"], "results": results}
-    unseen = [name for name, checks in audit["lists"].items() if checks[0]["verdict"] == "skipped"]
-    if audit["verdict"] == "passed" and unseen:
-        left = f"A job can use the lists of {audit['name']!r} but for {', '.join(unseen)}; warnings fail nothing."
-        end = Text(left, style="yellow")
-    elif audit["verdict"] == "passed":
-        end = Text(f"A job can use every list of {audit['name']!r}; warnings fail nothing.", style="green")
+    verification = {"checks": audit["checks"], "results": results}
+    unread = [name for name, checks in audit["lists"].items() if checks[0]["verdict"] == "skipped"]
+    name = audit["name"]
+    if audit["verdict"] != "passed":
+        verdict = Text(f"A job would refuse lists of {name!r}.", style="red")
+    elif unread:
+        usable = f"A job can use the lists of {name!r} except {', '.join(unread)}; warnings fail nothing."
+        verdict = Text(usable, style="yellow")
     else:
-        end = Text(f"A job would refuse lists of {audit['name']!r}.", style="red")
-    return [*failed_check_lines(shaped), *other_check_lines(shaped), end]
+        verdict = Text(f"A job can use every list of {name!r}; warnings fail nothing.", style="green")
+    return [*failed_check_lines(verification), *other_check_lines(verification), verdict]
 
 
 def result_error_lines(verification: Record) -> list[Text]:
-    """Why results could not be verified."""
+    """Show why results could not be verified."""
     return [
         line
         for result in verification["results"]
@@ -146,14 +153,14 @@ def result_error_lines(verification: Record) -> list[Text]:
     ]
 
 
-def misfits(verification: Record) -> set[Place]:
-    """The results whose accuracy is no better than chance: something else than the expert is to blame."""
+def chance_results(verification: Record) -> set[Place]:
+    """Find the results whose accuracy is no better than chance."""
     failed = _checks(verification, "failed")
     return {place for place, check in failed if check["id"] == "accuracy" and check["level"] == "error"}
 
 
 def verification_verdict(verification: Record) -> Text:
-    """The verdict on the whole job, in a sentence."""
+    """Tell the verdict on a whole job in a sentence."""
     job = f"Job {verification['job']}"
     if verification["verdict"] == "passed":
         return Text(f"{job} is verified: every result passed.", style="green")
@@ -163,18 +170,18 @@ def verification_verdict(verification: Record) -> Text:
 
 
 def files_verdict(verification: Record) -> Text:
-    """The verdict of a verification of files, in a sentence."""
+    """Tell the verdict of a verification of files in a sentence."""
     name = f"Verification {verification['id']}"
-    everything, state = verification["results"], verification["state"]
-    bad = sum(result["verdict"] != "passed" for result in everything)
+    state = verification["state"]
+    total = number_of(len(verification["results"]), "result")
+    failed = sum(result["verdict"] != "passed" for result in verification["results"])
     if state == "succeeded" and verification["verdict"] == "passed":
         warnings = sum(group[0][1]["level"] == "warning" for group in _failed_groups(verification))
-        but = f", with {number_of(warnings, 'warning')}" if warnings else ""
-        return Text(
-            f"{name} passed: {len(everything)} of {number_of(len(everything), 'result')} verified{but}.", "green"
-        )
-    if state == "succeeded" and bad:
-        return Text(f"{name} failed: do not use {bad} of {number_of(len(everything), 'result')}.", style="red")
+        with_warnings = f", with {number_of(warnings, 'warning')}" if warnings else ""
+        verified = f"{len(verification['results'])} of {total} verified"
+        return Text(f"{name} passed: {verified}{with_warnings}.", "green")
+    if state == "succeeded" and failed:
+        return Text(f"{name} failed: do not use {failed} of {total}.", style="red")
     if state == "succeeded":
         return Text(f"{name} failed: the results do not go together.", style="red")
     if state == "failed":
@@ -182,39 +189,45 @@ def files_verdict(verification: Record) -> Text:
     return Text(f"{name} is {state}; nothing is verified.", style="yellow")
 
 
-def end(job: Record, verification: Record) -> Text:
-    """The last sentence on a job that was watched to its end.
+def end_verdict(job: Record, verification: Record) -> Text:
+    """Tell the outcome of a job that was watched to its end.
 
-    A job that succeeded may fail a check later: some look at the files as they lie there when asked.
+    A job that succeeded may fail a check later, because some checks read the files as they are now.
     """
     if job["state"] == "succeeded" and verification["verdict"] != "passed":
         return verification_verdict(verification)
-    return verdict(job)
+    return job_verdict(job)
 
 
-def where(places: Sequence[Place], verification: Record) -> str:
-    """Results in words: `all 9 results`, or `all 3 experts / val, test; ce / tunev`; nothing for what is between."""
-    everything = {_place(result) for result in verification["results"]}
-    if len(everything) > 1 and everything == set(places):
-        return f"all {len(everything)} results"
-    experts: dict[str, dict[str, None]] = {}
+def places_in_words(places: Sequence[Place], verification: Record) -> str:
+    """Name results: `all 3 experts / val, test; ce / tunev`.
+
+    Checks across results have no place, so the name is empty.
+    """
+    all_places = {_place(result) for result in verification["results"]}
+    if len(all_places) > 1 and all_places == set(places):
+        return f"all {len(all_places)} results"
+    experts_by_split: dict[str, dict[str, None]] = {}
     for place in places:
         if place is not None:
-            experts.setdefault(place[1], {})[place[0]] = None
-    splits: dict[tuple[str, ...], list[str]] = {}
-    for split, names in experts.items():
-        splits.setdefault(tuple(names), []).append(split)
-    everybody = {result["expert"] for result in verification["results"]}
-    return "; ".join(f"{_experts(names, everybody)} / {', '.join(those)}" for names, those in splits.items())
+            experts_by_split.setdefault(place[1], {})[place[0]] = None
+    splits_by_experts: dict[tuple[str, ...], list[str]] = {}
+    for split, experts in experts_by_split.items():
+        splits_by_experts.setdefault(tuple(experts), []).append(split)
+    all_experts = {result["expert"] for result in verification["results"]}
+    return "; ".join(
+        f"{_experts_in_words(experts, all_experts)} / {', '.join(splits)}"
+        for experts, splits in splits_by_experts.items()
+    )
 
 
-def _experts(names: Sequence[str], everybody: set[str]) -> str:
-    return f"all {len(names)} experts" if len(names) > 1 and everybody == set(names) else ", ".join(names)
+def _experts_in_words(experts: Sequence[str], all_experts: set[str]) -> str:
+    return f"all {len(experts)} experts" if len(experts) > 1 and all_experts == set(experts) else ", ".join(experts)
 
 
 def _prefix(places: Sequence[Place], verification: Record) -> str:
-    said = where(places, verification)
-    return f"{said}: " if said else ""
+    words = places_in_words(places, verification)
+    return f"{words}: " if words else ""
 
 
 def _place(result: Record) -> Place:
@@ -222,24 +235,24 @@ def _place(result: Record) -> Place:
 
 
 def _checks(verification: Record, verdict: str) -> list[tuple[Place, Record]]:
-    """The checks of that verdict, those between the results first, each with the place it belongs to."""
+    """List the checks with that verdict, those across results first."""
     checks: list[tuple[Place, Record]] = [(None, check) for check in verification["checks"]]
     for result in verification["results"]:
         checks += [(_place(result), check) for check in result["checks"]]
-    return [item for item in checks if item[1]["verdict"] == verdict]
+    return [(place, check) for place, check in checks if check["verdict"] == verdict]
 
 
 def _failed_groups(verification: Record) -> list[list[tuple[Place, Record]]]:
-    """The failed checks; those that say the same of several results together."""
+    """Group the failed checks that have one message for several results."""
     failed = _checks(verification, "failed")
-    return _alike(failed, lambda place, check: (place is None, check["id"], check["level"], check["message"]))
+    return _grouped(failed, lambda place, check: (place is None, check["id"], check["level"], check["message"]))
 
 
-def _alike(
-    items: Iterable[tuple[Place, Record]], key: Callable[[Place, Record], Hashable]
+def _grouped(
+    checks: Iterable[tuple[Place, Record]], key: Callable[[Place, Record], Hashable]
 ) -> list[list[tuple[Place, Record]]]:
     groups: dict[Hashable, list[tuple[Place, Record]]] = {}
-    for place, check in items:
+    for place, check in checks:
         groups.setdefault(key(place, check), []).append((place, check))
     return list(groups.values())
 
@@ -247,23 +260,23 @@ def _alike(
 def _failed_check(group: list[tuple[Place, Record]], verification: Record) -> list[Text]:
     check = group[0][1]
     name, style = ("failed ", "bold red") if check["level"] == "error" else ("warning", "bold yellow")
-    said = _prefix([place for place, _ in group], verification)
-    lines = [Text.assemble((f"{name}  {said}{check['id']}", style), f": {check['message']}")]
-    alike = _alike(group, lambda _, check: (_held(check), json.dumps(check["evidence"])))
-    for those in alike:
-        held, evidence = _held(those[0][1]), those[0][1]["evidence"] or []
-        if len(alike) > 1:
-            held = f"{_prefix([place for place, _ in those], verification)}{held}"
-        if held:
-            lines.append(Text(f"{INDENT}{held}"))
-        shown = max(1, EVIDENCE_SHOWN // len(alike))
+    heading = f"{name}  {_prefix([place for place, _ in group], verification)}{check['id']}"
+    lines = [Text.assemble((heading, style), f": {check['message']}")]
+    by_measurement = _grouped(group, lambda _, check: (_measurement(check), json.dumps(check["evidence"])))
+    for checks in by_measurement:
+        measurement, evidence = _measurement(checks[0][1]), checks[0][1]["evidence"] or []
+        if len(by_measurement) > 1:
+            measurement = f"{_prefix([place for place, _ in checks], verification)}{measurement}"
+        if measurement:
+            lines.append(Text(f"{INDENT}{measurement}"))
+        shown = max(1, EVIDENCE_SHOWN // len(by_measurement))
         lines += [Text(f"{INDENT}- {plain(item)}") for item in evidence[:shown]]
         if len(evidence) > shown:
             lines.append(Text(f"{INDENT}- and {len(evidence) - shown} more in --json"))
     return lines
 
 
-def _held(check: Record) -> str:
+def _measurement(check: Record) -> str:
     if check["measured"] is None and check["expected"] is None:
         return ""
     return f"measured {plain(check['measured'])}; expected {plain(check['expected'])}"

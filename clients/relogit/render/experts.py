@@ -1,4 +1,4 @@
-"""What a reader sees of checkpoints: the list under a prefix, and one passport in full."""
+"""Views of checkpoints: a list, and one passport in full."""
 
 from __future__ import annotations
 
@@ -11,103 +11,91 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from relogit.render.tables import (
-    NONE,
-    Record,
-    count,
-    entry_problems,
-    fits,
-    percent,
-    plain,
-    problem_lines,
-    table,
-    word,
-)
+from relogit.render.problems import file_problem_lines, problem_lines
+from relogit.render.tables import NONE, Record, coloured, count, fits, new_table, percent, plain
 
 OWN = "own mean/std"
 STYLES = {"supported": "green", "contradicted": "red", "undecidable": "yellow"}
-NAME_WIDTH = 13  # of a passport's entries
+LABEL_WIDTH = 13
 LABELS = {"stored_accuracy": "accuracy", "weights": "weights in", "largest_parameter": "largest"}
-"""Entries of a passport whose own names are too long or too short to be understood."""
+"""Labels of passport entries whose names do not fit or do not explain themselves."""
 
 
-def listing(found: Record, console: Console) -> list[RenderableType]:
-    """One line for each checkpoint, then what is wrong with those that do not fit.
+def expert_lines(answer: Record, console: Console) -> list[RenderableType]:
+    """List checkpoints, one line each, then their problems.
 
-    The files' names are left out where the console is too narrow for them: they are the prefix and the name.
+    A narrow console shows no file names: they are the prefix and the expert's name.
     """
-    if not found["experts"]:
-        where = f"checkpoints folder {found['experts_dir']!r}"
-        return [f"No checkpoint begins with {found['prefix']!r} in the server's {where}."]
-    made = _table(found["experts"], with_file=True)
-    if not fits(made, console):
-        made = _table(found["experts"], with_file=False)
-    return [made, *entry_problems(found["experts"]), *_unused(found)]
+    if not answer["experts"]:
+        folder = f"checkpoints folder {answer['experts_dir']!r}"
+        return [f"No checkpoint begins with {answer['prefix']!r} in the server's {folder}."]
+    table = _experts_table(answer["experts"], with_file=True)
+    if not fits(table, console):
+        table = _experts_table(answer["experts"], with_file=False)
+    return [table, *file_problem_lines(answer["experts"]), *_unused_override_lines(answer)]
 
 
-def _table(experts: list[Record], *, with_file: bool) -> Table:
-    own = any(_is_own(expert) for expert in experts)
-    last = [*(["transform"] if own else []), *(["file"] if with_file else [])]
-    made = table(["expert", "state", "architecture"], ["classes", "params", "T"], last)
-    for expert in experts:
-        card = expert["passport"] or {}
-        made.add_row(
-            expert["name"],
-            word(expert["state"]),
-            str(card.get("architecture", NONE)),
-            count(card.get("classes")),
-            count(card.get("parameters")),
-            NONE if card.get("temperature") is None else plain(card["temperature"]),
-            *([OWN if _is_own(expert) else ""] if own else []),
-            *([expert["file"] or NONE] if with_file else []),
-        )
-    return made
-
-
-def passport(expert: Record) -> list[Text]:
-    """One checkpoint in full: the file, the network recognised in it, and every assumption."""
-    lines = [Text.assemble((f"{expert['name']}: ", "bold"), word(expert["state"]))]
-    facts: Record = expert["passport"] or {"file": expert["file"] or NONE}
-    for name, value in facts.items():
-        lines += [_entry(LABELS.get(name, name), said) for said in _values(name, value)]
+def passport_lines(expert: Record) -> list[Text]:
+    """Show one checkpoint in full: its file, network, assumptions and transform."""
+    lines = [Text.assemble((f"{expert['name']}: ", "bold"), coloured(expert["state"]))]
+    passport: Record = expert["passport"] or {"file": expert["file"] or NONE}
+    for name, value in passport.items():
+        lines += [_entry(LABELS.get(name, name), text) for text in _values(name, value)]
         if name == "assumed":
-            lines += [_entry("to declare", line) for line in _declarations(value, facts["file"])]
-    whose = "its own, from the data set's overrides" if _is_own(expert) else "the data set's"
+            lines += [_entry("to declare", line) for line in _declarations(value, passport["file"])]
+    owner = "its own, from the data set's overrides" if _has_own_transform(expert) else "the data set's"
     transform = expert.get("transform") or {}
-    lines += [_entry(name, f"{plain(transform[name])} ({whose})") for name in ("mean", "std") if name in transform]
-    lines += _normalisation(expert)
+    lines += [_entry(name, f"{plain(transform[name])} ({owner})") for name in ("mean", "std") if name in transform]
+    lines += _normalisation_lines(expert)
     return lines + (problem_lines(expert["problem"], where="  ") if expert["problem"] else [])
 
 
-def _normalisation(expert: Record) -> list[Text]:
-    """What the checkpoint says about its mean, std and channel order, and the lines to declare instead."""
+def _experts_table(experts: list[Record], *, with_file: bool) -> Table:
+    own = any(_has_own_transform(expert) for expert in experts)
+    last = [*(["transform"] if own else []), *(["file"] if with_file else [])]
+    table = new_table(["expert", "state", "architecture"], ["classes", "params", "T"], last)
+    for expert in experts:
+        passport = expert["passport"] or {}
+        table.add_row(
+            expert["name"],
+            coloured(expert["state"]),
+            str(passport.get("architecture", NONE)),
+            count(passport.get("classes")),
+            count(passport.get("parameters")),
+            NONE if passport.get("temperature") is None else plain(passport["temperature"]),
+            *([OWN if _has_own_transform(expert) else ""] if own else []),
+            *([expert["file"] or NONE] if with_file else []),
+        )
+    return table
+
+
+def _normalisation_lines(expert: Record) -> list[Text]:
+    """Show what the checkpoint tells about its normalisation, and lines to declare."""
     evidence = expert.get("normalisation")
     if not evidence:
         return []
-    order = evidence["channel_order"]
+    verdict = evidence["verdict"]
     lines = [
-        Text.assemble(_entry("evidence", ""), (evidence["verdict"], STYLES[evidence["verdict"]])),
+        Text.assemble(_entry("evidence", ""), (verdict, STYLES[verdict])),
         _entry("", evidence["message"]),
-        _entry("", order["message"]),
+        _entry("", evidence["channel_order"]["message"]),
     ]
     if expert["proposal"]:
-        lines += [
-            _entry("", "In datasets.toml this would fit better:"),
-            *(_entry("", f"  {line}") for line in expert["proposal"]),
-        ]
-    elif evidence["verdict"] == "undecidable" and evidence["hint"]:
+        lines.append(_entry("", "In datasets.toml this would fit better:"))
+        lines += [_entry("", f"  {line}") for line in expert["proposal"]]
+    elif verdict == "undecidable" and evidence["hint"]:
         fit = evidence["hint"]["transform"]
         mean, std = (plain([round(value, 4) for value in fit[name]]) for name in ("mean", "std"))
         lines.append(_entry("", f"Freely fitted, mean {mean}, std {std}: a hint, no verdict."))
     return lines
 
 
-def _entry(name: str, said: str) -> Text:
-    return Text(f"  {name:<{NAME_WIDTH}}{said}")
+def _entry(label: str, text: str) -> Text:
+    return Text(f"  {label:<{LABEL_WIDTH}}{text}")
 
 
 def _values(name: str, value: Any) -> list[str]:
-    """What stands behind a passport's entry, one string a line; nothing for what is empty."""
+    """Write a passport's entry as lines; none for an empty one."""
     if value is None:
         return []
     if name == "widths":
@@ -124,13 +112,13 @@ def _values(name: str, value: Any) -> list[str]:
 
 
 def _assumption(item: Record) -> str:
-    """`max-pool in the stem: true (assumed; override: max_pool)`."""
+    """Format an assumption: `max-pool in the stem: true (assumed; override: max_pool)`."""
     override = f"; override: {item['override']}" if item["override"] else ""
     return f"{item['what']}: {plain(item['value'])} ({item['basis']}{override})"
 
 
 def _declarations(assumed: list[Record], file: str) -> list[str]:
-    """Lines for datasets.toml that declare what was only assumed; none where nothing was."""
+    """Write lines for datasets.toml that declare what was assumed."""
     lines = [
         f"{item['override']} = {json.dumps(item['value'])}"
         for item in assumed
@@ -138,18 +126,18 @@ def _declarations(assumed: list[Record], file: str) -> list[str]:
     ]
     stem = PurePath(file).stem
     key = stem if re.fullmatch(r"[A-Za-z0-9_-]+", stem) else json.dumps(stem)  # as TOML writes a key
-    where = f"in datasets.toml, if right, under [DATA_SET.network], or for this file [DATA_SET.overrides.{key}]:"
-    return [where, *(f"  {line}" for line in lines)] if lines else []
+    tables = f"[DATA_SET.network], or for this file [DATA_SET.overrides.{key}]"
+    return [f"in datasets.toml, if right, under {tables}:", *(f"  {line}" for line in lines)] if lines else []
 
 
-def _is_own(expert: Record) -> bool:
+def _has_own_transform(expert: Record) -> bool:
     return bool((expert.get("transform") or {}).get("from") == "override")
 
 
-def _unused(found: Record) -> list[Text]:
-    names = found.get("unused_overrides")
+def _unused_override_lines(answer: Record) -> list[Text]:
+    names = answer.get("unused_overrides")
     if not names:
         return []
-    verb = "overrides {} match" if len(names) > 1 else "the override {} matches"
-    which = f"In datasets.toml, {verb.format(', '.join(names))} no checkpoint file"
-    return [Text(f"{which}: name overrides after files, prefix included.", style="yellow")]
+    subject = "overrides {} match" if len(names) > 1 else "the override {} matches"
+    problem = f"In datasets.toml, {subject.format(', '.join(names))} no checkpoint file"
+    return [Text(f"{problem}: name overrides after files, prefix included.", style="yellow")]

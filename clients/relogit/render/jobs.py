@@ -1,45 +1,166 @@
-"""How jobs are listed."""
+"""Views of jobs: one, a list of them, and their downloads."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from relogit.render.tables import ID_SHOWN, NONE, Record, fits, is_verification, table, word
+from relogit.download import Saved
+from relogit.render.problems import problem_lines
+from relogit.render.tables import (
+    ID_SHOWN,
+    NONE,
+    Record,
+    coloured,
+    count,
+    duration,
+    fits,
+    new_table,
+    number_of,
+    percent,
+    plain,
+    rate,
+)
 
 
-def listing(listed: Sequence[Record], console: Console) -> Table:
-    """One line for each job. The ids are cut to what every command takes for them.
+def jobs_table(jobs: Sequence[Record], console: Console) -> Table:
+    """List jobs, one line each, with the short ids that commands take.
 
-    A narrow console does not see the data sets.
+    A narrow console shows no data sets.
     """
-    wide = _jobs(listed, wide=True)
-    return wide if fits(wide, console) else _jobs(listed, wide=False)
+    wide = _jobs_table(jobs, wide=True)
+    return wide if fits(wide, console) else _jobs_table(jobs, wide=False)
 
 
-def _jobs(listed: Sequence[Record], *, wide: bool) -> Table:
+def job_title(job: Record) -> str:
+    """Name a job in a sentence."""
+    return f"{'Verification' if _is_verification(job) else 'Job'} {job['id']}"
+
+
+def job_lines(job: Record) -> list[Text]:
+    """Show a job's state, times and request."""
+    request = job["request"]
+    lines = [Text.assemble(f"{job_title(job)}: ", coloured(job["state"]))]
+    for name in ("created_at", "started_at", "finished_at", "deadline_at"):
+        if job.get(name):
+            lines.append(Text(f"  {name.removesuffix('_at'):<9}{job[name]}"))
+    options = ", ".join(
+        f"{name} {json.dumps(value) if value == '' else plain(value)}"
+        for name, value in request.items()
+        if name not in ("experts", "splits", "files") and value is not None
+    )
+    if _is_verification(job):
+        lines.append(Text(f"  verifies {number_of(len(request['files']), 'file')}"))
+    return [*lines, Text(f"  asked    {options}")]
+
+
+def units_table(job: Record) -> Table:
+    """Show the progress of each (expert, split) of a job."""
+    table = new_table(["expert", "split", "state"], ["done", "reused", "rate", "left", "acc"])
+    for unit in job["units"]:
+        table.add_row(
+            unit["expert"],
+            unit["split"],
+            coloured(unit["state"]),
+            f"{unit['done']:,}/{unit['total']:,}",
+            count(unit["reused"]),
+            rate(unit["rate"]),
+            duration(unit["remaining_s"]),
+            percent(unit["accuracy"]),
+        )
+    return table
+
+
+def reuse_lines(job: Record) -> list[Text]:
+    """Count the finished rows that needed a forward pass, and those reused."""
+    reused, computed = (sum(unit[kind] for unit in job["units"]) for kind in ("reused", "computed"))
+    if not reused + computed:
+        return []
+    rows = number_of(reused + computed, "row")
+    if not computed:
+        return [Text(f"{rows}, all reused; nothing computed.")]
+    if not reused:
+        return [Text(f"{rows}, all computed.")]
+    return [Text(f"{rows}: {reused:,} reused, {computed:,} computed.")]
+
+
+def failure_lines(job: Record) -> list[Text]:
+    """Show why the job and its units failed, and notes."""
+    lines: list[Text] = []
+    if job["error"]:
+        lines += problem_lines(job["error"], where=f"{job_title(job).split()[0]} failed: ")
+    for unit in job.get("units", []):
+        if unit["error"] and unit["error"] != job["error"]:
+            lines += problem_lines(unit["error"], where=f"{unit['expert']} / {unit['split']} failed: ")
+    for unit in job.get("units", []):
+        notes = [*unit["notes"], *([f"begun {unit['attempts']} times"] if unit["attempts"] > 1 else [])]
+        lines += [Text(f"{unit['expert']} / {unit['split']}: {note}", style="yellow") for note in notes]
+    return lines
+
+
+def job_verdict(job: Record) -> Text:
+    """Tell the outcome of a job, and where its files are."""
+    if _is_verification(job):
+        return _verification_verdict(job)
+    if job["kind"] == "splits":
+        return _splits_verdict(job)
+    units = job["units"]
+    good = sum(unit["state"] == "succeeded" for unit in units)
+    files = f"{job['request']['output_dir']}/<expert>/<split>_logits.npz in the server's outputs folder"
+    name = f"Job {job['id']}"
+    if job["state"] == "succeeded":
+        return Text(f"{name} succeeded: {good} of {good} results are verified. They are {files}.", style="green")
+    kept = f" Good results are kept: {files}." if good else ""
+    if job["state"] == "cancelled":
+        return Text(f"{name} was cancelled with {good} of {len(units)} results done.{kept}", style="yellow")
+    if job["state"] == "failed" and good == len(units):
+        reason = f"`relogit verify {job['id']}` shows why"
+        return Text(f"{name} failed its verification; do not use its files. {reason}.", style="red")
+    if job["state"] == "failed":
+        return Text(f"{name} failed: {good} of {len(units)} results are good.{kept}", style="red")
+    return Text(f"{name} is {job['state']}: {good} of {len(units)} results are done.")
+
+
+def download_lines(files: Sequence[Saved]) -> list[Text]:
+    """Show the path of each downloaded file, and how many were fetched."""
+    if not files:
+        return [Text("The job has no files.")]
+    lines = [
+        Text(f"{file.path}  {file.sha256[:12]}  {'fetched' if file.fetched else 'already there'}") for file in files
+    ]
+    fetched = sum(file.fetched for file in files)
+    total = f"{number_of(len(files), 'file')}, each with the right sha256; {fetched} fetched."
+    return [*lines, Text(total, style="green")]
+
+
+def _jobs_table(jobs: Sequence[Record], *, wide: bool) -> Table:
     more = ["data set"] if wide else []
-    made = table(["job", "kind", "state", "verdict", "created (UTC)", *more, "output"], ["done"])
-    for job in listed:
+    table = new_table(["job", "kind", "state", "verdict", "created (UTC)", *more, "output"], ["done"])
+    for job in jobs:
         done, total = _progress(job)
-        made.add_row(
+        table.add_row(
             job["id"][:ID_SHOWN],
             job["kind"],
-            word(job["state"]),
-            word(job["verdict"] or NONE),
+            coloured(job["state"]),
+            coloured(job["verdict"] or NONE),
             job["created_at"][:16].replace("T", " "),
             *([job["request"]["dataset"]] if wide else []),
             _folder(job["request"]),
             f"{done}/{total}",
         )
-    return made
+    return table
 
 
 def _progress(job: Record) -> tuple[int, int]:
-    """Results that are done, and all. A verification of files does all of them at once."""
-    if is_verification(job):
+    """Count finished results and all.
+
+    A verification finishes all of them at once.
+    """
+    if _is_verification(job):
         files = len(job["request"]["files"])
         return (files if job["state"] == "succeeded" else 0), files
     if job["kind"] == "splits":
@@ -48,5 +169,22 @@ def _progress(job: Record) -> tuple[int, int]:
 
 
 def _folder(request: Record) -> str:
-    """Where a job's files are."""
     return str(request.get("output_dir") or request.get("path") or request.get("name") or "(upload)")
+
+
+def _is_verification(job: Record) -> bool:
+    return bool(job["kind"] == "verification")
+
+
+def _splits_verdict(job: Record) -> Text:
+    name = job["request"]["name"]
+    if job["state"] == "succeeded":
+        return Text(f"The splits {name!r} are there; a job takes them with --splits-dir {name}.", style="green")
+    return Text.assemble(f"Creating the splits {name!r} is ", coloured(job["state"]), ".")
+
+
+def _verification_verdict(job: Record) -> Text:
+    name = job_title(job)
+    if not job["verdict"]:
+        return Text.assemble(f"{name} is ", coloured(job["state"]), ".")
+    return Text.assemble(f"{name}: ", coloured(job["verdict"]), f". `relogit verify {job['id']}` shows its checks.")

@@ -1,13 +1,11 @@
-"""A job while it runs: live bars or a spinner on a terminal, one line for each change of state elsewhere."""
+"""Progress of a running job: bars, a spinner or lines."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from types import TracebackType
-from typing import Protocol, Self
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -17,58 +15,82 @@ from rich.table import Table
 from rich.text import Text
 
 from relogit.errors import ServerUnreachable
-from relogit.render.tables import Record, duration, number_of, percent, rate, title, word
-from relogit.upload import Progress as Told
+from relogit.render.jobs import job_title
+from relogit.render.tables import Record, coloured, duration, number_of, percent, rate
+from relogit.upload import Progress as UploadProgress
 from relogit.work import ENDED, Work
 
-PATIENCE_S = 30.0  # a service that is restarted is back by then
+PATIENCE_S = 30.0  # enough for a restart of the service
 RETRY_EVERY_S = 0.5
-BAR_WIDTHS = (10, 30)  # columns: what a bar needs to show anything, and what is enough
+BAR_WIDTHS = (10, 30)  # columns: the least and the most
 
 
-class Display(AbstractContextManager["Display"], Protocol):
-    """Shows a job's JSON as often as it changes."""
-
-    def show(self, job: Record) -> None:
-        """Show the job as it is now."""
+Show = Callable[[Record], None]
+"""Shows a job's JSON as it is now."""
 
 
-def follow(job: Work, display: Display, patience_s: float = PATIENCE_S) -> None:
-    """Show the job until it has ended; its handle then holds the end.
+def follow(job: Work, display: AbstractContextManager[Show], patience_s: float = PATIENCE_S) -> None:
+    """Show the job until it has ended.
+
+    Its handle then has the final state.
 
     Args:
-        job: the job, or a verification.
-        display: where it is shown.
-        patience_s: how long the server may be away before that is an error.
+        job: the job or verification.
+        display: shows the job whenever its JSON changes.
+        patience_s: how long the server may be out of reach.
 
     Raises:
-        ServerUnreachable: it was away for longer.
+        ServerUnreachable: the server was out of reach for longer.
     """
-    lost: float | None = None
-    with display:
+    lost_at: float | None = None
+    with display as show:
         while True:
             try:
                 for number, data in enumerate(job.watch()):
-                    lost = None if number else lost  # the first is what is known, not an answer
-                    display.show(data)
+                    if number:  # the first is the last known state, not an answer
+                        lost_at = None
+                    show(data)
                 return
             except ServerUnreachable:
-                lost = lost or time.monotonic()
-                if time.monotonic() - lost > patience_s:
+                lost_at = lost_at or time.monotonic()
+                if time.monotonic() - lost_at > patience_s:
                     raise
                 time.sleep(RETRY_EVERY_S)
 
 
-def display_for(console: Console, job: Work | None = None) -> Display:
-    """Bars where they can move, a spinner for what has no units, else lines."""
+def display_for(console: Console, *, has_units: bool) -> AbstractContextManager[Show]:
+    """Choose bars or a spinner for a terminal, else lines."""
     if not console.is_interactive:
-        return Lines(console)
-    return Spinner(console) if job is not None and not job.data.get("units") else Bars(console)
+        return nullcontext(StateLines(console).show)
+    return bars(console) if has_units else spinner(console)
+
+
+def no_display() -> AbstractContextManager[Show]:
+    """Show nothing, because standard output is for the JSON."""
+    return nullcontext(lambda _: None)
 
 
 @contextmanager
-def upload_bar(console: Console) -> Iterator[Told | None]:
-    """A bar over the bytes that are sent, once some are; nothing where it could not move."""
+def spinner(console: Console) -> Iterator[Show]:
+    """Show the state beside a spinner, for jobs without units."""
+    with console.status("") as status:
+        yield lambda job: status.update(f"{job_title(job)}: {job['state']}")
+
+
+@contextmanager
+def bars(console: Console) -> Iterator[Show]:
+    """Show a bar for each unit.
+
+    Beside it are rows done, samples per second, the remaining time and the final accuracy.
+    """
+    frames = BarFrames(rows=console.height - 1)  # the last row is the cursor's
+    with Live(console=console, auto_refresh=False) as live:
+        yield lambda job: live.update(frames.frame(job["units"]), refresh=True)
+
+
+@contextmanager
+def upload_bar(console: Console) -> Iterator[UploadProgress | None]:
+    """Show a bar of the bytes sent, on a terminal only."""
     if not console.is_interactive:
         yield None
         return
@@ -78,135 +100,90 @@ def upload_bar(console: Console) -> Iterator[Told | None]:
         yield lambda sent, total: bar.update(task, completed=sent, total=total, visible=True)
 
 
-class Quiet(AbstractContextManager["Quiet"]):
-    """Shows nothing: standard output is for the JSON."""
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        pass
-
-    def show(self, job: Record) -> None:
-        """Nothing."""
-
-
-class Lines(AbstractContextManager["Lines"]):
-    """A line whenever the job or one of its units changes its state."""
+class StateLines:
+    """Lines about changes of state of a job and its units."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._states: dict[str, str] = {}
 
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        pass
-
     def show(self, job: Record) -> None:
-        """Print what has another state than when last shown."""
-        self._line(title(job), job["state"])
+        """Print a line for everything whose state has changed."""
+        self._print_change(job_title(job), job["state"])
         for unit in job.get("units", []):
             if unit["state"] != "queued":
-                self._line(f"{unit['expert']} / {unit['split']}", unit["state"], _remark(unit))
+                self._print_change(" / ".join(_key(unit)), unit["state"], _remark(unit))
 
-    def _line(self, name: str, state: str, remark: str = "") -> None:
+    def _print_change(self, name: str, state: str, remark: str = "") -> None:
         if self._states.get(name) != state:
             self._states[name] = state
             self._console.print(f"{name}: {state}{remark}")
 
 
-class Spinner(AbstractContextManager["Spinner"]):
-    """The state, and something that turns: for a verification of files, which takes seconds."""
+class BarFrames:
+    """The bars of a job's units in a window of limited height.
 
-    def __init__(self, console: Console) -> None:
-        self._status = console.status("")
-
-    def __enter__(self) -> Self:
-        self._status.start()
-        return self
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        self._status.stop()
-
-    def show(self, job: Record) -> None:
-        """Show the state as it is now."""
-        self._status.update(f"{title(job)}: {job['state']}")
-
-
-class Bars(AbstractContextManager["Bars"]):
-    """A bar for each unit: done of total, samples a second, time left, accuracy when done.
-
-    Where there are more units than rows, those that run and those that ended last keep theirs, and the others
-    are counted in a line above (ended) and a line below (still to come).
+    If there are more units than rows, those that run and those that ended last have bars. A line above counts the
+    other ended units, and a line below counts those to come.
     """
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._live = Live(console=console, auto_refresh=False)
-        self._ended: list[Record] = []  # the last states of ended units, in the order in which they were seen
+    def __init__(self, rows: int) -> None:
+        self._rows = rows
+        self._ended: list[Record] = []  # ended units, in the order in which they ended
 
-    def __enter__(self) -> Self:
-        self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._live.stop()
-
-    def show(self, job: Record) -> None:
-        """Draw the bars anew."""
+    def frame(self, units: Sequence[Record]) -> RenderableType:
+        """Draw the units as they are now."""
         known = {_key(unit) for unit in self._ended}
-        self._ended += [unit for unit in job["units"] if unit["state"] in ENDED and _key(unit) not in known]
-        self._live.update(self._frame(job["units"]), refresh=True)
-
-    def _frame(self, units: Sequence[Record]) -> RenderableType:
-        rows = self._console.height - 1  # the cursor stands in the last one
-        if len(units) <= rows:
-            return _bars(units)
-        wanted = [unit for unit in units if unit["state"] == "running"]
-        wanted += reversed(self._ended)
-        wanted += [unit for unit in units if unit["state"] == "queued"]
-        chosen = {_key(unit) for unit in wanted[: max(1, rows - 2)]}
-        hidden = [unit for unit in units if _key(unit) not in chosen]
+        self._ended += [unit for unit in units if unit["state"] in ENDED and _key(unit) not in known]
+        if len(units) <= self._rows:
+            return _bars_table(units)
+        by_priority = [unit for unit in units if unit["state"] == "running"]
+        by_priority += reversed(self._ended)
+        by_priority += [unit for unit in units if unit["state"] == "queued"]
+        shown = {_key(unit) for unit in by_priority[: max(1, self._rows - 2)]}
+        hidden = [unit for unit in units if _key(unit) not in shown]
         ended = [unit for unit in hidden if unit["state"] in ENDED]
         coming = [unit for unit in hidden if unit["state"] not in ENDED]
-        shown = _bars([unit for unit in units if _key(unit) in chosen])
-        return Group(*_count_line(ended), shown, *_count_line(coming))
+        table = _bars_table([unit for unit in units if _key(unit) in shown])
+        return Group(*_count_line(ended), table, *_count_line(coming))
 
 
-def _bars(units: Sequence[Record]) -> Table:
-    made = Table.grid(padding=(0, 1, 0, 0))
-    made.add_column(no_wrap=True)
-    made.add_column(min_width=BAR_WIDTHS[0], max_width=BAR_WIDTHS[1])  # the only one that a narrow window narrows
+def _bars_table(units: Sequence[Record]) -> Table:
+    table = Table.grid(padding=(0, 1, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(min_width=BAR_WIDTHS[0], max_width=BAR_WIDTHS[1])  # narrow windows narrow only this column
     for _ in ("done", "rate", "remark"):
-        made.add_column(justify="right", no_wrap=True)
+        table.add_column(justify="right", no_wrap=True)
     for unit in units:
         running = unit["state"] == "running"
         style = "red" if unit["state"] == "failed" else "bar.complete"
-        made.add_row(
+        table.add_row(
             " / ".join(_key(unit)),
             ProgressBar(total=unit["total"], completed=unit["done"], complete_style=style),
             f"{unit['done']:,}/{unit['total']:,}",
             rate(unit["rate"]) if running else "",
-            _standing(unit),
+            _outlook(unit),
         )
-    return made
+    return table
 
 
-def _standing(unit: Record) -> Text:
-    """What stands behind a bar. Why a unit failed is told after the bars, where there is room for it."""
+def _outlook(unit: Record) -> Text:
+    """Write the remaining time, the accuracy or the state."""
     if unit["state"] == "running" and unit["remaining_s"] is not None:
         return Text(f"{duration(unit['remaining_s'])} left")
     if unit["state"] == "succeeded" and unit["accuracy"] is not None:
         return Text(percent(unit["accuracy"]), style="green")
-    return word(unit["state"])
+    return coloured(unit["state"])  # after the bars there is room to show why a unit failed
 
 
 def _count_line(units: Sequence[Record]) -> list[Text]:
-    """`12 more results of 4 experts: 11 succeeded, 1 failed`, or no line for none."""
+    """Count units: `12 more results of 4 experts: 11 succeeded, 1 failed`."""
     if not units:
         return []
     states = Counter(unit["state"] for unit in units)
     experts = len({unit["expert"] for unit in units})
-    said = ", ".join(f"{number} {state}" for state, number in states.items())
-    return [Text(f"{number_of(len(units), 'more result')} of {number_of(experts, 'expert')}: {said}", style="dim")]
+    counts = ", ".join(f"{number} {state}" for state, number in states.items())
+    return [Text(f"{number_of(len(units), 'more result')} of {number_of(experts, 'expert')}: {counts}", style="dim")]
 
 
 def _key(unit: Record) -> tuple[str, str]:

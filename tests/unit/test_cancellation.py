@@ -41,11 +41,11 @@ def test_a_cancelled_job_is_left_at_the_very_next_edge(worker: Context, api: Job
     """Not when progress is next reported: within one batch."""
     job = submit(api, ["ce"], ["val"])
     edge = CancellationPoint(take(worker.jobs), worker)
-    edge.cross()
-    edge.cross()
+    edge.check()
+    edge.check()
     api.cancel(job.id)
     with pytest.raises(Cancelled):
-        edge.cross()
+        edge.check()
 
 
 def test_what_concerns_other_jobs_stops_nothing(worker: Context, api: JobStore) -> None:
@@ -54,17 +54,17 @@ def test_what_concerns_other_jobs_stops_nothing(worker: Context, api: JobStore) 
     edge = CancellationPoint(take(worker.jobs), worker)
     for _ in range(3):
         api.cancel(submit(api, ["bal"], ["val"]).id)
-        edge.cross()
+        edge.check()
 
 
 def test_a_claim_that_was_taken_away_is_left_alone(worker: Context, api: JobStore) -> None:
     """By whoever took this worker for dead."""
     submit(api, ["ce"], ["val"])
     edge = CancellationPoint(take(worker.jobs), worker)
-    edge.cross()
+    edge.check()
     api.reap("w")
     with pytest.raises(ClaimLost):
-        edge.cross()
+        edge.check()
 
 
 def test_a_stopping_worker_stops_there_and_shows_that_it_lives(settings: Settings, tmp_path: Path) -> None:
@@ -74,8 +74,8 @@ def test_a_stopping_worker_stops_there_and_shows_that_it_lives(settings: Setting
     context = worker_context(settings, database, stopping=lambda: stopping)
     submit(context.jobs, ["ce"], ["val"])
     edge = CancellationPoint(take(context.jobs), context)
-    edge.cross()
+    edge.check()
     stopping = True
     with pytest.raises(Stopped):
-        edge.cross()
+        edge.check()
     database.close()

@@ -7,20 +7,11 @@ import threading
 import time
 from pathlib import Path
 
-import pytest
-
 from app.domain.numerics import ComputeEnvironment
-from app.store import liveness
 from app.store.jobs import JobStore
 from app.store.liveness import Hangs, has_open, hold_lock, worker_lock
 from tests.fakes import ARITHMETIC
-from worker import heartbeat
 from worker.heartbeat import Heartbeat
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(heartbeat, "SHOWN_EVERY_S", 0.01)
 
 
 def _moves(path: Path) -> bool:
@@ -33,42 +24,42 @@ def _moves(path: Path) -> bool:
     return False
 
 
-def test_the_file_moves_only_as_long_as_every_thread_goes_on(tmp_path: Path, quick: None) -> None:
-    """One that hangs is not hidden by one that lives, nor by the thread that shows the pulse."""
+def test_the_file_moves_only_as_long_as_every_thread_goes_on(tmp_path: Path) -> None:
+    """One that hangs is not hidden by one that lives, nor by the thread that shows the heartbeat."""
     path = tmp_path / "w.lock"
     path.touch()
-    shown, stop = Heartbeat(path), threading.Event()
+    heartbeat, stop = Heartbeat(path, every_s=0.01), threading.Event()
 
     def go_on() -> None:
         while not stop.wait(0.01):
-            shown.beat()
+            heartbeat.beat()
 
     other = threading.Thread(target=go_on)
-    with shown.shown():
+    with heartbeat.running():
         other.start()
         assert _moves(path)
-        shown.beat()  # from here on this thread counts, and is silent
+        heartbeat.beat()  # from here on this thread counts, and is silent
         time.sleep(0.1)
         assert not _moves(path)
-        shown.beat()
+        heartbeat.beat()
         assert _moves(path)
         stop.set()
         other.join()
 
 
-def test_who_never_beat_by_itself_does_not_count(tmp_path: Path, quick: None) -> None:
+def test_who_never_beat_by_itself_does_not_count(tmp_path: Path) -> None:
     """What is called by any thread must not make a hanging worker of one that only asked a question."""
     path = tmp_path / "w.lock"
     path.touch()
-    shown = Heartbeat(path)
-    with shown.shown():
-        shown.still()
+    heartbeat = Heartbeat(path, every_s=0.01)
+    with heartbeat.running():
+        heartbeat.beat_if_counted()
         time.sleep(0.1)
         assert _moves(path)
 
 
 def _worker(store: JobStore, arithmetic: ComputeEnvironment = ARITHMETIC) -> None:
-    store.add_worker("w", pid=1, device="cpu", devices=1, arithmetic=arithmetic)
+    store.add_worker("w", pid=1, device="cpu", devices=1, environment=arithmetic)
 
 
 def _look(hangs: Hangs, seconds: float) -> dict[str, float]:
@@ -94,13 +85,10 @@ def test_a_worker_hangs_when_its_file_has_not_moved_for_so_long(store: JobStore,
     assert hangs.look() == {}  # a dead one does not hang
 
 
-def test_time_in_which_nobody_looked_is_no_silence(
-    store: JobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_time_in_which_nobody_looked_is_no_silence(store: JobStore, tmp_path: Path) -> None:
     """This process was busy, or stood still together with the worker: nobody knows what that one did meanwhile."""
-    monkeypatch.setattr(liveness, "LOOKED_S", 0.05)
     _worker(store)
-    hangs = Hangs(store, tmp_path, timeout_s=0.2)
+    hangs = Hangs(store, tmp_path, timeout_s=0.2, longest_step_s=0.05)
     with hold_lock(worker_lock(tmp_path, "w")):
         hangs.look()
         for _ in range(2):
