@@ -115,9 +115,9 @@ def collect(limits: Limits, storage: Storage, *, dry_run: bool = False) -> Colle
         with contextlib.suppress(NotFound):  # another collection was faster, and returns this job
             freed = freed if dry_run else delete_job(job.id, storage, kept_back)
             removed.append(replace(job, bytes=freed))
-    # A job that was accepted since then, and already uses rows, has changed their time as well.
-    open_since = [job.created_at for job in jobs if job.kind == RecomputeRequest.kind and not job.state.ended]
-    spare_since = min(open_since, default=math.inf) - CLOCKS_DIFFER_S
+    # Rows used since now are spared as well: those of a job that was accepted meanwhile.
+    open_jobs = [job for job in jobs if job.kind == RecomputeRequest.kind and not job.state.ended]
+    spare_since = min((job.created_at - CLOCKS_DIFFER_S for job in open_jobs), default=now)
     rows, rows_left = _prune_rows(limits, spare_since, storage, kept_back, dry_run=dry_run)
     return Collected(
         jobs=tuple(removed),

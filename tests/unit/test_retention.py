@@ -311,6 +311,13 @@ def test_jobs_without_rows_protect_none(site: Site) -> None:
     assert kept_keys(site) == set()
 
 
+def test_rows_that_a_job_uses_after_the_jobs_were_listed_stay(site: Site) -> None:
+    """It was accepted meanwhile, so its need is only seen by the rows' time."""
+    [_, used_later] = rows_of(site, 60, -60)
+    collect(Limits(rows_max_bytes=0), site.storage)
+    assert kept_keys(site) == {used_later}
+
+
 def test_unusable_rows_always_go(site: Site) -> None:
     """They are of no use to the job that is open, either."""
     [key] = rows_of(site, 60)
