@@ -7,6 +7,7 @@ import math
 import os
 import signal
 import socket
+import subprocess
 import sys
 from typing import NoReturn
 
@@ -17,13 +18,14 @@ from app.domain.errors import FatalError
 from app.logs import set_up
 from app.main import create_app
 from app.processes.shutdown import StoppableServer
+from app.processes.supervisor import Launch
 from app.settings import Settings, explain
 from app.store.liveness import hold_lock
 
 log = logging.getLogger("app")
 
 
-def main() -> int:
+def main(launch: Launch = subprocess.Popen) -> int:
     """Serve until a signal ends it, and return the exit status.
 
     Returns:
@@ -35,7 +37,7 @@ def main() -> int:
         print(explain(error), file=sys.stderr)
         return 2
     set_up(settings)
-    app = create_app(settings)
+    app = create_app(settings, launch)
     config = uvicorn.Config(
         app,
         host=settings.host,

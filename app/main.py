@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -32,7 +33,7 @@ from app.api.routes import (
 )
 from app.processes.maintenance import Maintenance
 from app.processes.shutdown import Stopping
-from app.processes.supervisor import Supervisor
+from app.processes.supervisor import Launch, Supervisor
 from app.retention.orphans import remove_orphans
 from app.retention.retention import tidy
 from app.settings import Settings
@@ -43,10 +44,10 @@ RESOURCES = (jobs, artifacts, analysis, report, verifications, uploads, experts,
 """In the order in which the OpenAPI document shows them."""
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, launch: Launch = subprocess.Popen) -> FastAPI:
     """Build the API with its routes.
 
-    The server's start opens the job store and starts the workers; its end closes them.
+    The server's start opens the job store and starts the workers through `launch`; its end closes them.
     """
 
     @asynccontextmanager
@@ -56,7 +57,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.registry.register(ServiceMetrics(services))
         if freed := remove_orphans(services.storage):
             log.info("removed %d bytes below %s that no job refers to", freed, settings.outputs_dir)
-        supervisor = Supervisor(settings, services.jobs)
+        supervisor = Supervisor(settings, services.jobs, launch=launch)
         app.state.stopping = Stopping(services.watcher, supervisor)
         async with services.watcher.running():
             with (

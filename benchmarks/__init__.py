@@ -1,1 +1,1 @@
-"""How fast relogit is, measured against what it could be and what was there before."""
+"""Benchmarks of relogit against the hardware's limit and against the scripts that it replaced."""

@@ -1,6 +1,6 @@
-"""`python -m benchmarks [NAME...]`: run benchmarks, all by default, and show what they found.
+"""`python -m benchmarks [NAME...]`: run benchmarks, all by default, and show their figures.
 
-Figures are shown as reached or missed; the exit status is 0 unless a benchmark could not be run.
+A missed target is shown as such; the exit status is 0 unless a benchmark could not be run.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ PIPE_WIDTH = 160
 
 
 def main() -> int:
-    """Run what was asked for. Returns the exit status."""
+    """Run the benchmarks on the command line, and return the exit status."""
     arguments = _parser().parse_args()
-    signal.signal(signal.SIGTERM, _leave)  # so that services are stopped on every way out
+    signal.signal(signal.SIGTERM, _leave)  # an exception, so that services are stopped
     terminal = sys.stdout.isatty()
     console = Console(width=None if terminal else PIPE_WIDTH, highlight=False)
     machine = describe()
@@ -59,17 +59,17 @@ def main() -> int:
 
 
 def _run(name: str, images: int, rounds: int) -> Report:
-    shown = Console(stderr=True)
+    console = Console(stderr=True)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with (
         tempfile.TemporaryDirectory(prefix="relogit-bench-") as folder,
-        Progress(*columns, console=shown, transient=True, disable=not shown.is_terminal) as progress,
+        Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress,
     ):
         task = progress.add_task(name)
 
         def say(what: str) -> None:
             progress.update(task, description=f"{name}: {what}")
-            if not shown.is_terminal:
+            if not console.is_terminal:
                 print(f"{name}: {what}", file=sys.stderr, flush=True)
 
         before = CoreTime.now()
@@ -78,32 +78,34 @@ def _run(name: str, images: int, rounds: int) -> Report:
 
 
 def _parser() -> argparse.ArgumentParser:
-    described = "\n".join(
+    descriptions = "\n".join(
         f"  {name:<10} {str(module.__doc__).splitlines()[0]}" for name, module in BENCHMARKS.items()
     )
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description=f"How fast relogit is.\n\n{described}",
+        description=f"Measure how fast relogit is.\n\n{descriptions}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", type=_name, help="which of them; all by default")
-    parser.add_argument("--images", type=int, default=10_000, help="of the main job; fewer only to try (10000)")
-    parser.add_argument("--rounds", type=int, default=2, help="how often each way to recompute is measured (2)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
+    parser.add_argument("names", nargs="*", metavar="NAME", type=_name, help="benchmarks to run; all by default")
     parser.add_argument(
-        "--markdown", type=Path, metavar="FILE", help="put the tables into their places in that document"
+        "--images", type=int, default=10_000, help="images of the main job; fewer for a trial (10000)"
+    )
+    parser.add_argument("--rounds", type=int, default=2, help="measurements of each way to recompute (2)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to this file")
+    parser.add_argument(
+        "--markdown", type=Path, metavar="FILE", help="write the tables into their places in this document"
     )
     return parser
 
 
-def _name(given: str) -> str:
-    # argparse's own `choices` would refuse that none is given.
-    if given not in BENCHMARKS:
-        raise argparse.ArgumentTypeError(f"there is no benchmark {given!r}; there are {', '.join(BENCHMARKS)}")
-    return given
+def _name(text: str) -> str:
+    # argparse's own `choices` would refuse a command line without names.
+    if text not in BENCHMARKS:
+        raise argparse.ArgumentTypeError(f"there is no benchmark {text!r}; there are {', '.join(BENCHMARKS)}")
+    return text
 
 
-def _leave(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 — the signature is given
+def _leave(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 — `signal` sets the signature
     sys.exit(128 + number)
 
 

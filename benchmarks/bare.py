@@ -1,7 +1,7 @@
-"""The bare loops: relogit's own engines with nothing around them.
+"""The bare loops: relogit's engines without the service around them.
 
-No HTTP, no job, no check, no file written: data read once, each checkpoint loaded as the product loads it, and one
-loop over the images. What the service takes longer than this is its own.
+A bare loop has no HTTP, no job, no check and writes no file: it reads the data once, loads each checkpoint as the
+product does, and loops over the images. The service's additional time is the service's own work.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from worker.experts.loading import load_expert
 
 
 def bare_loop(engine: EngineName, installation: Installation) -> Outcome:
-    """Every expert over all images in float32, in the physical batches that the service takes.
+    """Compute every expert over all images in the service's physical batches.
+
+    The precision is float32.
 
     Raises:
         ImportError: the engine is not installed.

@@ -1,7 +1,8 @@
-/* The machine's peak of float32 multiply-adds. Each thread keeps twelve sums going, which hides the latency of one.
+/* Measure the machine's peak of float32 multiply-adds. Each thread adds to twelve sums in turn, which hides the latency
+   of a single addition.
 
-   Called with the number of threads, it prints billions of floating-point operations a second of all threads
-   together (a multiply-add counts as two) and the bits of a vector. */
+   Usage: fma THREADS. It prints the billions of floating-point operations per second of all threads together (a
+   multiply-add counts as two) and the bits of a vector. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,7 +36,7 @@ static double now(void) {
 static void *multiply(void *argument) {
     struct part *own = argument;
     const vector zero = {0};
-    vector factor = zero + 0.999f, term = zero + 0.001f; /* sums stay finite and normal: others may be slower */
+    vector factor = zero + 0.999f, term = zero + 0.001f; /* keeps sums finite and normal; others are slower */
     vector sums[CHAINS];
     for (int c = 0; c < CHAINS; c++) sums[c] = zero + (float)c;
     pthread_barrier_wait(&start);

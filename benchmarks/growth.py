@@ -1,4 +1,4 @@
-"""How time, memory and disk grow with the rows: a network that computes next to nothing, so that the rest shows."""
+"""Growth of time, memory and disk with the number of rows, with a tiny network so that overheads dominate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ MIB = 2**20
 
 
 def run(plan: Plan) -> Report:
-    """A job over all images, and one over a new split of them, with a tenth, once, and ten times the images."""
+    """Run a computing job and a reusing job for three sizes.
+
+    The sizes are a tenth, once and ten times the images of the main job.
+    """
     table_rows: list[tuple[Cell, ...]] = []
     for images in (plan.images // 10, plan.images, plan.images * 10):
         plan.say(f"{images:,} rows an expert")
@@ -22,7 +25,7 @@ def run(plan: Plan) -> Report:
         installation.save_split("all", indices)
         installation.save_split("again", indices[::-1])
         outputs = installation.root / "outputs"
-        with serving(installation, outputs) as service:  # a fresh one each: peaks only ever rise
+        with serving(installation, outputs) as service:  # a new service each, because peaks only rise
             pids = (service.worker_pid(), service.process.pid)
             idle = [peak_memory_bytes(pid) / MIB for pid in pids]
             computed_s, _ = service.run(["all"], reuse=True)
@@ -33,9 +36,18 @@ def run(plan: Plan) -> Report:
             peaks = [peak_memory_bytes(pid) / MIB for pid in pids]
         shutil.rmtree(installation.root)
         grown = [peak - before for peak, before in zip(peaks, idle, strict=True)]
-        a_row = 1e6 / (len(EXPERTS) * images)
+        us_per_row = 1e6 / (len(EXPERTS) * images)  # for a job of one second
         table_rows.append(
-            (f"{images:,}", computed_s, computed_s * a_row, reused_s, reused_s * a_row, *peaks, *grown, on_disk)
+            (
+                f"{images:,}",
+                computed_s,
+                computed_s * us_per_row,
+                reused_s,
+                reused_s * us_per_row,
+                *peaks,
+                *grown,
+                on_disk,
+            )
         )
     columns = (
         Column("rows an expert"),
@@ -51,7 +63,7 @@ def run(plan: Plan) -> Report:
     )
     title = f"{len(EXPERTS)} experts of a tiny network, images of {TINY.size}x{TINY.size}, 100 classes"
     notes = (
-        "Each size has a service of its own. MiB are the most that a process had in memory at once, and by how much "
-        "that grew with the two jobs; on disk is what the outputs take up after the first job.",
+        "Each size has a service of its own. MiB are a process's peak memory, and by how much it grew with the two "
+        "jobs; disk is the size of the outputs after the first job.",
     )
     return Report("growth", (Table(title, columns, tuple(table_rows)),), (), notes)

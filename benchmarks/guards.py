@@ -1,4 +1,4 @@
-"""What it costs to see overflow inside networks, and to hold a sample of rows against a plain forward pass."""
+"""The cost of two guards: rectifiers that keep NaN, and a sample of rows compared with a plain forward pass."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ from worker.inspections.normalisation import NormalisationInspector
 from worker.normalisation import patch_statistics
 
 TIMED = 512
-"""Images of a loop that is timed with and without rectifiers that keep NaN."""
+"""Images in each timed loop."""
 TURNS = 9
-"""How often, one after the other."""
+"""Measurements of each loop, in turn."""
 CPU = torch.device("cpu")
 
 
 def run(plan: Plan) -> Report:
-    """Time rectifiers that keep NaN against those that hide it, and the plain sample against a job's own work."""
+    """Time rectifiers that keep NaN, and the plain sample of a job."""
     installation = Installation.make(plan.folder, RESNET32, plan.images)
     prepare(CPU, workers=1)
     rows: list[tuple[Cell, ...]] = []
@@ -80,16 +80,19 @@ def run(plan: Plan) -> Report:
 
 
 def _in_turn(hiding: Callable[[], None], keeping: Callable[[], None]) -> tuple[float, float]:
-    """Return the median seconds of either, timed in turn so that neighbours disturb both alike."""
-    took: tuple[list[float], list[float]] = ([], [])
+    """Time two loops in turn, and return their median seconds.
+
+    In turn, because other programs then disturb both alike.
+    """
+    times: tuple[list[float], list[float]] = ([], [])
     for loop in (hiding, keeping):
         loop()
     for _ in range(TURNS):
-        for loop, seconds in zip((hiding, keeping), took, strict=True):
+        for loop, seconds in zip((hiding, keeping), times, strict=True):
             started = time.perf_counter()
             loop()
             seconds.append(time.perf_counter() - started)
-    return median(took[0]), median(took[1])
+    return median(times[0]), median(times[1])
 
 
 def _torch_loops(installation: Installation) -> tuple[Callable[[], None], Callable[[], None]]:
@@ -122,10 +125,10 @@ def _openvino_loops(installation: Installation) -> tuple[Callable[[], None], Cal
             return self.ops.relu(args[0]) if target is F.relu else super().call_function(target, args, kwargs)
 
     def loop(builder: ModelBuilder) -> Callable[[], None]:
-        given = builder.ops.parameter([8, *pixels.shape[1:]], openvino.Type.f32)
-        planes = builder.ops.transpose(given, np.array([0, 3, 1, 2]))
+        batch = builder.ops.parameter([8, *pixels.shape[1:]], openvino.Type.f32)
+        planes = builder.ops.transpose(batch, np.array([0, 3, 1, 2]))
         logits = builder.ops.result(builder.run(planes, enable_io_processing=False))
-        compiled = compile_model(openvino.Model([logits], [given], "expert"), "fp32", torch.get_num_threads())
+        compiled = compile_model(openvino.Model([logits], [batch], "expert"), "fp32", torch.get_num_threads())
         queue = openvino.AsyncInferQueue(compiled, 2 * torch.get_num_threads())
 
         def run_all() -> None:
@@ -139,7 +142,11 @@ def _openvino_loops(installation: Installation) -> tuple[Callable[[], None], Cal
 
 
 def _sample(installation: Installation, plan: Plan) -> tuple[float, float, float]:
-    """Return the seconds of the sample, of the computing it belongs to, and of the sample where rows are known."""
+    """Measure the plain sample.
+
+    Returns:
+        Seconds of the sample, of its job's computing, and of the sample over known rows.
+    """
     sample_s = computing_s = recalled_s = 0.0
     settings = Settings(data_dir=installation.data, outputs_dir=installation.root / "outputs", _env_file=None)
     images, labels = installation.pool()
@@ -151,7 +158,7 @@ def _sample(installation: Installation, plan: Plan) -> tuple[float, float, float
             plan.say(f"computing {path.stem}")
             file = ExpertFile(path, Assumptions(), load_expert(path).passport, TRANSFORM, {"expert": path.stem})
             supply = LogitSource(file, "auto", "fp32", True, context)
-            supply.prepare(pool)  # a job finds its experts loaded, or pays for that anyway
+            supply.prepare(pool)  # loading is no part of the job's computing here
             for again in (False, True):
                 sample = PlainSample(file, context, reuse=True)
                 if again:
@@ -162,8 +169,11 @@ def _sample(installation: Installation, plan: Plan) -> tuple[float, float, float
                     computing_s += 0 if again else time.perf_counter() - started
                     started = time.perf_counter()
                     check = sample.check(supply, pool, split, computed, "fp32")
-                    took = time.perf_counter() - started
-                    sample_s, recalled_s = sample_s + (0 if again else took), recalled_s + (took if again else 0)
+                    seconds = time.perf_counter() - started
+                    if again:
+                        recalled_s += seconds
+                    else:
+                        sample_s += seconds
                     if check.verdict != "passed":
                         raise RuntimeError(check.message)
     return sample_s, computing_s, recalled_s

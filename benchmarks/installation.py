@@ -1,4 +1,4 @@
-"""An installation made up for a benchmark: random images, experts of random weights, splits; and its layout."""
+"""The generated installation of a benchmark: random images, experts with random weights, splits."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ CLASSES = 100
 EXPERTS = ("alpha", "beta", "gamma")
 TRANSFORM = Transform(mean=(0.5071, 0.4867, 0.4408), std=(0.2675, 0.2565, 0.2761))
 SHARES = {"val": 0.1, "test": 0.8, "tunev": 0.1}
-"""How the main job's splits part the images."""
+"""Shares of the images in the main job's splits."""
 BN_IMAGES = 128
-"""That batch norm's running figures are taken from."""
+"""Images that batch norm's running statistics come from."""
 KNOWN = 5
-"""One in so many images has the label that the first expert gives it."""
+"""One in this many images has the label that the first expert predicts."""
 DIFFERENCE = 0.03
-"""Between experts, relative to each weight."""
+"""Standard deviation of the differences between experts, relative to each weight."""
 
 DATASET = f"""\
 [bench]
@@ -44,7 +44,7 @@ Images = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Model:
-    """What experts and images are like."""
+    """The architecture of the experts and the size of the images."""
 
     spec: CifarResNetSpec
     size: int
@@ -52,39 +52,46 @@ class Model:
 
 
 RESNET32 = Model(CifarResNetSpec((5, 5, 5), (16, 32, 64), CLASSES), 32)
-"""The expert that relogit is for."""
+"""The usual expert."""
 TINY = Model(CifarResNetSpec((1, 1, 1), (4, 8, 8), CLASSES), 8)
-"""Computes next to nothing, so that all the rest shows."""
+"""A network with almost no arithmetic, so that overheads dominate."""
 
 
 @dataclass(frozen=True)
 class Installation:
-    """Folders below one root. `make` fills them; in another process, `Installation(root)` finds them again."""
+    """The folders of an installation below one root.
+
+    `make` fills them; `Installation(root)` opens them in another process.
+    """
 
     root: Path
 
     @classmethod
     def make(cls, root: Path, model: Model, images: int) -> Installation:
-        """Three experts, `images` random images, and the main job's three splits, which part them in random order."""
-        made = cls(root)
-        for folder in (made.data / "bench", made.data / "splits", made.checkpoints / "experts"):
+        """Make three experts, `images` random images, and the main job's three splits.
+
+        The splits divide the images in random order.
+        """
+        installation = cls(root)
+        data, experts = installation.data, installation.checkpoints / "experts"
+        for folder in (data / "bench", data / "splits", experts):
             folder.mkdir(parents=True)
-        (made.data / "datasets.toml").write_text(DATASET)
+        (data / "datasets.toml").write_text(DATASET)
         rng = np.random.default_rng(0)
         pixels = rng.integers(0, 256, (images, model.size, model.size, 3), dtype=np.uint8)
         labels = rng.integers(0, CLASSES, images)
         known = rng.permutation(images)[: max(1, images // KNOWN)]
         for seed, name in enumerate(EXPERTS):
             network = _expert(model, pixels[:BN_IMAGES], seed)
-            if seed == 0:  # logits that have nothing to do with the labels would fail their verification
-                labels[known] = _answers(network, pixels[known])
+            if seed == 0:  # logits that are unrelated to the labels would fail their verification
+                labels[known] = _predictions(network, pixels[known])
             temperature = {"temperature": torch.tensor([1.5])}
-            torch.save(network.state_dict() | temperature, made.checkpoints / "experts" / f"best_{name}.pth")
-        np.savez(made.data / "bench" / "test.npz", images=pixels, labels=labels)
+            torch.save(network.state_dict() | temperature, experts / f"best_{name}.pth")
+        np.savez(data / "bench" / "test.npz", images=pixels, labels=labels)
         edges = np.cumsum([round(share * images) for share in SHARES.values()])[:-1]
         for name, indices in zip(SHARES, np.split(rng.permutation(images), edges), strict=True):
-            made.save_split(name, indices)
-        return made
+            installation.save_split(name, indices)
+        return installation
 
     @property
     def data(self) -> Path:
@@ -97,20 +104,20 @@ class Installation:
         return self.root / "checkpoints"
 
     def expert_files(self) -> list[Path]:
-        """The checkpoints, in the experts' order."""
+        """List the checkpoints, in the experts' order."""
         return [self.checkpoints / "experts" / f"best_{name}.pth" for name in EXPERTS]
 
     def pool(self) -> tuple[Images, NDArray[np.int64]]:
-        """[N, H, W, 3] uint8 images and [N] int64 labels, read from disk."""
+        """Read the images [N, H, W, 3] uint8 and labels [N] int64."""
         with np.load(self.data / "bench" / "test.npz") as arrays:
             return arrays["images"], arrays["labels"]
 
     def save_split(self, name: str, indices: NDArray[np.int64]) -> None:
-        """Write a split's index file, over one that is there."""
+        """Write a split's index file, replacing an existing file."""
         self._split(name).write_text(json.dumps(indices.tolist()))
 
     def split(self, name: str) -> NDArray[np.int64]:
-        """[n] int64, a split's indices, read from disk."""
+        """Read a split's indices [n] int64."""
         return np.asarray(json.loads(self._split(name).read_text()), np.int64)
 
     def _split(self, name: str) -> Path:
@@ -118,22 +125,26 @@ class Installation:
 
 
 def draw_splits(images: int, parts: Sequence[int], seed: int) -> list[NDArray[np.int64]]:
-    """New index lists of the given lengths: each distinct and shuffled, one overlapping the other by chance."""
+    """Draw index lists of the given lengths.
+
+    Indices are distinct and shuffled within a list; lists overlap by chance.
+    """
     rng = np.random.default_rng(seed)
     return [rng.choice(images, part, replace=False) for part in parts]
 
 
 def _expert(model: Model, images: Images, seed: int) -> Module:
-    """Random weights, but batch norm's figures are those of the images: logits then stay in a sane range.
+    """Build an expert with random weights and the images' batch norm statistics.
 
-    Experts differ by a few per cent of each weight, so that they agree on many images, as experts do.
+    These statistics keep its logits in a sensible range. Experts differ by a few per cent of each weight, so that
+    they agree on many images, as real experts do.
     """
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(0)
         network = model.spec.build()
         for module in network.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
-                module.momentum = 1.0  # the running figures become those of the last batch
+                module.momentum = 1.0  # the running statistics become those of the last batch
                 torch.nn.init.uniform_(module.weight, 0.5, 1.5)
                 torch.nn.init.normal_(module.bias, std=0.2)
         torch.manual_seed(seed)
@@ -141,14 +152,15 @@ def _expert(model: Model, images: Images, seed: int) -> Module:
             parameter.mul_(1 + DIFFERENCE * torch.randn_like(parameter))
         pixels = normalise(torch.from_numpy(images), TRANSFORM)
         network.train()(pixels)
-        # Random features differ far less between images than between classes: without this, all images are one class.
+        # Random features differ far less between images than between classes: without this shift, all images would be
+        # of one class.
         network.get_submodule("fc").bias -= network.eval()(pixels).mean(0)
     return network
 
 
-def _answers(network: Module, images: Images) -> NDArray[np.int64]:
+def _predictions(network: Module, images: Images) -> NDArray[np.int64]:
     with torch.inference_mode():
         batches = [network(normalise(torch.from_numpy(part), TRANSFORM)).argmax(1)
                    for part in np.array_split(images, -(-len(images) // BN_IMAGES))]  # fmt: skip
-    answers: NDArray[np.int64] = torch.cat(batches).numpy()
-    return answers
+    predictions: NDArray[np.int64] = torch.cat(batches).numpy()
+    return predictions

@@ -1,4 +1,4 @@
-"""How long a POST takes to be accepted while the worker computes on all cores."""
+"""The time until a POST is accepted while the worker computes on all cores."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from benchmarks.service import BenchmarkError, Service, serving
 POSTS = 400
 EVERY_S = 0.04
 BIG_JOBS = 20
-"""Computed one after another, as long as the small ones are sent."""
+"""Jobs that keep the worker busy while the small jobs are sent."""
 START_TIMEOUT_S = 60.0
 LIMIT_MS = 30.0
 BUSY = "while all cores compute"
 
 
 def run(plan: Plan) -> Report:
-    """Small jobs at a steady pace behind a queue of big ones; and the same to a service that computes nothing."""
+    """Send small jobs behind big jobs, and without a worker."""
     installation = Installation.make(plan.folder, RESNET32, plan.images)
     outputs = installation.root / "outputs"
     measured = {}
@@ -34,7 +34,7 @@ def run(plan: Plan) -> Report:
         measured[BUSY] = _at_pace(partial(_post, service))
         if big[-1].refresh().ended:
             raise BenchmarkError("The worker had computed everything before the last POST; the figures say nothing.")
-    # What is still queued stays so without a worker: nothing has to be cancelled, and nothing is computed.
+    # Without a worker the queued jobs stay queued, so that nothing has to be cancelled and nothing is computed.
     with serving(installation, outputs, workers=0) as service:
         plan.say(f"{POSTS} jobs sent while nothing is computed")
         measured["without a worker"] = _at_pace(partial(_post, service))
@@ -49,23 +49,23 @@ def run(plan: Plan) -> Report:
         "POST accepted while all cores compute, p99", p99, LIMIT_MS, at_least=False, form=".1f", unit=" ms"
     )
     notes = (
-        "Who is told of a job can rely on it: it is on disk by then. The last row is one write of 4 KiB with fsync, "
-        "which no answer can undercut.",
+        "A job is on disk before it is accepted. The last row is one write of 4 KiB with fsync, which every POST "
+        "includes.",
     )
     return Report("latency", (Table(title, columns, tuple(table_rows)),), (target,), notes)
 
 
 def _at_pace(action: Callable[[], object]) -> list[float]:
-    """Milliseconds that the action took, each time."""
-    took = []
+    """Run the action at a steady pace; return its times in milliseconds."""
+    times = []
     due = time.perf_counter()
     for _ in range(POSTS):
         time.sleep(max(0.0, due - time.perf_counter()))
         started = time.perf_counter()
         action()
-        took.append(1e3 * (time.perf_counter() - started))
+        times.append(1e3 * (time.perf_counter() - started))
         due += EVERY_S
-    return took
+    return times
 
 
 def _post(service: Service) -> None:

@@ -1,4 +1,4 @@
-"""The machine that the figures are of: what it is, what it runs, how busy it was, and how fast it can multiply."""
+"""The machine of the figures: hardware, software, load, and peak speed of multiply-adds."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ COMPILERS = ("cc", "gcc", "clang")
 PEAK_TRIES = 5
 MATRIX = 2048
 TOLERABLE = 0.05
-"""Share of the cores' time that may go to others before figures become doubtful."""
+"""Share of the cores' time that other programs may take before figures become doubtful."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What the figures depend on."""
+    """The hardware and software that figures depend on."""
 
     date: str
     commit: str
     processor: str
     cores: int
-    """That this process may use."""
+    """Cores that this process may use."""
     caps: str
     memory_gib: float
     system: str
     versions: dict[str, str]
     load: tuple[float, float, float]
-    """Processes that ran or wanted to, on average over 1, 5 and 15 minutes before the run."""
+    """Mean number of runnable processes over 1, 5 and 15 minutes before the run."""
 
     def lines(self) -> list[str]:
-        """For people."""
+        """Format the machine for people."""
         versions = ", ".join(f"{name} {version}" for name, version in self.versions.items())
         return [
             f"{self.date}, relogit {self.commit}",
@@ -53,7 +53,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Peak:
-    """The most float32 multiply-adds that all cores do at once."""
+    """The peak rate of float32 multiply-adds on all cores."""
 
     gflops: float
     """Billions of floating-point operations a second; a multiply-add counts as two."""
@@ -61,7 +61,7 @@ class Peak:
 
 
 def describe() -> Machine:
-    """The machine as it is now."""
+    """Describe the machine in its present state."""
     versions = {"Python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -82,21 +82,22 @@ def describe() -> Machine:
 
 
 def measure_peak() -> Peak:
-    """The peak of all cores at once: of a loop of multiply-adds in registers, or, without a C compiler, of torch.mm.
+    """Measure the peak rate of multiply-adds on all cores.
 
-    The best of several tries: whatever disturbs one makes it slower.
+    It runs a loop of multiply-adds in registers or, without a C compiler, torch.mm. The best of several tries counts,
+    because disturbances only slow a try down.
     """
-    compiler = next((found for name in COMPILERS if (found := shutil.which(name))), None)
+    compiler = next((path for name in COMPILERS if (path := shutil.which(name))), None)
     if compiler is not None:
         with tempfile.TemporaryDirectory() as folder:
             program = Path(folder) / "fma"
             source = Path(__file__).with_name("fma.c")
             command = [compiler, "-O3", "-march=native", "-pthread", "-o", str(program), str(source)]
             if subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode == 0:
-                said = [subprocess.check_output([program, str(cores())], text=True) for _ in range(PEAK_TRIES)]
-                best, bits = max((float(gflops), bits) for gflops, bits in map(str.split, said))
+                outputs = [subprocess.check_output([program, str(cores())], text=True) for _ in range(PEAK_TRIES)]
+                best, bits = max((float(gflops), bits) for gflops, bits in map(str.split, outputs))
                 return Peak(best, f"{bits}-bit multiply-adds in registers, all cores at once")
-    return Peak(_matrix_gflops(), f"torch.mm of {MATRIX}x{MATRIX}, for want of a C compiler: a lower bound")
+    return Peak(_matrix_gflops(), f"torch.mm of {MATRIX}x{MATRIX}, without a C compiler: a lower bound")
 
 
 @dataclass(frozen=True)
@@ -104,28 +105,31 @@ class CoreTime:
     """Seconds of all the machine's cores together, until now."""
 
     passed: float
-    used: float
-    """By anybody, or withheld by the host of a virtual machine."""
+    busy: float
+    """Seconds taken by all programs, or by the host of a virtual machine."""
     own: float
-    """By this process and those that it started and that have ended."""
+    """Seconds taken by this process and by its children that have ended."""
 
     @classmethod
     def now(cls) -> CoreTime:
-        """What Linux tells; nothing passes elsewhere."""
+        """Read the times from Linux; all are 0 on other systems."""
         stat = Path("/proc/stat")
         if not stat.exists():
             return cls(0, 0, 0)
         # user, nice, system, idle, iowait, irq, softirq, steal
-        every = [int(ticks) / os.sysconf("SC_CLK_TCK") for ticks in stat.read_text().split()[1:9]]
-        return cls(sum(every), sum(every) - every[3] - every[4], sum(os.times()[:4]))
+        seconds = [int(ticks) / os.sysconf("SC_CLK_TCK") for ticks in stat.read_text().split()[1:9]]
+        return cls(sum(seconds), sum(seconds) - seconds[3] - seconds[4], sum(os.times()[:4]))
 
     def others_since(self) -> str:
-        """What was not this program's to use since then, for people: where it is much, figures are worth little."""
+        """Report the share of the cores' time that other programs took.
+
+        Figures are worth little if the share is large.
+        """
         now = CoreTime.now()
         if now.passed == self.passed:
-            return "This system does not tell how busy it was meanwhile."
-        others = (now.used - self.used) - (now.own - self.own)
-        share = max(0.0, others) / (now.passed - self.passed)
+            return "This system does not report how busy it was during the run."
+        other_s = (now.busy - self.busy) - (now.own - self.own)
+        share = max(0.0, other_s) / (now.passed - self.passed)
         advice = " That is too much: measure again when it is quiet." if share > TOLERABLE else ""
         return f"Other programs and the host took {share:.0%} of the cores' time meanwhile.{advice}"
 
@@ -134,12 +138,12 @@ def _matrix_gflops() -> float:
     import torch
 
     a, b = torch.rand(2, MATRIX, MATRIX)
-    took = []
+    times = []
     for _ in range(PEAK_TRIES):
         started = time.perf_counter()
         torch.mm(a, b)
-        took.append(time.perf_counter() - started)
-    return 2 * MATRIX**3 / min(took) / 1e9
+        times.append(time.perf_counter() - started)
+    return 2 * MATRIX**3 / min(times) / 1e9
 
 
 def _commit() -> str:
@@ -151,19 +155,22 @@ def _commit() -> str:
 
 
 def _caps() -> str:
-    """What a control group of either version keeps from this process, for people."""
-    said = []
+    """Format the limits of this process's control group, of either version."""
+    limits = []
     quota = [*_numbers("cpu.max"), *_numbers("cpu/cpu.cfs_quota_us"), *_numbers("cpu/cpu.cfs_period_us")]
     if len(quota) == 2 and 0 < quota[0] < quota[1] * cores():
-        said.append(f"capped at {quota[0] / quota[1]:g}")
+        limits.append(f"capped at {quota[0] / quota[1]:g}")
     for limit in [*_numbers("memory.max"), *_numbers("memory/memory.limit_in_bytes")]:
         if limit < _memory_bytes():
-            said.append(f"memory capped at {limit / 2**30:.1f} GiB")
-    return ", ".join(said) or "no caps"
+            limits.append(f"memory capped at {limit / 2**30:.1f} GiB")
+    return ", ".join(limits) or "no caps"
 
 
 def _numbers(name: str) -> list[int]:
-    """The numbers in a control group's file; none where it says `max` or is not there."""
+    """Read the numbers in a control group's file.
+
+    There are none if the file is absent or contains `max`.
+    """
     path = Path("/sys/fs/cgroup") / name
     words = path.read_text().split() if path.exists() else []
     return [int(word) for word in words] if "max" not in words else []
@@ -174,7 +181,7 @@ def _memory_bytes() -> int:
 
 
 def _value_of(path: Path, key: str) -> str:
-    """The value behind `key:` in a file of the /proc kind; empty where there is none."""
+    """Read the value of `key:` in a file of /proc, else an empty text."""
     if sys.platform != "linux":
         return ""
     for line in path.read_text().splitlines():

@@ -1,4 +1,4 @@
-"""How much arithmetic a forward pass is."""
+"""The number of multiply-adds in a forward pass."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from torch import Tensor, nn
 
 @torch.inference_mode()
 def count_macs(network: nn.Module, size: int) -> int:
-    """Multiply-adds of one image through the convolutions and the head, computed directly.
+    """Count the multiply-adds of one image in the convolutions and the head.
 
-    Zeros at the edges count as well; batch norm, ReLU and pooling do not, being folded away or next to nothing.
+    Convolutions count as computed directly, with the zeros of the padding. Batch norm, ReLU and pooling do not count:
+    they are folded away or negligible.
 
     Args:
         network: on the CPU, in eval mode.

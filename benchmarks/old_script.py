@@ -1,7 +1,7 @@
-"""The way of the scripts that relogit replaces, written anew: plain PyTorch as anybody writes it at first.
+"""A reconstruction of the scripts that relogit replaces, in plain PyTorch.
 
-One expert after another, and for each the data again; images through PIL and torchvision's transforms in a
-DataLoader's processes; batches of 128; eager; one .npz for each split.
+It computes one expert after another and reads the data anew for each. Images pass through PIL and torchvision's
+transforms in a DataLoader's processes, in batches of 128, to an eager network; each split becomes one .npz.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LOADERS = 4
 
 
 class Images(Dataset[tuple[Tensor, int]]):
-    """Images and labels, one at a time, as torchvision's data sets give them."""
+    """Images and labels in pairs, as torchvision's data sets return them."""
 
     def __init__(self, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
         transforms = import_torchvision().transforms
@@ -44,13 +44,13 @@ class Images(Dataset[tuple[Tensor, int]]):
 
 @torch.no_grad()
 def old_script(installation: Installation, loaders: int = LOADERS) -> Outcome:
-    """Logits of the main job's splits, saved below `old/` of the installation.
+    """Compute the main job's logits, and save them below `old/`.
 
     Args:
-        installation: what to compute.
-        loaders: processes that prepare images; 0 prepares them in this one.
+        installation: the experts, images and splits.
+        loaders: processes that prepare images; 0 prepares them in this process.
     """
-    import_torchvision()  # outside the clocks, as every import
+    import_torchvision()  # outside the clocks, like every import
     outcome = Outcome()
     for name, path in zip(EXPERTS, installation.expert_files(), strict=True):
         with outcome.clock(PREPARE):

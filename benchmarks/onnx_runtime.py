@@ -1,4 +1,4 @@
-"""ONNX Runtime over the same images: what another ready-made engine would give."""
+"""ONNX Runtime over the same images, for comparison with another ready-made engine."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ BATCH = 32
 
 @torch.inference_mode()
 def onnx_runtime(installation: Installation) -> Outcome:
-    """Each expert exported and compiled, then one loop over the images.
+    """Export and compile each expert, and loop over the images.
 
     Raises:
-        ImportError: it is not installed.
+        ImportError: ONNX Runtime is not installed.
     """
     import onnxruntime
 

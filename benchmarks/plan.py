@@ -1,4 +1,4 @@
-"""What every benchmark is given."""
+"""The parameters of every benchmark."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Plan:
-    """How large a run is, and where it may write."""
+    """The size of a run, and its folder."""
 
     folder: Path
-    """Empty, the benchmark's own, deleted afterwards."""
+    """An empty folder for the benchmark alone, deleted afterwards."""
     images: int
-    """Of the main job; 10,000 unless one only wants to try."""
+    """Images of the main job; 10,000 except for trials."""
     rounds: int
-    """How often everything that varies is measured."""
+    """Number of measurements of everything that varies."""
     say: Callable[[str], None]
-    """Shows what is being done."""
+    """Shows the current step."""

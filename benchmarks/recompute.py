@@ -1,4 +1,4 @@
-"""The main job computed anew (three ResNet-32 experts, 10,000 images) against every other way to do it."""
+"""The main job, three ResNet-32 experts over 10,000 images, compared with every other way to compute it."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ SPLITS = tuple(SHARES)
 AGAINST_BARE, AGAINST_BARE_RESIDENT = 0.9, 0.95
 AGAINST_OLD, AGAINST_OLD_FASTEST = 1.8, 2.3
 ATOL, RTOL = 1e-3, 1e-5
-"""How far float32 logits may be apart; more would mean that two ways compute different things."""
+"""Largest difference of float32 logits; a larger one means that two ways compute different things."""
 
 
 class Measured:
-    """What the rounds found: seconds of each row of the table, one for each round."""
+    """Measurements of all rounds, by the rows of the table."""
 
     def __init__(self) -> None:
         self.total: dict[str, list[float]] = {}
@@ -36,24 +36,24 @@ class Measured:
         self.loop: dict[str, list[float]] = {}
         self.warm_loop: dict[str, list[float]] = {}
         self.apart: dict[str, float] = {}
-        """The largest difference of a logit to the old script's."""
+        """Row → the largest difference of a logit from the old script's."""
         self.peaks: list[Peak] = []
         self._old: NDArray[np.float32] | None = None
 
     def add(self, row: str, total_s: float, logits: NDArray[np.float32]) -> None:
-        """Note a measurement; the first is the old script's.
+        """Record a measurement; the first has to be the old script's.
 
         Raises:
-            BenchmarkError: its logits are not the old script's.
+            BenchmarkError: the logits are not the old script's.
         """
         self._old = logits if self._old is None else self._old
         if not np.allclose(logits, self._old, atol=ATOL, rtol=RTOL):
-            raise BenchmarkError(f"{row}: its logits are not those of the old script; its time would say nothing.")
+            raise BenchmarkError(f"{row}: its logits are not those of the old script, so its time means nothing.")
         self.apart[row] = float(np.abs(logits - self._old).max())
         self.total.setdefault(row, []).append(total_s)
 
     def add_way(self, row: str, installation: Installation) -> None:
-        """Run a way without the service."""
+        """Run a way without the service, and record it."""
         outcome = run_way(row, installation)
         self.add(row, outcome.total_s, np.stack(outcome.logits))
         self.prepare.setdefault(row, []).append(outcome.seconds[PREPARE])
@@ -61,40 +61,40 @@ class Measured:
         self.warm_loop.setdefault(row, []).append(outcome.warm_loop_s)
 
     def add_service(self, engine: str, installation: Installation, number: int) -> None:
-        """Run a job on a service that keeps nothing yet, and then again with the experts loaded."""
+        """Run a job on a new service, then again with loaded experts."""
         outputs = installation.root / f"outputs-{engine}-{number}"
         with serving(installation, outputs, engine=engine) as service:
             for row, reuse in ((COLD[engine], True), (RESIDENT[engine], False)):
-                took, job = service.run(SPLITS, reuse=reuse)
+                seconds, job = service.run(SPLITS, reuse=reuse)
                 if rows(job, "computed") != rows(job, "total"):
                     raise BenchmarkError(f"{row}: rows were reused where all were to be computed.")
-                self.add(row, took, _logits(job, installation))
+                self.add(row, seconds, _logits(job, installation))
 
 
 def run(plan: Plan) -> Report:
-    """Run every way once in each round, so that neighbours can be compared."""
+    """Run every way once in each round, and compare them within rounds."""
     installation = Installation.make(plan.folder, RESNET32, plan.images)
     measured = Measured()
     for number in range(plan.rounds):
-        here = f"round {number + 1} of {plan.rounds}:"
-        plan.say(f"{here} peak of multiply-adds")
+        step = f"round {number + 1} of {plan.rounds}:"
+        plan.say(f"{step} peak of multiply-adds")
         measured.peaks.append(measure_peak())
-        plan.say(f"{here} {OLD}")
+        plan.say(f"{step} {OLD}")
         measured.add_way(OLD, installation)
         for engine, bare in BARE.items():
             if WAYS[bare].installed():
-                plan.say(f"{here} service with {engine}, cold and with resident experts")
+                plan.say(f"{step} service with {engine}, cold and with resident experts")
                 measured.add_service(engine, installation, number)
-                plan.say(f"{here} {bare}")
+                plan.say(f"{step} {bare}")
                 measured.add_way(bare, installation)
         if WAYS[ONNX_RUNTIME].installed():
-            plan.say(f"{here} {ONNX_RUNTIME}")
+            plan.say(f"{step} {ONNX_RUNTIME}")
             measured.add_way(ONNX_RUNTIME, installation)
     return _report(measured, plan)
 
 
 def _logits(job: Job, installation: Installation) -> NDArray[np.float32]:
-    """[E, N, C] float32, the job's logits in the pool's order."""
+    """Read a job's logits [E, N, C] float32 in the pool's order."""
     experts = []
     for expert in EXPERTS:
         parts = {split: (installation.split(split), job.logits(expert, split).logits) for split in SPLITS}

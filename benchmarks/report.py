@@ -1,4 +1,4 @@
-"""What a benchmark found: tables and targets as values, shown as text, Markdown or JSON."""
+"""Reports of benchmarks: tables and targets as values, formatted as text, Markdown or JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rich.table import Table as RichTable
 from benchmarks.machine import Machine
 
 Cell = str | float | None
-"""A number is shown as its column says, a text as it is; None was not measured."""
+"""A number in its column's format, a text as it is, or None for what was not measured."""
 
 
 @dataclass(frozen=True)
@@ -30,40 +30,40 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """Measured figures; the first column names what was measured."""
+    """Measured figures; the first column names them."""
 
     title: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
 
     def texts(self) -> list[list[str]]:
-        """The rows as they are shown, a text for each column."""
+        """Format the rows, one text for each column."""
         return [[_text(cell, c.form) for cell, c in zip(row, self.columns, strict=True)] for row in self.rows]
 
 
 @dataclass(frozen=True)
 class Target:
-    """One figure that has to be reached."""
+    """A figure and the limit that it has to reach."""
 
     what: str
     value: float | None
-    """None: could not be measured, which is no success."""
+    """The measured figure; None, which is a miss, if it could not be measured."""
     limit: float
     at_least: bool
-    """Whether more is better; the limit itself is then reached, and otherwise missed."""
+    """Whether the value has to be the limit or more; otherwise it has to be below the limit."""
     form: str
     """Format of the value and the limit."""
     unit: str = ""
 
     @property
     def reached(self) -> bool:
-        """Whether the value keeps to the limit."""
+        """Whether the value reaches the limit."""
         if self.value is None:
             return False
         return self.value >= self.limit if self.at_least else self.value < self.limit
 
     def texts(self) -> list[str]:
-        """What, wanted, measured, PASS or MISS."""
+        """Format the target: what, wanted, measured, PASS or MISS."""
         wanted = f"{'at least' if self.at_least else 'under'} {self.limit:{self.form}}{self.unit}"
         measured = "not measured" if self.value is None else f"{self.value:{self.form}}{self.unit}"
         return [self.what, wanted, measured, "PASS" if self.reached else "MISS"]
@@ -71,17 +71,19 @@ class Target:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything one benchmark found in one run."""
+    """The results of one run of a benchmark."""
 
     name: str
     tables: tuple[Table, ...]
     targets: tuple[Target, ...]
     notes: tuple[str, ...] = ()
-    """Sentences that the figures need to be understood."""
+    """Sentences that explain the figures."""
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The smallest of the values that is not below `percent` % of them (nearest rank: always a measured one).
+    """Return the nearest-rank percentile, which is always one of the values.
+
+    It is the smallest value that is not below `percent` % of them.
 
     Raises:
         ValueError: there are no values, or `percent` is not in (0, 100].
@@ -92,45 +94,45 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 
 def speed_ratio(baseline_s: Sequence[float], own_s: Sequence[float]) -> float:
-    """How many times as fast as the baseline: the median over rounds, each compared within itself.
+    """Return the speed relative to a baseline, as the median over rounds.
 
-    Neighbours in time share the machine's mood, so a slow minute spoils no ratio.
+    Each ratio compares measurements of the same round, so that a slow minute of the machine affects both.
 
     Args:
         baseline_s: the baseline's seconds, one for each round.
-        own_s: the other's, for the same rounds.
+        own_s: the other measurement's seconds, for the same rounds.
     """
     return median(baseline / own for baseline, own in zip(baseline_s, own_s, strict=True))
 
 
 def show(report: Report, machine: Machine, console: Console) -> None:
-    """Print a report for people."""
+    """Print a report to a console."""
     console.rule(report.name, align="left")
     for line in machine.lines():
         console.print(line, style="dim")
     for table in (*report.tables, *_target_tables(report)):
-        shown = RichTable(title=table.title, title_justify="left", box=box.SIMPLE)
+        rich_table = RichTable(title=table.title, title_justify="left", box=box.SIMPLE)
         for number, column in enumerate(table.columns):
-            shown.add_column(column.title, justify="right" if number else "left", no_wrap=not number)
+            rich_table.add_column(column.title, justify="right" if number else "left", no_wrap=not number)
         for row in table.texts():
-            shown.add_row(*row)
-        console.print(shown)
+            rich_table.add_row(*row)
+        console.print(rich_table)
     for note in report.notes:
         console.print(note)
     console.print()
 
 
 def as_json(reports: Sequence[Report], machine: Machine) -> dict[str, Any]:
-    """The reports with unrounded numbers, and whether each target is reached."""
-    found = [
+    """Convert reports to JSON types, with unrounded numbers."""
+    entries = [
         asdict(report) | {"targets": [asdict(t) | {"reached": t.reached} for t in report.targets]}
         for report in reports
     ]
-    return {"machine": asdict(machine) | {"lines": machine.lines()}, "reports": found}
+    return {"machine": asdict(machine) | {"lines": machine.lines()}, "reports": entries}
 
 
 def as_markdown(report: Report, machine: Machine) -> str:
-    """A report as a document holds it, with the machine and the date that it is of."""
+    """Format a report as Markdown, with its machine and date."""
     parts = ["\n".join(f"- {line}" for line in machine.lines())]
     for table in (*report.tables, *_target_tables(report)):
         header = " | ".join(column.title for column in table.columns)
@@ -142,16 +144,16 @@ def as_markdown(report: Report, machine: Machine) -> str:
 
 
 def write_into(document: Path, report: Report, machine: Machine) -> None:
-    """Put a report in the place that a Markdown document keeps for it, over what was there.
+    """Write a report into its place in a Markdown document.
 
     Raises:
         ValueError: the document has no `<!-- NAME: begin -->` and `<!-- NAME: end -->`.
     """
-    begin, end = (f"<!-- {report.name}: {edge} -->" for edge in ("begin", "end"))
+    begin, end = (f"<!-- {report.name}: {side} -->" for side in ("begin", "end"))
     text = document.read_text(encoding="utf-8")
-    before, found, rest = text.partition(begin)
-    _, found_too, after = rest.partition(end)
-    if not found or not found_too:
+    before, begin_mark, rest = text.partition(begin)
+    _, end_mark, after = rest.partition(end)
+    if not begin_mark or not end_mark:
         raise ValueError(f"{document} has no place for {report.name}: a line {begin} and, below it, {end}.")
     written = f"{before}{begin}\n{as_markdown(report, machine)}{end}{after}"
     document.write_text(written, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""New splits of images whose rows are known: no forward pass, only the rows gathered, verified and written."""
+"""Jobs over new splits of known rows, which are gathered, verified and written without a forward pass."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ LIMIT_S = 0.3
 
 
 def run(plan: Plan) -> Report:
-    """Compute the main job once, then send jobs over splits that nobody has seen, in two shapes."""
+    """Compute the main job, then send jobs over new splits in two shapes."""
     installation = Installation.make(plan.folder, RESNET32, plan.images)
     shapes = {
         "one split": (plan.images,),
         "three splits": (plan.images // 10, plan.images * 8 // 10, plan.images // 10),
     }
-    took: dict[str, list[float]] = {}
+    times: dict[str, list[float]] = {}
     computed = 0
     with serving(installation, installation.root / "outputs") as service:
         plan.say("computing the rows")
@@ -32,7 +32,7 @@ def run(plan: Plan) -> Report:
                 for name, indices in zip(names, draw_splits(plan.images, parts, seed=number), strict=True):
                     installation.save_split(name, indices)
                 seconds, job = service.run(names, reuse=True)
-                took.setdefault(shape, []).append(seconds)
+                times.setdefault(shape, []).append(seconds)
                 computed += rows(job, "computed")
                 if rows(job, "total") != len(EXPERTS) * sum(parts):
                     raise BenchmarkError(f"The job had {rows(job, 'total')} rows.")
@@ -45,10 +45,10 @@ def run(plan: Plan) -> Report:
     )
     table_rows: list[tuple[Cell, ...]] = [
         (shape, len(EXPERTS) * sum(shapes[shape]), median(seconds), max(seconds), computed_s / median(seconds))
-        for shape, seconds in took.items()
+        for shape, seconds in times.items()
     ]
     title = f"{len(EXPERTS)} experts, {JOBS} jobs of each shape, from the POST until seen succeeded"
-    slowest = max(max(seconds) for seconds in took.values())
+    slowest = max(max(seconds) for seconds in times.values())
     targets = (
         Target(
             "new splits of known images, the slowest job", slowest, LIMIT_S, at_least=False, form=".3f", unit=" s"

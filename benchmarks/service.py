@@ -1,4 +1,4 @@
-"""The real service, started for a benchmark as a user starts it, and jobs sent to it as a user sends them."""
+"""The real service for a benchmark, started and used as a user would."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LOG_LINES = 30
 
 
 class BenchmarkError(Exception):
-    """A benchmark could not be run, or what it ran went wrong; the message is for people."""
+    """A benchmark could not be run, or its job failed."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Service:
     outputs: Path
 
     def worker_pid(self) -> int:
-        """The worker's process."""
+        """Return the id of the worker's process."""
         workers: list[dict[str, Any]] = self.client.ready()["checks"]["worker"]["workers"]
         return int(workers[0]["pid"])
 
@@ -51,34 +51,34 @@ class Service:
         """Send a job with all experts and wait for it.
 
         Returns:
-            Seconds from before the POST until the client has seen it succeeded, and the job.
+            Seconds from before the POST until the client has seen the job succeeded, and the job.
 
         Raises:
-            BenchmarkError: it did not succeed.
+            BenchmarkError: the job did not succeed.
         """
         started = time.perf_counter()
         job = self.submit(splits, reuse=reuse).wait(JOB_TIMEOUT_S)
-        took = time.perf_counter() - started
+        seconds = time.perf_counter() - started
         if job.state != "succeeded":
             errors = {str(unit["error"]) for unit in job.data["units"] if unit["error"]}
             raise BenchmarkError(f"A job {job.state}: {' '.join(sorted(errors))}")
-        return took, job
+        return seconds, job
 
 
 @contextmanager
 def serving(
     installation: Installation, outputs: Path, *, engine: str = "auto", workers: int = 1
 ) -> Iterator[Service]:
-    """Start the service on a free port, wait until it is ready, and end it after the block.
+    """Start the service on a free port, and stop it after the block.
 
     Args:
-        installation: what it serves.
-        outputs: where it writes; a folder that is not there yet makes it start without anything kept.
-        engine: what computes, as in RELOGIT_ENGINE.
-        workers: 1, or 0 for a service that only takes jobs.
+        installation: its data and checkpoints.
+        outputs: its outputs directory; with a new folder it starts without kept rows.
+        engine: its engine, as in RELOGIT_ENGINE.
+        workers: 1, or 0 for a service that only queues jobs.
 
     Raises:
-        BenchmarkError: it did not become ready; with the end of its log.
+        BenchmarkError: the service did not become ready; with the end of its log.
     """
     port = _free_port()
     variables = {name: value for name, value in os.environ.items() if not name.startswith("RELOGIT_")} | {
@@ -100,7 +100,7 @@ def serving(
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=stream,
-            process_group=0,  # Ctrl-C reaches the benchmark alone, which then stops the service in order
+            process_group=0,  # Ctrl-C reaches only the benchmark, which then stops the service
         )
     try:
         with Client(f"http://127.0.0.1:{port}") as client:
@@ -111,15 +111,15 @@ def serving(
 
 
 def rows(job: Job, what: str) -> int:
-    """How many of the job's rows were `computed`, or `reused`."""
+    """Count the job's rows that were `computed` or `reused`, or all (`total`)."""
     return sum(unit[what] for unit in job.data["units"])
 
 
 def peak_memory_bytes(pid: int) -> int:
-    """The most memory that the process has had at once, resident.
+    """Read the peak resident memory of a process.
 
     Raises:
-        BenchmarkError: this system does not tell.
+        BenchmarkError: the system does not report it.
     """
     try:
         status = Path(f"/proc/{pid}/status").read_text()
@@ -129,22 +129,22 @@ def peak_memory_bytes(pid: int) -> int:
 
 
 def disk_bytes(folder: Path) -> int:
-    """What the files below a folder take up on disk; blocks that two of them share count twice."""
+    """Sum the bytes on disk of a folder's files; shared blocks count twice."""
     return sum(path.stat().st_blocks for path in folder.rglob("*") if path.is_file()) * 512
 
 
 def _wait_until(client: Client, part: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Wait until that part of the service says that it is well."""
+    """Wait until a part of the service reports that it is ready."""
     deadline = time.monotonic() + START_TIMEOUT_S
-    while not _is_well(client, part):
+    while not _is_ready(client, part):
         if process.poll() is not None or time.monotonic() > deadline:
             ended = "ended by itself" if process.poll() is not None else "did not become ready"
-            said = [line for line in log.read_text().splitlines() if "GET /readyz" not in line]
-            raise BenchmarkError("\n".join([f"The service {ended}. Its log says:", *said[-LOG_LINES:]]))
+            lines = [line for line in log.read_text().splitlines() if "GET /readyz" not in line]
+            raise BenchmarkError("\n".join([f"The service {ended}. Its log says:", *lines[-LOG_LINES:]]))
         time.sleep(0.05)
 
 
-def _is_well(client: Client, part: str) -> bool:
+def _is_ready(client: Client, part: str) -> bool:
     try:
         return bool(client.ready()["checks"][part]["ok"])
     except ServerUnreachable:

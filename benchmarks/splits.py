@@ -1,4 +1,4 @@
-"""Creating CIFAR-100-LT: all files, drawn and written, and through the service."""
+"""Creation of all files of CIFAR-100-LT, in this process and through the service."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ REQUEST = SplitsRequest(
 
 
 def run(plan: Plan) -> Report:
-    """Draw and write in this process, then ask a service for the same."""
+    """Draw and write the splits in this process, then through a service."""
     labels = {"train": np.repeat(np.arange(CLASSES), TRAIN), "test": np.repeat(np.arange(CLASSES), TEST)}
-    took: dict[str, list[float]] = {"drawing": [], "describing and writing, until the disk has it": []}
-    drawing, writing = took
+    times: dict[str, list[float]] = {"drawing": [], "describing and writing, until the disk has it": []}
+    drawing, writing = times
     for _ in range(REPEATS):
         started = time.perf_counter()
         lists, counts = draw_lists(REQUEST, labels, CLASSES)
@@ -46,14 +46,14 @@ def run(plan: Plan) -> Report:
         write_set(
             plan.folder / "lt", files_of(lists, counts, describe(REQUEST, lists, counts, labels)), overwrite=True
         )
-        took[drawing].append(drawn - started)
-        took[writing].append(time.perf_counter() - drawn)
+        times[drawing].append(drawn - started)
+        times[writing].append(time.perf_counter() - drawn)
     shutil.rmtree(plan.folder / "lt")
-    took["through the service, from the POST until seen succeeded"] = _through_http(plan, labels)
-    rows: tuple[tuple[Cell, ...], ...] = tuple((name, median(s) * 1e3, max(s) * 1e3) for name, s in took.items())
+    times["through the service, from the POST until seen succeeded"] = _through_http(plan, labels)
+    rows: tuple[tuple[Cell, ...], ...] = tuple((name, median(s) * 1e3, max(s) * 1e3) for name, s in times.items())
     columns = (Column("step"), Column("median, ms", ".1f"), Column("slowest, ms", ".1f"))
     title = "CIFAR-100-LT, imbalance 100: six lists, weights, counts, description"
-    note = "What it takes is mostly the disk's waits, one for each of the nine files and for their folder."
+    note = "Most of the time is waiting for the disk, once for each of the nine files and once for their folder."
     return Report("splits", (Table(title, columns, rows),), (), (note,))
 
 

@@ -1,4 +1,4 @@
-"""Verifying 3 experts x 3 splits: what gates a job, then everything, and where the time goes."""
+"""Verification of 3 experts x 3 splits: a job's gate, all figures, and the time of each step."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ GATING = ("reading, sha256", "softmax of each row", "point metrics", "all other 
 INTERVAL_ROWS = 8000
 INTERVALS_LIMIT_S = 2.0
 COUNTS = np.maximum(1, (500 * 100.0 ** (-np.arange(CLASSES) / (CLASSES - 1))).astype(np.int64))
-"""Of CIFAR-100-LT at the imbalance 100."""
+"""Class counts of CIFAR-100-LT at the imbalance 100."""
 
 
 def run(plan: Plan) -> Report:
-    """Compute the main job once, then verify its files through HTTP, and step by step in this process."""
+    """Verify the main job's files through HTTP, then step by step here."""
     installation = Installation.make(plan.folder, RESNET32, plan.images)
     outputs = installation.root / "outputs"
     with serving(installation, outputs) as service:
@@ -71,21 +71,21 @@ def _through_http(service: Service) -> tuple[float, float, float]:
     seconds = []
     for _ in range(REPEATS):
         started = time.perf_counter()
-        found = service.client.verify(service.outputs / "bench", dataset="bench").wait()
+        verification = service.client.verify(service.outputs / "bench", dataset="bench").wait()
         seconds.append(time.perf_counter() - started)
-        if found.verdict != "passed":
-            raise BenchmarkError(f"The verification {found.verdict}.")
-    asked = []
+        if verification.verdict != "passed":
+            raise BenchmarkError(f"The verification {verification.verdict}.")
+    analyses = []
     for _ in range(2):
         started = time.perf_counter()
-        found.analysis("statistics")
-        asked.append(time.perf_counter() - started)
-    return median(seconds), asked[0], asked[1]
+        verification.analysis("statistics")
+        analyses.append(time.perf_counter() - started)
+    return median(seconds), analyses[0], analyses[1]
 
 
 def _steps(installation: Installation, outputs: Path) -> dict[str, float]:
-    """Median seconds of each step over all files; GATING come first."""
-    took: list[dict[str, float]] = []
+    """Measure the median seconds of each step over all files, GATING first."""
+    rounds: list[dict[str, float]] = []
     for _ in range(REPEATS):
         totals = dict.fromkeys((*GATING, "intervals", "curves"), 0.0)
         for split in SHARES:
@@ -104,13 +104,13 @@ def _steps(installation: Installation, outputs: Path) -> dict[str, float]:
                     interval_figures(scores, truth)
                 with _clock(totals, "curves"):
                     curves(scores, truth)
-        totals["all other checks"] -= totals["softmax of each row"] + totals["point metrics"]  # done in it once more
-        took.append(totals)
-    return {name: median(totals[name] for totals in took) for name in took[0]}
+        totals["all other checks"] -= totals["softmax of each row"] + totals["point metrics"]  # in it too
+        rounds.append(totals)
+    return {name: median(totals[name] for totals in rounds) for name in rounds[0]}
 
 
 def _intervals_s(installation: Installation, outputs: Path) -> float:
-    """Of INTERVAL_ROWS rows, drawn from the largest split where it has more."""
+    """Measure the seconds of all intervals over INTERVAL_ROWS rows."""
     truth = _truth(installation, "test")
     arrays = read_stored(outputs / "bench" / EXPERTS[0] / "test_logits.npz", len(truth.labels), CLASSES).arrays
     rows = np.resize(np.arange(len(truth.labels)), INTERVAL_ROWS)

@@ -2,9 +2,9 @@
 
     python -m benchmarks.ways WAY FOLDER RESULT
 
-runs one way over the installation in FOLDER and writes what it took and computed to RESULT (.npz). A fresh process
-each: one way's threads, allocator and caches must not help or hinder the next. What starting Python and importing
-libraries takes does not count, neither here nor for the service.
+runs one way over the installation in FOLDER and writes its times and logits to RESULT (.npz). Each way has a new
+process, because threads, allocator and caches of one way must not affect the next. The start of Python and the import
+of libraries do not count, neither here nor for the service.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ class Way:
 
     run: Callable[[Installation], Outcome]
     needs: tuple[str, ...] = ()
-    """Modules that may not be installed."""
+    """Optional modules that it imports."""
     tuned: bool = True
-    """Whether the process is set up as relogit's worker is: threads, exact arithmetic, the allocator."""
+    """Whether its process is set up like relogit's worker: threads, exact arithmetic, allocator."""
 
     def installed(self) -> bool:
-        """Whether it can be run here."""
+        """Tell whether its modules are installed."""
         return all(find_spec(module) is not None for module in self.needs)
 
 
 OLD, ONNX_RUNTIME = "old script's way", "ONNX Runtime"
 BARE = {"torch": "torch: bare loop", "openvino": "openvino: bare loop"}
-"""Each of relogit's engines, and the way without a service that does the same arithmetic."""
+"""Engine of relogit → the way without the service that does the same arithmetic."""
 
 WAYS = {
     OLD: Way(old_script, tuned=False),
@@ -62,20 +62,20 @@ def run_way(name: str, installation: Installation) -> Outcome:
     """Run a way in a new process and wait for it.
 
     Raises:
-        BenchmarkError: it failed; with the end of what it said.
+        BenchmarkError: the process failed; with the end of its output.
     """
     result = installation.root / "outcome.npz"
     command = [sys.executable, "-m", "benchmarks.ways", name, str(installation.root), str(result)]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise BenchmarkError(f"{name} failed with exit status {done.returncode}:\n{done.stderr[-3000:]}")
+    process = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    if process.returncode != 0:
+        raise BenchmarkError(f"{name} failed with exit status {process.returncode}:\n{process.stderr[-3000:]}")
     with np.load(result) as arrays:
         seconds = {clock: float(arrays[clock]) for clock in (PREPARE, FIRST, REST)}
         return Outcome(list(arrays["logits"]), seconds, float(arrays["rest_share"]))
 
 
 def main() -> None:
-    """What the new process does."""
+    """Run the way that the command line names, in this process."""
     name, folder, result = sys.argv[1:]
     way = WAYS[name]
     for module in way.needs:

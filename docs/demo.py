@@ -1,10 +1,10 @@
-"""The main job, from start to end, on real images: what `make demo` runs.
+"""The demo of the main job on real images, which `make demo` runs.
 
     .venv/bin/python -m docs.demo
 
-run from the repository root, starts the service on a free port, recomputes the logits of three experts through
-the command line, shows how they were verified and what lies in `outputs/demo`, and stops the service. It shows
-each command as one would type it. The exit status is 0 only if everything worked.
+starts the service on a free port, recomputes the logits of three experts through the command line, shows their
+verification and the files in `outputs/demo`, and stops the service. Run it from the repository root. It shows each
+command as a user would type it. The exit status is 0 only if everything worked.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ f"{{correct.sum()}} of {{len(correct)}} correct: {{correct.mean():.2%}}\""""
 
 
 class DemoFailed(Exception):
-    """Something did not work; the message is for the person who ran the demo."""
+    """A step of the demo failed."""
 
 
 def main() -> int:
-    """Run the demo. Returns the exit status."""
+    """Run the demo, and return the exit status."""
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _leave)  # so that the service is stopped on every way out
+        signal.signal(number, _leave)  # an exception, so that the service is stopped
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
         try:
             _show(log)
@@ -83,20 +83,20 @@ def _show(log: IO[str]) -> None:
         _relogit(port, "experts", "--dataset", "digits_lt")
         _say("Recompute their logits for the splits val, test and tunev")
         _relogit(port, "recompute", "--dataset", "digits_lt", "--output-dir", "outputs/demo")
-        _say("Are these files to be trusted? (--full adds 95 % intervals and more figures)")
+        _say("Verify these files (--full adds 95 % intervals and more figures)")
         _relogit(port, "verify", str(FOLDER), "--dataset", "digits_lt")
-    _say(f"The files in {FOLDER}: for each expert and split the logits, and a manifest of what they come from")
+    _say(f"The files in {FOLDER}: for each expert and split the logits, and a manifest of their origin")
     _print_tree(FOLDER)
     _say("The files are plain NumPy")
     _print_session(LOOK.format(path=FOLDER / "ce_baseline" / "test_logits.npz"))
-    took_s = time.monotonic() - started
-    print(f"\nAll verified, in {took_s:.0f} s. The service is stopped; the files stay in {FOLDER}.")
-    print("To go on with a service of your own: make serve")
+    seconds = time.monotonic() - started
+    print(f"\nAll verified, in {seconds:.0f} s. The service is stopped; the files stay in {FOLDER}.")
+    print("To start your own service: make serve")
 
 
 @contextmanager
 def _service(port: int, log: IO[str]) -> Iterator[None]:
-    # The demo's data travel with the project, so its folders are named: a user's .env may name others.
+    # The demo needs the project's own folders, and a user's .env may set others.
     environment = os.environ | {
         "RELOGIT_DATA_DIR": "data",
         "RELOGIT_CHECKPOINTS_DIR": "checkpoints",
@@ -106,7 +106,7 @@ def _service(port: int, log: IO[str]) -> Iterator[None]:
         "RELOGIT_WORKERS": "auto",
     }
     command = [sys.executable, "-m", "app"]
-    # A process group of its own: Ctrl-C reaches the demo alone, which then stops the service in order.
+    # In its own process group, Ctrl-C does not reach the service; the demo stops it.
     process = subprocess.Popen(
         command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, process_group=0
     )
@@ -136,7 +136,7 @@ def _wait_until_ready(process: subprocess.Popen[bytes], port: int) -> None:
 
 
 def _ready(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)  # past any proxy in the environment
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)  # http.client uses no proxy
     try:
         connection.request("GET", "/readyz")
         return connection.getresponse().status == 200
@@ -174,7 +174,7 @@ def _print_session(source: str) -> None:
     names: dict[str, object] = {}
     for line in source.splitlines():
         print(f">>> {line}")
-        exec(compile(line, "<demo>", "single"), names)  # what is shown is what runs; "single" prints like a prompt
+        exec(compile(line, "<demo>", "single"), names)  # runs the shown line; "single" prints its value
 
 
 def _print_tail(log: IO[str]) -> None:
@@ -197,7 +197,7 @@ def _free_port() -> int:
         return port
 
 
-def _leave(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 — the signature is given
+def _leave(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 — `signal` sets the signature
     sys.exit(128 + number)
 
 

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Self
+from typing import IO, Protocol, Self
 
 from app.settings import Settings, as_environment
 from app.store.jobs import JobStore
@@ -27,12 +27,40 @@ HOPELESS = 2
 MAX_DELAY_S = 30.0
 
 
+class Process(Protocol):
+    """What the supervisor uses of `subprocess.Popen`."""
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+
+    @property
+    def stdin(self) -> IO[bytes] | None:
+        """The writing end of its standard input."""
+
+    def poll(self) -> int | None:
+        """Return its exit status if it has ended."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end, and return its exit status."""
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+
+
+Launch = Callable[..., Process]
+"""Starts a process; called as `subprocess.Popen` is."""
+
+
 class _Slot:
     """The place of one worker: its process, and how often that has failed to start."""
 
     def __init__(self, index: int) -> None:
         self.index = index
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: Process | None = None
         self.not_before = 0.0
         self.failed_starts = 0
 
@@ -49,6 +77,7 @@ class Supervisor:
         store: where they are recorded.
         command: starts a worker; its number and `--supervised` are added.
         give_up: ends the service; called when workers cannot work with these settings.
+        launch: starts a process; the tests fork workers from a process that has imported PyTorch.
     """
 
     def __init__(
@@ -57,11 +86,13 @@ class Supervisor:
         store: JobStore,
         command: Sequence[str] = (sys.executable, "-m", "worker"),
         give_up: Callable[[], None] = lambda: os.kill(os.getpid(), signal.SIGTERM),
+        launch: Launch = subprocess.Popen,
     ) -> None:
         self._settings = settings
         self._store = store
         self._command = command
         self._give_up = give_up
+        self._launch = launch
         self._slots: list[_Slot] = []
         self._stop = threading.Event()
         self._any_started = False
@@ -146,7 +177,7 @@ class Supervisor:
         if now >= slot.not_before:
             command = [*self._command, "--index", str(slot.index), "--supervised"]
             environment = os.environ | as_environment(self._settings)
-            slot.process = subprocess.Popen(command, stdin=subprocess.PIPE, process_group=0, env=environment)
+            slot.process = self._launch(command, stdin=subprocess.PIPE, process_group=0, env=environment)
 
     def _handle_death(self, slot: _Slot, status: int) -> None:
         assert slot.process is not None
@@ -189,6 +220,6 @@ class Supervisor:
             log.warning("the next workers to start will free what these held: %s", error)
 
 
-def _close(process: subprocess.Popen[bytes]) -> None:
+def _close(process: Process) -> None:
     if process.stdin is not None:
         process.stdin.close()

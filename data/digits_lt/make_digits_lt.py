@@ -2,14 +2,14 @@
 
     python data/digits_lt/make_digits_lt.py [--out DIR]
 
-run from the repository root, writes below DIR (by default the repository itself)
+writes below DIR (by default the repository itself), if it is run from the repository root:
 
-    data/digits_lt/{train,test}.npz                        the images, as the kind `npz` wants them
+    data/digits_lt/{train,test}.npz                        the images, in the layout of kind `npz`
     data/digits_lt_splits/*.json                           four splits, class weights, train class counts
     checkpoints/experts/digits_lt/{best_,final_calibrated_}*.pth    three ResNet-20 experts
 
-The images are scikit-learn's copy of the UCI handwritten digits, so nothing is downloaded. This file makes
-the data and needs no torch; `train_experts.py` beside it trains.
+The images are scikit-learn's copy of the UCI handwritten digits, so nothing is downloaded. This file makes the data
+without torch; `train_experts.py` trains the experts.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from sklearn.datasets import load_digits
 ROOT = Path(__file__).resolve().parents[2]
 SEED = 42
 CLASSES = 10
-SCALE = 4  # the 8x8 scans are enlarged to 32x32, what a CIFAR network takes
+SCALE = 4  # from the 8x8 scans to the 32x32 of a CIFAR network
 TEST_PER_CLASS = 60
 IMBALANCE = 20
 
@@ -48,16 +48,16 @@ class Base:
     labels: Labels
 
     def rows(self, label: int) -> NDArray[np.int64]:
-        """The row numbers of one class, ascending, int64."""
+        """List the row numbers of one class, ascending, int64."""
         return np.flatnonzero(self.labels == label).astype(np.int64)
 
 
 def enlarge(scans: NDArray[np.float64]) -> Images:
-    """[N, 8, 8] scans with values 0 to 16 as [N, 32, 32, 3] uint8 with values 0 to 255.
+    """Enlarge scans to images.
 
-    The values are scaled by 255/16 and rounded, and each becomes a block of 4x4 pixels (nearest neighbour):
-    nothing is invented between the pixels that were scanned, every machine gets the same bytes, and they
-    compress to a twelfth of what a smooth filter makes of them.
+    Scans are [N, 8, 8] with values 0 to 16, images [N, 32, 32, 3] uint8. The values are scaled by 255/16 and rounded,
+    and each becomes a block of 4x4 pixels (nearest neighbour). This invents no values between the scanned pixels and
+    gives the same bytes on every machine, which compress to a twelfth of the size after a smooth filter.
     """
     gray = np.rint(scans * (255 / 16)).astype(np.uint8)
     large = gray.repeat(SCALE, axis=1).repeat(SCALE, axis=2)  # [N, 32, 32]
@@ -65,29 +65,33 @@ def enlarge(scans: NDArray[np.float64]) -> Images:
 
 
 def make_bases() -> dict[str, Base]:
-    """The 1,797 digits divided into a balanced `test` base and a `train` base with the rest.
+    """Divide the digits into a balanced `test` base and a `train` base.
 
-    For each class in turn its rows are shuffled by a generator seeded with 42; the first 60 are `test`.
+    There are 1,797 digits. A generator seeded with 42 shuffles the rows of each class in turn; the first 60 are
+    `test`, the rest `train`.
     """
     digits = load_digits()
-    everything = Base(enlarge(digits.images), digits.target.astype(np.int64))
-    in_test = np.zeros(len(everything.labels), dtype=bool)
+    digits_base = Base(enlarge(digits.images), digits.target.astype(np.int64))
+    in_test = np.zeros(len(digits_base.labels), dtype=bool)
     rng = np.random.RandomState(SEED)
     for label in range(CLASSES):
-        in_test[rng.permutation(everything.rows(label))[:TEST_PER_CLASS]] = True
+        in_test[rng.permutation(digits_base.rows(label))[:TEST_PER_CLASS]] = True
     return {
-        name: Base(everything.images[mask], everything.labels[mask])
+        name: Base(digits_base.images[mask], digits_base.labels[mask])
         for name, mask in (("train", ~in_test), ("test", in_test))
     }
 
 
 def long_tail(n_max: int) -> list[int]:
-    """Images of each class in the train split: n_c = max(1, trunc(n_max · IF^(−c/(C−1))))."""
+    """Compute the number of train images of each class.
+
+    n_c = max(1, trunc(n_max · IF^(−c/(C−1)))).
+    """
     return [max(1, int(n_max * IMBALANCE ** (-label / (CLASSES - 1)))) for label in range(CLASSES)]
 
 
 def make_splits(bases: dict[str, Base]) -> dict[str, list[int]]:
-    """Flat, class-major index lists, drawn as the CIFAR-100-LT splits are.
+    """Draw class-major index lists in the way of the CIFAR-100-LT splits.
 
     Returns:
         `train`: rows of the train base, long-tailed; its largest class has as many images as the smallest
@@ -111,13 +115,16 @@ def make_splits(bases: dict[str, Base]) -> dict[str, list[int]]:
 
 
 def train_counts(bases: dict[str, Base], splits: dict[str, list[int]]) -> list[int]:
-    """Images of each class in the train split, counted, in class order."""
+    """Count the train split's images of each class, in class order."""
     counts: list[int] = np.bincount(bases["train"].labels[splits["train"]], minlength=CLASSES).tolist()
     return counts
 
 
 def write_data(out: Path, bases: dict[str, Base], splits: dict[str, list[int]]) -> None:
-    """Write the two `.npz` files and the six JSON files below `out`; the same bytes on each run."""
+    """Write two `.npz` files and six JSON files below `out`.
+
+    Each run writes the same bytes.
+    """
     images_dir = out / "data" / "digits_lt"
     splits_dir = out / "data" / "digits_lt_splits"
     for folder in (images_dir, splits_dir):
@@ -133,12 +140,12 @@ def write_data(out: Path, bases: dict[str, Base], splits: dict[str, list[int]]) 
 
 
 def main() -> None:
-    """Make everything and print what came out."""
+    """Make the data, train the experts and print a summary."""
     parser = argparse.ArgumentParser(description="Make the demo data set digits_lt and train its experts.")
     parser.add_argument("--out", type=Path, default=ROOT, help="where to write (default: the repository)")
     out: Path = parser.parse_args().out
 
-    # A script's own folder is on the path, the repository's root is not; `worker` lies in the root.
+    # The import path has a script's own folder but not the repository's root, where `worker` lies.
     sys.path.insert(0, str(ROOT))
     from data.digits_lt.train_experts import train_all
 
@@ -149,7 +156,7 @@ def main() -> None:
         print(f"{name:<6}{len(rows):>5} images")
     print(f"train class counts {train_counts(bases, splits)}")
 
-    # Temperatures are fitted on the rows of the train base that no split uses: 60 images are too few for it.
+    # Temperatures are fitted on the rows of the train base in no split, because a split of 60 images is too small.
     unused = sorted(set(range(len(bases["train"].labels))) - set(splits["train"]))
     arrays = {}
     for name, rows in {**splits, "unused": unused}.items():

@@ -7,12 +7,12 @@ z + τ·log π, where z are its logits and π_c = n_c/Σn is the share of class 
     balsoftmax_baseline    τ = 1     balanced softmax (Ren et al. 2020, arXiv:2007.10740)
     logitadjust_baseline   τ = 1.5   logit adjustment (Menon et al. 2021, arXiv:2007.07314)
 
-Balanced softmax adds log n_c, which differs from log π_c by a constant that the softmax does not see; so with
-τ = 1 the last two would be one method, and logit adjustment takes another τ. Only training adjusts: the
-saved network gives plain z.
+Balanced softmax adds log n_c, which differs from log π_c by a constant that does not change the softmax. So with
+τ = 1 the last two would be the same method, and logit adjustment has another τ. Logits are adjusted in training only:
+the saved network gives plain z.
 
-The weights saved are those after the last epoch: no split but `train` has a part in choosing them. One
-machine gives the same files on each run; another processor may round sums differently.
+The saved weights are those after the last epoch, so that only the split `train` affects them. One machine gives the
+same files on each run; another processor may round sums differently.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ EPOCHS = 40
 BATCH = 32
 LEARNING_RATE = 0.1  # the peak of the one-cycle schedule
 WEIGHT_DECAY = 5e-4
-SHIFT = 4  # pixels, at most, in each direction; digits are not to be flipped
-THREADS = 1  # sums in another order round differently; and on a busy machine two threads wait for each other
-HEAD_ABOVE = 20  # training images; classes with no more than these are the tail
+SHIFT = 4  # largest shift in each direction, in pixels; digits must not be flipped
+THREADS = 1  # more threads would sum in another order, which rounds differently, and wait for each other
+HEAD_ABOVE = 20  # training images; a class with more is head, any other is tail
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What tells one expert from another: its name, its τ and its random seed."""
+    """The differences between experts: name, τ and random seed."""
 
     name: str
     tau: float
@@ -73,26 +73,29 @@ class Split:
 
 @dataclass(frozen=True)
 class Normaliser:
-    """The data set's mean and standard deviation of each channel, of values from 0 to 1."""
+    """Mean and standard deviation of each channel, for values 0 to 1."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
     @classmethod
     def of(cls, images: Tensor) -> Normaliser:
-        """Measured over [N, 3, H, W] uint8 images and rounded to four digits, as they are written down."""
+        """Measure images [N, 3, H, W] uint8, rounded to four digits."""
         values = images.double() / 255
         std, mean = torch.std_mean(values, dim=(0, 2, 3), correction=0)
         return cls(tuple(round(x, 4) for x in mean.tolist()), tuple(round(x, 4) for x in std.tolist()))
 
     def __call__(self, images: Tensor) -> Tensor:
-        """[N, 3, H, W] uint8 to float32, normalised."""
+        """Normalise images [N, 3, H, W] from uint8 to float32."""
         mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (self.mean, self.std))
         return (images.float() / 255 - mean) / std
 
 
 def shifted(images: Tensor) -> Tensor:
-    """Each of [N, 3, H, W] uint8 images moved by up to SHIFT pixels; what moves in is black, as the background is."""
+    """Shift each image [N, 3, H, W] uint8 by up to SHIFT pixels.
+
+    The border is filled with black, the colour of the background.
+    """
     height, width = images.shape[2:]
     padded = F.pad(images, (SHIFT,) * 4)
     corners = torch.randint(0, 2 * SHIFT + 1, (len(images), 2)).tolist()
@@ -103,7 +106,10 @@ def shifted(images: Tensor) -> Tensor:
 
 
 def train(recipe: Recipe, split: Split, normalise: Normaliser) -> CifarResNet:
-    """A network trained by the recipe, in evaluation mode. Sets torch's global seed."""
+    """Train a network by a recipe, and return it in evaluation mode.
+
+    It sets torch's global seed.
+    """
     torch.manual_seed(recipe.seed)
     network = CifarResNet(SPEC)
     adjustment = recipe.tau * torch.log(torch.bincount(split.labels) / len(split.labels))  # [C]
@@ -126,23 +132,24 @@ def train(recipe: Recipe, split: Split, normalise: Normaliser) -> CifarResNet:
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
-    """The T > 0 that minimises the cross-entropy of softmax(z/T) (Guo et al. 2017, arXiv:1706.04599).
+    """Find the T > 0 that minimises the cross-entropy of softmax(z/T).
 
     The cross-entropy is convex in β = 1/T, with slope mean(E_p[z] − z_y); the root is bisected.
+    Source: Guo et al. 2017, arXiv:1706.04599.
 
     Args:
         logits: [N, C] float.
         labels: [N] int64.
 
     Raises:
-        ValueError: no T from 0.05 to 20 is best, as when every prediction is right.
+        ValueError: the best T is not between 0.05 and 20, for instance if every prediction is right.
     """
     z = logits.double()
-    true = z.gather(1, labels[:, None]).squeeze(1)  # [N]
+    label_logits = z.gather(1, labels[:, None]).squeeze(1)  # [N]
 
     def slope(beta: float) -> float:
         expected = (torch.softmax(beta * z, dim=1) * z).sum(dim=1)  # [N]
-        return float((expected - true).mean())
+        return float((expected - label_logits).mean())
 
     low, high = 1 / 20, 20.0
     if not slope(low) < 0 < slope(high):
@@ -154,7 +161,7 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
 
 
 def checkpoint(network: nn.Module, temperature: Tensor) -> dict[str, Tensor]:
-    """The bare state dict: `temperature`, `backbone.*` for all but the head, and `fc.*`."""
+    """Make a state dict of `temperature`, `backbone.*`, and `fc.*` for the head."""
     weights = {
         name if name.startswith("fc.") else f"backbone.{name}": tensor
         for name, tensor in network.state_dict().items()
@@ -163,20 +170,20 @@ def checkpoint(network: nn.Module, temperature: Tensor) -> dict[str, Tensor]:
 
 
 def as_split(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Split:
-    """[N, 32, 32, 3] uint8 images and their labels as tensors, channels first."""
+    """Convert images [N, 32, 32, 3] and labels to tensors, channels first."""
     return Split(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(labels))
 
 
 def train_all(arrays: Mapping[str, tuple[NDArray[np.uint8], NDArray[np.int64]]], folder: Path) -> None:
-    """Train, calibrate and save the three experts, and print how well they do.
+    """Train, calibrate and save the three experts, and print their accuracies.
 
-    `best_{name}.pth` has a temperature of 1, shape (1,). `final_calibrated_{name}.pth` has the same weights and,
-    shape (), the temperature fitted on `unused`.
+    `best_{name}.pth` has a temperature of 1, of shape (1,). `final_calibrated_{name}.pth` has the same weights and
+    the temperature fitted on `unused`, of shape ().
 
     Args:
         arrays: images [N, 32, 32, 3] and labels [N] of the splits `train`, `test`, `val`, `tunev`, and of
             `unused`: images that belong to no split.
-        folder: where the checkpoints go; made if need be.
+        folder: the folder of the checkpoints; created if it does not exist.
     """
     torch.set_num_threads(THREADS)
     torch.use_deterministic_algorithms(True)
@@ -196,9 +203,9 @@ def train_all(arrays: Mapping[str, tuple[NDArray[np.uint8], NDArray[np.int64]]],
         calibrated = checkpoint(network, torch.tensor(temperature))
         torch.save(calibrated, folder / f"final_calibrated_{recipe.name}.pth")
 
-        right = {name: logits[name].argmax(dim=1) == split.labels for name, split in splits.items()}
+        correct = {name: logits[name].argmax(dim=1) == split.labels for name, split in splits.items()}
         head = is_head[splits["test"].labels]
-        parts = (right["test"], right["test"][head], right["test"][~head], right["val"], right["tunev"])
+        parts = (correct["test"], correct["test"][head], correct["test"][~head], correct["val"], correct["tunev"])
         percents = [f"{100 * float(part.double().mean()):.2f}" for part in parts]
         table.add_row(recipe.name, *percents, f"{temperature:.3f}")
     Console().print(table)

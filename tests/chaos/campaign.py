@@ -20,7 +20,7 @@ from tests.chaos.events import Account, kills_so_far, read
 from tests.chaos.installation import EXPERTS, SIZES, Installation, build, prefix
 from tests.chaos.service import Chaos, Place, forked, free_port, supervised
 from tests.chaos.user import Reference, User
-from tests.integration.workspace import wait_until
+from tests.integration.workspace import no_authorities, wait_until
 
 SUPERVISED_SHARE = 20
 """One kill of so many is made under the real supervisor, where each costs seconds of importing PyTorch."""
@@ -232,7 +232,7 @@ class _Timed:
 def _wait_until_up(place: Place) -> None:
     def is_up() -> bool:
         try:
-            return httpx.get(f"{place.url}/readyz", timeout=5).status_code == 200
+            return httpx.get(f"{place.url}/readyz", timeout=5, verify=no_authorities()).status_code == 200
         except httpx.TransportError:
             return False
 

@@ -32,12 +32,12 @@ AGAIN_S = 1.0
 
 MAINS = {"app": app.__main__.main, "worker": worker.__main__.main}
 
-log = logging.getLogger("nursery")
+log = logging.getLogger("prefork")
 
 
 def main() -> int:
     """Keep them alive. Returns the exit status."""
-    logging.basicConfig(format="%(asctime)s nursery: %(message)s")
+    logging.basicConfig(format="%(asctime)s prefork: %(message)s")
     threads = len(list(Path("/proc/self/task").iterdir()))
     assert threads == 1, f"{threads} threads: a fork would leave the others' locks held for ever"
     stopping: list[int] = []

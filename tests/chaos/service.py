@@ -74,21 +74,21 @@ def free_port() -> int:
 
 @contextmanager
 def forked(place: Place, chaos: Chaos | None = None) -> Iterator[None]:
-    """API and workers from the nursery.
+    """API and workers as forks.
 
     Raises:
         AssertionError: at its end, if one of them ended by itself or would not stop.
     """
     command = [sys.executable, "-m", "tests.chaos.prefork", str(WORKERS)]
     with place.log.open("ab") as log:
-        nursery = subprocess.Popen(
+        prefork = subprocess.Popen(
             command, cwd=REPOSITORY, env=place.variables(chaos, WORKERS), stdout=log, stderr=log
         )
     try:
         yield
     finally:
-        end(nursery)
-    assert nursery.returncode == 0, f"a process ended by itself, or would not stop; see {place.log}"
+        end(prefork)
+    assert prefork.returncode == 0, f"a process ended by itself, or would not stop; see {place.log}"
 
 
 @contextmanager

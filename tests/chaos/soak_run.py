@@ -140,7 +140,7 @@ def soak(plan: Plan, root: Path, tell: Tell) -> Outcome:
     if plan.leak:
         variables |= {"PYTHONPATH": str(ARMED), "SOAK_LEAK": str(plan.leak)}
     book = Book()
-    with running(installation.workspace, **variables) as service:
+    with running(installation.workspace, supervised=True, **variables) as service:
         service.wait_ready()
         tell(0, "an undisturbed run")
         reference = learn(service.url, installation)

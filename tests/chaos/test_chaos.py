@@ -21,6 +21,7 @@ KILLS = 24
 Event = tuple[int, str, list[Any]]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_nothing_is_lost_however_often_the_service_is_killed(tmp_path: Path) -> None:
     """Workers and API die at labelled places, the last of them under the real supervisor: all that was accepted ends

@@ -78,6 +78,7 @@ def test_too_few_samples_are_no_verdict() -> None:
         trend([0.0, 1.0, 2.0], [1.0, 1.0, 1.0], MEMORY)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_a_service_that_is_used_takes_no_more_and_more(tmp_path: Path) -> None:
     """In seconds: nothing is lost or left over while many use it and a worker dies; memory has only to be bounded."""

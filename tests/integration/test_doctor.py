@@ -145,8 +145,8 @@ def test_a_torchvision_that_cannot_be_imported_is_a_problem(ours: Workspace, tmp
 @pytest.mark.parametrize(
     ("device", "engine", "tf32", "subject", "words"),
     [
-        ("cuda:99", "auto", "0", "gpu", "RELOGIT_DEVICE is 'cuda:99'"),
-        ("cpu", "auto", "1", "tf32", "NVIDIA_TF32_OVERRIDE=1"),
+        pytest.param("cuda:99", "auto", "0", "gpu", "RELOGIT_DEVICE is 'cuda:99'", marks=pytest.mark.slow),
+        pytest.param("cpu", "auto", "1", "tf32", "NVIDIA_TF32_OVERRIDE=1", marks=pytest.mark.slow),
         ("cpu", "openvino", "0", "engine", "half installed"),
     ],
 )
@@ -168,6 +168,7 @@ def test_a_broken_openvino_is_a_warning(ours: Workspace, tmp_path: Path) -> None
     assert "cannot be used" in finding["message"]
 
 
+@pytest.mark.slow
 def test_a_running_service_is_seen_from_both_sides(workspace: Workspace, service: Service, tmp_path: Path) -> None:
     """It answers and is ready; its lock and its worker's are held."""
     report = doctor(workspace, tmp_path, "--server", service.url)

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.integration.workspace import Workspace, build, end, environment, running, start, wait_until
+from tests.integration.workspace import Workspace, build, end, environment, fork, running, wait_until
 
 ENDED = ("succeeded", "failed", "cancelled")
 
@@ -30,7 +30,7 @@ def waiting_job(workspace: Workspace, change: Callable[[], None], splits: tuple[
         assert "grounds" not in answer.json()["request"]
         change()
         with (workspace.root / "worker.log").open("wb") as log:
-            worker = start("worker", environment(workspace), log.fileno())
+            worker = fork("worker", environment(workspace), log.fileno())
             try:
                 where = f"/jobs/{answer.json()['id']}"
                 wait_until(lambda: service.get(where).json()["state"] in ENDED, 60, service.log.read_text)

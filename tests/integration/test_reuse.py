@@ -200,6 +200,7 @@ def test_computing_again_finds_a_kept_row_that_differs(installation: Installatio
     assert digests(again) == digests(known)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_changes_no_byte(installation: Installation, known: relogit.Job) -> None:
     """SIGKILL in the middle: the rows computed before it are taken up, and the file is that of a calm run."""
     workspace = installation.workspace

@@ -19,12 +19,13 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.integration.slow import build_slow, in_the_middle, job_of, post, wait_for
+from tests.integration.slow_jobs import build_short, build_slow, in_the_middle, job_of, post, wait_for
 from tests.integration.workspace import (
     REPOSITORY,
     Service,
     Workspace,
     environment,
+    fork,
     running,
     start,
     wait_until,
@@ -36,6 +37,12 @@ def workspace(tmp_path: Path) -> Workspace:
     return build_slow(tmp_path)
 
 
+@pytest.fixture
+def small(tmp_path: Path) -> Workspace:
+    """For what needs no long computation."""
+    return build_short(tmp_path)
+
+
 def _checks(service: Service) -> tuple[int, dict[str, Any]]:
     answer = service.get("/readyz")
     checks: dict[str, Any] = answer.json()["checks"]
@@ -45,6 +52,7 @@ def _checks(service: Service) -> tuple[int, dict[str, Any]]:
 # --- hangs and deadlines ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_worker_that_hangs_is_replaced_and_its_job_goes_on(workspace: Workspace) -> None:
     """While it hangs the service is not ready, and says so; then it is killed, and another one takes over."""
     with running(workspace, RELOGIT_HANG_TIMEOUT_S="6") as service:
@@ -61,11 +69,12 @@ def test_a_worker_that_hangs_is_replaced_and_its_job_goes_on(workspace: Workspac
         assert any("worker died" in note for note in unit["notes"])
 
 
+@pytest.mark.slow
 def test_a_hanging_worker_that_is_not_the_services_own_loses_its_work(workspace: Workspace) -> None:
     """Nobody kills what somebody else has started: its work is freed for others, and when it wakes up it ends."""
     with running(workspace, RELOGIT_WORKERS="0", RELOGIT_HANG_TIMEOUT_S="4") as service:
         with (workspace.root / "worker.log").open("wb") as log:
-            worker = start("worker", environment(workspace), log.fileno())
+            worker = fork("worker", environment(workspace), log.fileno())
         try:
             service.wait_ready()
             job = post(service, experts=["first"], splits=["long"])
@@ -77,13 +86,14 @@ def test_a_hanging_worker_that_is_not_the_services_own_loses_its_work(workspace:
             worker.send_signal(signal.SIGCONT)
             assert worker.wait(60) == 1
             with (workspace.root / "worker.log").open("ab") as log:
-                worker = start("worker", environment(workspace), log.fileno())
+                worker = fork("worker", environment(workspace), log.fileno())
             assert wait_for(service, job)["state"] == "succeeded"
         finally:
             worker.kill()
             worker.wait()
 
 
+@pytest.mark.slow
 def test_a_job_that_computes_past_its_deadline_is_stopped(workspace: Workspace) -> None:
     """It has failed, with the reason; units that were done by then stand."""
     with running(workspace) as service:
@@ -109,9 +119,9 @@ def test_a_job_that_computes_past_its_deadline_is_stopped(workspace: Workspace) 
         assert wait_for(service, post(service, experts=["first"], splits=["short"]))["state"] == "succeeded"
 
 
-def test_a_deadline_passes_in_the_queue_as_well(workspace: Workspace) -> None:
+def test_a_deadline_passes_in_the_queue_as_well(small: Workspace) -> None:
     """Without any worker the API sees to it; wrong deadlines are refused."""
-    with running(workspace, RELOGIT_WORKERS="0") as service:
+    with running(small, RELOGIT_WORKERS="0") as service:
         job = post(service, splits=["short"], deadline_s=0.5)
         ended = wait_for(service, job)
         assert (ended["state"], ended["error"]["code"]) == ("failed", "deadline-exceeded")
@@ -125,11 +135,11 @@ def test_a_deadline_passes_in_the_queue_as_well(workspace: Workspace) -> None:
 # --- what readyz knows --------------------------------------------------------------------------------
 
 
-def test_readiness_waits_for_experts_that_are_to_be_warm(workspace: Workspace) -> None:
+def test_readiness_waits_for_experts_that_are_to_be_warm(small: Workspace) -> None:
     """One that cannot be loaded is named with the reason; the worker works without it."""
-    (workspace.experts / "best_broken.pth").write_bytes(b"no checkpoint")
+    (small.experts / "best_broken.pth").write_bytes(b"no checkpoint")
     asked = "tiny/alpha, tiny/slow_/first, tiny/broken, tiny/best_/nope, nonsense"
-    with running(workspace, RELOGIT_WARM_START=asked) as service:
+    with running(small, RELOGIT_WARM_START=asked) as service:
         wait_until(lambda: len(_checks(service)[1]["warm_start"].get("experts", [])) == 5, 60, service.log.read_text)
         wait_until(lambda: "loading" not in str(_checks(service)[1]["warm_start"]["experts"]), 60)
         status, checks = _checks(service)
@@ -139,13 +149,13 @@ def test_readiness_waits_for_experts_that_are_to_be_warm(workspace: Workspace) -
         for named in ("tiny/broken", "tiny/best_/nope", "nonsense"):
             assert named in checks["warm_start"]["detail"]
         assert wait_for(service, post(service, experts=["first"], splits=["short"]))["state"] == "succeeded"
-    with running(workspace, RELOGIT_WARM_START="tiny/alpha") as service:
+    with running(small, RELOGIT_WARM_START="tiny/alpha") as service:
         service.wait_ready()
 
 
-def test_a_disk_that_is_nearly_full_is_not_ready(workspace: Workspace) -> None:
+def test_a_disk_that_is_nearly_full_is_not_ready(small: Workspace) -> None:
     """How nearly, a setting says."""
-    with running(workspace, RELOGIT_MIN_FREE_BYTES=str(10**18)) as service:
+    with running(small, RELOGIT_MIN_FREE_BYTES=str(10**18)) as service:
         wait_until(lambda: _checks(service)[1]["worker"]["ok"], 60, service.log.read_text)
         status, checks = _checks(service)
         assert (status, checks["disk"]["ok"]) == (503, False)
@@ -167,6 +177,7 @@ def _small_disk(folder: Path, size: str) -> Iterator[None]:
         subprocess.run(["umount", "--lazy", folder], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_fails_what_cannot_be_written_and_nothing_else(workspace: Workspace) -> None:
     """A request is refused as a passing error, a unit fails as `disk-error`; with room again, all goes on."""
     outputs = workspace.settings.outputs_dir
@@ -222,13 +233,13 @@ def _closed(folder: Path) -> Iterator[None]:
         folder.chmod(0o755)
 
 
-def test_outputs_that_cannot_be_written_are_refused_at_the_start(workspace: Workspace) -> None:
+def test_outputs_that_cannot_be_written_are_refused_at_the_start(small: Workspace) -> None:
     """By who has not the right: one sentence that names the setting, and an exit status, no traceback."""
-    workspace.settings.outputs_dir.mkdir()
+    small.settings.outputs_dir.mkdir()
     command = [*_without_privileges(), sys.executable, "-m", "app"]
-    with _closed(workspace.settings.outputs_dir):
+    with _closed(small.settings.outputs_dir):
         done = subprocess.run(
-            command, cwd=REPOSITORY, env=environment(workspace, RELOGIT_PORT="0"), capture_output=True, text=True,
+            command, cwd=REPOSITORY, env=environment(small, RELOGIT_PORT="0"), capture_output=True, text=True,
             timeout=60, check=False,
         )  # fmt: skip
     assert done.returncode == 1
@@ -236,6 +247,7 @@ def test_outputs_that_cannot_be_written_are_refused_at_the_start(workspace: Work
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_outputs_that_can_be_written_no_longer_fail_the_job_and_not_the_service(workspace: Workspace) -> None:
     """The right to make a folder is taken away in mid-job: a disk error that names it; given back, all goes on."""
     outputs = workspace.settings.outputs_dir
@@ -252,6 +264,7 @@ def test_outputs_that_can_be_written_no_longer_fail_the_job_and_not_the_service(
         assert (again["state"], again["units"][0]["computed"]) == ("succeeded", 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("what", "code"), [("checkpoint", "unknown-expert"), ("data", "data-missing"), ("split", "unknown-split")]
 )
@@ -275,6 +288,7 @@ def test_what_vanishes_in_mid_job_fails_the_rest_of_it(workspace: Workspace, wha
         assert wait_for(service, post(service, experts=["first"], splits=["long"]))["state"] == "succeeded"
 
 
+@pytest.mark.slow
 def test_a_store_that_is_locked_for_a_while_only_delays(workspace: Workspace) -> None:
     """SQLITE_BUSY: somebody holds the store for some seconds; requests and units wait, and nothing fails."""
     with running(workspace) as service:
@@ -313,6 +327,7 @@ def _ask_slowly(service: Service, path: str) -> socket.socket:
     return asking
 
 
+@pytest.mark.slow
 def test_answers_under_way_end_before_the_service_does(workspace: Workspace) -> None:
     """A download that has begun is sent whole, a request that is held is answered at once, work is handed back."""
     workspace.save_split("huge", list(range(60)) * 5000)  # an artifact that no socket's buffers swallow
@@ -343,6 +358,7 @@ def test_answers_under_way_end_before_the_service_does(workspace: Workspace) -> 
         assert wait_for(service, job)["state"] == "succeeded"
 
 
+@pytest.mark.slow
 def test_a_second_signal_stops_at_once(workspace: Workspace) -> None:
     """Even while a download that nobody reads is under way, and with a worker that would never stop by itself."""
     workspace.save_split("huge", list(range(60)) * 5000)
@@ -363,10 +379,10 @@ def test_a_second_signal_stops_at_once(workspace: Workspace) -> None:
         wait_until(lambda: not Path(f"/proc/{worker}").exists() or _is_zombie(worker), 10)
 
 
-def test_a_request_that_hangs_keeps_nobody_from_stopping(workspace: Workspace) -> None:
+def test_a_request_that_hangs_keeps_nobody_from_stopping(small: Workspace) -> None:
     """A file that nobody serves, as on a network disk that is gone: its thread is left behind."""
-    os.mkfifo(workspace.splits / "stuck_indices.json")
-    with running(workspace, RELOGIT_STOP_TIMEOUT_S="1") as service:
+    os.mkfifo(small.splits / "stuck_indices.json")
+    with running(small, RELOGIT_STOP_TIMEOUT_S="1") as service:
         service.wait_ready()
         with pytest.raises(httpx.ReadTimeout):
             httpx.post(f"{service.url}/jobs", json={"dataset": "tiny", "splits": ["stuck"]}, timeout=2)
@@ -374,14 +390,14 @@ def test_a_request_that_hangs_keeps_nobody_from_stopping(workspace: Workspace) -
         assert service.process.wait(30) == 0
 
 
-def test_a_signal_that_comes_early_is_obeyed(workspace: Workspace) -> None:
+def test_a_signal_that_comes_early_is_obeyed(small: Workspace) -> None:
     """As soon as the port is open somebody may think better of it."""
-    with running(workspace) as service:
+    with running(small) as service:
         service.process.send_signal(signal.SIGTERM)
         assert service.process.wait(60) == 0
-    log = workspace.root / "early.log"
+    log = small.root / "early.log"
     with log.open("wb") as stream:
-        process = start("app", environment(workspace, RELOGIT_PORT="0"), stream.fileno())
+        process = start("app", environment(small, RELOGIT_PORT="0"), stream.fileno())
     try:
         wait_until(lambda: "listening on" in log.read_text(), 60, log.read_text)
         process.send_signal(signal.SIGTERM)
@@ -398,9 +414,9 @@ def _is_zombie(pid: int) -> bool:
         return True
 
 
-def test_a_download_goes_on_after_the_service_was_killed(workspace: Workspace) -> None:
+def test_a_download_goes_on_after_the_service_was_killed(small: Workspace) -> None:
     """Half of a file, then SIGKILL and a restart: the rest comes by its range, and the whole has the right sha256."""
-    with running(workspace) as service:
+    with running(small) as service:
         service.wait_ready()
         job = post(service, prefix="best_", experts=["alpha"], splits=["test"])
         wait_for(service, job)
@@ -409,7 +425,7 @@ def test_a_download_goes_on_after_the_service_was_killed(workspace: Workspace) -
         half = whole.content[: entry["bytes"] // 2]
         service.process.kill()
         service.process.wait()
-    with running(workspace) as service:
+    with running(small) as service:
         conditions = {"Range": f"bytes={len(half)}-", "If-Range": whole.headers["ETag"]}
         rest = httpx.get(service.url + entry["href"], headers=conditions)
         assert (rest.status_code, half + rest.content) == (206, whole.content)

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -13,6 +14,8 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
+from io import BytesIO
 from pathlib import Path
 
 import httpx
@@ -24,8 +27,11 @@ from numpy.typing import NDArray
 from app.catalog.datasets import Transform
 from app.main import create_app
 from app.settings import Settings
+from tests.prefork import ForkedProcess, launch
 from worker.compute.engines.pixels import normalise
 from worker.experts.architectures import CifarResNetSpec
+
+Process = subprocess.Popen[bytes] | ForkedProcess
 
 REPOSITORY = Path(__file__).parents[2]
 CLASSES = 4
@@ -73,31 +79,44 @@ class Workspace:
         return self.root / "data" / "tiny_splits"
 
     def save_images(self, base: str, count: int, size: int = 8) -> None:
-        rng = np.random.default_rng(count)
         folder = self.root / "data" / "tiny"
         folder.mkdir(parents=True, exist_ok=True)
-        labels = np.arange(count) % CLASSES
-        np.savez(folder / f"{base}.npz", images=_images_of(labels, size, rng), labels=labels)
+        (folder / f"{base}.npz").write_bytes(_npz(count, size))
 
     def save_split(self, name: str, content: object) -> None:
         self.splits.mkdir(parents=True, exist_ok=True)
         (self.splits / f"{name}_indices.json").write_text(json.dumps(content))
 
-    def save_expert(
-        self, name: str, seed: int, spec: CifarResNetSpec = SPEC, temperature: float | None = 2.0
-    ) -> None:
+    def save_expert(self, name: str, seed: int, spec: CifarResNetSpec = SPEC) -> None:
         self.experts.mkdir(parents=True, exist_ok=True)
-        torch.manual_seed(seed)
-        network = spec.build()
-        _teach(network, spec.classes)
-        tensors = {f"backbone.{key}": value for key, value in network.state_dict().items()}
-        tensors = {key.replace("backbone.fc.", "fc."): value for key, value in tensors.items()}
-        tensors["temperature"] = torch.tensor([2.0])
-        torch.save(tensors, self.experts / f"{name}.pth")
+        (self.experts / f"{name}.pth").write_bytes(_checkpoint(seed, spec))
 
     def images(self, base: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         with np.load(self.root / "data" / "tiny" / f"{base}.npz") as arrays:
             return arrays["images"], arrays["labels"]
+
+
+@cache
+def _npz(count: int, size: int) -> bytes:
+    """Make a base's file; once a process, since most tests want the same."""
+    labels = np.arange(count) % CLASSES
+    file = BytesIO()
+    np.savez(file, images=_images_of(labels, size, np.random.default_rng(count)), labels=labels)
+    return file.getvalue()
+
+
+@cache
+def _checkpoint(seed: int, spec: CifarResNetSpec) -> bytes:
+    """Make a trained expert's file; once a process."""
+    torch.manual_seed(seed)
+    network = spec.build()
+    _teach(network, spec.classes)
+    tensors = {f"backbone.{key}": value for key, value in network.state_dict().items()}
+    tensors = {key.replace("backbone.fc.", "fc."): value for key, value in tensors.items()}
+    tensors["temperature"] = torch.tensor([2.0])
+    file = BytesIO()
+    torch.save(tensors, file)
+    return file.getvalue()
 
 
 def _images_of(labels: NDArray[np.int64], size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -146,14 +165,14 @@ def build(root: Path) -> Workspace:
 
 @dataclass(frozen=True)
 class Service:
-    """A running `python -m app`."""
+    """A running service."""
 
     url: str
-    process: subprocess.Popen[bytes]
+    process: Process
     log: Path
 
     def get(self, path: str) -> httpx.Response:
-        return httpx.get(self.url + path, timeout=30)
+        return httpx.get(self.url + path, timeout=30, verify=no_authorities())
 
     def worker_pids(self) -> list[int]:
         return [worker["pid"] for worker in self.get("/readyz").json()["checks"]["worker"].get("workers", [])]
@@ -168,6 +187,12 @@ class Service:
             return self.get("/readyz").status_code == 200
         except httpx.TransportError:
             return False
+
+
+@cache
+def no_authorities() -> ssl.SSLContext:
+    """Return a context for HTTP without TLS: httpx's own reads all certificates, in 30 ms for each request."""
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def wait_until(condition: object, timeout_s: float, explain: object = lambda: "") -> None:
@@ -192,14 +217,27 @@ def environment(workspace: Workspace, **more: str) -> dict[str, str]:
 
 
 @contextmanager
-def running(workspace: Workspace, *, before: Sequence[str] = (), **more: str) -> Iterator[Service]:
-    """Start the real service on a free port, with a command before it if one is given; end it with SIGTERM."""
+def running(
+    workspace: Workspace, *, supervised: bool = False, before: Sequence[str] = (), **more: str
+) -> Iterator[Service]:
+    """Run the service on a free port, and end it with SIGTERM.
+
+    Args:
+        workspace: where it works.
+        supervised: start `python -m app` and its workers as users do, rather than as forks.
+        before: a command to put before that of the service, which is then started as users do.
+        **more: environment variables.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     log = workspace.root / f"service-{port}.log"
     with log.open("wb") as stream:
-        process = start("app", environment(workspace, RELOGIT_PORT=str(port), **more), stream.fileno(), before)
+        variables = environment(workspace, RELOGIT_PORT=str(port), **more)
+        if supervised or before:
+            process: Process = start("app", variables, stream.fileno(), before)
+        else:
+            process = fork("app", variables, stream.fileno())
     try:
         service = Service(f"http://127.0.0.1:{port}", process, log)
         wait_until(lambda: _answers(service), 60, log.read_text)
@@ -216,7 +254,12 @@ def start(module: str, variables: dict[str, str], output: int, before: Sequence[
     )
 
 
-def end(process: subprocess.Popen[bytes]) -> None:
+def fork(module: str, variables: dict[str, str], output: int) -> ForkedProcess:
+    """Run `python -m MODULE` as a fork of a process that has imported it."""
+    return launch([sys.executable, "-m", module], env=variables, stdout=output, stderr=output)
+
+
+def end(process: Process) -> None:
     """SIGTERM, and SIGKILL if that does not help."""
     process.send_signal(signal.SIGTERM)
     try:
@@ -244,7 +287,7 @@ def serving(settings: Settings) -> Iterator[httpx.Client]:
     try:
         wait_until(lambda: server.started, 30)
         host, port = server.servers[0].sockets[0].getsockname()[:2]
-        with httpx.Client(base_url=f"http://{host}:{port}", timeout=30) as client:
+        with httpx.Client(base_url=f"http://{host}:{port}", timeout=30, verify=no_authorities()) as client:
             yield client
     finally:
         server.should_exit = True

@@ -61,6 +61,7 @@ def _run(service: Service, dataset: str, prefix: str, splits: list[str]) -> dict
         return job.data
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_logits_agree_with_the_reference(service: Service, workspace: Workspace) -> None:
     """Within 1e-4 and in every argmax on all 10,000 images, 70.16 %; another order moves no bit of a row."""
@@ -77,6 +78,7 @@ def test_logits_agree_with_the_reference(service: Service, workspace: Workspace)
         np.testing.assert_array_equal(arrays["logits"], logits[::-1])
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_long_tailed_experts_have_their_published_accuracies(service: Service) -> None:
     """39.43, 35.04 and 42.66 % on the whole test set, as the job itself shows them."""

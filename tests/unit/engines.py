@@ -53,6 +53,13 @@ SPECS: dict[str, NetworkSpec] = {
 }
 """Every kind of block, shortcut, stem and stride; ResNet-34 has the blocks of ResNet-18."""
 
+QUICK = ("resnet18, CIFAR stem", "resnet18, CIFAR stem of stride 2 with max-pool")
+EVERY_SPEC = [
+    name if name in QUICK or isinstance(spec, CifarResNetSpec) else pytest.param(name, marks=pytest.mark.slow)
+    for name, spec in SPECS.items()
+]
+"""To parametrise by: most of the large networks, whose engines take seconds to make, are slow tests."""
+
 SMALL = SPECS["projection"]
 
 

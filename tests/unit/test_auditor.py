@@ -136,7 +136,7 @@ def test_a_declared_base_whose_files_are_not_there_fails_nothing(home: Home, fol
     found = _audited(home)
     assert (found["verdict"], _failed(found)) == ("passed", {})
     assert {check["verdict"] for check in found["lists"]["train"]} == {"skipped"}
-    assert "train are not at hand" in found["checks"][-1]["message"]
+    assert "train are not available" in found["checks"][-1]["message"]
     assert "train" in found["sha256"]  # the list itself is as it was
 
 

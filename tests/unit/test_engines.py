@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from app.catalog.datasets import Transform
 from tests.unit.engines import (
     BATCHES,
+    EVERY_SPEC,
     SMALL,
     SPECS,
     cut,
@@ -28,7 +29,7 @@ both = pytest.mark.parametrize("name", ["torch", "openvino"])
 
 
 @both
-@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("spec", EVERY_SPEC)
 def test_fp32_is_the_network_in_float64(name: EngineName, spec: str) -> None:
     """At logits up to 50: within 1e-3 + 1e-5 of each, and the argmax is that of float64 wherever 2e-3 decide it."""
     network, images = lived_in(SPECS[spec]), random_images(16)

@@ -66,7 +66,12 @@ def leaves(scaled: Tensor, sign: int, largest: float) -> NDArray[np.bool_]:
 
 @both
 @pytest.mark.parametrize(
-    ("spec", "tested"), [("projection", None), ("option A, end", None), ("resnet18, CIFAR stem", 9)]
+    ("spec", "tested"),
+    [
+        ("projection", None),
+        ("option A, end", None),
+        pytest.param("resnet18, CIFAR stem", 9, marks=pytest.mark.slow),
+    ],
 )
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_overflow_after_any_batch_norm_is_refused(name: EngineName, spec: str, tested: int | None, sign: int) -> None:

@@ -291,7 +291,7 @@ def test_long_lists_are_cut_with_their_totals(tmp_path: Path) -> None:
         ({f"layer{s}.{b}.conv1.weight": torch.ones(2, 2) for s in (1, 2, 3) for b in (0, 2)}, "layer1 [0, 2]"),
         ({f"layer{s}.0.conv3.weight": torch.ones(2, 2) for s in (1, 2, 3)}, "bottleneck"),
         ({f"layer{s}.0.conv1.weight": torch.ones(2, 2) for s in (1, 2, 3, 4, 5)}, "layer5 1"),
-        ({f"layer{s}.0.bn1.bias": torch.tensor(1.0) for s in (1, 2, 3)}, "no convolution shows a width"),
+        ({f"layer{s}.0.bn1.bias": torch.tensor(1.0) for s in (1, 2, 3)}, "without a convolution that shows a width"),
     ],
 )
 def test_an_unknown_architecture_says_what_was_seen(tmp_path: Path, state: State, seen: str) -> None:

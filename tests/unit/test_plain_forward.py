@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.unit.engines import SPECS, TRANSFORM, exact_logits, lived_in, random_images
+from tests.unit.engines import EVERY_SPEC, SPECS, TRANSFORM, exact_logits, lived_in, random_images
 from worker.compute.plain_forward import MAX_BATCH, plain_logits
 
 
-@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("spec", EVERY_SPEC)
 def test_it_is_the_network_in_float64(spec: str) -> None:
     """Within float32's rounding, for every kind of block, stem and shortcut, and for more than one batch."""
     network, images = lived_in(SPECS[spec]), random_images(MAX_BATCH + 2)

@@ -385,7 +385,7 @@ def test_who_is_no_part_of_train_is_not_taken_for_one(
 
 
 def test_a_set_belongs_to_the_labels_that_it_was_drawn_from() -> None:
-    """And to the data set that it was made for. Labels that are not at hand are named, and compared with nothing."""
+    """And to the data set that it was made for. Labels that are not available are named and not compared."""
     labels = {"test": np.array([0, 1, 2]), "train": np.array([2, 1])}
     said = DatasetDescription(name="a", labels_sha256={"test": list_sha256([0, 1, 2]), "train": list_sha256([2, 1])})
     assert check_dataset(said, ["a", "b"], labels).verdict == "passed"
@@ -394,7 +394,7 @@ def test_a_set_belongs_to_the_labels_that_it_was_drawn_from() -> None:
     relabelled = check_dataset(said, ["a"], labels | {"train": np.array([2, 2])})
     assert (relabelled.verdict, "the labels of 'train'" in relabelled.message) == ("failed", True)
     away = check_dataset(said, [], {"test": labels["test"]})
-    assert (away.verdict, "train are not at hand" in away.message) == ("passed", True)
+    assert (away.verdict, "train are not available" in away.message) == ("passed", True)
     for nothing in (None, DatasetDescription(), DatasetDescription(labels_sha256={"x": ""})):
         assert check_dataset(nothing, ["a"], labels).verdict == "skipped"
 

@@ -17,7 +17,15 @@ from tests.unit.store_machine import MachineInMemory, MachineOnDisk, StoreMachin
 
 
 @pytest.mark.timeout(0)  # a profile may ask for hours
-@pytest.mark.parametrize(("machine", "share"), [(MachineInMemory, 1), (MachineOnDisk, 2)])  # a file takes longer
+@pytest.mark.parametrize(
+    ("machine", "share"),
+    [
+        (MachineInMemory, 4),
+        (MachineOnDisk, 8),  # a file takes longer
+        pytest.param(MachineInMemory, 1, marks=pytest.mark.slow),
+        pytest.param(MachineOnDisk, 2, marks=pytest.mark.slow),
+    ],
+)
 def test_the_store_does_what_its_model_says(machine: type[StoreMachine], share: int) -> None:
     """Whatever is asked, in whatever order, by whoever lives or died: nothing else happens, and every job ends."""
     run_state_machine_as_test(machine, settings=settings(max_examples=settings().max_examples // share))

@@ -81,7 +81,7 @@ def test_what_is_no_accuracy_is_left_out_with_a_note(tmp_path: Path, value: obje
     found = read(tmp_path, {"best_acc": value, "state_dict": weights()})
     assert found.stored_accuracy is None
     assert len(found.notes) == 1
-    assert "'best_acc' is no accuracy" in found.notes[0]
+    assert "'best_acc' is not an accuracy" in found.notes[0]
     assert len(found.notes[0]) < 200
     found = read(tmp_path, {"best_acc": value, "state_dict": weights(), "acc": 0.4})
     assert found.stored_accuracy == StoredAccuracy("acc", 0.4)

@@ -25,11 +25,11 @@ def arithmetic(device: torch.device, engine: str) -> ComputeEnvironment:
     """Describe the compute environment of this worker.
 
     Args:
-        device: where it computes.
+        device: the device that the worker computes on.
         engine: `torch` or `openvino`.
     """
     on_gpu = device.type == "cuda"
-    # torchvision's code defines its ResNets; one version of PyTorch ships with several mathematics libraries.
+    # torchvision's code defines its ResNets; builds of one PyTorch version ship with different maths libraries.
     revision = code_digest(COMPUTING, version("torchvision"), torch.__config__.show())
     return ComputeEnvironment(
         device="cuda" if on_gpu else "cpu",

@@ -1,7 +1,7 @@
-"""Inference over a pool: its rows are cut into physical batches of one fixed shape, the last one padded.
+"""Inference over a pool in physical batches of one fixed shape, the last batch padded.
 
 Every batch has the engine's shape, so a row's bits depend neither on its split nor on its order or batch.
-`app.domain.numerics` names everything that they do depend on.
+`app.domain.numerics` lists everything that they depend on.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from worker.compute.engines.engine import Engine
 def forward_rows(
     engine: Engine, images: NDArray[np.uint8], rows: NDArray[np.int64], classes: int
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-    """Compute raw logits of the given images, batch by batch, in the order of `rows`.
+    """Compute raw logits batch by batch, in the order of `rows`.
 
     Args:
-        engine: what computes.
+        engine: the engine that computes them.
         images: [M, H, W, 3] uint8, the whole pool.
         rows: [N] int64, indices of images, each in [0, M).
         classes: C, logits per image.

@@ -1,4 +1,4 @@
-"""The logits of one expert over any pool: read where they were kept, computed where not."""
+"""The logits of one expert over any pool: kept rows are read, missing rows are computed."""
 
 from __future__ import annotations
 
@@ -28,31 +28,31 @@ from worker.datasets.pools import Pool
 from worker.experts.loading import Assumptions, Passport
 
 MEASURED_S = 0.5
-"""Shorter computations say little about a rate."""
+"""Seconds of the shortest computation whose rate is recorded; shorter ones measure it badly."""
 
 
 class ComputeResources(Protocol):
-    """What computing needs of the worker that it runs in."""
+    """The worker's resources that a logit source needs."""
 
     @property
     def device(self) -> torch.device:
-        """Where engines run."""
+        """The device that engines run on."""
 
     @property
     def arithmetic(self) -> ComputeEnvironment:
-        """How this worker computes."""
+        """The worker's compute environment."""
 
     @property
     def model_cache(self) -> ModelCache:
-        """Networks and engines that stay loaded."""
+        """The cache of loaded networks and engines."""
 
     @property
     def kept(self) -> RowStore:
-        """Rows on disk."""
+        """The rows that are kept on disk."""
 
     @property
     def rates(self) -> RateStore:
-        """Where measured rates are recorded."""
+        """The store that records measured rates."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class ExpertFile:
     passport: Passport
     transform: Transform
     seen: dict[str, str]
-    """Labels of the kept rows for people: expert, file and data set."""
+    """Labels that `relogit rows` shows for the kept rows: expert, file and data set."""
 
 
 @dataclass
@@ -72,9 +72,9 @@ class LogitSource:
     """The rows of one expert. Lives as long as a claim.
 
     Attributes:
-        expert: whose rows.
+        expert: the checkpoint that computes the rows.
         wanted: upper bound on a physical batch, as requested.
-        precision: what the network computes in.
+        precision: the precision that the network computes in.
         reuse: whether kept rows are read.
         context: the worker's resources.
         batch: images of a physical batch; smaller after memory ran out.
@@ -116,7 +116,7 @@ class LogitSource:
         """Make the rows of a pool available, computing those that are missing.
 
         Args:
-            pool: whose images.
+            pool: the images.
             indices: [N] int64 into the pool, may repeat.
 
         Yields:
@@ -129,27 +129,27 @@ class LogitSource:
         entries = np.bincount(indices, minlength=len(pool.images))  # entries of each image, counted once
         computed, before = 0, None
         while True:
-            rows = self._of(pool)
+            rows = self._rows_over(pool)
             if rows is not before:
-                computed, before = 0, rows  # rows of larger batches have other bits and do not count
+                computed, before = 0, rows  # rows of larger batches may have other bits, so they do not count
             missing = rows.missing(indices)
             available = rows.count(indices)
             yield available, computed
             if not missing.size:
                 return
-            failed = None
+            out_of_memory = None
             try:
                 for batch in self._compute(rows, pool, missing):
                     available += int(entries[batch].sum())
                     computed += batch.size
                     yield available, computed
             except NoMemory as error:
-                failed = str(error)
-            if failed is not None:  # outside the handler, where the error no longer keeps its tensors alive
-                self._halve(failed)
+                out_of_memory = str(error)
+            if out_of_memory is not None:  # not in the handler, where the error would keep its tensors alive
+                self._halve(out_of_memory)
 
     def _compute(self, rows: Rows, pool: Pool, missing: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-        # The rate leaves out making the engine, which the next job reuses.
+        # The rate excludes the time to make the engine, because the next job reuses it.
         engine = self._engine(pool)
         started = time.monotonic()
         try:
@@ -160,39 +160,42 @@ class LogitSource:
                 yield batch
         finally:
             rows.flush()
-        self._tell_rate(pool, missing.size, time.monotonic() - started)
+        self._record_rate(pool, missing.size, time.monotonic() - started)
 
     def take(self, pool: Pool, indices: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return raw logits [N, C] float32 after `fill`; row n belongs to `indices[n]`."""
-        return self._of(pool).take(indices)
+        """Return raw logits [N, C] float32; call `fill` before.
+
+        Row n belongs to `indices[n]`.
+        """
+        return self._rows_over(pool).take(indices)
 
     def differing(self, pool: Pool, indices: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return entries [n] int64 whose bits differ from the kept row."""
-        return self._of(pool).differing(indices)
+        return self._rows_over(pool).differing(indices)
 
     def drop_differing(self, pool: Pool, indices: NDArray[np.int64]) -> None:
         """Keep neither version of rows whose bits differ."""
-        self._of(pool).drop_differing(indices)
+        self._rows_over(pool).drop_differing(indices)
 
     def kept(self, pool: Pool, indices: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the distinct indices, ascending, whose rows need no computing."""
         distinct = np.unique(indices)
-        return np.setdiff1d(distinct, self._of(pool).missing(distinct), assume_unique=True)
+        return np.setdiff1d(distinct, self._rows_over(pool).missing(distinct), assume_unique=True)
 
     def all_notes(self, pool: Pool) -> tuple[str, ...]:
         """List the deviations from the request over this pool."""
-        note = self._of(pool).note
+        note = self._rows_over(pool).note
         return (*self.notes, *([note] if note else []))
 
-    def _of(self, pool: Pool) -> Rows:
-        # Keyed by what the rows depend on: smaller batches may give other bits, which are never mixed.
+    def _rows_over(self, pool: Pool) -> Rows:
+        # Keyed by what the rows depend on: smaller batches may give other bits, and the two must not mix.
         source = self.source(pool)
         key = source.key
         if key not in self._rows:
-            seen = {**self.expert.seen, "base": pool.base}
+            row_labels = {**self.expert.seen, "base": pool.base}
             kept, note = None, None
             try:
-                kept = self.context.kept.open(source, len(pool.images), seen)
+                kept = self.context.kept.open(source, len(pool.images), row_labels)
                 kept.touch()
             except OSError as error:
                 note = not_kept(error)
@@ -221,17 +224,17 @@ class LogitSource:
         )
         return self.context.model_cache.engine(self.expert.path, self.expert.passport, self.expert.assumptions, setup)
 
-    def _halve(self, failed: str) -> None:
+    def _halve(self, error: str) -> None:
         self.context.model_cache.drop_engines()
         if self.batch == 1:
-            raise JobError("out-of-memory", f"The device's memory is too small for a single image: {failed}")
+            raise JobError("out-of-memory", f"The device's memory is too small for a single image: {error}")
         smaller = self.batch // 2
         self.notes.append(f"out of memory at {self.batch} images a batch; went on with {smaller}")
         self.batch = smaller
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _tell_rate(self, pool: Pool, images: int, seconds: float) -> None:
+    def _record_rate(self, pool: Pool, images: int, seconds: float) -> None:
         if seconds < MEASURED_S:
             return
         key = rate_key(self.expert.passport.network, pool.images.shape[1:], self.numerics)

@@ -16,7 +16,7 @@ from worker.compute.engines.engine import Engine, Setup
 from worker.experts.loading import Assumptions, Expert, Passport, load_expert
 
 MAX_RESIDENTS = 32
-"""Networks, and engines as well: 60 MB for the usual ResNet-32, 3 GB for ResNet-50."""
+"""Limit on networks, and on engines: 32 take 60 MB for the usual ResNet-32, 3 GB for ResNet-50."""
 
 
 K = TypeVar("K")
@@ -25,9 +25,9 @@ Build = Callable[[nn.Module, Setup], Engine]
 
 
 class ModelCache:
-    """The most recently used experts. Lives as long as the worker.
+    """Cache of the most recently used experts.
 
-    A file that was rewritten is loaded again.
+    It lives as long as the worker. A file whose content changed is loaded again.
 
     Args:
         build: makes an engine from a network that is in eval mode, float32, on the CPU.
@@ -40,17 +40,17 @@ class ModelCache:
         self._engines: OrderedDict[tuple[str, Assumptions, Setup], Engine] = OrderedDict()
 
     def passport(self, path: Path, assumptions: Assumptions, known: dict[str, Any] | None = None) -> Passport:
-        """Return what an expert is, loading its network only if its bytes are new.
+        """Return an expert's passport, and load its network if necessary.
 
         Args:
-            path: of its checkpoint file.
-            assumptions: what its data set declares for it.
-            known: its passport, if one is on record; used if the file still has that content.
+            path: the checkpoint file.
+            assumptions: declarations of the data set for this file.
+            known: the recorded passport, if there is one; returned if the file still has that content.
 
         Raises:
-            JobError: what `load_expert` raises.
+            JobError: as `load_expert` raises.
         """
-        # Keyed by content: hashing a file costs a thousandth of computing with the wrong one.
+        # Keyed by content: hashing a file takes a thousandth of the time to compute with the wrong one.
         sha256 = _sha256(path)
         key = (path.name, sha256, assumptions)
         if key not in self._passports:
@@ -58,24 +58,24 @@ class ModelCache:
                 self._passports[key] = Passport.from_dict(known)
             else:
                 expert = self._load(path, assumptions)
-                key = (path.name, expert.passport.sha256, assumptions)  # it may have been replaced meanwhile
+                key = (path.name, expert.passport.sha256, assumptions)  # the file may have changed after hashing
                 self._passports[key] = expert.passport
-        return _used(self._passports, key)
+        return _recall(self._passports, key)
 
     def engine(self, path: Path, passport: Passport, assumptions: Assumptions, wanted: Setup) -> Engine:
         """Return an engine that is ready to run the expert.
 
         Raises:
-            JobError: what `load_expert` raises; `checkpoint-changed` if the file is no longer the passport's.
+            JobError: as `load_expert` raises; `checkpoint-changed` if the file is no longer the passport's.
             NoMemory: the expert does not fit.
         """
         key = (passport.sha256, assumptions, wanted)
         if key not in self._engines:
             self._engines[key] = self._build(self.network(path, passport, assumptions), wanted)
-        return _used(self._engines, key)
+        return _recall(self._engines, key)
 
     def drop_engines(self) -> None:
-        """Free the engines' memory; `engine` makes them again."""
+        """Drop all engines to free their memory; `engine` makes them again."""
         self._engines.clear()
 
     def network(self, path: Path, passport: Passport, assumptions: Assumptions) -> nn.Module:
@@ -84,7 +84,7 @@ class ModelCache:
         Callers must not change it.
 
         Raises:
-            JobError: what `load_expert` raises; `checkpoint-changed` if the file is no longer the passport's.
+            JobError: as `load_expert` raises; `checkpoint-changed` if the file is no longer the passport's.
         """
         key = (passport.sha256, assumptions)
         if key not in self._networks:
@@ -93,10 +93,10 @@ class ModelCache:
             if replace(loaded, file=passport.file) != passport:
                 raise JobError(
                     "checkpoint-changed",
-                    f"{path.name} was changed while the job ran: it was accepted with sha256 {passport.sha256}, the "
-                    f"file now has {loaded.sha256}. Submit the job again.",
+                    f"{path.name} was changed while the job ran: the job was accepted with sha256 {passport.sha256}, "
+                    f"and the file now has {loaded.sha256}. Submit the job again.",
                 )
-        return _used(self._networks, key)
+        return _recall(self._networks, key)
 
     def _load(self, path: Path, assumptions: Assumptions) -> Expert:
         expert = load_expert(path, assumptions)
@@ -104,11 +104,12 @@ class ModelCache:
         return expert
 
 
-def _used(kept: OrderedDict[K, V], key: K) -> V:
-    kept.move_to_end(key)
-    while len(kept) > MAX_RESIDENTS:
-        kept.popitem(last=False)
-    return kept[key]
+def _recall(cache: OrderedDict[K, V], key: K) -> V:
+    """Return an entry, mark it as used, and evict the least recently used."""
+    cache.move_to_end(key)
+    while len(cache) > MAX_RESIDENTS:
+        cache.popitem(last=False)
+    return cache[key]
 
 
 def _sha256(path: Path) -> str:

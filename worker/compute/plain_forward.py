@@ -1,4 +1,4 @@
-"""A second implementation of the forward pass, which the engines' logits are compared with.
+"""A second implementation of the forward pass, to compare the engines' logits with.
 
 It shares no code with the engines: batch norm is not folded, channels come first in memory, a convolution is a
 matrix product over unfolded patches, and numpy normalises the pixels.
@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 from app.catalog.datasets import Transform
 
 MAX_BATCH = 16
-"""Unfolded patches take nine times the memory of the images."""
+"""Images per batch: unfolded patches take nine times the memory of the images."""
 
 
 def plain_logits(network: nn.Module, images: NDArray[np.uint8], transform: Transform) -> NDArray[np.float32]:
@@ -45,7 +45,10 @@ def plain_logits(network: nn.Module, images: NDArray[np.uint8], transform: Trans
 
 
 class _MatrixConvolutions(TorchFunctionMode):
-    """Computes each plain 2-d convolution as a product of matrices, in this thread."""
+    """A mode that computes plain 2-d convolutions as products of matrices.
+
+    It holds in this thread only.
+    """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is F.conv2d and not kwargs and not isinstance(args[4], str) and tuple(args[5]) == (1, 1):
@@ -62,9 +65,9 @@ def _convolve(
     dilation: tuple[int, int],  # noqa: ARG001 - always 1; the position is that of F.conv2d
     groups: int,
 ) -> Tensor:
-    """Convolve [n, in, H, W] to [n, out, H', W'] without dilation.
+    """Compute a convolution without dilation.
 
-    The definition is that of `torch.nn.functional.conv2d`.
+    [n, in, H, W] becomes [n, out, H', W']. The definition is that of `torch.nn.functional.conv2d`.
     """
     out, width, *kernel = weight.shape
     padded = F.pad(x, (padding[1], padding[1], padding[0], padding[0]))

@@ -12,11 +12,13 @@ from app.domain.fault_points import reach
 from app.files.row_files import KeptRows
 
 WRITTEN_TOGETHER = 256
-"""Rows. A killed worker loses at most so many; writing them batch by batch costs eight times as much."""
+"""Rows per write: the most that a killed worker loses. Writing each batch takes eight times as long."""
 
 
 class Rows:
-    """Rows of one expert, one pool and one numerics key. Lives as long as a claim, whose splits share them.
+    """Rows of one expert, one pool and one numerics key.
+
+    They live as long as a claim, whose splits share them.
 
     Args:
         size: images in the pool.
@@ -28,14 +30,14 @@ class Rows:
     def __init__(self, size: int, classes: int, kept: KeptRows | None, *, reuse: bool) -> None:
         # The system allocates pages when they are first written, so unused rows cost no memory.
         self._logits = np.zeros((size, classes), np.float32)
-        self._there = np.zeros(size, np.bool_)
+        self._present = np.zeros(size, np.bool_)
         self._differing = np.zeros(size, np.bool_)
         self._kept = kept
         self._keeping = kept is not None
         self._reuse = reuse
         self._unwritten: list[NDArray[np.int64]] = []
         self.note: str | None = None
-        """Why rows are no longer kept; None while they are."""
+        """The reason why rows are no longer kept; None while they are."""
 
     def missing(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the rows that have to be computed, distinct and ascending.
@@ -46,18 +48,18 @@ class Rows:
             indices: [N] int64, may repeat.
         """
         distinct = np.unique(indices)
-        absent = distinct[~self._there[distinct]]
+        absent = distinct[~self._present[distinct]]
         if self._reuse and absent.size:
             whole, logits = self._recall(absent)
             self._logits[absent[whole]] = logits[whole]
-            self._there[absent[whole]] = True
+            self._present[absent[whole]] = True
             absent = absent[~whole]
         return absent
 
     def put(self, rows: NDArray[np.int64], logits: NDArray[np.float32]) -> None:
         """Store computed rows [n, C] float32 at distinct, ascending places until `flush`."""
         self._logits[rows] = logits
-        self._there[rows] = True
+        self._present[rows] = True
         self._unwritten.append(rows)
         if sum(part.size for part in self._unwritten) >= WRITTEN_TOGETHER:
             self.flush()
@@ -81,7 +83,7 @@ class Rows:
     def drop_differing(self, indices: NDArray[np.int64]) -> None:
         """Keep neither version of rows whose bits differ from the kept row.
 
-        Call it once the difference is on record: before, the kept row is the only evidence.
+        Call it after the difference is recorded; until then the kept row is the only evidence.
         """
         rows = np.unique(indices[self.differing(indices)])
         if self._kept is not None:
@@ -90,10 +92,10 @@ class Rows:
 
     def count(self, indices: NDArray[np.int64]) -> int:
         """Count the entries whose rows are available."""
-        return int(self._there[indices].sum())
+        return int(self._present[indices].sum())
 
     def differing(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return places [n] int64 of entries whose row's bits differ from the kept row."""
+        """Return places [n] int64 of entries that differ from kept rows."""
         return np.flatnonzero(self._differing[indices])
 
     def take(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -102,8 +104,8 @@ class Rows:
         Raises:
             LookupError: a row was not computed.
         """
-        if not self._there[indices].all():
-            missing = int(indices[np.flatnonzero(~self._there[indices])[0]])
+        if not self._present[indices].all():
+            missing = int(indices[np.flatnonzero(~self._present[indices])[0]])
             raise LookupError(f"the row of image {missing} was not computed")
         return self._logits[indices]
 

@@ -1,4 +1,4 @@
-"""What a set of splits says about its long-tailed train part: class counts and class weights."""
+"""Class counts and class weights of a set of splits, read from its files or derived from its train list."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ MAX_COUNT = 2**53
 
 @dataclass(frozen=True)
 class LongTail:
-    """Counts and weights, each None with the reason where it is not to be had."""
+    """Class counts and class weights, each None with a reason if unavailable."""
 
     counts: NDArray[np.int64] | None
-    """[C] int64, training samples of each class, n_c."""
+    """[C] int64, train samples of each class, n_c."""
     counts_reason: str | None
     weights: NDArray[np.float64] | None
     """[C] float64, w_c = n_c / Σ n."""
@@ -33,7 +33,10 @@ class LongTail:
 
 
 def read_long_tail(catalog: Catalog, pools: Pools, dataset: Dataset, folder: Folder) -> LongTail:
-    """Read both files, or work them out: counts from the train split's labels, weights from the counts."""
+    """Read class counts and class weights, or derive them.
+
+    Without their files, counts come from the labels of the train split, and weights from the counts.
+    """
     counts, counts_reason = _counts(catalog, pools, dataset, folder)
     path = folder.path / WEIGHTS_FILE
     if path.exists():
@@ -41,7 +44,7 @@ def read_long_tail(catalog: Catalog, pools: Pools, dataset: Dataset, folder: Fol
         weights = None if numbers is None else np.asarray(numbers, np.float64)
         return LongTail(counts, counts_reason, weights, reason)
     if counts is None or counts.sum() == 0:
-        reason = f"There is no {WEIGHTS_FILE}, and no class counts to work the weights out from."
+        reason = f"There is no {WEIGHTS_FILE}, and no class counts to derive the weights from."
         return LongTail(counts, counts_reason, None, reason)
     return LongTail(counts, counts_reason, counts / counts.sum(), None)
 
@@ -60,7 +63,7 @@ def _declared_counts(folder: Folder) -> tuple[NDArray[np.int64] | None, str | No
         return None, f"There is no {COUNTS_FILE} in {folder.name}."
     numbers, reason = _numbers(path)
     if numbers is not None and any(number != int(number) or abs(number) > MAX_COUNT for number in numbers):
-        return None, f"{COUNTS_FILE} holds a number that is no count: not whole, or beyond {MAX_COUNT}."
+        return None, f"{COUNTS_FILE} holds a number that is no count: not an integer, or beyond {MAX_COUNT}."
     return None if numbers is None else np.asarray(numbers, np.int64), reason
 
 
@@ -75,7 +78,7 @@ def _counts(
         split = catalog.read_split(dataset, folder, TRAIN_SPLIT)
         labels = pools.labels(dataset, split.base)
     except RequestError as error:
-        return None, f"There is no {COUNTS_FILE}, and the train labels are not to be had: {error.message}"
+        return None, f"There is no {COUNTS_FILE}, and the train labels cannot be read: {error.message}"
     counts = np.bincount(labels[split.indices], minlength=catalog.bases.classes(dataset))
     return counts.astype(np.int64), None
 

@@ -1,4 +1,4 @@
-"""A data set's base as decoded images and labels: decoded once, kept as long as its files do not change."""
+"""Pools: the decoded images and labels of a base, kept in memory as long as the base's files do not change."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from worker.torchvision_import import import_torchvision
 Decoded = tuple[NDArray[np.uint8], NDArray[np.int64]]
 """[N, H, W, 3] uint8 images, and [N] int64 labels."""
 
-WAITED_S = 1.0
-"""For another thread that decodes, before showing again that this one lives."""
+LOCK_TIMEOUT_S = 1.0
+"""Seconds to wait for another thread's decoding before the next heartbeat."""
 
 NO_PIXELS: NDArray[np.uint8] = np.empty((0, 0, 0, 3), np.uint8)
 
@@ -44,25 +44,27 @@ class Pool:
     """[N] int64, each in [0, classes)."""
     classes: int
     sha256: str
-    """Of shape, pixels and labels: two pools with equal content are the same pool."""
+    """Digest of shape, pixels and labels: two pools with equal content are the same pool."""
     pixels_sha256: str
-    """Of shape and pixels alone: what logits depend on."""
+    """Digest of shape and pixels alone, which logits depend on."""
 
 
 class Pools:
-    """The pools that were asked for last. Lives as long as the worker; used by both of its threads.
+    """Cache of the most recently requested pools.
+
+    It lives as long as the worker, and both of the worker's threads use it.
 
     Args:
-        bases: where they lie.
-        max_bytes: decoded pixels to keep; the pool asked for last stays whatever its size.
-        beat: called now and then by a thread that decodes, or that waits for another one to do so.
+        bases: the bases on disk.
+        max_bytes: decoded pixels to keep; the last requested pool stays whatever its size.
+        beat: sends a heartbeat; called by a thread that decodes, or that waits while another one decodes.
     """
 
     def __init__(self, bases: Bases, max_bytes: int = 8 * 2**30, beat: Callable[[], None] = lambda: None) -> None:
         self._bases = bases
         self._beat = beat
         self._decoded = 0
-        """Images, so far: moves as long as a thread that decodes gets on."""
+        """Images decoded so far; a number that stands still shows that the decoding thread hangs."""
         self._max_bytes = max_bytes
         self._kept: OrderedDict[tuple[Any, ...], tuple[object, Pool]] = OrderedDict()
         self._lock = threading.Lock()
@@ -72,33 +74,34 @@ class Pools:
 
         Raises:
             RequestError: `data-missing`, `data-corrupt`, `base-unknown`.
-            TransientError: `data-changing`, its files were written to meanwhile.
+            TransientError: `data-changing`, its files were changed while they were read.
         """
-        place = (dataset.kind, dataset.root, base, dataset.resize, dataset.crop)
-        with self._alone():  # two threads that ask for one pool must not decode it twice
+        key = (dataset.kind, dataset.root, base, dataset.resize, dataset.crop)
+        with self._locked():  # two threads that request one pool must not decode it twice
             identity = self._identity(dataset, base)
-            kept = self._kept.get(place)
+            kept = self._kept.get(key)
             if kept is None or kept[0] != identity:
-                self._kept.pop(place, None)  # an outdated pool goes before the new one takes its room
+                self._kept.pop(key, None)  # frees the outdated pool's memory before the new one is decoded
                 pool = self._decode(dataset, base)
                 if self._identity(dataset, base) != identity:
                     message = f"The files of base {base!r} were changed while they were read."
                     raise TransientError("data-changing", message)
-                self._kept[place] = kept = (identity, pool)
-            self._kept.move_to_end(place)
+                self._kept[key] = kept = (identity, pool)
+            self._kept.move_to_end(key)
             while len(self._kept) > 1 and self._bytes() > self._max_bytes:
                 self._kept.popitem(last=False)
             return kept[1]
 
-    def _get_on(self) -> None:
+    def _report_image(self) -> None:
         self._decoded += 1
         self._beat()
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _locked(self) -> Iterator[None]:
         decoded = -1
-        while not self._lock.acquire(timeout=WAITED_S):
-            if self._decoded != decoded:  # whoever has the lock gets on; else this thread hangs with it
+        while not self._lock.acquire(timeout=LOCK_TIMEOUT_S):
+            # Without progress of the lock's holder both threads hang, and the heartbeat has to stop.
+            if self._decoded != decoded:
                 decoded = self._decoded
                 self._beat()
         try:
@@ -126,8 +129,8 @@ class Pools:
         return Pool(base, images, labels, classes, both.hexdigest(), pixels.hexdigest())
 
     def _read(self, dataset: Dataset, base: str, *, pixels: bool) -> Decoded:
-        # Images and labels come from one look at the disk: two could see two states of it, shifted by a row.
-        self._bases.size(dataset, base)  # shapes and types, with its clear errors
+        # Images and labels are read together: two separate reads could see two states, shifted by a row.
+        self._bases.size(dataset, base)  # checks shapes and types, with clear errors
         paths = self._bases.files(dataset, base)
         if dataset.kind in CIFAR:
             return _read_cifar(dataset.kind, base, paths)
@@ -137,7 +140,7 @@ class Pools:
             folder = self._bases.root(dataset) / base
             numbered = _numbered_files(folder, self._bases.class_names(dataset))
             files = [path for path, _ in numbered]
-            images = _read_images(dataset, files, self._get_on) if pixels else NO_PIXELS
+            images = _read_images(dataset, files, self._report_image) if pixels else NO_PIXELS
             labels = np.asarray([label for _, label in numbered], dtype=np.int64)
         return images, _checked_labels(labels, self._bases.classes(dataset), base)
 
@@ -162,7 +165,7 @@ def _read_cifar(kind: str, base: str, paths: tuple[Path, ...]) -> Decoded:
     layout = CIFAR[kind]
     images, labels = [], []
     for path, (_, md5) in zip(paths, layout.files[base], strict=True):
-        # The very bytes whose md5 is the published one are unpickled; any others might run code.
+        # Only bytes with the published md5 are unpickled, because a pickle can run code.
         batch: dict[str, Any] = pickle.loads(check_md5(read_file(path), path, md5), encoding="latin1")
         images.append(batch["data"])
         labels.append(np.asarray(batch[layout.label_key], dtype=np.int64))
@@ -187,11 +190,17 @@ def _read_images(dataset: Dataset, paths: list[str], beat: Callable[[], None]) -
     def decode(path: str) -> NDArray[np.uint8]:
         try:
             return np.asarray(prepare(load(path)), dtype=np.uint8)
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # Pillow's ways to say so
+        except (
+            OSError,
+            SyntaxError,
+            ValueError,
+            Image.DecompressionBombError,
+        ) as error:  # Pillow's errors
             raise RequestError("data-corrupt", f"{path} is not a readable image: {error}.") from error
 
     first = decode(paths[0])
-    images = np.empty((len(paths), *first.shape), np.uint8)  # filled in place: a list and a stack would take twice it
+    # Filled in place, because np.stack of a list would need twice the memory.
+    images = np.empty((len(paths), *first.shape), np.uint8)
 
     def place(row: int) -> None:
         image = decode(paths[row])

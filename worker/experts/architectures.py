@@ -1,7 +1,7 @@
-"""The architectures: CIFAR ResNets of our own, and torchvision's ResNets with either stem.
+"""The architectures: relogit's own CIFAR ResNets, and torchvision's ResNets with either stem.
 
-A spec says everything that shapes the computation; the same spec always gives the same network. Which spec
-belongs to a checkpoint is found in `worker.experts.recognition`.
+A spec holds everything that shapes the computation; the same spec always gives the same network.
+`worker.experts.recognition` infers the spec of a checkpoint.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ class CifarResNetSpec:
     Attributes:
         blocks: blocks in each of the three stages; (n, n, n) is the network of depth 6n+2.
         widths: channels of each stage, (16, 32, 64) in the paper.
-        classes: logits an image, C.
+        classes: logits per image, C.
         stem_width: channels after the first convolution; None means those of the first stage.
-        shortcut: how a block's input meets its output where their shapes differ: a 1x1 convolution with batch
-            norm, or the paper's option A without parameters: every second pixel, missing channels zero.
+        shortcut: how a block adds its input to its output where their shapes differ: through a 1x1 convolution with
+            batch norm, or by the paper's option A without parameters: every second pixel, missing channels zero.
         option_a_padding: where option A puts its zero channels: half before and half after, or all after.
-        stage_strides: of the first block in each of the three stages.
-        batch_norm_eps: what every batch norm adds to its running variance.
+        stage_strides: stride of the first block in each of the three stages.
+        batch_norm_eps: epsilon that every batch norm adds to its running variance.
     """
 
     blocks: tuple[int, ...]
@@ -67,12 +67,12 @@ class TorchvisionResNetSpec:
 
     Attributes:
         variant: torchvision's name.
-        classes: logits an image, C.
-        cifar_stem: a 3x3 convolution in place of the 7x7.
-        max_pool: whether the stem's 3x3 max-pool of stride 2 is there.
-        stem_stride: of that convolution; None is the usual one, 1 for the 3x3 and 2 for the 7x7.
-        stage_strides: of the first block in each of the four stages.
-        batch_norm_eps: what every batch norm adds to its running variance.
+        classes: logits per image, C.
+        cifar_stem: whether the stem's convolution is 3x3 rather than 7x7.
+        max_pool: whether the stem has its 3x3 max-pool of stride 2.
+        stem_stride: stride of the stem's convolution; None is the usual stride, 1 for 3x3 and 2 for 7x7.
+        stage_strides: stride of the first block in each of the four stages.
+        batch_norm_eps: epsilon that every batch norm adds to its running variance.
         bottleneck_stride: which convolution of resnet50's blocks has the stride: the 3x3 (`conv2`) as in torchvision,
             or the 1x1 before it (`conv1`) as in the paper (He et al. 2016, arXiv:1512.03385) and its Caffe models.
     """
@@ -88,12 +88,12 @@ class TorchvisionResNetSpec:
 
     @property
     def bottleneck(self) -> bool:
-        """Tell whether its blocks are bottlenecks of three convolutions."""
+        """Tell whether the blocks are bottlenecks of three convolutions."""
         return self.variant == "resnet50"
 
     @property
     def stride(self) -> StemStride:
-        """Of the stem's convolution."""
+        """Return the stride of the stem's convolution."""
         return self.stem_stride or (1 if self.cifar_stem else 2)
 
     @property
@@ -103,7 +103,7 @@ class TorchvisionResNetSpec:
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Channels that come out of each of the four stages."""
+        """Return the output channels of each of the four stages."""
         expansion = 4 if self.bottleneck else 1
         return tuple(expansion * width for width in (64, 128, 256, 512))
 
@@ -116,7 +116,7 @@ class TorchvisionResNetSpec:
         if len(self.stage_strides) != 4:
             raise ValueError(f"{self.variant} has four stages, not strides {self.stage_strides}.")
         import_torchvision()
-        from torchvision.models import resnet  # torchvision is slow to import, and CIFAR experts need none of it
+        from torchvision.models import resnet  # slow to import, and CIFAR experts do not need it
 
         norm = partial(nn.BatchNorm2d, eps=self.batch_norm_eps)
         network = cast(
@@ -131,13 +131,13 @@ class TorchvisionResNetSpec:
         return network
 
     def _set_stride(self, block: nn.Module, stride: int) -> None:
-        """Set the stride of a stage's first block, with a projection if needed."""
+        """Set the stride of a stage's first block; add a projection if needed."""
         strided = self.bottleneck_stride if self.bottleneck else "conv1"
         for name in ("conv1", "conv2"):
             block.get_submodule(name).stride = (stride, stride) if name == strided else (1, 1)  # type: ignore[assignment]
         if block.downsample is not None:
             block.get_submodule("downsample.0").stride = (stride, stride)  # type: ignore[assignment]
-        elif stride != 1:  # only the first stage of resnet18 and resnet34 has none
+        elif stride != 1:  # only the first stage of resnet18 and resnet34 has no projection
             width = self.widths[0]
             block.downsample = nn.Sequential(
                 nn.Conv2d(width, width, kernel_size=1, stride=stride, bias=False),
@@ -149,7 +149,7 @@ NetworkSpec = CifarResNetSpec | TorchvisionResNetSpec
 
 
 class OptionAShortcut(nn.Module):
-    """The shortcut without parameters: it subsamples and pads the channels with zeros."""
+    """The parameter-free shortcut, which subsamples the image and adds zero channels."""
 
     def __init__(self, in_width: int, out_width: int, stride: int, padding: Padding) -> None:
         super().__init__()
@@ -161,7 +161,10 @@ class OptionAShortcut(nn.Module):
         self.stride = stride
 
     def forward(self, x: Tensor) -> Tensor:
-        """Subsample [N, in, H, W] to [N, out, H/stride, W/stride] and pad channels."""
+        """Sample every stride-th pixel, and pad the channels with zeros.
+
+        [N, in, H, W] becomes [N, out, H/stride, W/stride].
+        """
         # F.pad counts from the last dimension: W, H, then channels.
         return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, *self.channels))
 
@@ -196,11 +199,11 @@ class BasicBlock(nn.Module):
 class CifarResNet(nn.Module):
     """The ResNet for small images (He et al. 2016, arXiv:1512.03385, section 4.2).
 
-    Tensors are named conv1, bn1, layer1..3.{i}.{conv1,bn1,conv2,bn2,shortcut.0,shortcut.1} and fc. Weights start
-    as He et al. draw them, so the network can be trained as it is.
+    Tensors are named conv1, bn1, layer1..3.{i}.{conv1,bn1,conv2,bn2,shortcut.0,shortcut.1} and fc. Weights are
+    initialised as by He et al., so the network can be trained.
 
     Raises:
-        ValueError: the spec has not three stages, or asks option A to remove channels.
+        ValueError: the spec does not have three stages, or option A would have to remove channels.
     """
 
     def __init__(self, spec: CifarResNetSpec) -> None:
@@ -224,7 +227,7 @@ class CifarResNet(nn.Module):
         self.layer1, self.layer2, self.layer3 = stages
         self.fc = nn.Linear(width, spec.classes)
         for module in self.modules():
-            # Without memory there is nothing to draw, and torch would load its compiler (1.3 s) to find that out.
+            # On the meta device there is nothing to initialise, and torch would load its compiler (1.3 s) for it.
             if isinstance(module, nn.Conv2d) and not module.weight.is_meta:
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
@@ -235,7 +238,7 @@ class CifarResNet(nn.Module):
             images: [N, 3, H, W] float32, normalised with the expert's mean and std. Any H and W from 1.
 
         Returns:
-            [N, C] float32. Row n belongs to images[n].
+            [N, C] float32; row n belongs to images[n].
         """
         x = F.relu(self.bn1(self.conv1(images)))
         x = self.layer3(self.layer2(self.layer1(x)))

@@ -1,4 +1,4 @@
-"""What a checkpoint file cannot tell about its network, as it is declared or assumed."""
+"""Properties of a network that its checkpoint file cannot show, declared or assumed."""
 
 from __future__ import annotations
 
@@ -24,24 +24,25 @@ NAMES = {
     "bottleneck_stride": "convolution of a bottleneck block that has the stride",
     "batch_norm_eps": "epsilon of the batch norms",
 }
-"""Field of a spec → what it is, in words."""
+"""Field of a spec → its description for people."""
 
 
 @dataclass(frozen=True)
 class Assumptions:
-    """What a data set declares of a file that cannot tell it.
+    """A data set's declarations of properties that a checkpoint file cannot show.
 
     None stands for the usual value, which is recorded as assumed.
 
     Attributes:
         option_a_padding: where parameter-free shortcuts put their zero channels; usually `symmetric`.
         max_pool: whether a torchvision ResNet's stem pools; usually so after the ImageNet stem only.
-        stem_stride: of a torchvision ResNet's first convolution; usually 2 for the ImageNet stem, 1 for the other.
-        stage_strides: of the first block of each stage; usually 1, then 2 in every other stage.
+        stem_stride: stride of a torchvision ResNet's first convolution; usually 2 for the ImageNet stem, 1 for the
+            CIFAR stem.
+        stage_strides: stride of the first block of each stage; usually 1 in the first stage and 2 in the others.
         bottleneck_stride: which convolution of a bottleneck block has the stride; usually `conv2`.
-        batch_norm_eps: what every batch norm adds to its running variance; usually 1e-5.
-        weights: where in the file the weights stand, such as `state_dict_ema`.
-        shared: the fields that are declared for all experts of the data set; one that does not apply is left out.
+        batch_norm_eps: epsilon that every batch norm adds to its running variance; usually 1e-5.
+        weights: path of the weights in the file, such as `state_dict_ema`.
+        shared: fields that are declared for all experts of the data set; they are ignored where they do not apply.
     """
 
     option_a_padding: Padding | None = None
@@ -54,19 +55,19 @@ class Assumptions:
     shared: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("stage_strides", "shared"):  # JSON has lists, and this is a key of dictionaries
+        for name in ("stage_strides", "shared"):  # JSON has lists, but a key of a dictionary has to be hashable
             value = getattr(self, name)
             object.__setattr__(self, name, value if value is None else tuple(value))
 
 
 @dataclass(frozen=True)
 class Assumed:
-    """One thing that the file does not say.
+    """One property that the file does not show.
 
     Attributes:
-        what: the thing, in words.
-        value: what the network was built with.
-        basis: `declared` in datasets.toml, or `assumed` as usual.
+        what: the property, in words.
+        value: the value that the network was built with.
+        basis: `declared` in datasets.toml, or `assumed` to have its usual value.
         override: the key in datasets.toml that declares it.
     """
 
@@ -81,11 +82,11 @@ def settle(file: str, spec: NetworkSpec, assumptions: Assumptions) -> tuple[Netw
 
     Args:
         file: the file's name, for errors.
-        spec: as the tensors show it, everything else at its usual value.
-        assumptions: what is declared.
+        spec: the spec that the tensors show, with everything else at its usual value.
+        assumptions: the declarations.
 
     Returns:
-        The spec, and a record of everything that the file did not tell.
+        The spec, and a record of every property that the file does not show.
 
     Raises:
         JobError: `override-not-applicable`.
@@ -96,9 +97,9 @@ def settle(file: str, spec: NetworkSpec, assumptions: Assumptions) -> tuple[Netw
         assumed.append(Assumed("set of weights in the file", assumptions.weights, "declared", "weights"))
     for key, what in NAMES.items():
         declared = getattr(assumptions, key)
-        if declared is not None and (where := _only_for(key, spec, declared)):
+        if declared is not None and (networks := _only_for(key, spec, declared)):
             if key not in assumptions.shared:
-                raise _not_applicable(file, key, spec, where)
+                raise _not_applicable(file, key, spec, networks)
             declared = None
         if _only_for(key, spec):
             continue
@@ -112,14 +113,18 @@ def _usual(key: str, spec: NetworkSpec) -> Any:
 
 
 def _only_for(key: str, spec: NetworkSpec, value: Any = None) -> str | None:
-    """Name the networks that a key or value is for; None if this one is."""
+    """Name the networks that a key or value applies to.
+
+    Returns:
+        Their description; None if the spec is one of them.
+    """
     option_a = isinstance(spec, CifarResNetSpec) and spec.shortcut == "option_a"
-    of_torchvision = isinstance(spec, TorchvisionResNetSpec)
+    torchvision = isinstance(spec, TorchvisionResNetSpec)
     bottleneck = isinstance(spec, TorchvisionResNetSpec) and spec.bottleneck
     match key:
         case "option_a_padding" if not option_a:
             return "parameter-free (option A) shortcuts"
-        case "max_pool" | "stem_stride" if not of_torchvision:
+        case "max_pool" | "stem_stride" if not torchvision:
             return "torchvision's ResNets"
         case "bottleneck_stride" if not bottleneck:
             return "bottleneck blocks (resnet50)"
@@ -128,12 +133,12 @@ def _only_for(key: str, spec: NetworkSpec, value: Any = None) -> str | None:
     return None
 
 
-def _not_applicable(file: str, key: str, spec: NetworkSpec, wanted: str) -> JobError:
+def _not_applicable(file: str, key: str, spec: NetworkSpec, networks: str) -> JobError:
     return problem(
         "override-not-applicable",
         file,
-        f"datasets.toml sets {key} for it, which is for {wanted} only, and this is a {spec.architecture}"
-        f"{' with projection shortcuts' if key == 'option_a_padding' else ''}; take the override out.",
+        f"datasets.toml sets {key} for it, which is for {networks} only, and this is a {spec.architecture}"
+        f"{' with projection shortcuts' if key == 'option_a_padding' else ''}; remove the override.",
         override=key,
         architecture=spec.architecture,
     )

@@ -1,8 +1,8 @@
-"""Checkpoint file to named float32 weights, with every tensor of the file accounted for.
+"""Reading of a checkpoint file: named float32 weights, with every tensor of the file accounted for.
 
-Files come as torch.save writes them (zip, or the older form) or as safetensors; bare or wrapped; with the
-names of the module that was saved. Here all of that becomes one naming, and what was changed is written down.
-Nothing is dropped in silence: what is no weight is listed, and two readings of one file are an error.
+Files are written by torch.save (zip, or the older format) or as safetensors; they are bare or wrapped, and have the
+names of the saved module. This module gives all of them the same names and records its changes. It drops nothing in
+silence: entries that are no weights are listed, and a file that can be read in two ways is an error.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from torch import Tensor
 from app.domain.errors import TransientError
 from worker.device import NO_MEMORY
 from worker.experts.plain_values import plain_values_allowed
-from worker.experts.stored_numbers import StoredAccuracy, beside, read_accuracy, read_temperature
+from worker.experts.stored_numbers import StoredAccuracy, other_entries, read_accuracy, read_temperature
 from worker.experts.tensor_kinds import FLOATS, INTEGERS, is_plain, short_name
 from worker.experts.tensor_names import AVERAGED, BATCH_COUNTER, bare_names, problem
 from worker.experts.weight_sets import TOP, choose_weights
 
 Format = Literal["pytorch-zip", "pytorch-legacy", "safetensors"]
 
-VARIANCE = "running_var"  # what batch norm calls it
+VARIANCE = "running_var"  # batch norm's name for it
 
 
 @dataclass(frozen=True)
@@ -44,18 +44,18 @@ class CheckpointFile:
 
     Attributes:
         name: the file's name, without its folder.
-        sha256: of the file's bytes, in hex.
+        sha256: digest of the file's bytes, in hex.
         bytes: size of the file.
-        format: how it was saved.
+        format: the format that the file was saved in.
         tensors: name to float32 tensor (int64 for `num_batches_tracked`) on the CPU, all finite. Names are bare:
-            `conv1.weight`, `fc.bias`; shortcuts keep the name that the file gives them.
-        temperature: the stored calibration scalar, finite and > 0, or None where there is none.
+            `conv1.weight`, `fc.bias`; shortcuts keep their names in the file.
+        temperature: the stored calibration scalar, finite and > 0; None if the file has none.
         stored_accuracy: the accuracy that the training script saved beside the weights, or None.
-        weights: where in the file the weights stand, such as `state_dict` or `ema.module`; None for its top.
-        dtype: what the weights were saved as, such as `float32` or `float16, float32`.
-        ignored: entries beside the weights that are none, such as `epoch` or `optimizer`.
+        weights: path of the weights in the file, such as `state_dict` or `ema.module`; None for its top.
+        dtype: types of the saved weights, such as `float32` or `float16, float32`.
+        ignored: entries beside the weights that are no weights, such as `epoch` or `optimizer`.
         renamed: rules that were applied to all names, such as `module.* -> *`.
-        notes: sentences about what else was changed in reading.
+        notes: sentences about other changes.
     """
 
     name: str
@@ -77,13 +77,13 @@ def read_checkpoint(path: Path, weights: str | None = None) -> CheckpointFile:
 
     Args:
         path: of the file.
-        weights: where in the file the expert's weights are declared to stand; None where nothing is declared.
+        weights: the declared path of the weights in the file; None if none is declared.
 
     Raises:
         JobError: `checkpoint-missing`, `-empty`, `-unreadable`, `-unsafe`, `-no-weights`, `-ambiguous`,
             `-tensor-kind`, `-nonfinite`, `-variance`, `weights-not-found`, or `temperature-invalid`. The message
-            names the file and the culprit.
-        TransientError: memory or disk failed, not the file.
+            names the file and the entry at fault.
+        TransientError: memory or the disk failed; the file may be sound.
     """
     file = path.name
     try:
@@ -92,21 +92,21 @@ def read_checkpoint(path: Path, weights: str | None = None) -> CheckpointFile:
         raise problem("checkpoint-missing", file, "there is no such checkpoint file.") from None
     except (PermissionError, IsADirectoryError) as error:
         raise problem("checkpoint-unreadable", file, f"the file cannot be read ({error.strerror}).") from error
-    except OSError as error:  # a disk that hiccups says nothing about the file
+    except OSError as error:  # the disk failed, which does not mean that the file is bad
         raise TransientError("checkpoint-unreadable", f"{file} cannot be read now: {error.strerror}.") from error
     if not data:
         raise problem("checkpoint-empty", file, "the file is empty (0 bytes); a checkpoint was expected.")
     kind, loaded = _load(file, data)
     choice = choose_weights(file, loaded, weights)
-    around, place = beside(choice), choice.weights.path
+    extras, place = other_entries(choice), choice.weights.path
     named, renamed = bare_names(file, dict(choice.weights.tensors))
-    temperatures, ignored = around.temperatures, around.ignored
+    temperatures, ignored = extras.temperatures, extras.ignored
     if "temperature" in named:
         temperatures = {"temperature, among the weights": named.pop("temperature"), **temperatures}
     if named.pop(AVERAGED, None) is not None:
         ignored.append(f"{AVERAGED}, among the weights")
     tensors, dtype, changes = _as_float32(file, named)
-    accuracy, remarks = read_accuracy(around.accuracies)
+    accuracy, remarks = read_accuracy(extras.accuracies)
     return CheckpointFile(
         name=file,
         sha256=hashlib.sha256(data).hexdigest(),
@@ -133,7 +133,7 @@ def _load(file: str, data: bytes) -> tuple[Format, object]:
         if data[8:9] == b"{" and header_size <= len(data) - 8:
             metadata = json.loads(data[8 : 8 + header_size]).get("__metadata__", {})
             return "safetensors", {**metadata, "state_dict": safetensors.torch.load(data)}
-        # Its warnings speak to whoever saved the file; what matters in them comes as an error below.
+        # PyTorch's warnings concern the author of the file; problems that matter raise an error below.
         with warnings.catch_warnings(), plain_values_allowed():
             warnings.simplefilter("ignore")
             loaded = torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
@@ -145,26 +145,31 @@ def _load(file: str, data: bytes) -> tuple[Format, object]:
     ) as error:  # fmt: skip
         if any(text in str(error) for text in NO_MEMORY):
             raise TransientError("out-of-memory", f"There is no memory to load {file} just now.") from error
-        refused = re.search(r"GLOBAL ([\w.]*\w)\s", str(error)) if isinstance(error, pickle.UnpicklingError) else None
-        if refused:
+        callee = re.search(r"GLOBAL ([\w.]*\w)\s", str(error)) if isinstance(error, pickle.UnpicklingError) else None
+        if callee:
             raise problem(
                 "checkpoint-unsafe",
                 file,
-                f"the file would run code on loading: it calls for '{refused[1]}', and only tensors and plain "
-                "values are loaded. Save the network's state_dict() alone, with torch.save or safetensors.",
-                unsafe_global=refused[1],
+                f"the file would run code on loading: it calls '{callee[1]}', and only tensors and plain values are "
+                "loaded. Save the network's state_dict() alone, with torch.save or safetensors.",
+                unsafe_global=callee[1],
             ) from error
         raise problem(
             "checkpoint-unreadable",
             file,
-            f"this is no whole checkpoint ({len(data)} bytes, beginning with {data[:16]!r}): damaged, cut short "
-            "or something else. Read are state dicts saved by torch.save (zip or older form) and safetensors.",
+            f"this is not a complete checkpoint ({len(data)} bytes, beginning with {data[:16]!r}): it is damaged, "
+            "truncated or another kind of file. relogit reads state dicts saved by torch.save (zip or the older "
+            "format) and safetensors.",
             reason=str(error)[:500],
         ) from error
 
 
 def _as_float32(file: str, named: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str, list[str]]:
-    """Convert weights to float32, with their stored type and notes on the loss."""
+    """Convert weights to float32.
+
+    Returns:
+        The tensors, their stored types, and notes on conversions.
+    """
     tensors: dict[str, Tensor] = {}
     dtypes: Counter[torch.dtype] = Counter()
     for name, tensor in named.items():
@@ -192,9 +197,9 @@ def _as_float32(file: str, named: Mapping[str, Tensor]) -> tuple[dict[str, Tenso
 
 
 def _check_variance(file: str, name: str, variance: Tensor) -> None:
-    """Refuse a negative variance.
+    """Refuse a negative variance, whose square root is NaN.
 
-    Its square root is NaN, which a ReLU may hide.
+    A ReLU may hide that NaN from the logits.
     """
     negative = (variance < 0).nonzero()
     if len(negative):

@@ -1,7 +1,7 @@
 """Strict loading of a checkpoint file: a network ready for inference, and its passport.
 
 Strict means that the network has exactly the tensors of the file, each of the same shape. Properties that a file
-cannot tell (`assumptions.py`) are declared in datasets.toml or assumed; the passport lists them either way.
+cannot show (`assumptions.py`) are declared in datasets.toml or assumed; the passport lists them in both cases.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ from worker.experts.weight_range import folded_extreme
 
 __all__ = ["Assumed", "Assumptions", "Expert", "Passport", "load_expert"]
 
-LISTED = 20  # names of each kind in a mismatch's details, which give the totals as well
+LISTED = 20  # names of each kind in the details of a mismatch, beside their total
 
 
 @dataclass(frozen=True)
 class Passport:
-    """What an expert is, for people and for manifests.
+    """The properties of an expert, for people and for manifests.
 
     Attributes:
         file, sha256, bytes, format, dtype, temperature, stored_accuracy, weights, renamed, ignored: as in
             `CheckpointFile`.
         architecture: such as `cifar_resnet32` or `resnet18 (CIFAR stem)`.
-        widths: channels that come out of each stage.
+        widths: output channels of each stage.
         shortcut: `projection`, or `option_a` (parameter-free).
-        parameters: numbers that training fits; without the temperature and batch norm's running statistics.
+        parameters: number of trained parameters, without the temperature and batch norm's running statistics.
         classes: logits per image.
-        tensors_sha256: of the network's tensors and their names: equal for two files exactly when their logits are.
-        largest_parameter: the largest absolute one with batch norm folded into the convolutions; finite.
+        tensors_sha256: digest of the tensors that logits depend on, with their names and shapes.
+        largest_parameter: the largest absolute parameter with batch norm folded into the convolutions; finite.
         network: the architecture with everything that shapes the computation, as JSON.
-        assumed: properties that the file does not tell.
-        notes: sentences about anything else worth knowing.
+        assumed: properties that the file does not show.
+        notes: further sentences for people.
     """
 
     file: str
@@ -101,7 +101,7 @@ class Expert:
     Attributes:
         network: [N, 3, H, W] float32 normalised images to [N, C] float32 raw logits; in eval mode, on the CPU,
             without gradients. The temperature is not applied.
-        passport: what the expert is.
+        passport: the expert's properties.
     """
 
     network: nn.Module
@@ -113,16 +113,16 @@ def load_expert(path: Path, assumptions: Assumptions | None = None) -> Expert:
 
     Args:
         path: a .pth, .pt, .th or .safetensors file; its bytes decide its format, not its name.
-        assumptions: what its data set declares for it; None: nothing.
+        assumptions: declarations of the data set for this file; None for none.
 
     Raises:
-        JobError: what `read_checkpoint` and `recognise` raise; `tensors-mismatch` with `missing`,
+        JobError: as `read_checkpoint` and `recognise` raise; `tensors-mismatch` with `missing`,
             `unexpected` and `shapes`; `override-not-applicable`; `weights-overflow`.
     """
     assumptions = assumptions or Assumptions()
     file = read_checkpoint(path, assumptions.weights)
     spec, assumed = settle(file.name, recognise(file.name, file.tensors), assumptions)
-    with torch.device("meta"):  # names and shapes only: needs no memory and leaves the random state alone
+    with torch.device("meta"):  # names and shapes only: takes no memory and does not change the random state
         network = spec.build()
     expected = network.state_dict()
     tensors, renamed = _name_shortcuts(file, "shortcut" if isinstance(spec, CifarResNetSpec) else "downsample")
@@ -171,7 +171,10 @@ def _described(spec: NetworkSpec) -> dict[str, Any]:
 
 
 def _digest(network: nn.Module) -> str:
-    """Digest names, shapes and values; batch norm's counters do not affect logits."""
+    """Hash the tensors' names, shapes and values.
+
+    Batch norm's counters are left out, because logits do not depend on them.
+    """
     digest = hashlib.sha256()
     for name, tensor in sorted(network.state_dict().items()):
         if not name.endswith(BATCH_COUNTER):
@@ -181,7 +184,11 @@ def _digest(network: nn.Module) -> str:
 
 
 def _name_shortcuts(file: CheckpointFile, own: str) -> tuple[dict[str, Tensor], list[str]]:
-    """Rename shortcut tensors to the network's name; return the rule if one applied."""
+    """Rename shortcut tensors to the network's name.
+
+    Returns:
+        The tensors, and the rule if one applied.
+    """
     tensors = rename(file.name, file.tensors, lambda name: SHORTCUT.sub(rf"\1.{own}.", name))
     other = {"shortcut": "downsample", "downsample": "shortcut"}[own]
     return tensors, [f"{other}.* -> {own}.*"] if tensors.keys() != file.tensors.keys() else []
@@ -201,19 +208,19 @@ def _check_fit(
     if not (missing or unexpected or shapes):
         return
     misshapen = [f"{s['name']} is {s['found']} where {s['expected']} was expected" for s in shapes]
-    said = [
+    mismatches = [
         f"{len(names)} {title}: {', '.join(names[:3])}{' and so on' if len(names) > 3 else ''}"
         for title, names in [("missing", missing), ("unexpected", unexpected), ("of another shape", misshapen)]
         if names
     ]
     kind = spec.architecture
-    if spec.stage_strides != type(spec).stage_strides:  # where a stride is, there is a projection
+    if spec.stage_strides != type(spec).stage_strides:  # declared strides decide which blocks have a projection
         kind += f" with the declared stage_strides {list(spec.stage_strides)}"
     raise problem(
         "tensors-mismatch",
         file.name,
-        f"it looks like a {kind}, but its tensors do not fit one. {'; '.join(said)}. "
-        "Every tensor has to be there, with its shape, and no other.",
+        f"it looks like a {kind}, but its tensors do not fit one. {'; '.join(mismatches)}. "
+        "The file must have exactly the network's tensors, in their shapes.",
         architecture=spec.architecture,
         missing=missing[:LISTED],
         missing_total=len(missing),

@@ -1,4 +1,4 @@
-"""Harmless values beside the weights of a checkpoint: loading them runs no code.
+"""Harmless values beside the weights of a checkpoint, whose loading runs no code.
 
 Training scripts save their best accuracy as a NumPy scalar and their command line as a Namespace.
 `weights_only=True` refuses both by name, although building them only fills in data.
@@ -23,14 +23,15 @@ _ALLOWING = threading.Lock()
 def plain_values_allowed() -> Iterator[None]:
     """Allow `torch.load(weights_only=True)` to build plain values too.
 
-    One thread at a time: PyTorch keeps one list for the process, and restores it when the block ends.
+    Only one thread may be in the block, because PyTorch keeps one list of allowed values per process and restores it
+    when the block ends.
     """
     with _ALLOWING, torch.serialization.safe_globals(_plain_values()):
         yield
 
 
 def _plain_values() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
-    # NumPy's own builders, which every pickle of a scalar or an array names.
+    # NumPy's constructors, which every pickle of a scalar or an array names.
     scalar: Any = np.float64().__reduce__()[0]
     array: Any = np.empty(0).__reduce__()[0]
     dtypes = [getattr(np.dtypes, name) for name in np.dtypes.__all__]

@@ -1,7 +1,7 @@
 """Recognition of an architecture from tensor names and shapes alone.
 
-This module only names the network; `loading.py` checks every tensor against the built one. So a single odd tensor
-must not change the answer: a size is what most tensors show.
+This module only names the network; `loading.py` checks every tensor against the network that was built. Each size is
+that of the most tensors, so that a single odd tensor does not change the result and `loading.py` can report it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _VARIANTS: dict[tuple[tuple[int, ...], bool], Variant] = {
 def recognise(file: str, tensors: Mapping[str, Tensor]) -> NetworkSpec:
     """Infer the spec of the network that has these weights.
 
-    Properties that tensors cannot tell get their usual value: `option_a_padding` symmetric; `max_pool` true for
+    Properties that tensors cannot show get their usual value: `option_a_padding` symmetric; `max_pool` true for
     ImageNet's stem and false for CIFAR's.
 
     Args:
@@ -42,15 +42,15 @@ def recognise(file: str, tensors: Mapping[str, Tensor]) -> NetworkSpec:
     Raises:
         JobError: `architecture-unknown`, with the observed blocks and the known architectures.
     """
-    found: dict[int, set[int]] = {}
+    indices: dict[int, set[int]] = {}  # stage → its blocks
     parts: set[str] = set()
     for match in filter(None, map(_BLOCK.match, tensors)):
-        found.setdefault(int(match[1]), set()).add(int(match[2]))
+        indices.setdefault(int(match[1]), set()).add(int(match[2]))
         parts.add(match[3])
-    stages = [len(blocks) for _, blocks in sorted(found.items())]
+    stages = [len(blocks) for _, blocks in sorted(indices.items())]
     # Layers count from 1 and blocks from 0; with a gap in either, the depth is unknown.
-    whole = sorted(found) == list(range(1, len(found) + 1)) and all(
-        blocks == set(range(len(blocks))) for blocks in found.values()
+    whole = sorted(indices) == list(range(1, len(indices) + 1)) and all(
+        blocks == set(range(len(blocks))) for blocks in indices.values()
     )
     bottleneck = "conv3" in parts
     classes = _vote(tensors, r"fc\.(weight|bias)$") or 1  # without a head, `loading.py` reports the missing head
@@ -58,7 +58,7 @@ def recognise(file: str, tensors: Mapping[str, Tensor]) -> NetworkSpec:
         return _cifar_resnet(file, tensors, tuple(stages), classes)
     variant = _VARIANTS.get((tuple(stages), bottleneck)) if whole else None
     if variant is None:
-        blocks = {f"layer{stage}": sorted(indices) for stage, indices in sorted(found.items())}
+        blocks = {f"layer{stage}": sorted(numbers) for stage, numbers in sorted(indices.items())}
         raise _unknown(file, tensors, _describe(blocks, bottleneck), blocks)
     conv1 = tensors.get("conv1.weight")
     cifar_stem = conv1 is not None and tuple(conv1.shape[2:]) == (3, 3)
@@ -66,24 +66,24 @@ def recognise(file: str, tensors: Mapping[str, Tensor]) -> NetworkSpec:
 
 
 def _cifar_resnet(file: str, tensors: Mapping[str, Tensor], blocks: tuple[int, ...], classes: int) -> CifarResNetSpec:
-    """Infer a CIFAR ResNet, with the widths that most tensors of a stage have."""
+    """Infer a CIFAR ResNet with the most common width of each stage."""
     widths = tuple(_vote(tensors, rf"layer{stage}\.\d+\.(conv|bn)[12]\.") for stage in (1, 2, 3))
     stem = _vote(tensors, r"(conv1|bn1)\.") or widths[0]
     if not all(widths):
-        raise _unknown(file, tensors, "three stages of blocks in which no convolution shows a width", {})
+        raise _unknown(file, tensors, "three stages of blocks without a convolution that shows a width", {})
     projection = any(map(SHORTCUT.match, tensors))
     if not projection and not stem <= widths[0] <= widths[1] <= widths[2]:
-        seen = (
+        stages = (
             f"three stages of {', '.join(map(str, widths))} channels after a stem of {stem}, without shortcut tensors"
         )
-        raise _unknown(file, tensors, f"{seen}; only projections could take channels away", {})
+        raise _unknown(file, tensors, f"{stages}; only projections could remove channels", {})
     return CifarResNetSpec(
         blocks, widths, classes, stem_width=stem, shortcut="projection" if projection else "option_a"
     )
 
 
 def _vote(tensors: Mapping[str, Tensor], pattern: str) -> int:
-    """Return the commonest first dimension among matching tensors; 0 if none has one."""
+    """Return the most common first dimension of matching tensors, else 0."""
     sizes = Counter(
         tensor.shape[0]
         for name, tensor in tensors.items()
@@ -97,19 +97,20 @@ def _describe(blocks: dict[str, list[int]], bottleneck: bool) -> str:
         return "no tensors named layer1.0.* and so on"
     kind = "bottleneck" if bottleneck else "basic"
     runs = {
-        stage: f"{len(found)}" if found == list(range(len(found))) else f"{found}" for stage, found in blocks.items()
+        stage: f"{len(numbers)}" if numbers == list(range(len(numbers))) else f"{numbers}"
+        for stage, numbers in blocks.items()
     }
     return f"{kind} blocks by stage: " + "; ".join(f"{stage} {run}" for stage, run in runs.items())
 
 
-def _unknown(file: str, tensors: Mapping[str, Tensor], seen: str, blocks: dict[str, list[int]]) -> JobError:
+def _unknown(file: str, tensors: Mapping[str, Tensor], structure: str, blocks: dict[str, list[int]]) -> JobError:
     first = list(tensors)[:6]
     return problem(
         "architecture-unknown",
         file,
-        f"these weights are of no architecture that is known here. Seen: {seen[:300]}; {len(tensors)} tensors, "
+        f"relogit does not know the architecture of these weights. Seen: {structure[:300]}; {len(tensors)} tensors, "
         f"the first {', '.join(first)}. Known: {KNOWN}.",
-        stages={stage: len(found) for stage, found in blocks.items()},
+        stages={stage: len(numbers) for stage, numbers in blocks.items()},
         first_tensors=first,
         known=KNOWN,
     )

@@ -1,4 +1,4 @@
-"""Numbers that stand beside the weights: the calibration temperature, and an accuracy that was measured."""
+"""Numbers beside the weights of a checkpoint: its calibration temperature and its measured accuracy."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class StoredAccuracy:
     """An accuracy that the training script saved in the file.
 
     Attributes:
-        name: its place in the file, such as `best_acc1` or `metrics.acc`.
+        name: its path in the file, such as `best_acc1` or `metrics.acc`.
         value: a fraction, 0…1.
     """
 
@@ -34,13 +34,13 @@ class StoredAccuracy:
 
 
 @dataclass(frozen=True)
-class Beside:
-    """What a file holds beside the chosen set of weights.
+class OtherEntries:
+    """The entries of a file beside the chosen set of weights.
 
     Attributes:
-        temperatures: place to value, of entries called `temperature`.
-        accuracies: place to value, of entries that are called like an accuracy.
-        ignored: places of everything that is no weight.
+        temperatures: path to value, of entries named `temperature`.
+        accuracies: path to value, of entries with a name of ACCURACIES.
+        ignored: paths of all entries that are no weights.
     """
 
     temperatures: dict[str, object]
@@ -48,42 +48,42 @@ class Beside:
     ignored: list[str]
 
 
-def beside(choice: Choice) -> Beside:
-    """Collect what stands beside the chosen set of weights and above it."""
-    around = Beside({}, {}, [])
+def other_entries(choice: Choice) -> OtherEntries:
+    """Collect the entries beside the chosen set of weights and above it."""
+    extras = OtherEntries({}, {}, [])
     place = choice.weights.places[0]
     for depth, entries in enumerate(choice.weights.levels):
         last = depth == len(choice.weights.levels) - 1
-        others = 0
+        ignored_tensors = 0
         for key, value in entries.items():
             path = ".".join((*place[:depth], key))
             if isinstance(value, Tensor) and (last or "." in key):
-                others += not last
+                ignored_tensors += not last
             elif key == "temperature" and value is not None:
-                around.temperatures[path] = value
+                extras.temperatures[path] = value
             elif last or key != place[depth]:
-                around.ignored.append(path)
-        if others:
-            around.ignored.append(f"{others} tensors of '{'.'.join(place[:depth]) or TOP}'")
-        around.accuracies.update(_accuracies(place[:depth], entries, _other_places(choice)))
-    return around
+                extras.ignored.append(path)
+        if ignored_tensors:
+            extras.ignored.append(f"{ignored_tensors} tensors of '{'.'.join(place[:depth]) or TOP}'")
+        extras.accuracies.update(_accuracies(place[:depth], entries, _other_places(choice)))
+    return extras
 
 
 def _other_places(choice: Choice) -> set[Place]:
-    """List the mappings around other sets of weights: an accuracy there is theirs."""
-    places = (place for weights in choice.others for place in weights.places)
+    """List the mappings around other sets of weights, whose accuracies are theirs."""
+    places = (place for weights in choice.other_sets for place in weights.places)
     return {place[:depth] for place in places for depth in range(1, MAX_NESTING + 1)}
 
 
-def _accuracies(place: Place, entries: Mapping[str, Any], others: set[Place]) -> Iterator[tuple[str, object]]:
-    """Find entries named like an accuracy in a mapping and its plain dictionaries."""
-    read: set[int] = set()
+def _accuracies(place: Place, entries: Mapping[str, Any], other_places: set[Place]) -> Iterator[tuple[str, object]]:
+    """Find accuracies in a mapping and in the dictionaries within it."""
+    visited: set[int] = set()
     for key, value in entries.items():
         path = (*place, key)
         if not isinstance(value, Mapping):
             yield from _accuracy(path, value)
-        elif not (is_optimizer(key) or path in others or id(value) in read):
-            read.add(id(value))
+        elif not (is_optimizer(key) or path in other_places or id(value) in visited):
+            visited.add(id(value))
             for inner, entry in value.items():
                 yield from _accuracy((*path, str(inner)), entry)
 
@@ -94,14 +94,14 @@ def _accuracy(path: Place, value: object) -> Iterator[tuple[str, object]]:
 
 
 def read_temperature(file: str, stored: Mapping[str, object]) -> float | None:
-    """Read the one temperature of a file, finite and above 0.
+    """Read the only temperature of a file, finite and above 0.
 
     Args:
         file: the file's name, for errors.
-        stored: place to value; a tensor has shape () or (1,).
+        stored: path to value; a tensor has shape () or (1,).
 
     Raises:
-        JobError: `temperature-invalid`; `checkpoint-ambiguous`, two places differ.
+        JobError: `temperature-invalid`; `checkpoint-ambiguous`, the values at two paths differ.
     """
     values: dict[str, float] = {}
     for place, value in stored.items():
@@ -110,15 +110,15 @@ def read_temperature(file: str, stored: Mapping[str, object]) -> float | None:
             raise problem(
                 "temperature-invalid",
                 file,
-                f"'{place}' is no temperature ({_shown(value)}); it has to be one finite number above 0.",
+                f"'{place}' is not a temperature ({_shown(value)}); it has to be one finite number above 0.",
                 name=place,
             )
         values[place] = number
     if not values:
         return None
-    (first, number), *others = values.items()
-    for place, other in others:
-        # The same number may stand as float32 in one place and as float64 in the other.
+    (first, number), *rest = values.items()
+    for place, other in rest:
+        # The same number may be stored as float32 and as float64.
         if not math.isclose(number, other, rel_tol=1e-6):
             raise problem(
                 "checkpoint-ambiguous",
@@ -132,29 +132,29 @@ def read_temperature(file: str, stored: Mapping[str, object]) -> float | None:
 def read_accuracy(stored: Mapping[str, object]) -> tuple[StoredAccuracy | None, list[str]]:
     """Read the accuracy that was saved in a file.
 
-    A value above 1 is in percent, any other a fraction. Of several, one called `best_*` is taken.
+    A value above 1 is in percent, any other value is a fraction. Of several accuracies, one named `best_*` is taken.
 
     Args:
-        stored: place to value, of entries that are called like an accuracy. Any value will do.
+        stored: path to value of any type, of entries with a name of ACCURACIES.
 
     Returns:
-        The accuracy, None where none can be read; and notes for the passport.
+        The accuracy, None if none can be read; and notes for the passport.
     """
     notes: list[str] = []
-    read: list[StoredAccuracy] = []
+    accuracies: list[StoredAccuracy] = []
     for place, value in stored.items():
         number = read_number(value)
         if not 0 <= number <= 100:  # NaN as well
-            notes.append(f"'{place}' is no accuracy ({_shown(value)}): one number from 0 to 100 was expected.")
+            notes.append(f"'{place}' is not an accuracy ({_shown(value)}): one number from 0 to 100 was expected.")
             continue
         if number == 1:
             notes.append(f"'{place}' is 1: it was read as 100 %, and might mean 1 %.")
-        read.append(StoredAccuracy(place, number / 100 if number > 1 else number))
-    if not read:
+        accuracies.append(StoredAccuracy(place, number / 100 if number > 1 else number))
+    if not accuracies:
         return None, notes
-    chosen = min(read, key=_preference)
-    if len(read) > 1:
-        listed = ", ".join(f"{accuracy.name} {accuracy.value:.2%}" for accuracy in read)
+    chosen = min(accuracies, key=_preference)
+    if len(accuracies) > 1:
+        listed = ", ".join(f"{accuracy.name} {accuracy.value:.2%}" for accuracy in accuracies)
         notes.append(f"The file holds several accuracies: {listed}. '{chosen.name}' was taken.")
     return chosen, notes
 
@@ -166,9 +166,9 @@ def _preference(accuracy: StoredAccuracy) -> tuple[int, int]:
 
 
 def read_number(value: object) -> float:
-    """Read a value as a number; NaN where it is none.
+    """Read a value as a number; NaN if it is not one.
 
-    Text counts, because safetensors keeps everything but tensors as text.
+    Text is read too, because safetensors keeps everything but tensors as text.
     """
     if isinstance(value, Tensor):
         readable = is_plain(value) and value.dtype in FLOATS | INTEGERS and value.shape in ((), (1,))
@@ -181,8 +181,8 @@ def read_number(value: object) -> float:
 
 def _shown(value: object) -> str:
     if isinstance(value, Tensor):
-        shown = f"shape {list(value.shape)}"
-        return f"{shown}, {value.flatten()[:3].tolist()}" if is_plain(value) else f"{shown}, {value.layout}"
-    if isinstance(value, int) and value.bit_length() > 64:  # Python refuses to write out very long ones
+        shape = f"shape {list(value.shape)}"
+        return f"{shape}, {value.flatten()[:3].tolist()}" if is_plain(value) else f"{shape}, {value.layout}"
+    if isinstance(value, int) and value.bit_length() > 64:  # Python refuses to format very long integers
         return f"an integer of {value.bit_length()} bits"
     return f"{value!r:.40}" if isinstance(value, int | float | str) else type(value).__name__

@@ -1,4 +1,4 @@
-"""Kinds of tensors that a checkpoint's weights and numbers may be."""
+"""Kinds of tensors that a checkpoint's weights and numbers may have."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tensor names without the prefixes of the saved module; no two names ever become one."""
+"""Removal of the saved module's prefixes from tensor names, without merging two names."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from torch import Tensor
 from app.domain.errors import JobError
 
 PREFIXES = ("module.", "model.", "net.", "backbone.")
-HEADS = ("fc.", "linear.")  # these stand outside of a backbone
-BATCH_COUNTER = "num_batches_tracked"  # batch norm's own count: the only integer, and not used for logits
-AVERAGED = "n_averaged"  # what torch.optim.swa_utils.AveragedModel counts, beside the module that it averages
+HEADS = ("fc.", "linear.")  # outside of a backbone
+BATCH_COUNTER = "num_batches_tracked"  # batch norm's counter: its only integer, not used for logits
+AVERAGED = "n_averaged"  # the counter of torch.optim.swa_utils.AveragedModel, beside the averaged module
 
 
 def problem(code: str, file: str, sentence: str, **details: object) -> JobError:
@@ -61,7 +61,7 @@ def bare_names(file: str, tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor]
 def _common_prefix(tensors: Mapping[str, Tensor]) -> str | None:
     """Find a known prefix that all weights share.
 
-    `temperature`, `n_averaged` and a backbone's head may stand outside.
+    `temperature`, `n_averaged` and a backbone's head may be without it.
     """
     for prefix in PREFIXES:
         outside = HEADS if prefix == "backbone." else ()

@@ -1,7 +1,7 @@
-"""How large a network's parameters are once batch norm is folded into the convolutions, as every engine folds it.
+"""The largest parameter of a network once batch norm is folded into the convolutions, as every engine folds it.
 
-Finite weights can fold into infinite ones, and a ReLU may turn what comes of them into zeros. So it is computed when
-a file is read: per output channel and without tracing the network, 2 ms for a ResNet-32.
+Finite weights can fold into infinite ones, whose outputs a ReLU may turn into zeros. So the largest parameter is
+computed when a file is read: per output channel and without tracing the network, 2 ms for a ResNet-32.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 def folded_extreme(file: str, network: nn.Module) -> float:
-    """Find the largest absolute parameter with batch norms folded, as float32.
+    """Find the largest absolute float32 parameter with batch norms folded.
 
     Args:
         file: the checkpoint's name, for the error.
-        network: float32, on the CPU; each batch norm after a convolution stands behind it in the same module.
+        network: float32, on the CPU; a batch norm follows its convolution in the same module.
 
     Raises:
         JobError: `weights-overflow`: a parameter is not finite in float32.
@@ -47,8 +47,8 @@ def folded_extreme(file: str, network: nn.Module) -> float:
 def folded_extremes(network: nn.Module) -> Iterator[tuple[str, float]]:
     """Give each layer's largest absolute parameter in float64, after folding.
 
-    A batch norm belongs to the convolution before it in the same module if that has as many channels; both count
-    as they stand where there is none.
+    A batch norm belongs to the convolution before it in the same module if both have as many channels. A layer
+    without such a partner counts with its own parameters.
     """
     for prefix, parent in network.named_modules():
         before: tuple[str, nn.Conv2d] | None = None
@@ -74,7 +74,7 @@ def folded_extremes(network: nn.Module) -> Iterator[tuple[str, float]]:
 def _folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> float:
     scale, shift = _scale_and_shift(norm)
     weight = _array(convolution.weight).reshape(convolution.out_channels, -1)
-    # The largest of a channel times its scale: what the largest of the products is.
+    # Scaling keeps the order within a channel, so the largest weight gives the largest product.
     heaviest = np.maximum(weight.max(axis=1), -weight.min(axis=1)).astype(np.float64)
     bias = shift if convolution.bias is None else shift + scale * _array(convolution.bias)
     return _largest(heaviest * scale, bias)

@@ -1,7 +1,7 @@
-"""Sets of weights in a checkpoint file: which there are, and which of them is the expert's.
+"""The sets of weights in a checkpoint file, and the choice of the expert's set.
 
-Training scripts save averaged weights, teachers and earlier epochs beside the network. Taking any of them without
-a word would give the logits of another network, so a second set is an error until one of them is declared.
+Training scripts save averaged weights, teachers and earlier epochs beside the network. A silent choice could give the
+logits of another network, so a second, different set is an error until `datasets.toml` declares which to use.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from worker.experts.tensor_kinds import bits_equal
 from worker.experts.tensor_names import AVERAGED, BATCH_COUNTER, HEADS, bare_names, problem
 
 WRAPPERS = ("model_state_dict", "state_dict", "model", "net")
-MAX_NESTING = 4  # mappings within mappings; a bound, because a pickled dictionary may hold itself
+MAX_NESTING = 4  # depth of the search: a pickled dictionary may contain itself
 TOP = "."
 """The path of the file's outermost mapping."""
 LISTED = 10  # sets that an error names
@@ -38,9 +38,9 @@ class WeightSet:
     """One mapping of the file that holds tensors.
 
     Attributes:
-        places: where it stands; more than one where the file repeats the very same object.
-        levels: the mappings on the way to its first place: the file's top first, the set's own last.
-        tensors: those of the mapping itself, by the names that the file gives them.
+        places: its places in the file; several if the file holds the same object several times.
+        levels: the mappings on the way to its first place, from the file's top to the set itself.
+        tensors: the mapping's own tensors, by their names in the file.
     """
 
     places: list[Place]
@@ -54,7 +54,7 @@ class WeightSet:
 
     @property
     def usual(self) -> bool:
-        """Tell whether it stands at the top, or within WRAPPERS alone."""
+        """Tell whether it is at the top, or only within WRAPPERS."""
         return any(all(key in WRAPPERS for key in place) for place in self.places)
 
     @property
@@ -64,62 +64,62 @@ class WeightSet:
 
     @cached_property
     def bare(self) -> dict[str, Tensor]:
-        """Take the tensors that logits depend on, under bare names."""
+        """Return the tensors that logits depend on, under bare names."""
         try:
             tensors, _ = bare_names(self.path, dict(self.tensors))
-        except JobError:  # two names become one: an error of its own if the set is taken
+        except JobError:  # two names become one, which is an error only if this set is chosen
             tensors = dict(self.tensors)
         return {name: t for name, t in tensors.items() if name != AVERAGED and not name.endswith(BATCH_COUNTER)}
 
     @cached_property
     def names(self) -> frozenset[str]:
-        """List the bare names of its weights."""
+        """Return the bare names of its weights."""
         return frozenset(self.bare) - {"temperature"}
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The expert's set of weights among all of a file's.
+    """The expert's set of weights among all sets of a file.
 
     Attributes:
         weights: the set.
-        others: every other set of named tensors.
+        other_sets: every other set of named tensors.
         notes: sentences for the passport.
     """
 
     weights: WeightSet
-    others: list[WeightSet]
+    other_sets: list[WeightSet]
     notes: list[str]
 
 
 def choose_weights(file: str, loaded: object, wanted: str | None) -> Choice:
     """Choose the expert's set of weights in a loaded file.
 
-    Sets at the top and within WRAPPERS compete with each other; a set anywhere else competes if they share at least
-    half of the names of the smaller one. Sets that compete and are bitwise equal are one.
+    Sets at the top and within WRAPPERS compete with each other. Any other set competes with the chosen one if they
+    share at least half of the names of the smaller one. Competing sets that are bitwise equal count as one.
 
     Args:
         file: the file's name, for errors.
-        loaded: what the file holds.
-        wanted: the path that is declared to hold the weights; None where nothing is declared.
+        loaded: the object that the file holds.
+        wanted: the declared path of the weights; None if none is declared.
 
     Raises:
         JobError: `checkpoint-no-weights`; `checkpoint-ambiguous`, naming the sets; `weights-not-found`.
     """
     sets = _find_sets(loaded)
-    named = [found for found in sets if found.named and found.names]
+    named = [weights for weights in sets if weights.named and weights.names]
     if wanted is not None:
         declared = _at(file, named, wanted)
         return Choice(declared, [other for other in named if other is not declared], [])
-    # Tensors without any dotted name are of no network that is known; which they are shows later.
-    rest = [found for found in sets if found.usual and found.names and isinstance(loaded, Mapping)]
-    candidates = named or rest[-1:]
+    # No known network has tensors without dotted names; recognition then reports what the set holds.
+    unnamed = [weights for weights in sets if weights.usual and weights.names and isinstance(loaded, Mapping)]
+    candidates = named or unnamed[-1:]
     if not candidates:
         raise _no_weights(file, loaded)
     usual = [candidate for candidate in candidates if candidate.usual]
     chosen = usual[0] if usual else max(candidates, key=lambda candidate: len(candidate.names))
-    others = [other for other in candidates if other is not chosen]
-    rivals = [other for other in others if other in usual or _alike(other, chosen)]
+    other_sets = [other for other in candidates if other is not chosen]
+    rivals = [other for other in other_sets if other in usual or _alike(other, chosen)]
     if any(not _equal(chosen, rival) for rival in rivals):
         raise _ambiguous(file, [chosen, *rivals])
     notes = []
@@ -128,18 +128,18 @@ def choose_weights(file: str, loaded: object, wanted: str | None) -> Choice:
         notes.append(f"The weights stand in {_listed(same)}; they are bitwise equal.")
     if not usual:
         notes.append(f"The weights were taken from '{chosen.path}': no other set of them is in the file.")
-    return Choice(chosen, others, notes)
+    return Choice(chosen, other_sets, notes)
 
 
 def is_optimizer(key: str) -> bool:
-    """Tell whether a key is an optimizer's, whose tensors are no weights."""
+    """Tell whether a key is that of an optimizer's state."""
     return OPTIMIZER.fullmatch(key.lower()) is not None
 
 
 def _find_sets(loaded: object) -> list[WeightSet]:
-    """Find every mapping with tensors, those nearer to the top first.
+    """Find every mapping with tensors, from the top downwards.
 
-    Each object is searched once, so that a mapping within itself comes to an end.
+    Each object is searched once, because a mapping may contain itself.
     """
     sets: dict[int, WeightSet] = {}
     visited: set[int] = set()
@@ -158,17 +158,17 @@ def _find_sets(loaded: object) -> list[WeightSet]:
             sets[id(value)] = WeightSet([place], levels, tensors)
         if len(place) < MAX_NESTING:
             inner = [key for key, entry in entries.items() if _is_container(entry) and not is_optimizer(key)]
-            inner.sort(key=lambda key: key not in WRAPPERS)  # so that an object's usual place comes first
+            inner.sort(key=lambda key: key not in WRAPPERS)  # WRAPPERS first, so an object's first place is usual
             waiting.extend(((*place, key), levels, entries[key]) for key in inner)
     return list(sets.values())
 
 
 def _entries(value: Any) -> Mapping[str, Any]:
-    """List the entries of a mapping by text, and of a list by number."""
+    """List the entries of a mapping, or of a list by number."""
     if isinstance(value, Mapping):
         return {str(key): entry for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        # Without its numbers and texts: a curve may be long.
+        # Numbers and texts are left out, because a list may hold a long curve.
         return {str(i): entry for i, entry in enumerate(value) if isinstance(entry, Tensor) or _is_container(entry)}
     return {}
 
@@ -179,7 +179,7 @@ def _is_container(value: object) -> bool:
 
 def _alike(other: WeightSet, chosen: WeightSet) -> bool:
     shared, smaller = other.names & chosen.names, min(len(other.names), len(chosen.names))
-    # A network of another depth is a rival, a head alone is none.
+    # A network of another depth competes; a head alone does not.
     return 2 * len(shared) >= smaller and not all(name.startswith(HEADS) for name in shared)
 
 
@@ -214,8 +214,8 @@ def _ambiguous(file: str, sets: Sequence[WeightSet]) -> JobError:
     return problem(
         "checkpoint-ambiguous",
         file,
-        f"weights stand in {shown}, and which are meant cannot be known; save one set of weights only, or name the "
-        f'right one in datasets.toml, among the overrides for this file: weights = "{paths[-1]}".',
+        f"weights stand in {shown}, and relogit cannot know which to use; save one set of weights only, or name the "
+        f'right set in datasets.toml, among the overrides for this file: weights = "{paths[-1]}".',
         names=paths[:LISTED],
     )
 

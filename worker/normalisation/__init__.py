@@ -1,10 +1,11 @@
-"""A checkpoint's own evidence of the mean and std that it was trained with.
+"""Evidence in a checkpoint of the mean and std that it was trained with.
 
     statistics = patch_statistics(pool.images)                                  # once per pool
     evidence = judge_normalisation(stem_of(network), statistics, declared, {})  # milliseconds per expert
 
-The running statistics of the first batch norm are compared with those that the first convolution's output would have
-under each listed normalisation and augmentation. `channel_order` tells RGB from BGR by labels.
+`judge_normalisation` compares the running statistics of the first batch norm with the statistics that the first
+convolution's output would have under each listed normalisation and augmentation. `channel_order` tells RGB from BGR
+by labels.
 """
 
 from worker.normalisation.channel_order import ChannelOrder, channel_order

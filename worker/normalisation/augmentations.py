@@ -1,8 +1,8 @@
 """The training augmentations under which first-layer statistics are compared.
 
 Running statistics were collected on augmented training images, so without the right augmentation no normalisation
-fits them. Each augmentation is a published recipe at 32x32. What can be averaged exactly is not drawn here: `patches`
-adds the flip of half of the images (to all but `none`), and to each augmentation a second hypothesis with mixup.
+fits them. Each augmentation is a published recipe at 32x32. Flips and mixup are not drawn here, because `patches` can
+average them exactly: it flips half of the images (except for `none`) and adds a hypothesis with mixup to each.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SIDE = 32
-"""Height and width of images, in pixels: the rule was measured for this size only."""
+"""Height and width of images, in pixels. The rule was measured for this size only."""
 
 UNFLIPPED = "none"
 """The only hypothesis without flips."""
@@ -132,7 +132,10 @@ def _padded(values: Floats) -> Floats:
 
 
 def _offsets(count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Draw the first rows and columns [2, N] of crops in the padded image."""
+    """Draw the first rows and columns [2, N] of crops.
+
+    They count in the padded image.
+    """
     return rng.integers(0, 2 * CROP_PADDING + 1, (2, count))
 
 
@@ -156,9 +159,9 @@ def _crop_sizes(count: int, rng: np.random.Generator) -> NDArray[np.int64]:
 
 
 def _interpolation(lengths: NDArray[np.int64], rng: np.random.Generator) -> Floats:
-    """Compute weights [N, 32, 32] that enlarge a random window of each length to 32.
+    """Compute interpolation weights [N, 32, 32] from random windows to 32 pixels.
 
-    The interpolation is bilinear with half-pixel centres.
+    The windows have the given lengths. The interpolation is bilinear with half-pixel centres.
     """
     starts = rng.integers(0, SIDE - lengths + 1)[:, None]
     positions = (np.arange(SIDE) + 0.5) * (lengths[:, None] / SIDE) - 0.5

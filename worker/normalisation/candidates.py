@@ -1,4 +1,4 @@
-"""The normalisations that a declared one is compared with."""
+"""The listed normalisations, which a declared normalisation is compared with."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LISTED: Mapping[str, Transform] = {
     "mean and std 0.5": Transform(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
     "none, values in [0, 1]": Transform(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)),
 }
-"""As published. The second CIFAR-10 is widely copied: its std is a mean of per-image ones."""
+"""As published. The second std of CIFAR-10 is widely copied: it is the mean of the images' stds."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Candidate:
     """A normalisation and where it comes from.
 
     Attributes:
-        name: a key of `LISTED`, or the caller's name for it.
+        name: a key of `LISTED`, or the caller's name.
         transform: mean and std.
     """
 
@@ -54,7 +54,7 @@ def rivals_of(declared: Transform, extra: Mapping[str, Transform]) -> tuple[Cand
 
     Args:
         declared: the normalisation in use.
-        extra: further ones by name; a name of `LISTED` replaces that entry.
+        extra: further normalisations by name; a name of `LISTED` replaces that entry.
     """
     known = {**LISTED, **extra}
     return tuple(Candidate(name, other) for name, other in known.items() if not nearly_equal(declared, other))

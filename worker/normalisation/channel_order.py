@@ -1,4 +1,4 @@
-"""Whether a network reads channels as RGB or BGR, by how well its logits fit known labels.
+"""The channel order of a network, RGB or BGR, by how well its logits fit known labels.
 
 The plain difference in log-likelihood misleads where labels are wrong: logits of the wrong order are less
 confident and then score better. So each log-likelihood is taken relative to its mean over the labels of the other
@@ -24,7 +24,7 @@ MIN_IMAGES = 100
 SEED = 20_240_229
 
 DECISIVE = 5.0
-"""Standard errors from 0 that decide.
+"""Standard errors between the difference and 0 that decide.
 
 On 200 images of CIFAR-100, four real networks gave 7.5 or more (80 of 80 samples, each for both ways of swapping),
 and at most 2.7 with permuted labels, where the plain log-likelihood gave up to 12 for the wrong order.
@@ -36,13 +36,13 @@ Logits = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class ChannelOrder:
-    """The order of channels that labels speak for.
+    """The channel order that the labels support.
 
     Attributes:
         order: `rgb`, `bgr` or `undecidable`.
         images: number of labelled images.
         difference: mean of the relative log-likelihood under RGB minus that under BGR, in nats an image.
-        standard_error: of `difference`.
+        standard_error: standard error of `difference`.
         message: one sentence for people.
     """
 
@@ -79,7 +79,7 @@ def channel_order(
     difference, error = float(gains.mean()), float(gains.std(ddof=1) / np.sqrt(len(gains)))
     if not np.isfinite(difference):
         return ChannelOrder("undecidable", len(rows), 0.0, 0.0, "Some logits are not finite.")
-    if abs(difference) < DECISIVE * error or error == 0 or better <= 0:  # labels that contradict both tell nothing
+    if abs(difference) < DECISIVE * error or error == 0 or better <= 0:  # better <= 0: labels fit neither
         message = "Labels do not tell the order of channels: the images are nearly grey, or the labels do not fit."
         return ChannelOrder("undecidable", len(rows), difference, error, message)
     right, wrong = ("RGB", "BGR") if difference > 0 else ("BGR", "RGB")
@@ -91,7 +91,10 @@ def channel_order(
 
 
 def _relative(logits: Tensor, labels: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Subtract the sample's mean logit from that of the true class, [N]; the normaliser cancels."""
+    """Compute log-likelihoods relative to the labels of other images, [N].
+
+    That is the true class's logit minus the mean logit over all labels; the softmax's normaliser cancels.
+    """
     values: NDArray[np.float64] = logits.double().cpu().numpy()
     own = values[np.arange(len(labels)), labels]
     mean: NDArray[np.float64] = values[:, labels].mean(axis=1)

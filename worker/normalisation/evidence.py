@@ -23,16 +23,16 @@ from worker.normalisation.patches import PatchStatistics
 from worker.normalisation.stem import Stem
 
 FITTING_DIVERGENCE = 0.003
-"""D up to which a normalisation fits."""
+"""Largest D of a normalisation that fits."""
 
 FITTING_RATIO = 3.0
-"""Times as far from the statistics that the other side must be."""
+"""Least ratio of the other side's D to the D of a normalisation that fits."""
 
 FITTING_MARGIN = 0.002
-"""And how much farther in D."""
+"""Least difference of the same two D."""
 
 ERROR_DIVERGENCE = 0.015
-"""D of a contradicted declaration from which it is an error; below, a warning."""
+"""Least D at which a contradicted declaration is an error; below, it is a warning."""
 
 MIN_IMAGES = 500
 
@@ -44,7 +44,9 @@ UNPROVABLE = "Nothing in the files can prove the declared mean and std; compare 
 
 @dataclass(frozen=True)
 class Hint:
-    """A free fit of mean and std, as a proposal for a declaration; never a verdict.
+    """A free fit of mean and std, which proposes a declaration.
+
+    It is never a verdict.
 
     Attributes:
         transform: the fit; under a wrong hypothesis it is off by up to 20 %.
@@ -57,19 +59,19 @@ class Hint:
 
 @dataclass(frozen=True)
 class NormalisationEvidence:
-    """What a checkpoint's running statistics say about its declared mean and std.
+    """The verdict of running statistics on a declared mean and std.
 
     Attributes:
         verdict: `supported`, `contradicted` or `undecidable`.
-        severity: `error` or `warning` where contradicted, else None.
+        severity: `error` or `warning` if contradicted, else None.
         message: one to three sentences for people.
         declared: the normalisation in question.
         images: number of images in the sample.
-        best: the best other normalisation; this and all below are None where nothing could be compared.
-        declared_divergence: D of the declared one.
+        best: the best other normalisation; None, like all fields below, if nothing could be compared.
+        declared_divergence: D of the declared normalisation.
         best_divergence: D of `best`.
         hypothesis: the augmentation under which the better of the two fits.
-        hint: the free fit under that augmentation, or None where not even that fits.
+        hint: the free fit under that augmentation, or None if even that does not fit.
     """
 
     verdict: Verdict
@@ -94,7 +96,7 @@ class NormalisationEvidence:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> NormalisationEvidence:
-        """Rebuild the evidence that `to_dict` described."""
+        """Rebuild the evidence from the output of `to_dict`."""
         best, hint = data["best"], data["hint"]
         parts = {
             "declared": _transform(data["declared"]),
@@ -118,7 +120,7 @@ class _Fit:
 
 @dataclass(frozen=True, eq=False)
 class _Fits:
-    """A stem's responses under every hypothesis, of a network that reads RGB and of one that reads BGR."""
+    """A stem's responses under every hypothesis, in both channel orders."""
 
     hypotheses: tuple[str, ...]
     rgb: Response
@@ -153,10 +155,10 @@ def judge_normalisation(
     """Evaluate a declared normalisation by a network's stem.
 
     Args:
-        stem: of the network, or why there is none, as `stem_of` returns it.
-        statistics: of a pool like the training images, such as the data set's test images.
+        stem: the result of `stem_of`: the network's stem, or why there is none.
+        statistics: statistics of a pool like the training images, such as the data set's test images.
         declared: the normalisation in question.
-        extra: further candidates by name, such as those that other data sets declare.
+        extra: further candidates by name, such as the normalisations of other data sets.
     """
     reason = _obstacle(stem, statistics)
     if reason or isinstance(stem, str):
@@ -191,7 +193,7 @@ def apply_rule(declared: float, best: float) -> tuple[Verdict, Severity | None]:
 
     Args:
         declared: D of the declared normalisation.
-        best: D of the best other one.
+        best: D of the best other normalisation.
     """
     if _outdoes(best, declared):
         return "contradicted", "error" if declared >= ERROR_DIVERGENCE else "warning"

@@ -1,4 +1,4 @@
-"""How well a normalisation explains a stem's running statistics: the divergence D, and a free fit.
+"""The divergence D between a normalisation and a stem's running statistics, and the free fit of least D.
 
 With u = (1/std, mean/std), the first convolution's output has the mean L u + bias and the variance u^T Q u. L and Q
 depend on stem, pool and hypothesis only, so that a normalisation costs microseconds.
@@ -40,7 +40,7 @@ class Response:
 
         Args:
             stem: the stem.
-            moments: of RGB patches, under one hypothesis or many.
+            moments: moments of RGB patches, under one hypothesis or several.
             swapped: whether the network reads channels in the order B, G, R; u stays in the order R, G, B.
         """
         weight = stem.weight[:, ::-1] if swapped else stem.weight
@@ -95,14 +95,16 @@ def coefficients(transform: Transform) -> Floats:
 
 
 def free_fit(response: Response, start: Transform) -> tuple[Transform, float] | None:
-    """Find the mean and std of the least D, by Levenberg and Marquardt's method.
+    """Find the mean and std of the least D.
+
+    The method is that of Levenberg and Marquardt.
 
     Args:
-        response: of an RGB network, under one hypothesis.
-        start: where to begin.
+        response: the response of an RGB network, under one hypothesis.
+        start: the normalisation to begin with.
 
     Returns:
-        The normalisation, rounded to 4 digits, and its D; None where the fit does not reach a positive std.
+        The normalisation, rounded to 4 digits, and its D; None if the fit does not reach a positive std.
     """
     u, damping = coefficients(start), 1e-3
     residuals, jacobian = _residuals(response, u)

@@ -1,8 +1,8 @@
 """Moments of image patches, from which any normalisation's first-layer statistics follow.
 
 The first convolution is linear. With the mean and second moments of 27 patch values (before normalising) and 9
-flags (whether a position lies inside the picture), the mean and variance of its output under any mean, std and
-channel order are matrix products: no image is needed again.
+flags (whether a position lies inside the image), the mean and variance of its output under any mean, std and channel
+order are matrix products, without another pass over the images.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def patch_statistics(images: Images, beat: Callable[[], None] = lambda: None) ->
 
 
 def sampled_rows(count: int) -> NDArray[np.int64]:
-    """Choose up to 10,000 of `count` rows, in random order, always the same ones."""
+    """Choose up to 10,000 of `count` rows, in random but fixed order."""
     return np.random.default_rng(SEED).permutation(count)[:MAX_IMAGES]
 
 
@@ -145,14 +145,14 @@ def mixed(own: Moments, between: Moments) -> Moments:
     image and E[2 w (1 - w)] = 1/3 of those between two images.
 
     Args:
-        own: of single images.
-        between: of the average image: at each position, the product of the means of two independent images.
+        own: moments of single images.
+        between: moments of the average image, which are those between two independent images.
     """
     return Moments(own.mean, own.second * 2 / 3 + between.second / 3)
 
 
 def patch_moments(augmented: Augmented) -> Moments:
-    """Compute the moments of all 3x3 patches, with a zero border around images."""
+    """Compute the moments of 3x3 patches of images with zero borders."""
     count = len(augmented.values)
     planes = np.zeros((4, count, SIDE + 2, SIDE + 2))
     planes[:3, :, 1:-1, 1:-1] = augmented.values.swapaxes(0, 1)
@@ -166,7 +166,7 @@ def patch_moments(augmented: Augmented) -> Moments:
 
 
 def flipped_half(moments: Moments) -> Moments:
-    """Return the moments after flipping each image left to right with probability 1/2."""
+    """Return the moments after flipping images with probability 1/2."""
     order = np.arange(FEATURES).reshape(4, 3, 3)[:, :, ::-1].ravel()
     return Moments(
         (moments.mean + moments.mean[order]) / 2,

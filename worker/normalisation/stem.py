@@ -10,22 +10,24 @@ from torch import Tensor, nn
 from worker.normalisation.augmentations import Floats
 
 MIN_CHANNELS = 8
-"""Live output channels below which eight figures or fewer would have to tell six unknowns apart."""
+"""Least number of live output channels, which have to determine six unknowns."""
 
 DEAD_VARIANCE = 1e-8
-"""Share of the median running variance below which a channel is dead: its figures are rounding errors."""
+"""Share of the median running variance below which a channel is dead and its statistics are rounding errors."""
 
 UNTOUCHED = 1e-4
-"""Distance from mean 0 and variance 1 within which running statistics were never collected, or were folded away."""
+"""Largest distance from mean 0 and variance 1 of running statistics that were never collected or were folded away."""
 
 
 @dataclass(frozen=True, eq=False)
 class Stem:
-    """A 3x3 convolution of stride 1 and zero padding 1, and its output's running statistics in training.
+    """A 3x3 convolution and the running statistics of its output.
+
+    It has stride 1 and zero padding 1. The statistics are those of the training.
 
     Attributes:
         weight: [O, 3, 3, 3] float64, live channels only.
-        bias: [O] float64; zeros where the convolution has none.
+        bias: [O] float64; zeros if the convolution has no bias.
         mean: [O] float64, running mean.
         variance: [O] float64, running variance.
     """
@@ -73,7 +75,7 @@ def _geometry_problem(convolution: nn.Conv2d) -> str:
 
 
 def _checked(stem: Stem) -> Stem | str:
-    """Return the live channels of a stem, or why there is nothing to compare."""
+    """Return the live channels of a stem, or why it is unusable."""
     arrays = (stem.weight, stem.bias, stem.mean, stem.variance)
     if not all(np.isfinite(array).all() for array in arrays) or (stem.variance < 0).any():
         return "The first layer holds numbers that are not finite, or negative variances."

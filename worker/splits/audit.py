@@ -1,7 +1,8 @@
-"""The audit of a set of splits: what its lists are, and what would make figures over them mislead.
+"""The audit of a set of splits: checks of each list, and of the lists against each other.
 
-That a list cannot be read, points outside its base or is empty is an error: no job can use it. Everything else is
-a warning. Pure functions of arrays; who calls them reads the lists, the labels and the pictures.
+A list that cannot be read, points outside its base or is empty fails a check of level `error`, because no job can use
+it. Every other problem is a warning: figures over such lists mislead. All functions are pure functions of arrays; the
+caller reads the lists, labels and images.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from app.catalog.split_lists import TRAIN_SPLIT
 from app.catalog.split_sets import ListDescription
 from app.domain.errors import RelogitError
 from worker.datasets.class_counts import LongTail
-from worker.splits.description import Described, check_list, check_missing, parts
+from worker.splits.description import Descriptions, check_list, check_missing, parts
 from worker.splits.distribution import check_balance, check_class_counts, check_row_order, check_weights
-from worker.splits.duplicate_images import Lists, Pictures
+from worker.splits.duplicate_images import ImageGroups, Lists
 from worker.verify.check import Check, Level, error_check, skipped
 from worker.verify.lists import check_missing_classes, check_overlap, check_repeats
 
@@ -35,7 +36,7 @@ LIST_CHECKS: dict[str, Level] = {
     "row-order": "warning",
     "as-described": "warning",
 }
-"""Of each list, in this order: after a failed error there is nothing to do the others with."""
+"""The checks of each list, in this order. After a failed error the remaining checks are skipped."""
 
 ERRORS = {
     "split-invalid": "schema",
@@ -46,10 +47,10 @@ ERRORS = {
     "invalid-name": "schema",
     "base-unknown": "schema",
 }
-"""Which check fails by which of the catalog's errors. Any other is about the base's files, not about the list."""
+"""Error code of the catalog → the check that it fails. Any other code concerns the base's files, not the list."""
 
 EXPECTED = {"schema": "a flat list of integers", "empty": "one row or more", "range": "indices of the base"}
-"""Of the checks whose failure is an error."""
+"""What the checks of level `error` expect."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,9 +59,9 @@ class AuditedList:
 
     Attributes:
         name: of the split.
-        base: that it points into.
+        base: the base that the indices point into.
         indices: [N] int64, each in [0, size of the base), in the file's order.
-        labels: [N] int64, the base's labels at these, each in [0, classes).
+        labels: [N] int64, the base's labels at these indices, each in [0, classes).
     """
 
     name: str
@@ -71,12 +72,12 @@ class AuditedList:
 
 @dataclass(frozen=True)
 class AuditReport:
-    """What an audit found.
+    """The result of an audit.
 
     Attributes:
         verdict: `failed` exactly when a check of level `error` failed.
-        checks: those of the whole set.
-        lists: those of each list, by its name; LIST_CHECKS, in that order.
+        checks: the checks of the whole set.
+        lists: the checks of each list, by its name, in the order of LIST_CHECKS.
     """
 
     verdict: Literal["passed", "failed"]
@@ -84,7 +85,7 @@ class AuditReport:
     lists: dict[str, tuple[Check, ...]]
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as it is stored and sent."""
+        """Convert the report to JSON-able values."""
         return {
             "verdict": self.verdict,
             "checks": [check.to_dict() for check in self.checks],
@@ -98,62 +99,64 @@ def audit(
     classes: int,
     digests: Mapping[str, NDArray[np.void] | str],
     long_tail: LongTail,
-    described: Described = None,
+    descriptions: Descriptions = None,
 ) -> AuditReport:
-    """Hold a set of splits against itself, its bases and what is declared of it. Bad lists fail; nothing is raised.
+    """Audit a set of splits against its bases and its description.
+
+    Unusable lists fail their checks; they raise nothing.
 
     Args:
-        lists: that could be read, each name once.
-        problems: by name, why the others could not; of ERRORS' codes where the list is to blame.
+        lists: the lists that could be read, each name once.
+        problems: by name, why the other lists could not be read; a code of ERRORS where the list is to blame.
         classes: C ≥ 1, of the data set.
-        digests: for each base of `lists`, what `image_digests` gives for all of its images, or why there are none.
-        long_tail: counts and weights as their files say, each None, with the reason, where there is no such file:
-            what was worked out from the train list would be held against itself.
-        described: what a description says of each list.
+        digests: for each base of `lists`, the result of `image_digests` for all its images, or why there is none.
+        long_tail: counts and weights as their files have them, each None, with the reason, where there is no such
+            file. Do not pass counts derived from the train list: they would be compared with themselves.
+        descriptions: what `splits.json` says of each list.
     """
-    pictures = Pictures({base: found for base, found in digests.items() if not isinstance(found, str)})
-    readable: Lists = {one.name: (one.base, one.indices) for one in lists}
-    of_lists = {
-        one.name: _check_list(one, classes, pictures, digests[one.base], described)
-        + (check_list(one.name, readable, described),) * bool(one.indices.size)
-        for one in lists
+    groups = ImageGroups({base: rows for base, rows in digests.items() if not isinstance(rows, str)})
+    readable: Lists = {a_list.name: (a_list.base, a_list.indices) for a_list in lists}
+    list_checks = {
+        a_list.name: _check_list(a_list, classes, groups, digests[a_list.base], descriptions)
+        + (check_list(a_list.name, readable, descriptions),) * bool(a_list.indices.size)
+        for a_list in lists
     }
-    of_lists |= {name: _check_problem(problem) for name, problem in problems.items()}
-    missing = {name: said for name, said in (described or {}).items() if name not in of_lists}
-    of_lists |= {name: _check_absent(name, said) for name, said in missing.items()}
-    shared = parts(readable, described)
-    whole = (
-        *_check_overlaps(lists, problems, shared),
-        *_check_pictures(lists, problems, pictures, digests, shared),
+    list_checks |= {name: _check_problem(problem) for name, problem in problems.items()}
+    missing = {name: about for name, about in (descriptions or {}).items() if name not in list_checks}
+    list_checks |= {name: _check_absent(name, about) for name, about in missing.items()}
+    part_pairs = parts(readable, descriptions)
+    set_checks = (
+        *_check_overlaps(lists, problems, part_pairs),
+        *_check_images(lists, problems, groups, digests, part_pairs),
         *_check_train(lists, problems, classes, long_tail),
     )
-    fatal = any(check.fatal for checks in (whole, *of_lists.values()) for check in checks)
-    return AuditReport("failed" if fatal else "passed", whole, of_lists)
+    fatal = any(check.fatal for checks in (set_checks, *list_checks.values()) for check in checks)
+    return AuditReport("failed" if fatal else "passed", set_checks, list_checks)
 
 
 def _check_list(
     a_list: AuditedList,
     classes: int,
-    pictures: Pictures,
+    groups: ImageGroups,
     digests: NDArray[np.void] | str,
-    described: Described,
+    descriptions: Descriptions,
 ) -> tuple[Check, ...]:
-    """Of a list for itself: all but what it is held against other lists for."""
-    said = (described or {}).get(a_list.name)
+    """Apply the checks that need no other list."""
+    about = (descriptions or {}).get(a_list.name)
     name, base, indices, labels = a_list.name, a_list.base, a_list.indices, a_list.labels
     if not indices.size:
         return _failed_at("empty", {"rows": 0}, f"{name!r} has no row.")
     return (
-        _sound("schema", {"rows": int(indices.size)}),
-        _sound("empty", {"rows": int(indices.size)}),
-        _sound("range", {"least": int(indices.min()), "largest": int(indices.max())}),
+        _passed("schema", {"rows": int(indices.size)}),
+        _passed("empty", {"rows": int(indices.size)}),
+        _passed("range", {"least": int(indices.min()), "largest": int(indices.max())}),
         check_repeats(indices, base, listed=None),
         skipped("same-picture", "warning", digests)
         if isinstance(digests, str)
-        else pictures.check_within({name: (base, indices)}),
+        else groups.check_within({name: (base, indices)}),
         check_missing_classes(labels, classes),
-        check_balance(labels, classes, said.balance if said else None),
-        check_row_order(indices, labels, said.row_order if said else None),
+        check_balance(labels, classes, about.balance if about else None),
+        check_row_order(indices, labels, about.row_order if about else None),
     )
 
 
@@ -163,39 +166,42 @@ def _check_problem(problem: RelogitError) -> tuple[Check, ...]:
     return tuple(skipped(check_id, level, problem.message) for check_id, level in LIST_CHECKS.items())
 
 
-def _check_absent(name: str, said: ListDescription) -> tuple[Check, ...]:
-    absent = check_missing(name, said)
-    others = ((check_id, level) for check_id, level in LIST_CHECKS.items() if check_id != absent.id)
-    return (*(skipped(check_id, level, "There is no such list.") for check_id, level in others), absent)
+def _check_absent(name: str, about: ListDescription) -> tuple[Check, ...]:
+    failed = check_missing(name, about)
+    not_done = ((check_id, level) for check_id, level in LIST_CHECKS.items() if check_id != failed.id)
+    return (*(skipped(check_id, level, "There is no such list.") for check_id, level in not_done), failed)
 
 
 def _failed_at(check_id: str, measured: object, message: str, position: int | None = None) -> tuple[Check, ...]:
-    """All checks of a list that cannot be used: those before this one passed, and those after it cannot be done."""
+    """Give all checks of an unusable list.
+
+    The checks before `check_id` passed, the checks after it are skipped.
+    """
     order = list(LIST_CHECKS)
     place = order.index(check_id)
     evidence = [] if position is None else [position]
     reason = f"The list cannot be used: see {check_id!r}."
     return (
-        *(_sound(other, EXPECTED[other]) for other in order[:place]),
+        *(_passed(earlier, EXPECTED[earlier]) for earlier in order[:place]),
         error_check(check_id, False, measured, EXPECTED[check_id], message, evidence),
-        *(skipped(other, LIST_CHECKS[other], reason) for other in order[place + 1 :]),
+        *(skipped(later, LIST_CHECKS[later], reason) for later in order[place + 1 :]),
     )
 
 
-def _sound(check_id: str, measured: object) -> Check:
+def _passed(check_id: str, measured: object) -> Check:
     expected = EXPECTED[check_id]
-    return error_check(check_id, True, measured, expected, f"As it should be: {expected}.")
+    return error_check(check_id, True, measured, expected, f"As expected: {expected}.")
 
 
 def _check_overlaps(
-    lists: Sequence[AuditedList], problems: Mapping[str, RelogitError], shared: Collection[frozenset[str]]
+    lists: Sequence[AuditedList], problems: Mapping[str, RelogitError], part_pairs: Collection[frozenset[str]]
 ) -> list[Check]:
     bases: dict[str, dict[str, NDArray[np.int64]]] = {}
     for a_list in lists:
         bases.setdefault(a_list.base, {})[a_list.name] = a_list.indices
-    checks = [check for base, of_base in bases.items() for check in check_overlap(base, of_base, listed=None)]
-    checks = [_allowed(check) if check.measured and _pair(check) in shared else check for check in checks]
-    return checks + [_left_out("overlap", name, problem.message) for name, problem in problems.items()]
+    checks = [check for base, members in bases.items() for check in check_overlap(base, members, listed=None)]
+    checks = [_allowed(check) if check.measured and _pair(check) in part_pairs else check for check in checks]
+    return checks + [_not_compared("overlap", name, problem.message) for name, problem in problems.items()]
 
 
 def _pair(check: Check) -> frozenset[str]:
@@ -203,34 +209,36 @@ def _pair(check: Check) -> frozenset[str]:
 
 
 def _allowed(check: Check) -> Check:
-    """That a part is in its whole is what it is for; what they share is told, but is no fault."""
-    one, other = check.measured["splits"]
-    message = (
-        f"{one!r} and {other!r} share {check.measured['shared']} samples: one is a part of the other, as described."
-    )
+    """Pass an overlap check of a part and its whole.
+
+    The shared samples are intended.
+    """
+    first, second = check.measured["splits"]
+    shared = check.measured["shared"]
+    message = f"{first!r} and {second!r} share {shared} samples: one is a part of the other, as described."
     return replace(check, verdict="passed", message=message, evidence=())
 
 
-def _check_pictures(
+def _check_images(
     lists: Sequence[AuditedList],
     problems: Mapping[str, RelogitError],
-    pictures: Pictures,
+    groups: ImageGroups,
     digests: Mapping[str, NDArray[np.void] | str],
-    shared: Collection[frozenset[str]],
+    part_pairs: Collection[frozenset[str]],
 ) -> list[Check]:
-    reasons = {a_list.name: digests[a_list.base] for a_list in lists}
-    unseen = {name: reason for name, reason in reasons.items() if isinstance(reason, str)}
-    seen: Lists = {one.name: (one.base, one.indices) for one in lists if one.name not in unseen}
-    pairs = [pair for pair in combinations(seen, 2) if frozenset(pair) not in shared]
+    digests_of = {a_list.name: digests[a_list.base] for a_list in lists}
+    reasons = {name: reason for name, reason in digests_of.items() if isinstance(reason, str)}
+    comparable: Lists = {a_list.name: (a_list.base, a_list.indices) for a_list in lists if a_list.name not in reasons}
+    pairs = [pair for pair in combinations(comparable, 2) if frozenset(pair) not in part_pairs]
     if pairs:
-        checks = pictures.check_across(seen, pairs)
+        checks = groups.check_across(comparable, pairs)
     else:
-        reason = f"Two lists whose pictures are at hand are needed to compare; here there is {len(seen)}."
-        if len(seen) > 1:
-            reason = "Of the lists whose pictures are at hand one is a part of the other, as described."
+        reason = f"A comparison needs two lists whose pictures are available; there is {len(comparable)}."
+        if len(comparable) > 1:
+            reason = "Of the lists whose pictures are available, one is a part of the other, as described."
         checks = [skipped("same-picture", "warning", reason)]
-    unseen |= {name: problem.message for name, problem in problems.items()}
-    return checks + [_left_out("same-picture", name, reason) for name, reason in unseen.items()]
+    reasons |= {name: problem.message for name, problem in problems.items()}
+    return checks + [_not_compared("same-picture", name, reason) for name, reason in reasons.items()]
 
 
 def _check_train(
@@ -255,5 +263,5 @@ def _check_train(
     return [check, check_weights(long_tail.weights, long_tail.weights_reason, counts, classes)]
 
 
-def _left_out(check_id: str, name: str, reason: str) -> Check:
+def _not_compared(check_id: str, name: str, reason: str) -> Check:
     return skipped(check_id, "warning", f"{name!r} was compared with no other list: {reason}")

@@ -1,7 +1,7 @@
-"""What a `splits.json` says of its lists and of their data set, held against what is there.
+"""Checks of a set of splits against its `splits.json`.
 
-All are warnings: a job can use a list whatever is said of it. A part of another list shares its samples on purpose;
-that is believed of the train list's own parts alone, and only where it is so.
+All are warnings: a job can use a list whatever `splits.json` says of it. A part of another list shares its samples on
+purpose. The audit accepts that for parts of the train list only, and only if all their samples are in it.
 """
 
 from __future__ import annotations
@@ -17,96 +17,109 @@ from worker.splits.duplicate_images import Lists
 from worker.verify.check import MAX_EVIDENCE, Check, skipped, warning_check
 
 CHECK = "as-described"
-NOTHING_SAID = f"There is no {DESCRIPTION_FILE} that says what it is."
+NOT_DESCRIBED = f"There is no {DESCRIPTION_FILE} that describes the list."
 
-Described = Mapping[str, ListDescription] | None
-"""By the list's name; None where nothing is described."""
+Descriptions = Mapping[str, ListDescription] | None
+"""Descriptions by the list's name; None where there is no description."""
 
 
-def parts(lists: Lists, described: Described) -> frozenset[frozenset[str]]:
-    """Pairs of a part and its whole: described as such, and rightly."""
-    every = (described or {}).items()
-    named = {name: said for name, said in every if name in lists and said.part_of is not None}
+def parts(lists: Lists, descriptions: Descriptions) -> frozenset[frozenset[str]]:
+    """List the pairs of a part and its whole.
+
+    A pair counts only if it is described as such and the part's samples are all in the whole.
+    """
     return frozenset(
-        frozenset((name, str(said.part_of))) for name, said in named.items() if not _part_problem(name, lists, said)
+        frozenset((name, about.part_of))
+        for name, about in (descriptions or {}).items()
+        if name in lists and about.part_of is not None and not _part_problem(name, lists, about)
     )
 
 
-def check_list(name: str, lists: Lists, described: Described) -> Check:
-    """The list has the rows that are described, and where it is described as a part of another it is one.
+def check_list(name: str, lists: Lists, descriptions: Descriptions) -> Check:
+    """Check that a list has the rows that its description states.
+
+    A list that is described as a part of another one has to be that.
 
     Args:
         name: of the list.
-        lists: all that could be read, this one among them.
-        described: what is said of each.
+        lists: every list that could be read, this one included.
+        descriptions: the description of each list.
     """
-    if described is None:
-        return skipped(CHECK, "warning", NOTHING_SAID)
+    if descriptions is None:
+        return skipped(CHECK, "warning", NOT_DESCRIBED)
     indices = lists[name][1]
     rows = {"rows": int(indices.size), "sha256": list_sha256(indices.tolist())}
-    said = described.get(name)
-    if said is None:
+    about = descriptions.get(name)
+    if about is None:
         message = f"{DESCRIPTION_FILE} describes other lists, but not {name!r}."
         return warning_check(CHECK, False, rows, "a list that is described", message)
-    expected = {"rows": said.size, "sha256": said.sha256}
-    wrong: list[str] = []
-    if said.size is not None and said.size != rows["rows"]:
-        wrong.append(f"it has {rows['rows']} rows, and {said.size} are described")
-    elif said.sha256 is not None and said.sha256 != rows["sha256"]:
-        wrong.append("its indices, or their order, are not those that are described")
-    problem = _part_problem(name, lists, said)
-    wrong += [problem] if problem else []
+    expected = {"rows": about.size, "sha256": about.sha256}
+    problems: list[str] = []
+    if about.size is not None and about.size != rows["rows"]:
+        problems.append(f"it has {rows['rows']} rows, and {about.size} are described")
+    elif about.sha256 is not None and about.sha256 != rows["sha256"]:
+        problems.append("its indices, or their order, are not those that are described")
+    part_problem = _part_problem(name, lists, about)
+    problems += [part_problem] if part_problem else []
     message = f"{name!r} is what {DESCRIPTION_FILE} says."
-    if wrong:
-        message = f"{name!r} is not what {DESCRIPTION_FILE} says: {'; '.join(wrong)}."
-    evidence = [{"index": index} for index in _outside(name, lists, said)[:MAX_EVIDENCE].tolist()]
-    return warning_check(CHECK, not wrong, rows, expected, message, evidence)
+    if problems:
+        message = f"{name!r} is not what {DESCRIPTION_FILE} says: {'; '.join(problems)}."
+    evidence = [{"index": index} for index in _outside(name, lists, about)[:MAX_EVIDENCE].tolist()]
+    return warning_check(CHECK, not problems, rows, expected, message, evidence)
 
 
-def check_missing(name: str, said: ListDescription) -> Check:
-    """A list that is described is there; this one is not."""
+def check_missing(name: str, about: ListDescription) -> Check:
+    """Give the failed check of a described list without a file."""
     message = f"{DESCRIPTION_FILE} describes the list {name!r}, which is not there."
-    return warning_check(CHECK, False, "no list", {"rows": said.size, "sha256": said.sha256}, message)
+    return warning_check(CHECK, False, "no list", {"rows": about.size, "sha256": about.sha256}, message)
 
 
 def check_dataset(
-    said: DatasetDescription | None, names: Collection[str], labels: Mapping[str, NDArray[np.int64]]
+    about: DatasetDescription | None, names: Collection[str], labels: Mapping[str, NDArray[np.int64]]
 ) -> Check:
-    """The set was made for this data set, from the labels that it has now.
+    """Check that the set was made for this data set.
+
+    Its name and its labels are compared.
 
     Args:
-        said: what is described, or None.
-        names: that the data set is declared under; empty if it is not declared any more.
-        labels: [N] by base, of those that are at hand.
+        about: the description of the data set, or None.
+        names: the names that the data set is declared under; empty if it is no longer declared.
+        labels: [N] by base, of the bases whose labels can be read.
     """
-    if said is None:
-        return skipped(CHECK, "warning", f"There is no {DESCRIPTION_FILE} that says from which data set it was made.")
-    digests = {base: list_sha256(labels[base].tolist()) for base in sorted(said.labels_sha256) if base in labels}
-    expected = {base: said.labels_sha256[base] for base in digests}
-    named = said.name if names else None
-    if named is None and not digests:
-        return skipped(CHECK, "warning", "Neither the name nor the labels that it was made from can be compared.")
-    wrong: list[str] = []
-    if named is not None and named not in names:
-        wrong.append(f"it was made for the data set {named!r}, not for {' or '.join(map(repr, sorted(names)))}")
-    wrong += [
+    if about is None:
+        return skipped(CHECK, "warning", f"There is no {DESCRIPTION_FILE} that names the data set of these lists.")
+    digests = {base: list_sha256(labels[base].tolist()) for base in sorted(about.labels_sha256) if base in labels}
+    expected = {base: about.labels_sha256[base] for base in digests}
+    described_name = about.name if names else None
+    if described_name is None and not digests:
+        return skipped(CHECK, "warning", "Neither the data set's name nor its labels can be compared.")
+    problems: list[str] = []
+    if described_name is not None and described_name not in names:
+        here = " or ".join(map(repr, sorted(names)))
+        problems.append(f"it was made for the data set {described_name!r}, not for {here}")
+    problems += [
         f"the labels of {base!r} are not those that it was drawn from"
         for base in digests
         if digests[base] != expected[base]
     ]
     message = f"The set was made from the data set that {DESCRIPTION_FILE} names."
-    if wrong:
-        message = f"The set is not what {DESCRIPTION_FILE} says: {'; '.join(wrong)}."
-    away = sorted(said.labels_sha256.keys() - digests.keys())
-    if away:
-        message += f" The labels of {', '.join(away)} are not at hand."
+    if problems:
+        message = f"The set is not what {DESCRIPTION_FILE} says: {'; '.join(problems)}."
+    unread = sorted(about.labels_sha256.keys() - digests.keys())
+    if unread:
+        message += f" The labels of {', '.join(unread)} are not available."
     measured = {"dataset": sorted(names), "labels_sha256": digests}
-    return warning_check(CHECK, not wrong, measured, {"dataset": named, "labels_sha256": expected}, message)
+    wanted = {"dataset": described_name, "labels_sha256": expected}
+    return warning_check(CHECK, not problems, measured, wanted, message)
 
 
-def _part_problem(name: str, lists: Lists, said: ListDescription) -> str | None:
-    """Why it is not the part of the train list that it is described as; None where it is, or is not described so."""
-    whole = said.part_of
+def _part_problem(name: str, lists: Lists, about: ListDescription) -> str | None:
+    """Explain why a list is not the described part.
+
+    Returns:
+        The reason; None where the list is that part, or is not described as one.
+    """
+    whole = about.part_of
     if whole is None:
         return None
     if whole != TRAIN_SPLIT:
@@ -117,13 +130,13 @@ def _part_problem(name: str, lists: Lists, said: ListDescription) -> str | None:
         return f"it is described as a part of {whole!r}, which is not there to compare it with"
     if lists[whole][0] != lists[name][0]:
         return f"it is described as a part of {whole!r}, which is over another base, {lists[whole][0]!r}"
-    outside = _outside(name, lists, said).size
+    outside = _outside(name, lists, about).size
     return f"{outside} of its samples are not in {whole!r}, of which it is described as a part" if outside else None
 
 
-def _outside(name: str, lists: Lists, said: ListDescription) -> NDArray[np.int64]:
-    """Samples that the whole does not have, where both are over one base."""
-    whole = lists.get(said.part_of or "")
+def _outside(name: str, lists: Lists, about: ListDescription) -> NDArray[np.int64]:
+    """List the part's samples that its whole lacks; none across bases."""
+    whole = lists.get(about.part_of or "")
     if whole is None or whole[0] != lists[name][0]:
         return np.empty(0, np.int64)
     return np.setdiff1d(lists[name][1], whole[1])

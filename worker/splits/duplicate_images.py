@@ -1,7 +1,8 @@
-"""The same picture at different indices, found by its pixels: within a list, across lists, across bases.
+"""Checks for the same image at different indices: within a list, across lists, across bases.
 
-CIFAR has such. To the index lists they are different samples; to a network they are one, so a picture that is in
-train and in test leaks as a shared index does. The same index twice is a repeat, and none of this.
+CIFAR has such images. They are different samples for the index lists and the same sample for a network, so an image
+that is in train and in test leaks like a shared index. Images are compared by their pixels. The same index twice is a
+repeat (`worker.verify.lists.check_repeats`) and does not count here.
 """
 
 from __future__ import annotations
@@ -15,58 +16,65 @@ from numpy.typing import NDArray
 from worker.verify.check import MAX_EVIDENCE, Check, warning_check
 
 DIGEST_BYTES = 16
-SHOWN_DIGITS = 12  # of the digest, in hex
+SHOWN_DIGITS = 12  # hex digits of a digest in the evidence
 
 Lists = Mapping[str, tuple[str, NDArray[np.int64]]]
-"""By the list's name: its base, and [N] indices into it."""
+"""Name of a list → its base, and [N] indices into that base."""
 
 
 def image_digests(images: NDArray[np.uint8]) -> NDArray[np.void]:
-    """What tells pictures apart: BLAKE2b of each one's pixels, row by row. Shapes are not part of it.
+    """Hash each image's pixels with BLAKE2b.
+
+    The shape is not part of the digest.
 
     Args:
-        images: [N, H, W, 3] uint8; a memory map will do.
+        images: [N, H, W, 3] uint8; may be a memory map.
 
     Returns:
         [N] of 16 opaque bytes (dtype V16), in the order of the images.
     """
-    # One by one: nothing but a single picture is copied, whatever the layout of the whole.
-    each = (np.ascontiguousarray(image).data for image in images)
-    digests = (hashlib.blake2b(pixels, digest_size=DIGEST_BYTES).digest() for pixels in each)
+    # Images are copied one at a time, so a large array needs no second copy, whatever its layout.
+    buffers = (np.ascontiguousarray(image).data for image in images)
+    digests = (hashlib.blake2b(pixels, digest_size=DIGEST_BYTES).digest() for pixels in buffers)
     return np.frombuffer(b"".join(digests), dtype=f"V{DIGEST_BYTES}")
 
 
-class Pictures:
-    """Which places of some bases show the same picture. A place is an index into one of them.
+class ImageGroups:
+    """Groups of places that hold the same image.
+
+    A place is an index into one of several bases.
 
     Args:
-        digests: [N] for each base, of every image in its order, as `image_digests` gives them.
+        digests: [N] for each base, the result of `image_digests` for all its images.
     """
 
     def __init__(self, digests: Mapping[str, NDArray[np.void]]) -> None:
-        sizes = [len(of_base) for of_base in digests.values()]
-        # Places of all bases are numbered through.
+        sizes = [len(base_digests) for base_digests in digests.values()]
+        # The places of all bases are numbered consecutively.
         self._starts = dict(zip(digests, np.cumsum([0, *sizes]).tolist(), strict=False))
         self._digests = np.concatenate([np.empty(0, f"V{DIGEST_BYTES}"), *digests.values()])
-        # [all places], the number of the picture at each
+        # [places], the number of the image at each place
         self._numbers = np.unique(self._digests, return_inverse=True)[1]
 
     def check_within(self, lists: Lists) -> Check:
-        """No picture is at several indices of the one list that is given."""
+        """Check that the only list given has no image at several indices."""
         (name,) = lists
-        return self._check(lists, 1, {}, f"in {name!r} at several indices; each counts in every figure.")
+        harm = "; each counts in every figure."
+        return self._check(lists, 1, {}, f"in {name!r} at several indices", harm)
 
     def check_across(self, lists: Lists, pairs: Iterable[tuple[str, str]]) -> list[Check]:
-        """No picture of a list is, at another index or in another base, also in another list.
+        """Check that no image of a list occurs in another list.
+
+        An image at the same index of the same base is a shared sample, which `check_overlap` reports.
 
         Args:
             lists: by name.
-            pairs: that are to be compared; one or more.
+            pairs: names of the lists to compare; one pair or more.
 
         Returns:
-            A failed check for each pair that shares pictures, or one that passed.
+            A failed check for each pair that shares images, or one passed check.
         """
-        checks = [self._check_pair(lists, one, other) for one, other in pairs]
+        checks = [self._check_pair(lists, first, second) for first, second in pairs]
         return [check for check in checks if check.verdict == "failed"] or [
             warning_check(
                 "same-picture", True, {"pictures": 0}, {"pictures": 0},
@@ -74,42 +82,58 @@ class Pictures:
             )
         ]  # fmt: skip
 
-    def _check_pair(self, lists: Lists, one: str, other: str) -> Check:
-        rest = f"in {one!r} and, at another index, in {other!r}; what was chosen on one is not tested on the other."
-        return self._check({name: lists[name] for name in (one, other)}, 2, {"splits": [one, other]}, rest)
+    def _check_pair(self, lists: Lists, first: str, second: str) -> Check:
+        where = f"in {first!r} and, at another index, in {second!r}"
+        pair = {name: lists[name] for name in (first, second)}
+        harm = "; what was chosen on one is not tested on the other."
+        return self._check(pair, 2, {"splits": [first, second]}, where, harm)
 
-    def _check(self, lists: Lists, least: int, about: Mapping[str, object], rest: str) -> Check:
-        # Each index once: only different places count.
+    def _check(self, lists: Lists, least: int, labels: Mapping[str, object], where: str, harm: str) -> Check:
+        """Check that no image is a duplicate.
+
+        A duplicate is in `least` lists or more, and at two places or more.
+
+        Args:
+            lists: by name.
+            least: 1 for duplicates within a list, 2 for duplicates across two lists.
+            labels: entries that the measured values begin with.
+            where: where duplicates are, after "is" in the message.
+            harm: the end of the message if there are duplicates.
+        """
+        # Each index counts once, because only different places make a duplicate.
         places = {name: self._starts[base] + np.unique(indices) for name, (base, indices) in lists.items()}
-        in_lists = np.zeros(len(self._digests), np.int64)  # by picture, of which there are no more than places
-        used = np.zeros(len(self._digests), np.bool_)  # by place
+        list_counts = np.zeros(len(self._digests), np.int64)  # by image; there are no more images than places
+        occupied = np.zeros(len(self._digests), np.bool_)  # by place
         for rows in places.values():
-            in_lists[np.unique(self._numbers[rows])] += 1
-            used[rows] = True
-        at_places = np.bincount(self._numbers[used], minlength=len(in_lists))
-        # Two lists and two places: then one of the lists has it at a place, and the other at another.
-        several = (in_lists >= least) & (at_places > 1)
-        count = int(several.sum())
-        shown: list[int] = []
+            list_counts[np.unique(self._numbers[rows])] += 1
+            occupied[rows] = True
+        place_counts = np.bincount(self._numbers[occupied], minlength=len(list_counts))
+        # An image in two lists and at two places is at different places in them.
+        duplicate = (list_counts >= least) & (place_counts > 1)
+        count = int(duplicate.sum())
+        numbers: list[int] = []
         for rows in places.values():  # in the order of the lists, and of the indices in each
-            numbers = self._numbers[rows]
-            shown += [number for number in dict.fromkeys(numbers[several[numbers]].tolist()) if number not in shown]
-            if len(shown) >= MAX_EVIDENCE:
+            here = self._numbers[rows]
+            numbers += [number for number in dict.fromkeys(here[duplicate[here]].tolist()) if number not in numbers]
+            if len(numbers) >= MAX_EVIDENCE:
                 break
-        evidence = [self._places_of(number, lists, places) for number in shown[:MAX_EVIDENCE]]
-        message = f"No picture is {rest.split(';')[0].rstrip('.')}."
+        evidence = [self._places_of(number, lists, places) for number in numbers[:MAX_EVIDENCE]]
+        message = f"No picture is {where}."
         if count:
-            message = f"{count} {'picture is' if count == 1 else 'pictures are'} {rest}"
-        measured = {**about, "pictures": count}
+            message = f"{count} {'picture is' if count == 1 else 'pictures are'} {where}{harm}"
+        measured = {**labels, "pictures": count}
         return warning_check("same-picture", not count, measured, {"pictures": 0}, message, evidence)
 
     def _places_of(self, number: int, lists: Lists, places: Mapping[str, NDArray[np.int64]]) -> dict[str, object]:
-        """One picture, with the first of its places: at most MAX_EVIDENCE, since many images may be all black."""
-        found = []
+        """Give an image's digest and the first MAX_EVIDENCE of its places.
+
+        The places are limited because an all-black image, say, may have thousands.
+        """
+        entries = []
         for name, rows in places.items():
             base = lists[name][0]
-            here = rows[self._numbers[rows] == number][:MAX_EVIDENCE] - self._starts[base]
-            found += [{"list": name, "base": base, "index": index} for index in here.tolist()]
+            indices = rows[self._numbers[rows] == number][:MAX_EVIDENCE] - self._starts[base]
+            entries += [{"list": name, "base": base, "index": index} for index in indices.tolist()]
         first = int(np.argmax(self._numbers == number))
         digest = self._digests[first : first + 1].tobytes().hex()[:SHOWN_DIGITS]
-        return {"digest": digest, "places": found[:MAX_EVIDENCE]}
+        return {"digest": digest, "places": entries[:MAX_EVIDENCE]}

@@ -1,1 +1,1 @@
-"""What runs an expert: images in, raw logits out, behind one seam."""
+"""Engines that run an expert: images in, raw logits out, behind one interface."""

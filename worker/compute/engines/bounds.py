@@ -26,10 +26,10 @@ KEEPING_FUNCTIONS = (F.adaptive_avg_pool2d, torch.flatten, operator.getitem)
 
 
 def largest_value(folded: fx.GraphModule, transform: Transform) -> float:
-    """Bound every absolute value in a network, partial sums of its convolutions included.
+    """Bound every absolute value in a network, partial sums included.
 
     Args:
-        folded: as `worker.compute.engines.folding.fold` gives it.
+        folded: the result of `worker.compute.engines.folding.fold`.
         transform: how the pixels are normalised.
 
     Returns:

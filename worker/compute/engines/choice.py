@@ -1,4 +1,4 @@
-"""Which engine a worker computes with, and the precisions that it offers."""
+"""The choice of a worker's engine, and the precisions that each engine offers."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def choose_engine(wanted: Literal["auto", "torch", "openvino"], device: torch.de
     """Choose the engine of a worker.
 
     Args:
-        wanted: `auto` is OpenVINO on a CPU where it is installed and can be used, else PyTorch.
-        device: where the worker computes.
+        wanted: `auto` is OpenVINO on a CPU if it is installed and works, else PyTorch.
+        device: the device that the worker computes on.
 
     Raises:
         FatalError: `no-such-engine`.
@@ -53,7 +53,7 @@ def choose_engine(wanted: Literal["auto", "torch", "openvino"], device: torch.de
         )
     try:
         capabilities()
-    except Exception as error:  # whatever a broken installation comes up with
+    except Exception as error:  # a broken installation raises errors of any type
         if wanted == "auto":
             log.warning("OpenVINO is installed but cannot be used, so PyTorch computes: %s", error)
             return "torch"
@@ -70,7 +70,7 @@ def precisions(engine: str, device: torch.device) -> tuple[Precision, ...]:
 
     Args:
         engine: `torch` or `openvino`.
-        device: where; CUDA with `torch` only.
+        device: the device; CUDA with `torch` only.
     """
     if device.type == "cuda":
         ampere = torch.cuda.get_device_capability(device) >= AMPERE
@@ -86,8 +86,8 @@ def precisions(engine: str, device: torch.device) -> tuple[Precision, ...]:
 def _torch_kernels() -> tuple[bool, bool]:
     """Tell whether PyTorch has fast bf16 and fp16 kernels for this CPU.
 
-    Without them it takes far longer than in float32. Releases that cannot name the processor's instructions count
-    as having none.
+    Without them PyTorch takes far longer than in float32. A release that cannot list the processor's instructions
+    counts as having none.
     """
     if not torch.backends.mkldnn.is_available() or not hasattr(torch.cpu, "get_capabilities"):  # type: ignore[no-untyped-call]
         return False, False

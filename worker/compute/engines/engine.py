@@ -17,16 +17,16 @@ from app.domain.requests import Precision
 from worker.device import NO_MEMORY
 
 SAID_OF_MEMORY = (*NO_MEMORY, "bad_alloc", "Failed to allocate")
-"""Texts of errors that mean a lack of memory, C++'s and OpenVINO's included."""
+"""Texts in out-of-memory errors, including those of C++ and OpenVINO."""
 
 
 class NoMemory(Exception):
-    """The expert does not fit into the device's memory at this batch size."""
+    """The expert does not fit into memory at this batch size."""
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What an engine is compiled for."""
+    """The properties that an engine is compiled for."""
 
     transform: Transform
     image: tuple[int, int, int]
@@ -40,9 +40,10 @@ class Setup:
 
 
 class Engine(Protocol):
-    """One expert, ready to run at one physical batch shape on one device in one precision.
+    """One expert, ready to run.
 
-    A row's bits depend on its image alone: not on the rest of the batch, nor on threads or on what is in flight.
+    It runs at one physical batch shape, on one device and in one precision. A row's bits depend on its image alone:
+    not on the rest of the batch, on threads or on other batches in flight.
     """
 
     @property
@@ -55,14 +56,14 @@ class Engine(Protocol):
         Several batches may be in flight: the input is read ahead of the output.
 
         Args:
-            batches: [batch, H, W, 3] uint8 each, never fewer images.
+            batches: [batch, H, W, 3] uint8 each, always full.
 
         Yields:
             [batch, C] float32, before softmax and temperature. An early close waits for batches in flight.
 
         Raises:
             NoMemory: a batch does not fit; batches not yet yielded have to be run again.
-            ValueError: a batch of another shape.
+            ValueError: a batch has another shape.
             torch.AcceleratorError: the device is lost.
         """
 

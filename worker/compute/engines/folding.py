@@ -1,4 +1,6 @@
-"""Folding of batch norm into convolutions: in inference it is a scale and a shift, which the weights can hold.
+"""Folding of batch norm into convolutions.
+
+In inference, batch norm is a scale and a shift, which the convolution's weights and bias can express.
 
 Folding computes in float64 and rounds once. On ResNet-18 and -32 the logits' mean distance to the float64 network is
 0.6 to 0.9 of that of torch's own folding in float32, and no larger than that of the unfolded network.
@@ -14,7 +16,7 @@ from torch import fx, nn
 
 
 def fold(network: nn.Module) -> fx.GraphModule:
-    """Trace a copy of a network and fold each batch norm into its convolution.
+    """Copy a network and fold each batch norm into its convolution.
 
     A batch norm that does not follow a convolution of its own stays. The original is neither changed nor shared.
 
@@ -44,7 +46,10 @@ def fold(network: nn.Module) -> fx.GraphModule:
 
 
 def _fold_into(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
-    """Change a convolution with output y to give gamma (y - mean) / sqrt(variance + eps) + beta."""
+    """Fold a batch norm into the convolution before it.
+
+    An output y of the convolution becomes gamma (y - mean) / sqrt(variance + eps) + beta.
+    """
     # state_dict has no entry for an absent parameter; `loading.py` accepts no such batch norm.
     named = norm.state_dict()
     gamma, beta = named["weight"].double(), named["bias"].double()

@@ -24,7 +24,7 @@ from worker.compute.engines.overflow import expose_overflow
 from worker.compute.engines.pixels import normalise
 
 TYPES: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
-"""OpenVINO's names."""
+"""Precision → OpenVINO's name of it."""
 
 NARROW = {"bf16", "f16"}
 IN_FLIGHT = 2
@@ -39,7 +39,7 @@ class OpenvinoEngine:
         setup: on the CPU, in fp32, bf16 or fp16.
 
     Raises:
-        JobError: `operation-unknown`; `precision-not-kept`, compiled layers have another precision; what
+        JobError: `operation-unknown`; `precision-not-kept`, compiled layers have another precision; as
             `expose_overflow` raises.
         NoMemory: the network does not fit.
     """
@@ -60,7 +60,7 @@ class OpenvinoEngine:
 
     def run(self, batches: Iterable[NDArray[np.uint8]]) -> Generator[NDArray[np.float32]]:
         """Yield the logits of each batch, in order; see `Engine.run`."""
-        # Every run makes its own requests (0.1 ms each), so none holds data of a run that failed.
+        # Every run makes its own requests (0.1 ms each), so that no request holds data of a failed run.
         free: list[Any] = []
         in_flight: deque[Any] = deque()
         try:
@@ -104,7 +104,7 @@ def compile_model(model: Any, precision: Precision, threads: int) -> Any:
             "EXECUTION_MODE_HINT": "ACCURACY",
             "NUM_STREAMS": threads,
             "INFERENCE_NUM_THREADS": threads,
-            # With pinning, every worker of a machine would choose the same cores.
+            # With pinning, all workers of a machine would choose the same cores.
             "ENABLE_CPU_PINNING": False,
         },
     )

@@ -19,13 +19,13 @@ def build_model(folded: fx.GraphModule, batch: int, image: tuple[int, int, int])
     """Convert a network to an `openvino.Model`.
 
     Args:
-        folded: as `worker.compute.engines.overflow.expose_overflow` gives it, float32, on the CPU.
-        batch: images that go in at once.
-        image: H, W, 3 of each.
+        folded: the result of `worker.compute.engines.overflow.expose_overflow`, float32, on the CPU.
+        batch: images per batch.
+        image: H, W, 3 of each image.
 
     Returns:
-        [batch, H, W, 3] float32, normalised, to [batch, C] float32. Channels come last, as pixels lie in
-        memory and as OpenVINO's convolutions take them, so the transposition is free.
+        A model of [batch, H, W, 3] float32 normalised pixels to [batch, C] float32 logits. Channels come last, as in
+        the pixels' memory and in OpenVINO's convolutions, so the transposition takes no time.
 
     Raises:
         JobError: `operation-unknown`, naming the operation that has no translation.
@@ -77,7 +77,7 @@ class ModelBuilder(fx.Interpreter):
         if target is F.adaptive_avg_pool2d and args[1:] in ((1,), ((1, 1),)):
             return self._mean(args[0])
         if target is torch.flatten and args[1:] == (1,):
-            return self.ops.reshape(args[0], np.array([0, -1]), special_zero=True)  # 0: as it is
+            return self.ops.reshape(args[0], np.array([0, -1]), special_zero=True)  # 0 keeps the dimension
         if target is F.pad and kwargs in ({}, {"mode": "constant", "value": None}):
             return self._pad(*args)
         if target is operator.getitem and _every_nth(args[1]):
@@ -107,7 +107,9 @@ class ModelBuilder(fx.Interpreter):
             [value, value] if isinstance(value, int) else list(value)
             for value in (module.kernel_size, module.stride, module.padding, module.dilation)
         )
-        return self.ops.max_pool(x, strides, dilations, padding, padding, kernel).output(0)  # 1 is where
+        return self.ops.max_pool(x, strides, dilations, padding, padding, kernel).output(
+            0
+        )  # output 1 holds the indices
 
     def _leaky(self, x: Node) -> Node:
         """Add x > 0 ? x : 0 x, which propagates NaN.

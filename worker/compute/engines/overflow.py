@@ -31,9 +31,9 @@ def expose_overflow(folded: fx.GraphModule, transform: Transform, precision: Pre
     """Modify a folded network so that overflow in it reaches its logits.
 
     Args:
-        folded: as `worker.compute.engines.folding.fold` gives it; changed in place.
+        folded: the result of `worker.compute.engines.folding.fold`; changed in place.
         transform: how the pixels are normalised, which bounds the network's input.
-        precision: what the network computes in.
+        precision: the precision that the network computes in.
 
     Returns:
         The same module.
@@ -83,7 +83,7 @@ def _check_pooled(folded: fx.GraphModule, transform: Transform, precision: Preci
                     "seen behind it.",
                     operation=str(node.target),
                 )
-            # Half of the range, so that rounding in between cannot matter.
+            # Half of the range leaves room for rounding.
             if largest_output(convolution, transform) > torch.finfo(DTYPES[precision]).max / 2:
                 raise _overflow(f"{node.target} pools values that may exceed {precision}", precision)
 

@@ -1,4 +1,4 @@
-"""Normalisation of pixels."""
+"""Normalisation of pixels before the first layer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from app.catalog.datasets import Transform
 
 
 def normalise(images: Tensor, transform: Transform) -> Tensor:
-    """Compute (value / 255 - mean) / std in the order of ToTensor and Normalize.
+    """Normalise pixels bitwise as ToTensor and Normalize do.
+
+    The formula is (value / 255 - mean) / std, computed in this order.
 
     Args:
         images: [N, H, W, 3] uint8.

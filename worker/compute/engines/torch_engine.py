@@ -1,7 +1,7 @@
 """Eager PyTorch on a CPU or a GPU: batch norm folded, channels last in memory.
 
-On a CPU each thread computes its own batch of small images. When all threads share each operation, PyTorch's default,
-they wait for the slowest one a hundred times a batch: ResNet-32 on two cores takes 1.14 times as long, and 1.24 times
+On a CPU each thread computes its own batch of small images. By default PyTorch's threads share each operation, and
+wait for the slowest of them a hundred times a batch: ResNet-32 on two cores takes 1.14 times as long, and 1.24 times
 on a busy machine. The bits are the same.
 """
 
@@ -27,7 +27,10 @@ from worker.compute.engines.overflow import DTYPES, expose_overflow
 from worker.compute.engines.pixels import normalise
 
 SMALL_BATCH = 2**18
-"""Pixels, such as 64 images of 64x64. For larger batches all threads share one batch, which needs less memory."""
+"""Largest batch, in pixels, that one thread computes, such as 64 images of 64x64.
+
+All threads share a larger batch, which needs less memory.
+"""
 
 
 class TorchEngine:
@@ -35,10 +38,10 @@ class TorchEngine:
 
     Args:
         network: float32; not changed.
-        setup: in any precision that the device has.
+        setup: in any precision that the device offers.
 
     Raises:
-        JobError: what `expose_overflow` raises.
+        JobError: as `expose_overflow` raises.
         NoMemory: the network does not fit.
     """
 
@@ -73,7 +76,7 @@ class TorchEngine:
                 yield in_flight.popleft()()
         finally:
             for finish in in_flight:
-                with suppress(Exception):  # the first error is being raised already, or the caller stopped early
+                with suppress(Exception):  # the first error is being raised, or the caller closed the generator
                     finish()
 
     def _start(self, images: Tensor) -> Callable[[], NDArray[np.float32]]:
@@ -86,7 +89,7 @@ class TorchEngine:
 
     @torch.inference_mode()
     def _forward(self, images: Tensor) -> Tensor:
-        """Compute logits [batch, C] float32 on the device; a GPU may not have finished."""
+        """Compute logits [batch, C] float32; a GPU may still be computing."""
         with telling_of_memory():
             pixels = normalise(images.to(self._setup.device), self._setup.transform)
             logits: Tensor = self._network(pixels.to(self._dtype))
@@ -99,7 +102,7 @@ def _fetch(there: Tensor) -> NDArray[np.float32]:
 
 
 def _overwriting(folded: fx.GraphModule) -> fx.GraphModule:
-    """Let each rectifier overwrite its input where no other operation reads it.
+    """Make rectifiers overwrite inputs that no other operation reads.
 
     The bits stay the same, and less memory is touched.
     """
@@ -107,7 +110,7 @@ def _overwriting(folded: fx.GraphModule) -> fx.GraphModule:
         if node.op != "call_function" or node.target not in (F.relu, F.leaky_relu):
             continue
         before = node.args[0]
-        # Only tensors made for this rectifier: an Identity or a view would share memory with another operation.
+        # An Identity or a view would share memory with another operation, so only sums and convolutions qualify.
         made = before.target is operator.add or (
             before.op == "call_module" and isinstance(folded.get_submodule(before.target), nn.Conv2d)
         )
@@ -119,16 +122,16 @@ def _overwriting(folded: fx.GraphModule) -> fx.GraphModule:
 
 @cache
 def computing_threads(count: int, each: int) -> ThreadPoolExecutor:
-    """Start a pool of computing threads that lives as long as the process.
+    """Start a pool of computing threads for the life of the process.
 
     Args:
         count: threads of the pool.
-        each: PyTorch's own threads for each of them.
+        each: PyTorch's own threads within each thread of the pool.
     """
     started = Barrier(count)
 
     def prepare() -> None:
-        torch.get_num_threads()  # a new thread adopts the process-wide number at this first call
+        torch.get_num_threads()  # a new thread adopts the process-wide number at its first call
         torch.set_num_threads(each)
         started.wait()
 
@@ -138,19 +141,19 @@ def computing_threads(count: int, each: int) -> ThreadPoolExecutor:
         for ready in [pool.submit(prepare) for _ in range(count)]:
             ready.result()
     except BaseException:
-        started.abort()  # the others must not wait for a thread that did not start
+        started.abort()  # the other threads must not wait for one that did not start
         pool.shutdown(wait=False)
         raise
-    torch.set_num_threads(before)  # each `prepare` has also set the number for all future threads
+    torch.set_num_threads(before)  # each `prepare` also set the number for all future threads
     return pool
 
 
 @contextmanager
 def tf32(allowed: bool) -> Iterator[None]:
-    """Allow or forbid TF32 for float32 products on a GPU within the block.
+    """Allow or forbid TF32 for float32 products within the block.
 
-    It uses PyTorch's older switches, as `worker.device.prepare` does: once the newer ones are set, reading the older
-    ones raises.
+    It uses PyTorch's older switches, as `worker.device.prepare` does: once the newer switches are set, reading the
+    older ones raises an error.
     """
     convolutions, products = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
     torch.backends.cudnn.allow_tf32 = allowed

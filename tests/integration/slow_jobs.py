@@ -25,11 +25,26 @@ def build_slow(root: Path) -> Workspace:
     return workspace
 
 
+def build_short(root: Path) -> Workspace:
+    """An installation with experts of the same names that are no slower than others."""
+    workspace = build(root)
+    workspace.save_split("short", list(range(20)))
+    workspace.save_expert("slow_first", 3)
+    workspace.save_expert("slow_second", 4)
+    return workspace
+
+
 def post(service: Service, **request: Any) -> str:
     response = httpx.post(service.url + "/jobs", json={"dataset": "tiny", "prefix": "slow_", **request})
     assert response.status_code == 202, response.text
     job: str = response.json()["id"]
     return job
+
+
+def digests_of(service: Service, job: str) -> dict[tuple[str, str], str]:
+    """The sha256 of a job's files, by expert and split."""
+    artifacts = service.get(f"/jobs/{job}/artifacts").json()["artifacts"]
+    return {(entry["expert"], entry["split"]): entry["sha256"] for entry in artifacts}
 
 
 def job_of(service: Service, job: str) -> dict[str, Any]:
