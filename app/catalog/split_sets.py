@@ -24,6 +24,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
@@ -148,7 +149,7 @@ def _put_in_place(new: Path, folder: Path, *, overwrite: bool) -> None:
             raise exists(folder.name)
         remove(old)  # a second round: another process put its own set there, so this older one is obsolete
         with contextlib.suppress(FileNotFoundError):  # another process is replacing the set as well
-            _check_own(folder)
+            read_unchanged(folder, partial(_check_own, folder))
             folder.rename(old)
             reach("set.aside")
     with contextlib.suppress(OSError):  # the sweep of orphans has another try
@@ -255,8 +256,8 @@ def free_name(given: str, data_dir: Path, overwrite: bool) -> str:
         return name
     if not overwrite:
         raise exists(name)
-    with contextlib.suppress(FileNotFoundError):  # being replaced just now
-        _check_own(path)
+    with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+        read_unchanged(path, partial(_check_own, path))
     for dataset_name, dataset in read_datasets(data_dir).items():
         if (data_dir / dataset.root).resolve().is_relative_to(path.resolve()):
             raise _foreign(name, f"it is where the images of the data set {dataset_name!r} belong")
