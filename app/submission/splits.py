@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from app.catalog.catalog import TRAIN_SPLIT, Catalog
+from app.catalog.catalog import Catalog
 from app.catalog.datasets import DEFAULT_BASE, Dataset
+from app.catalog.split_lists import TRAIN_SPLIT
 from app.catalog.split_sets import free_name
 from app.domain.errors import RequestError
 from app.domain.requests import Profile, SplitsRequest

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from app.api.schemas import RecomputeBody
-from app.catalog.catalog import check_temperature
+from app.catalog.checkpoints import check_temperature
 from app.domain.errors import JobError, Refused
 from app.domain.jobs import UnitPlan
 from app.domain.requests import RecomputeRequest

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app import VERSION
-from app.catalog.catalog import COUNTS_FILE, SPLIT_SUFFIX, TRAIN_SPLIT, WEIGHTS_FILE
 from app.catalog.datasets import Dataset
+from app.catalog.split_lists import COUNTS_FILE, SPLIT_SUFFIX, TRAIN_SPLIT, WEIGHTS_FILE
 from app.catalog.split_sets import DESCRIPTION_FILE, list_sha256, write_set
 from app.domain.errors import Conflict, RequestError
 from app.domain.fault_points import reach
