@@ -30,6 +30,7 @@ LABELS = (
     "check.file",
     "check.verdict",
     "set.whole",  # a folder of splits is written, but has no name yet
+    "set.aside",  # the older set has given up its name
     "set.shown",
     # The store, in whichever process.
     "commit.before",

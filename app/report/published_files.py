@@ -5,13 +5,13 @@ The checks have the form of the worker's, and are made anew whenever a verificat
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 from app.domain.jobs import Job, Unit
 from app.files.artifacts import artifact_path
+from app.files.disk import file_sha256
 from app.settings import Settings
 
 
@@ -64,8 +64,7 @@ def _manifest(path: Path) -> dict[str, Any]:
 
 def _sha256(path: Path) -> str | None:
     try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return file_sha256(path)
     except OSError:
         return None
 

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.catalog.catalog import Catalog, Split
+from app.catalog.catalog import Catalog
+from app.catalog.split_lists import Split
 from app.domain.errors import RequestError
 from app.domain.numerics import SAMPLED, ComputeEnvironment, NumericsKey, row_source
 from app.files.row_store import RowStore

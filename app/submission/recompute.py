@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from app.catalog.bases import FileId, file_id
-from app.catalog.catalog import Catalog, Folder, Split, check_classes, check_precision_range, check_temperature
+from app.catalog.catalog import Catalog
+from app.catalog.checkpoints import check_classes, check_precision_range, check_temperature
 from app.catalog.datasets import Dataset
+from app.catalog.folders import Folder
 from app.catalog.normalisation import refusal
+from app.catalog.split_lists import Split
 from app.domain.errors import Refused, RequestError
 from app.domain.jobs import UnitPlan
 from app.domain.names import check_name

@@ -9,8 +9,9 @@ from itertools import combinations
 from typing import Any
 
 from app import VERSION
-from app.catalog.catalog import COUNTS_FILE, SPLIT_SUFFIX, TRAIN_SPLIT, WEIGHTS_FILE, Catalog
+from app.catalog.catalog import Catalog
 from app.catalog.datasets import Dataset
+from app.catalog.split_lists import COUNTS_FILE, SPLIT_SUFFIX, TRAIN_SPLIT, WEIGHTS_FILE
 from app.catalog.split_sets import DESCRIPTION_FILE, free_name, list_sha256, write_set
 from app.domain.errors import RequestError
 from app.domain.names import check_name

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app import VERSION
-from app.catalog.catalog import COUNTS_FILE, SPLIT_SUFFIX, TRAIN_SPLIT, WEIGHTS_FILE, Catalog
+from app.catalog.catalog import Catalog
 from app.catalog.datasets import DEFAULT_BASE, Dataset
 from app.catalog.labels import read_labels
 from app.catalog.long_tail import balance_of, class_groups
 from app.catalog.split_draw import class_counts, divide, draw_train, part_balanced
+from app.catalog.split_lists import COUNTS_FILE, SPLIT_SUFFIX, TRAIN_SPLIT, WEIGHTS_FILE
 from app.catalog.split_sets import DESCRIPTION_FILE, free_name, list_sha256, write_set
 from app.domain.errors import RequestError
 from app.domain.requests import HEAD_THRESHOLD, SplitsRequest

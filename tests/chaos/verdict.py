@@ -19,7 +19,7 @@ from app.catalog.datasets import Dataset
 from app.catalog.labels import read_labels
 from app.domain.jobs import UnitState, final_state
 from app.domain.requests import SplitsRequest
-from app.files.artifacts import LEFT_S
+from app.files.disk import ORPHAN_AGE_S
 from app.files.row_store import RowStore
 from app.settings import Settings
 from app.store.database import Database
@@ -208,9 +208,9 @@ def age(settings: Settings) -> None:
     """Let two sweeping times pass: everything internal, and all that is hidden, becomes so much older."""
     db = sqlite3.connect(settings.store_path)
     with db:
-        db.execute("UPDATE store SET created_at = created_at - ?", (10 * LEFT_S,))
+        db.execute("UPDATE store SET created_at = created_at - ?", (10 * ORPHAN_AGE_S,))
     db.close()
-    then = time.time() - 2 * LEFT_S
+    then = time.time() - 2 * ORPHAN_AGE_S
     for root in (settings.outputs_dir, settings.data_dir):
         for path in root.rglob("*"):
             if path.name != settings.store_path.name:

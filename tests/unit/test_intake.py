@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from app.catalog.catalog import check_temperature
+from app.catalog.checkpoints import check_temperature
 from app.domain.errors import JobError, Refused
 from app.domain.jobs import UnitPlan
 from app.domain.requests import RecomputeRequest

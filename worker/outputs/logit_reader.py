@@ -21,7 +21,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from app.domain.errors import JobError
-from app.files.disk import DigestedFile
+from app.files.digested import DigestedFile
 from worker.verify.file_schema import ARTIFACT, BARE, BARE_WITH_TARGETS, Form
 
 SIZE_FACTOR = 4

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from app.catalog.catalog import Split
 from app.catalog.long_tail import class_groups
+from app.catalog.split_lists import Split
 from app.domain.requests import Standards
 from worker.datasets.class_counts import LongTail
 

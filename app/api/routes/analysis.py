@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from app.domain.errors import NotFound, RelogitError, RequestError
 from app.domain.jobs import Job
 from app.domain.requests import LogitsRequest, RecomputeRequest
 from app.files.artifacts import artifact_path
+from app.files.disk import file_sha256
 from app.store.inspection_requests.analysis import AnalysisPart, AnalysisSubject, analysis_request
 from app.store.inspection_requests.request import InspectionRequest
 from app.store.inspections import Inspection
@@ -142,8 +142,7 @@ def _question(used: Services, request: LogitsRequest, result: _Result, part: Ana
 
 def _check_unchanged(path: Path, sha256: str) -> None:
     try:
-        with path.open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
+        found = file_sha256(path)
     except OSError as error:
         raise RequestError("file-gone", f"{path.name} cannot be read: {error.strerror}.") from error
     if found != sha256:

@@ -13,8 +13,8 @@ from app.api.parameters import MAX_WAIT_S, DatasetName, SetName
 from app.api.set_views import list_sets, set_folder, show_set
 from app.api.split_schemas import CreatedSet, DatasetList, DatasetView, ImportedSet, IndexList, SetList, SetView
 from app.api.waiting import await_inspections
-from app.catalog.catalog import Folder
 from app.catalog.datasets import DEFAULT_DATASET
+from app.catalog.folders import Folder
 from app.domain.errors import RequestError
 from app.domain.names import check_name
 from app.store.inspection_requests.request import InspectionRequest
