@@ -16,8 +16,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from app.api.dependencies import Services
+from app.domain.job_kinds import JOB_KINDS
 from app.domain.jobs import JobState, UnitState
-from app.domain.requests import REQUESTS
 from app.files.disk import tree_size
 from app.store.liveness import has_open, living, worker_lock
 from app.store.statistics import QueueStatistics, queue_statistics
@@ -84,7 +84,7 @@ class ServiceMetrics(Collector):
 
 def _work(statistics: QueueStatistics) -> Iterator[Metric]:
     jobs = GaugeMetricFamily("relogit_jobs", "Jobs on record.", labels=("state", "kind"))
-    for kind in REQUESTS:
+    for kind in JOB_KINDS:
         for state in JobState:
             jobs.add_metric((state, kind), statistics.jobs.get((state, kind), 0))
     yield jobs

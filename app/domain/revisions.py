@@ -6,6 +6,7 @@ recomputation. A version number, which somebody would have to raise, would be fo
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from pathlib import Path
 
@@ -61,6 +62,7 @@ RECOGNITION = (
 """What decides which network and which tensors a checkpoint file holds."""
 
 JUDGING = (
+    "../app/catalog/long_tail.py",
     "datasets/class_counts.py",
     "datasets/pools.py",
     "inspections/analysis.py",
@@ -95,6 +97,7 @@ JUDGING = (
 """What decides figures, their intervals and curves, and which causes are found."""
 
 AUDITING = (
+    "../app/catalog/long_tail.py",
     "datasets/class_counts.py",
     "datasets/pools.py",
     "inspections/audit.py",
@@ -147,4 +150,5 @@ def _source(folder: Path, name: str) -> Source:
 
 
 def _module(name: str, folder: Path) -> str:
-    return ".".join((folder.name, *Path(name).with_suffix("").parts)).removesuffix(".__init__")
+    path = Path(os.path.normpath(Path(folder.name, name)))  # resolves "../app", whatever the folders above are called
+    return ".".join(path.with_suffix("").parts).removesuffix(".__init__")

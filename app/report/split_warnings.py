@@ -9,7 +9,6 @@ from app.catalog.catalog import Catalog
 from app.catalog.datasets import Dataset
 from app.domain.errors import RequestError
 from app.domain.jobs import Job
-from app.domain.requests import SplitsRequest
 from app.store.inspection_requests.request import InspectionRequest
 from app.store.inspection_requests.splits import AuditRequest
 from app.store.inspections import Inspection
@@ -25,11 +24,12 @@ def question_about(job: Job, catalog: Catalog) -> InspectionRequest | None:
 
     Folders of images are not decoded for it, which may take hours: only `GET /splits/{name}/audit` compares those.
     """
-    if isinstance(job.request, SplitsRequest):
+    request = job.logits_request
+    if request is None:
         return None
-    dataset = Dataset.model_validate(job.request.declaration)
+    dataset = Dataset.model_validate(request.declaration)
     try:
-        folder = catalog.splits_folder(dataset, job.request.splits_dir)
+        folder = catalog.splits_folder(dataset, request.splits_dir)
         return AuditRequest.of(dataset, folder, catalog, pictures=dataset.kind != "imagefolder")
     except RequestError:
         return None
@@ -43,9 +43,9 @@ def warnings_for(job: Job, fact: Inspection, results: Sequence[Mapping[str, Any]
         fact: the answer to `question_about`, if it is there.
         results: of the job's verification.
     """
-    if isinstance(job.request, SplitsRequest):
+    if job.logits_request is None:
         return []
-    where = job.request.splits_dir
+    where = job.logits_request.splits_dir
     if fact.answer is None:
         why = fact.error["message"] if fact.error else "A worker is still looking at them; ask again in a moment."
         return [_check("skipped", f"The splits {where!r} as a whole were not looked at: {why}")]

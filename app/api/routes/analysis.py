@@ -16,7 +16,7 @@ from app.api.waiting import await_inspections
 from app.catalog.datasets import Dataset
 from app.domain.errors import NotFound, RelogitError, RequestError
 from app.domain.jobs import Job
-from app.domain.requests import RecomputeRequest, SplitsRequest, VerificationRequest
+from app.domain.requests import LogitsRequest, RecomputeRequest
 from app.files.artifacts import artifact_path
 from app.files.disk import file_sha256
 from app.store.inspection_requests.analysis import AnalysisPart, AnalysisSubject, analysis_request
@@ -25,8 +25,6 @@ from app.store.inspections import Inspection
 
 CAUSED = ("accuracy", "targets")
 """Checks whose failure has causes that can be looked for."""
-
-Analysed = RecomputeRequest | VerificationRequest
 
 router = APIRouter(prefix="/jobs/{job_id}", tags=["verifications"])
 
@@ -73,17 +71,18 @@ async def analyse(used: Services, job_id: str, part: AnalysisPart, patience_s: f
         entries: list[dict[str, Any]] = []
         questions: list[InspectionRequest | None] = []
         job = used.jobs.get(job_id)
-        if isinstance(job.request, SplitsRequest):
+        request = job.logits_request
+        if request is None:
             raise NotFound(
                 "nothing-to-analyse", f"Job {job_id} created splits; there are no logits in it to analyse."
             )
-        for result in _results(used, job, job.request):
+        for result in _results(used, job, request):
             entry: dict[str, Any] = {"expert": result.expert, "split": result.split}
             entry |= {"state": "none", "analysis": None, "error": None}
             question = None
             if result.has(part):
                 try:
-                    question = _question(used, job.request, result, part)
+                    question = _question(used, request, result, part)
                 except RelogitError as error:
                     entry |= {"state": "failed", "error": error.to_dict()}
             entries.append(entry)
@@ -106,7 +105,7 @@ def _shown(fact: Inspection) -> dict[str, Any]:
     return {"state": "pending" if fact.answer is None else "ready", "analysis": fact.answer}
 
 
-def _results(used: Services, job: Job, request: Analysed) -> Iterator[_Result]:
+def _results(used: Services, job: Job, request: LogitsRequest) -> Iterator[_Result]:
     if isinstance(request, RecomputeRequest):
         for unit in job.units:
             if unit.artifact is not None and unit.report is not None:
@@ -127,7 +126,7 @@ def _results(used: Services, job: Job, request: Analysed) -> Iterator[_Result]:
             yield _Result(*named, root / file["name"], file["sha256"], result["split_sha256"], *found, targets)
 
 
-def _question(used: Services, request: Analysed, result: _Result, part: AnalysisPart) -> InspectionRequest:
+def _question(used: Services, request: LogitsRequest, result: _Result, part: AnalysisPart) -> InspectionRequest:
     """The question to a worker; a `RequestError` where file or split are not what was verified."""
     dataset = Dataset.model_validate(request.declaration)
     folder = used.catalog.splits_folder(dataset, request.splits_dir)

@@ -19,7 +19,6 @@ from app.api.waiting import PATIENCE_S
 from app.catalog.datasets import Dataset
 from app.domain.errors import RequestError
 from app.domain.jobs import Job
-from app.domain.requests import SplitsRequest
 from app.report.page import render
 from app.report.split_warnings import changed_lists
 from app.report.view import Sources
@@ -63,8 +62,8 @@ async def report(job_id: JobId, used: Used) -> HTMLResponse:
 
 async def _splits(used: Services, job: Job) -> dict[str, Any]:
     """The set of splits that the job takes, as it is now; empty where it cannot be looked at."""
-    request = job.request
-    if isinstance(request, SplitsRequest):
+    request = job.logits_request
+    if request is None:
         return {}
     dataset = Dataset.model_validate(request.declaration)
     try:
