@@ -34,7 +34,8 @@ from app.api.routes import (
 from app.processes.maintenance import Maintenance
 from app.processes.shutdown import Stopping
 from app.processes.supervisor import Launch, Supervisor
-from app.retention.retention import remove_unreferred, tidy
+from app.retention.orphans import remove_orphans
+from app.retention.retention import tidy
 from app.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ def create_app(settings: Settings, launch: Launch = subprocess.Popen) -> FastAPI
         services = Services.build(settings)
         app.state.services = services
         app.state.registry.register(ServiceMetrics(services))
-        if freed := remove_unreferred(services.storage):
+        if freed := remove_orphans(services.storage):
             log.info("removed %d bytes below %s that no job refers to", freed, settings.outputs_dir)
         supervisor = Supervisor(settings, services.jobs, launch=launch)
         app.state.stopping = Stopping(services.watcher, supervisor)

@@ -59,8 +59,8 @@ class Settings(BaseSettings):
     keep_jobs_s: Annotated[float, Field(ge=0)] | None = None
     """Jobs that ended longer ago are deleted, with their own files; what lies under the outputs directory stays.
     `None`: kept until told otherwise."""
-    keep_artifacts_bytes: Annotated[int, Field(ge=0)] | None = None
-    """Once the jobs' own files take more than so many bytes, the longest ended jobs go; `None`: never."""
+    keep_artifacts_bytes: None = None
+    """Not supported any more: files are no longer limited by size. RELOGIT_KEEP_JOBS_S limits jobs by age."""
     keep_rows_s: Annotated[float, Field(ge=0)] | None = None
     """Kept rows that no job has used for so long are removed; `None`: kept until told otherwise."""
     keep_rows_bytes: Annotated[int, Field(ge=0)] | None = None

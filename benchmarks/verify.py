@@ -10,7 +10,7 @@ from statistics import median
 
 import numpy as np
 
-from app.catalog.catalog import Split
+from app.catalog.split_lists import Split
 from app.domain.requests import Standards
 from benchmarks.installation import CLASSES, EXPERTS, RESNET32, SHARES, Installation
 from benchmarks.plan import Plan

@@ -10,20 +10,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
+from pydantic import BaseModel
 
 from app.catalog.catalog import Catalog
 from app.domain.checks import JobReport, Metrics, ResultReport
 from app.domain.errors import RelogitError
 from app.domain.jobs import Artifact, Claim, Job, Progress, UnitPlan
 from app.domain.numerics import ComputeEnvironment
-from app.domain.requests import RecomputeRequest, Standards
+from app.domain.requests import RecomputeRequest
 from app.settings import Settings
 from app.store.jobs import JobStore
-from app.submission.recompute import RecomputeOrder
+from app.submission.bodies import RecomputeBody
 
 REPORT = ResultReport("passed", (), Metrics({"accuracy": 0.5}))
 PASSED = JobReport("passed")
@@ -45,21 +46,7 @@ train = "train"
 """A data set of 3 classes, as `Home.make` lays it out."""
 
 
-ORDER = RecomputeOrder(
-    weights=None,
-    dataset="digits",
-    experts=None,
-    checkpoint_prefix="best_",
-    splits=("val", "test"),
-    experts_dir=None,
-    splits_dir=None,
-    output_dir="logits_fixed",
-    batch_size=128,
-    calibration="none",
-    precision="fp32",
-    reuse=True,
-    standards=Standards(),
-)
+BODY = RecomputeBody(dataset="digits", splits=("val", "test"))
 """A request for `digits`, as it comes in."""
 
 ARITHMETIC = ComputeEnvironment(
@@ -72,6 +59,14 @@ ARITHMETIC = ComputeEnvironment(
     precisions=("fp32", "bf16"),
 )
 """Of a processor that does not exist."""
+
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+def changed(body: Body, **fields: Any) -> Body:
+    """The body with other fields, even such as the API would refuse."""
+    return body.model_copy(update=fields)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from app.catalog.catalog import Catalog
 from app.domain.errors import FatalError
-from app.domain.jobs import COMPUTING, LOOKING
+from app.domain.job_kinds import HEAVY_TASKS, LIGHT_TASKS
 from app.files.row_store import RowStore
 from app.logs import set_up
 from app.settings import Settings, explain
@@ -111,9 +111,9 @@ def _run(settings: Settings, index: int, stop: threading.Event) -> None:
         log.info("worker %s computes on %s with %s %s", worker, name, engine, offered.engine_version)
         inspector.start()
         try:
-            with _beside(stop, partial(work, context, database, worker, LOOKING)):
+            with _beside(stop, partial(work, context, database, worker, LIGHT_TASKS)):
                 warm_up(context, worker)
-                work(context, database, worker, COMPUTING)
+                work(context, database, worker, HEAVY_TASKS)
         finally:
             inspector.stop()
         jobs.reap(worker)

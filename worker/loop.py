@@ -5,23 +5,23 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from app.domain.checks import JobReport, ResultReport
-from app.domain.errors import FatalError, RelogitError, TransientError
+from app.domain.errors import FatalError, RelogitError, RequestError, TransientError
 from app.domain.fault_points import reach
-from app.domain.jobs import Claim, Progress, Task, Unit, UnitState
+from app.domain.job_kinds import TASKS, Task
+from app.domain.jobs import Claim, Progress, Unit, UnitState
 from app.logs import bound
 from app.store.database import Database
 from app.store.liveness import reap_dead_workers
 from app.store.transitions import ClaimLost
 from worker.context import Cancelled, Context, Stopped
 from worker.tasks.check import check_files
-from worker.tasks.draw import draw_splits
 from worker.tasks.recompute import Recompute, VerificationFailed
 from worker.tasks.verify import verify
 
@@ -30,65 +30,80 @@ log = logging.getLogger(__name__)
 IDLE_S = 0.02
 """Between two looks whether the store has changed; each costs microseconds."""
 
-BURY_EVERY_S = 0.5
+REAP_EVERY_S = 0.5
 MAX_TRIES = 3
 RETRY_AFTER_S = 0.5
 AFTER_STORE_ERROR_S = 1.0
 
 
 def work(context: Context, database: Database, worker: str, tasks: tuple[Task, ...]) -> None:
-    """Do what there is to do of those tasks until the context says to stop.
+    """Claim and run tasks of these kinds until the context says to stop.
 
     Raises:
         FatalError: the process cannot go on; its claim is freed by its death.
     """
-    seen, buried = -1, 0.0
+    idle_at, reaped_at = -1, 0.0  # idle_at: the store's version at which there was nothing to claim
     while not context.stopping():
         context.heartbeat.beat()
         try:
-            if time.monotonic() - buried > BURY_EVERY_S:
-                _check_recorded(context, worker)
-                for dead in reap_dead_workers(context.jobs, context.settings.locks_dir):
-                    log.warning("worker %s is dead; its work is free again", dead)
-                    seen = -1
-                context.jobs.expire()  # the API does so as well, but workers may be all that is left
-                buried = time.monotonic()
+            if time.monotonic() - reaped_at > REAP_EVERY_S:
+                if _reap(context, worker):
+                    idle_at = -1
+                reaped_at = time.monotonic()
             version = database.version()
-            if version == seen:
+            if version == idle_at:
                 time.sleep(IDLE_S)
                 continue
             claim = context.jobs.claim(worker, context.arithmetic.precisions, tasks)
-        except sqlite3.OperationalError as error:  # nothing is held here; it will pass
+        except sqlite3.OperationalError as error:  # nothing is claimed here; it will pass
             log.warning("the job store cannot be used: %s", error)
             time.sleep(AFTER_STORE_ERROR_S)
             continue
         if claim is None:
-            seen = version  # taken before the claim: a job that came in between moves it again
+            idle_at = version  # read before the claim: a job that came in between has moved it again
             continue
-        seen = -1
-        doing = (claim.job.id, claim.task, claim.expert)
-        reach("task.claimed", *doing)
-        try:
-            with bound(job=claim.job.id, expert=claim.expert, traceparent=claim.job.traceparent):
-                _do(claim, context)
-        except sqlite3.OperationalError as error:
-            # The claim could be neither ended nor handed back: only this worker's death frees it.
-            raise FatalError("store-unusable", f"The job store cannot be written: {error}.") from error
-        reach("task.left", *doing)
+        idle_at = -1
+        _run(claim, context)
+
+
+def _reap(context: Context, worker: str) -> bool:
+    """Free the work of dead workers, stop overdue jobs; return whether any died."""
+    _check_recorded(context, worker)
+    dead = list(reap_dead_workers(context.jobs, context.settings.locks_dir))
+    for name in dead:
+        log.warning("worker %s is dead; its work is free again", name)
+    context.jobs.expire()  # the API does so as well, but it may have died
+    return bool(dead)
 
 
 def _check_recorded(context: Context, worker: str) -> None:
-    # Its lock file was removed under it, say: what it claims would be taken from it again and again.
+    """End a worker that is no longer on record.
+
+    Others reap a living worker if its lock file was removed, for example; they would take every claim from it.
+    """
     if all(recorded["id"] != worker for recorded in context.jobs.workers()):
-        raise FatalError("buried-alive", f"Worker {worker} is on record no more: others took it for dead.")
+        raise FatalError("buried-alive", f"Worker {worker} is on record no more: another process took it for dead.")
+
+
+def _run(claim: Claim, context: Context) -> None:
+    task = (claim.job.id, claim.task, claim.expert)
+    reach("task.claimed", *task)
+    try:
+        with bound(job=claim.job.id, expert=claim.expert, traceparent=claim.job.traceparent):
+            _do(claim, context)
+    except sqlite3.OperationalError as error:
+        # The claim could be neither ended nor handed back: only this worker's death frees it.
+        raise FatalError("store-unusable", f"The job store cannot be written: {error}.") from error
+    reach("task.left", *task)
 
 
 def _do(claim: Claim, context: Context) -> None:
+    """Run a task; end it, or hand it back if this worker stops."""
     log.info("job %s: %s %s", claim.job.id, claim.task, claim.expert)
     try:
         try:
-            if claim.task == "recompute":
-                _recompute(claim, context)
+            if TASKS[claim.task].has_units:
+                FUNCTIONS[claim.task](claim, context)
                 context.jobs.end_task(claim)
             else:
                 _conclude(claim, context)
@@ -102,18 +117,18 @@ def _do(claim: Claim, context: Context) -> None:
 
 
 def _conclude(claim: Claim, context: Context) -> None:
-    """Verify a job, or files, or draw splits; what goes wrong is recorded in place of the verdict."""
-    task = {"verify": verify, "check": check_files, "draw": draw_splits}[claim.task]
-    failure = _attempt(claim, claim.task, lambda: task(claim, context), context)
+    """Run a task that ends its job; a failure replaces the verdict."""
+    failure = _attempt(claim, claim.task, lambda: FUNCTIONS[claim.task](claim, context), context)
     if failure is not None:
         context.jobs.finish_job(claim, JobReport.failed(failure.error))
 
 
 def _recompute(claim: Claim, context: Context) -> None:
+    """Compute the open units of the claim's expert, one after the other."""
     every = [unit.split for unit in claim.open_units]
-    made: list[Recompute] = []
-    _guarded(claim, context, every, lambda: made.append(Recompute(claim, context)))
-    if not made:
+    loaded: list[Recompute] = []
+    _guarded(claim, context, every, lambda: loaded.append(Recompute(claim, context)))
+    if not loaded:
         return
     for unit in claim.open_units:
         with bound(split=unit.split):
@@ -121,11 +136,27 @@ def _recompute(claim: Claim, context: Context) -> None:
                 log.info("job %s: (%s, %s) is taken up again", claim.job.id, claim.expert, unit.split)
             if context.stopping():
                 raise Stopped
-            _guarded(claim, context, [unit.split], lambda unit=unit: _tell(claim, unit, made[0].run(unit)))  # type: ignore[misc]
+            _guarded(claim, context, [unit.split], lambda unit=unit: _log_unit(claim, unit, loaded[0].run(unit)))  # type: ignore[misc]
 
 
-def _tell(claim: Claim, unit: Unit, progress: Progress) -> None:
-    """What the unit that has just succeeded took."""
+def _refuse_draw(claim: Claim, context: Context) -> None:  # noqa: ARG001 — every task's function takes both
+    """Fail a job of an earlier version, which created sets of splits by jobs."""
+    raise RequestError(
+        "splits-without-job", "Sets of splits are created without a job now; `relogit splits create` does so at once."
+    )
+
+
+FUNCTIONS: Mapping[Task, Callable[[Claim, Context], None]] = {
+    "recompute": _recompute,
+    "verify": verify,
+    "check": check_files,
+    "draw": _refuse_draw,
+}
+"""What does each kind of task. `app.domain.job_kinds.TASKS` says in which thread, and what its failure fails."""
+
+
+def _log_unit(claim: Claim, unit: Unit, progress: Progress) -> None:
+    """Log what a unit that has succeeded took."""
     seconds = {phase: round(passed, 4) for phase, passed in progress.seconds.items()}
     log.info(
         "job %s: (%s, %s) is done, %d rows reused and %d computed; seconds: %s",
@@ -140,7 +171,7 @@ def _tell(claim: Claim, unit: Unit, progress: Progress) -> None:
 
 
 def _guarded(claim: Claim, context: Context, splits: list[str], run: Callable[[], object]) -> None:
-    """Run; what goes wrong is recorded on those units, and the others stand."""
+    """Run; a failure is recorded on those units, and the others stand."""
     failure = _attempt(claim, f"{claim.expert} {splits}", run, context)
     if failure is not None:
         for split in splits:
@@ -149,14 +180,16 @@ def _guarded(claim: Claim, context: Context, splits: list[str], run: Callable[[]
 
 @dataclass(frozen=True)
 class _Failure:
+    """An error as it is stored, with the report of a unit that failed its verification."""
+
     error: dict[str, Any]
     report: ResultReport | None = None
 
 
 def _attempt(claim: Claim, what: str, run: Callable[[], object], context: Context) -> _Failure | None:
-    """Run, again if that may help; what went wrong in the end, as it is stored."""
+    """Run, up to MAX_TRIES times if that helps; return the last failure."""
+    failure = None
     for attempt in range(1, MAX_TRIES + 1):
-        report = None
         try:
             run()
             return None
@@ -164,30 +197,40 @@ def _attempt(claim: Claim, what: str, run: Callable[[], object], context: Contex
             raise
         except (TransientError, sqlite3.OperationalError) as error:
             log.warning("job %s: %s (try %d of %d)", claim.job.id, error, attempt, MAX_TRIES)
+            failure = _failure(error, claim, what, context)
             if attempt < MAX_TRIES:
                 time.sleep(RETRY_AFTER_S * attempt)
-                continue
-            if not isinstance(error, TransientError):
-                error = TransientError("store-unusable", f"The job store could not be written: {error}.")
-            stored = error.to_dict()
-        except VerificationFailed as error:
-            stored, report = error.to_dict(), error.report
-        except RelogitError as error:
-            stored = error.to_dict()
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            message = f"The memory of {context.device} does not suffice, even for one image: {error}"
-            stored = {"code": "out-of-memory", "message": message, "details": {}}
-        except torch.AcceleratorError as error:
-            # After such an error every further call to the device fails: only a new process helps.
-            raise FatalError("device-lost", f"{context.device} failed: {error}") from error
-        except OSError as error:
-            where = f" ({error.filename})" if error.filename else ""
-            message = f"The disk refused{where}: {error.strerror}. Mend that and submit the job again."
-            stored = {"code": "disk-error", "message": message, "details": {"errno": error.errno}}
-        except Exception as error:
-            log.exception("job %s: unexpected error in %s", claim.job.id, what)
-            message = f"relogit met an error of its own: {type(error).__name__}: {error}"
-            stored = {"code": "internal-error", "message": message, "details": {}}
-        log.warning("job %s: %s failed: %s", claim.job.id, what, stored["message"])
-        return _Failure(stored, report)
-    return None
+        except Exception as error:  # noqa: BLE001 — the one place that catches all; `_failure` logs or records it
+            failure = _failure(error, claim, what, context)
+            break
+    assert failure is not None
+    log.warning("job %s: %s failed: %s", claim.job.id, what, failure.error["message"])
+    return failure
+
+
+def _failure(error: Exception, claim: Claim, what: str, context: Context) -> _Failure:
+    """Describe an error as it is stored.
+
+    Raises:
+        FatalError: the device is lost.
+    """
+    if isinstance(error, VerificationFailed):
+        return _Failure(error.to_dict(), error.report)
+    if isinstance(error, RelogitError):
+        return _Failure(error.to_dict())
+    details: dict[str, Any] = {}
+    if isinstance(error, sqlite3.OperationalError):
+        code, message = "store-unusable", f"The job store could not be written: {error}."
+    elif isinstance(error, torch.OutOfMemoryError | MemoryError):
+        code, message = "out-of-memory", f"The memory of {context.device} is too small, even for one image: {error}"
+    elif isinstance(error, torch.AcceleratorError):
+        # After such an error every further call to the device fails: only a new process helps.
+        raise FatalError("device-lost", f"{context.device} failed: {error}") from error
+    elif isinstance(error, OSError):
+        where = f" ({error.filename})" if error.filename else ""
+        message = f"The disk refused{where}: {error.strerror}. Mend that and submit the job again."
+        code, details = "disk-error", {"errno": error.errno}
+    else:
+        log.error("job %s: unexpected error in %s", claim.job.id, what, exc_info=error)
+        code, message = "internal-error", f"relogit met an error of its own: {type(error).__name__}: {error}"
+    return _Failure({"code": code, "message": message, "details": details})

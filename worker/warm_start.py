@@ -6,7 +6,7 @@ import logging
 import sqlite3
 from typing import Any
 
-from app.catalog.catalog import check_classes
+from app.catalog.checkpoints import check_classes
 from app.catalog.datasets import DEFAULT_BASE
 from app.domain.errors import FatalError, RelogitError, RequestError
 from app.domain.names import check_name

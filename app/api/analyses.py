@@ -16,7 +16,7 @@ from app.domain.analyses import AnalysedResult, AnalysisPart, AnalysisState, Job
 from app.domain.checks import ResultReport
 from app.domain.errors import NotFound, RelogitError, RequestError
 from app.domain.jobs import Job
-from app.domain.requests import RecomputeRequest, SplitsRequest, VerificationRequest
+from app.domain.requests import RecomputeRequest, VerificationRequest
 from app.files.artifacts import artifact_path
 from app.store.inspection_requests.analysis import AnalysisSubject, analysis_request
 from app.store.inspection_requests.request import InspectionRequest
@@ -64,11 +64,12 @@ async def analyse_job(services: Services, job_id: str, part: AnalysisPart, patie
 
     def read_results() -> list[tuple[AnalysedResult, InspectionRequest | None]]:
         job = services.jobs.get(job_id)
-        if isinstance(job.request, SplitsRequest):
+        request = job.logits_request
+        if request is None:
             raise NotFound(
                 "nothing-to-analyse", f"Job {job_id} created splits; there are no logits in it to analyse."
             )
-        return [_prepare(services, job.request, recorded, part) for recorded in _results(services, job, job.request)]
+        return [_prepare(services, request, recorded, part) for recorded in _results(services, job, request)]
 
     results = await run_sync(read_results)
     requests = [request for _, request in results if request is not None]

@@ -16,8 +16,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from app.api.dependencies import Services
+from app.domain.job_kinds import JOB_KINDS
 from app.domain.jobs import JobState, UnitState
-from app.domain.requests import REQUESTS
+from app.files.disk import tree_size
 from app.store.liveness import has_open, living, worker_lock
 from app.store.statistics import QueueStatistics, queue_statistics
 
@@ -83,7 +84,7 @@ class ServiceMetrics(Collector):
 
 def _work(statistics: QueueStatistics) -> Iterator[Metric]:
     jobs = GaugeMetricFamily("relogit_jobs", "Jobs on record.", labels=("state", "kind"))
-    for kind in REQUESTS:
+    for kind in JOB_KINDS:
         for state in JobState:
             jobs.add_metric((state, kind), statistics.jobs.get((state, kind), 0))
     yield jobs
@@ -135,17 +136,8 @@ class _FolderSize:
         """Measure the blocks of all files; holes take none."""
         now = time.monotonic()
         if self._measured is None or now - self._measured[0] >= SIZES_KEPT_S:
-            self._measured = now, _blocks(self._folder)
+            self._measured = now, tree_size(self._folder, on_disk=True)
         return self._measured[1]
-
-
-def _blocks(folder: Path) -> int:
-    total = 0
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            with contextlib.suppress(OSError):  # removed meanwhile
-                total += os.lstat(f"{parent}/{name}").st_blocks * 512
-    return total
 
 
 def _process(pid: int) -> tuple[int, int]:

@@ -8,8 +8,9 @@ from app.api.dependencies import Services
 from app.api.schemas import ErrorView
 from app.api.split_schemas import ClassGroups, ListSummary, ListView, SetOrigin, SetSummary, SetView
 from app.api.waiting import await_inspections
-from app.catalog.catalog import Catalog, Folder
+from app.catalog.catalog import Catalog
 from app.catalog.datasets import Dataset
+from app.catalog.folders import Folder
 from app.catalog.split_sets import Description, read_description
 from app.domain.errors import NotFound, RelogitError, RequestError
 from app.domain.requests import HEAD_THRESHOLD

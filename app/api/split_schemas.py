@@ -8,7 +8,9 @@ from pydantic import BaseModel, Field
 
 from app.api.schemas import ErrorView
 from app.catalog.datasets import Dataset
+from app.catalog.long_tail import Balance
 from app.catalog.split_sets import DatasetDescription
+from app.domain.requests import Profile
 
 
 class SetOrigin(BaseModel):
@@ -99,6 +101,35 @@ class IndexList(BaseModel):
     sha256: str
     size: int
     indices: list[int]
+
+
+class CreatedList(BaseModel):
+    """An index list that was drawn."""
+
+    base: str
+    size: int
+    sha256: str
+    balance: Balance | None = Field(description="How its rows are spread over the classes.")
+    row_order: Literal["class-major"]
+    part_of: str | None = Field(description="The list whose samples these are too.")
+
+
+class CreatedSet(BaseModel):
+    """A set of splits that was created, as its `splits.json` describes it."""
+
+    schema_: int = Field(alias="schema", description="Version of `splits.json`.")
+    name: str
+    made_by: str
+    made_at: str
+    profile: Profile
+    imbalance_factor: float
+    seed: int
+    test_shares: list[int]
+    expert_share: float | None
+    lists: dict[str, CreatedList]
+    train_class_counts: list[int]
+    groups: dict[str, list[int]] = Field(description="Classes by their train counts: head, tail, many, medium, few.")
+    dataset: DatasetDescription
 
 
 class ImportedListView(BaseModel):

@@ -1,4 +1,4 @@
-"""A data set's bases on disk, as far as they can be seen without decoding an image.
+"""A data set's bases on disk: their files, sizes and classes, without decoding an image.
 
 A base is a numbered collection of labelled images (CIFAR's `test`, an npz file, a folder of class folders).
 The worker decodes the same files; the checks here are made before a job is accepted and again there.
@@ -23,9 +23,9 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tif
 FileId = tuple[str, int, int, int, int]
 """Path, bytes, modification and change time in ns, inode: changes whenever a file is written or replaced.
 
-Size and modification time alone would not do: checkpoints of one network are equally large, and `cp -p` or an
-archive sets the time. Nobody sets the change time. A memory map, though, can change content and move no time: where
-a number depends on the content, a digest or checksum of it has to be compared as well.
+Size and modification time alone would not suffice: checkpoints of one network are equally large, and `cp -p` or an
+archive sets the time. No program sets the change time. A memory map, though, can change content without moving any
+time: where a number depends on the content, its digest or checksum has to be compared as well.
 """
 
 
@@ -71,29 +71,29 @@ CIFAR = {
 
 
 def file_id(path: Path) -> FileId:
-    """What tells whether a file was written since. Symbolic links are followed."""
+    """Identify the state of a file; symbolic links are followed."""
     stat = path.stat()
     return (str(path), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
 
 
 class Bases:
-    """Sizes and class counts of bases, remembered until their files change. Lives as long as its process."""
+    """Sizes and class counts of bases, cached until their files change. Lives as long as its process."""
 
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
-        self._seen: dict[tuple[str, tuple[FileId, ...]], int] = {}
+        self._cache: dict[tuple[str, tuple[FileId, ...]], int] = {}
 
     def root(self, dataset: Dataset) -> Path:
-        """The folder that holds the data set's bases."""
+        """Return the folder that holds the data set's bases."""
         return self._data_dir / dataset.root
 
     def names(self, dataset: Dataset) -> tuple[str, ...]:
-        """Every base that the data set may have: those that are declared, and those of its kind."""
+        """List every base that the data set declares or its kind has."""
         layout = CIFAR.get(dataset.kind)
         return tuple(sorted({*dataset.base_names(), *(layout.files if layout else ())}))
 
     def files(self, dataset: Dataset, base: str) -> tuple[Path, ...]:
-        """The base's files, or its class folders for `imagefolder`.
+        """Return the base's files, or its class folders for `imagefolder`.
 
         Raises:
             RequestError: `base-unknown` or `data-missing`.
@@ -113,35 +113,35 @@ class Bases:
             paths = tuple(sorted(p for p in folder.iterdir() if p.is_dir())) if folder.is_dir() else (folder,)
         missing = [str(path) for path in paths if not path.exists()]
         if missing or not paths:
-            what = ", ".join(missing) if missing else f"a class folder in {root / base}"
+            needed = ", ".join(missing) if missing else f"a class folder in {root / base}"
             raise RequestError(
-                "data-missing", f"The base {base!r} needs {what}, which is not there.", missing=missing
+                "data-missing", f"The base {base!r} needs {needed}, which is not there.", missing=missing
             )
         return paths
 
     def size(self, dataset: Dataset, base: str) -> int:
-        """How many images the base has: indices are below this.
+        """Return the number of images in the base; indices are below it.
 
         Raises:
-            RequestError: the base is not there, is not what it should be, or its md5 is wrong.
+            RequestError: `data-missing`, or `data-corrupt` for an unexpected content or md5.
         """
         paths = self.files(dataset, base)
         layout = CIFAR.get(dataset.kind)
         if layout:
-            # Remembered by times alone, for no number depends on it: sizes are those of the published files, and
-            # the worker compares the md5 of the very bytes that it decodes.
+            # Cached by times alone, because no number depends on it: sizes are those of the published files, and the
+            # worker compares the md5 of the very bytes that it decodes.
             for path, (_, md5) in zip(paths, layout.files[base], strict=True):
-                self._remember("md5", (file_id(path),), partial(_check_file, path, md5))
+                self._cached("md5", (file_id(path),), partial(_check_file, path, md5))
             return layout.sizes[base]
         if dataset.kind == "npz":
             return npz_size(paths[0])
         return len(_images(paths))
 
     def classes(self, dataset: Dataset) -> int:
-        """How many classes the data set has, from its kind, its declaration, or the labels that are there.
+        """Return the number of classes, from the kind, the declaration, or the labels.
 
         Raises:
-            RequestError: none of its bases is there.
+            RequestError: `data-missing`, none of its bases is there.
         """
         layout = CIFAR.get(dataset.kind)
         if layout:
@@ -150,17 +150,17 @@ class Bases:
             return len(self.class_names(dataset))
         if dataset.classes is not None:
             return dataset.classes
-        there = [b for b in dataset.base_names() if (self.root(dataset) / f"{b}.npz").exists()]
-        paths = [self.files(dataset, base)[0] for base in there or dataset.base_names()]
-        return max(self._remember("labels", _npz_identity(path), partial(npz_classes, path)) for path in paths)
+        present = [b for b in dataset.base_names() if (self.root(dataset) / f"{b}.npz").exists()]
+        paths = [self.files(dataset, base)[0] for base in present or dataset.base_names()]
+        return max(self._cached("labels", _npz_identity(path), partial(npz_classes, path)) for path in paths)
 
     def class_names(self, dataset: Dataset) -> tuple[str, ...]:
-        """Class folders of an `imagefolder`, over all its bases, sorted: class c is the c-th.
+        """List the class folders of an `imagefolder`, sorted; class c is the c-th.
 
-        Over all bases, because a base that lacks a class would number the later ones differently.
+        Those of all its bases, because a base that lacks a class would number the later ones differently.
         """
-        there = [b for b in dataset.base_names() if (self.root(dataset) / b).is_dir()]
-        names = {path.name for base in there or dataset.base_names() for path in self.files(dataset, base)}
+        present = [b for b in dataset.base_names() if (self.root(dataset) / b).is_dir()]
+        names = {path.name for base in present or dataset.base_names() for path in self.files(dataset, base)}
         return tuple(sorted(names))
 
     def identity(self, dataset: Dataset, base: str) -> tuple[FileId, ...]:
@@ -171,7 +171,7 @@ class Bases:
         ever decoded. For `imagefolder` by the times of every image, in one entry: reading them all takes too long.
 
         Raises:
-            RequestError: `base-unknown`, `data-missing`, or `data-corrupt` for what is no .npz.
+            RequestError: `base-unknown`, `data-missing`, or `data-corrupt` for a file that is no .npz.
         """
         paths = self.files(dataset, base)
         if dataset.kind == "npz":
@@ -185,11 +185,11 @@ class Bases:
         digest = hashlib.sha256(repr(ids).encode()).hexdigest()
         return ((digest, len(ids), 0, 0, 0),)
 
-    def _remember(self, what: str, identity: tuple[FileId, ...], find_out: Callable[[], int]) -> int:
-        key = (what, identity)
-        if key not in self._seen:
-            self._seen[key] = find_out()
-        return self._seen[key]
+    def _cached(self, kind: str, identity: tuple[FileId, ...], find_out: Callable[[], int]) -> int:
+        key = (kind, identity)
+        if key not in self._cache:
+            self._cache[key] = find_out()
+        return self._cache[key]
 
 
 def _images(folders: tuple[Path, ...]) -> list[str]:
@@ -199,15 +199,15 @@ def _images(folders: tuple[Path, ...]) -> list[str]:
 def _check_file(path: Path, md5: str) -> int:
     try:
         with path.open("rb") as stream:
-            found = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+            actual = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     except OSError as error:
         raise _unreadable(path, error) from error
-    _compare_md5(found, path, md5)
+    _compare_md5(actual, path, md5)
     return 1
 
 
 def check_md5(data: bytes, path: Path, expected: str) -> bytes:
-    """The same bytes, if they are the published ones; checked before anything unpickles them.
+    """Return the bytes if they are the published ones; call it before unpickling them.
 
     Raises:
         RequestError: `data-corrupt`.
@@ -216,17 +216,17 @@ def check_md5(data: bytes, path: Path, expected: str) -> bytes:
     return data
 
 
-def _compare_md5(found: str, path: Path, expected: str) -> None:
-    if found != expected:
+def _compare_md5(actual: str, path: Path, expected: str) -> None:
+    if actual != expected:
         raise RequestError(
             "data-corrupt",
-            f"{path} is not the published file: its md5 is {found}, {expected} would have been right. "
+            f"{path} is not the published file: its md5 is {actual}, {expected} would have been right. "
             "Download it again.",
         )
 
 
 def image_files(folder: Path) -> list[str]:
-    """A class folder's images, in torchvision's order, with symbolic links followed."""
+    """List a class folder's images in torchvision's order; links are followed."""
     return [
         os.path.join(parent, name)  # noqa: PTH118 — torchvision's own spelling of the same path
         for parent, _, names in sorted(os.walk(folder, followlinks=True))
@@ -236,7 +236,7 @@ def image_files(folder: Path) -> list[str]:
 
 
 def read_file(path: Path) -> bytes:
-    """A file's bytes.
+    """Read a file's bytes.
 
     Raises:
         RequestError: `data-unreadable`.

@@ -27,7 +27,7 @@ from app.domain.names import check_folder, check_name
 FILE_NAME = "datasets.toml"
 DEFAULT_BASE = "test"
 DEFAULT_DATASET = "cifar100_lt_if100"
-"""For requests that name none."""
+"""For requests that name no data set."""
 
 
 def _folder(value: str) -> str:
@@ -85,7 +85,7 @@ class Network(_Table):
 
 
 class Override(Network):
-    """What is different for one expert, and what its file cannot tell."""
+    """What differs for one expert, and what its file cannot tell."""
 
     mean: Channels | None = None
     std: Deviations | None = None
@@ -135,17 +135,17 @@ class Dataset(_Table):
         return self
 
     def base_of(self, split: str) -> str:
-        """The base that the split's indices point into."""
+        """Return the base that the split's indices point into."""
         return self.bases.get(split, DEFAULT_BASE)
 
     def base_names(self) -> tuple[str, ...]:
-        """Every base that is named, and the default one."""
+        """List every base that is named, and the default one."""
         return tuple(sorted({DEFAULT_BASE, *self.bases.values()}))
 
     def override(self, stem: str) -> Override:
-        """Return what is declared for a checkpoint file, whichever prefix a request takes it under.
+        """Return what is declared for a checkpoint file.
 
-        What an entry of its full name leaves out, a pattern that matches it may set.
+        A pattern that matches the file fills in what an entry of its full name leaves out.
 
         Args:
             stem: the file's name without its suffix, such as `best_ce`.
@@ -165,9 +165,10 @@ class Dataset(_Table):
         return shared.model_copy(update={name: getattr(own, name) for name in own.model_fields_set})
 
     def assumptions(self, stem: str, weights: str | None = None) -> dict[str, Any]:
-        """Merge what is declared of a checkpoint file and of all experts, by name; None for what is not declared.
+        """Merge what is declared for a checkpoint file and for all experts.
 
-        `shared` lists the keys that come from `[X.network]`: one that does not apply to a network is left out.
+        By name, None for what is not declared. `shared` lists the keys that come from `[X.network]`: a network to
+        which one does not apply ignores it.
 
         Args:
             stem: the file's name without its suffix.
@@ -246,7 +247,7 @@ def _matches(stem: str, key: str) -> bool:
 
 
 def read_datasets(data_dir: Path) -> dict[str, Dataset]:
-    """Every data set declared in `<data_dir>/datasets.toml`.
+    """Read every data set declared in `<data_dir>/datasets.toml`.
 
     Raises:
         RequestError: `data-dir-missing`, `datasets-file-missing`, or `datasets-file-invalid`, naming each
@@ -283,6 +284,6 @@ def read_datasets(data_dir: Path) -> dict[str, Dataset]:
                 for item in error.errors()
             ]
     if wrong:
-        # All of it, even if another data set is asked for: what is half right may be wrong elsewhere.
+        # The whole file is refused, even for another data set: a file with one mistake may hold others.
         raise RequestError("datasets-file-invalid", f"{path} is wrong. {' '.join(wrong)}")
     return declared

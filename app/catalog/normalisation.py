@@ -1,4 +1,4 @@
-"""What a checkpoint's own evidence about its mean and std means for a request, and what to declare instead.
+"""Judge a declared mean and std by a checkpoint's own evidence, and propose what to declare.
 
 The evidence is the answer to a `NormalisationRequest`; `worker.normalisation` finds it.
 """
@@ -13,19 +13,19 @@ from app.catalog.datasets import override_table
 from app.domain.errors import RequestError
 
 ACKNOWLEDGE = "normalisation_acknowledged = true"
-"""What the owner writes under an expert's override to take a contradicted declaration all the same."""
+"""The line under an expert's override by which the owner keeps a contradicted declaration."""
 
 Evidence = Mapping[str, Any]
 
 
 def refusal(evidence: Evidence, dataset: str, stem: str, *, acknowledged: bool) -> RequestError | None:
-    """Return the error of a declaration that the checkpoint contradicts; None where a job may go on.
+    """Return the error of a contradicted declaration; None where a job may go on.
 
     Args:
-        evidence: as a worker found it.
+        evidence: from a worker.
         dataset: the data set's name.
         stem: of the checkpoint file.
-        acknowledged: whether the owner takes the declaration all the same.
+        acknowledged: whether the owner keeps the declaration all the same.
     """
     if acknowledged or not contradicted(evidence):
         return None
@@ -48,7 +48,7 @@ def contradicted(evidence: Evidence) -> bool:
 
 
 def swapped(evidence: Evidence) -> bool:
-    """Tell whether labels speak for BGR, of images that the network's own statistics fit.
+    """Tell whether labels indicate BGR on images that fit the network's statistics.
 
     Without such a fit nothing was measured: where colours are nearly equal, an RGB network may do better on BGR.
     """
@@ -56,10 +56,10 @@ def swapped(evidence: Evidence) -> bool:
 
 
 def proposal(evidence: Evidence, dataset: str, stem: str) -> list[str]:
-    """Return the lines of datasets.toml that fit the evidence better; [] where there are none.
+    """Return lines of datasets.toml that fit the evidence better, if any.
 
     Args:
-        evidence: as a worker found it.
+        evidence: from a worker.
         dataset: the data set's name.
         stem: of the checkpoint file.
     """

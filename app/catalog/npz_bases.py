@@ -20,7 +20,7 @@ ARRAYS = ("images", "labels")
 
 @contextmanager
 def npz_errors(path: Path) -> Iterator[None]:
-    """Whatever numpy, zipfile and zlib say of a damaged file, said as one problem.
+    """Turn the errors of numpy, zipfile and zlib about a damaged file into one.
 
     Raises:
         RequestError: `data-corrupt`.
@@ -36,14 +36,14 @@ def npz_errors(path: Path) -> Iterator[None]:
 def npz_checksums(path: Path) -> tuple[tuple[str, int, int, int, int], ...]:
     """Read name, CRC-32, both sizes and offset of each array from the zip's directory.
 
-    Whoever reads the arrays has them compared with these checksums, so another content has others.
+    A reader of the arrays compares them with these checksums, so another content has others.
 
     Raises:
         RequestError: `data-corrupt`.
     """
     with npz_errors(path), zipfile.ZipFile(path) as archive:
         members = [archive.getinfo(f"{name}.npy") for name in ARRAYS]
-    return tuple((one.filename, one.CRC, one.file_size, one.compress_size, one.header_offset) for one in members)
+    return tuple((m.filename, m.CRC, m.file_size, m.compress_size, m.header_offset) for m in members)
 
 
 def npz_size(path: Path) -> int:
@@ -74,7 +74,7 @@ def _npy_header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], n
 
 
 def read_header(stream: BinaryIO) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
-    """Shape and dtype of an .npy stream, without its data."""
+    """Read shape and dtype of an .npy stream, without its data."""
     version = npy.read_magic(stream)
     header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     with SYNTAX_TREES:
@@ -83,7 +83,7 @@ def read_header(stream: BinaryIO) -> tuple[tuple[int, ...], np.dtype[np.generic]
 
 
 def npz_classes(path: Path) -> int:
-    """Read how many classes the labels of an .npz show: the largest and one.
+    """Read how many classes the labels of an .npz show: the largest label plus 1.
 
     Raises:
         RequestError: `data-corrupt`.

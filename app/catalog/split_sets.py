@@ -1,50 +1,66 @@
-"""Sets of splits on disk: written whole, and described by a `splits.json` that says what the lists themselves cannot.
+"""Sets of splits on disk, each described by a `splits.json`.
 
 <data>/NAME/{split}_indices.json         flat JSON lists, in their rows' order
 <data>/NAME/class_weights.json           n_c / Σ n of the train list, in class order
 <data>/NAME/train_class_counts.json      n_c, in class order
 <data>/NAME/splits.json                  where each list points, how it was made, what it was made from
+<data>/.NAME.<hex>.old                   the older set, while a new one takes its place
+
+A set is replaced by two renames: the old one away, the new one in. After a crash in between, `restore_set` puts the
+old one back: a reader that misses the set calls it, and the sweep of orphans.
 """
 
 from __future__ import annotations
 
-import ctypes
+import contextlib
 import errno
 import hashlib
 import json
 import os
-import shutil
+import re
+import stat
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from app.catalog.datasets import read_datasets
+from app.catalog.folders import is_dir
 from app.domain.errors import Conflict, RequestError
 from app.domain.fault_points import reach
 from app.domain.names import check_name
+from app.files.disk import flush, remove
 
 DESCRIPTION_FILE = "splits.json"
 LISTS = "*_indices.json"
 OWN_FILES = (LISTS, "class_weights.json", "train_class_counts.json", DESCRIPTION_FILE)
-"""What a set of splits holds; a folder with anything else in it is not only a set, and is never overwritten."""
-RENAME_EXCHANGE = 2
-AT_FDCWD = -100
-"""Of renameat2(2), for two folders that change places at once."""
+"""Files of a set of splits; a folder with any other file is never overwritten."""
+ASIDE = re.compile(r"\.(.+)\.[0-9a-f]{32}\.old")
+"""Name of a set while a new one takes its place."""
+REPLACING_S = 0.1
+"""How long a reader leaves a living process to finish the two renames, which take microseconds."""
+MAX_TRIES = 10
+"""A try fails if the set is replaced between two looks at the folder."""
 TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
-"""How rename(2) refuses to put a folder where something is. It does replace an empty folder."""
+"""How rename(2) fails where the new name is taken. It does replace an empty folder."""
+
+
+T = TypeVar("T")
 
 
 class _Described(BaseModel):
-    # Strict: a size of "7" would be equal to no size. What is not listed here is for readers, and is not looked at.
+    # Strict: a size of "7" would be equal to no size. Other fields are for human readers and are ignored.
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore", allow_inf_nan=False)
 
 
 class ListDescription(_Described):
-    """What a `splits.json` says of one list; None where it says nothing."""
+    """The entry of a `splits.json` for one list; None for what it leaves out."""
 
     base: str
     size: int | None = Field(None, ge=0)
@@ -53,11 +69,11 @@ class ListDescription(_Described):
     balance: Literal["balanced", "long-tailed"] | None = None
     row_order: Literal["class-major", "ascending", "shuffled"] | None = None
     part_of: str | None = None
-    """The list whose samples these are too, on purpose."""
+    """The list that this one is a part of, on purpose."""
 
 
 class DatasetDescription(_Described):
-    """What the set was made from."""
+    """The data set that the lists were made from."""
 
     name: str | None = None
     labels_sha256: dict[str, str] = {}
@@ -85,49 +101,118 @@ class Description(_Described):
 
 
 def list_sha256(values: Sequence[int]) -> str:
-    """Of a list as `write_set` writes it, so also of its file: compact JSON."""
+    """Hash a list as `write_set` writes it, so also its file: compact JSON."""
     return hashlib.sha256(json.dumps(values, separators=(",", ":")).encode()).hexdigest()
 
 
 def write_set(folder: Path, files: Mapping[str, Any], *, overwrite: bool) -> None:
-    """Write JSON files as one folder: it is there with all of them, or not at all.
+    """Write JSON files as one folder, complete or not at all.
 
     Args:
-        folder: what it is to be called.
+        folder: the folder's place.
         files: JSON-able content by file name; lists are written without spaces, so equal lists have equal bytes.
-        overwrite: whether a folder of that name may be replaced. Until the new one is whole, the old one stays.
+        overwrite: whether a set of that name may be replaced. Until the new one is complete, the old one stays.
 
     Raises:
-        Conflict: `splits-exist`, it is there and is not to be overwritten.
-        RequestError: `not-splits`, it is to be overwritten, but is more than a set of splits.
+        Conflict: `splits-exist`, there is a folder, and it is not to be overwritten.
+        RequestError: `not-splits`, it is to be overwritten, but holds more than a set of splits.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(prefix=".", suffix=".part", dir=folder.parent))
+    restore_set(folder)
+    new = Path(tempfile.mkdtemp(prefix=".", suffix=".part", dir=folder.parent))
     try:
         for name, content in files.items():
-            with (fresh / name).open("w") as stream:
+            with (new / name).open("w") as stream:
                 json.dump(content, stream, separators=(",", ":"), allow_nan=False)
-                stream.flush()
-                os.fsync(stream.fileno())
-        fresh.chmod(0o755)  # mkdtemp's 0700 would hide it from the rest of the group
-        _flush(fresh)
+        new.chmod(0o755)  # mkdtemp's 0700 would hide it from the rest of the group
+        flush(*(new / name for name in files), new)
         reach("set.whole")
-        if overwrite and not _is_free(folder):
-            _check_own(folder)  # once more: it is only now that its files go
-            _exchange(fresh, folder)
-        else:
-            _move(fresh, folder)
-        _flush(folder.parent)
+        _put_in_place(new, folder, overwrite=overwrite)
+        flush(folder.parent)
         reach("set.shown")
     finally:
-        shutil.rmtree(fresh, ignore_errors=True)  # what was there before, or what could not be shown
+        with contextlib.suppress(OSError):
+            remove(new)  # where it could not take its place
+
+
+def _put_in_place(new: Path, folder: Path, *, overwrite: bool) -> None:
+    """Give a complete set its name; an older one is removed only afterwards."""
+    old = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.old")
+    while True:
+        try:
+            new.rename(folder)
+            break
+        except OSError as error:
+            if error.errno not in TAKEN:
+                raise
+        if not overwrite:
+            raise exists(folder.name)
+        remove(old)  # a second round: another process put its own set there, so this older one is obsolete
+        with contextlib.suppress(FileNotFoundError):  # another process is replacing the set as well
+            read_unchanged(folder, partial(_check_own, folder))
+            folder.rename(old)
+            reach("set.aside")
+    with contextlib.suppress(OSError):  # the sweep of orphans has another try
+        remove(old)
+
+
+def restore_set(folder: Path) -> bool:
+    """Restore a set after a crash between two renames; tell whether it is there.
+
+    A living process gets REPLACING_S to finish.
+    """
+    for _ in range(MAX_TRIES):
+        if is_dir(folder):
+            return True
+        if asides := _asides(folder.parent, folder.name):
+            time.sleep(REPLACING_S)
+            with contextlib.suppress(OSError):  # the name is taken by then, or another reader was faster
+                max(asides, key=lambda path: path.stat().st_ctime).rename(folder)
+    return False
+
+
+def read_unchanged(folder: Path, read: Callable[[], T]) -> T:
+    """Read files of one set, again if it was replaced meanwhile.
+
+    Otherwise a list of the old set might be read with the description of the new one, or with none.
+    """
+    while True:
+        is_set = restore_set(folder)
+        before = _state(folder)
+        try:
+            result = read()
+        except (OSError, RequestError):
+            if before == _state(folder) and (before or not is_set):
+                raise
+        else:
+            if before == _state(folder):
+                return result
+
+
+def _state(folder: Path) -> tuple[int, int] | None:
+    try:
+        state = folder.stat()
+    except OSError:
+        return None
+    return state.st_ino, state.st_ctime_ns
+
+
+def obsolete_sets(data_dir: Path) -> list[Path]:
+    """List the older sets whose names new ones have taken; restore the others."""
+    return [path for path, name in _asides(data_dir).items() if restore_set(data_dir / name) and path.exists()]
+
+
+def _asides(data_dir: Path, name: str | None = None) -> dict[Path, str]:
+    """List the sets that were set aside, with their names; None is any name."""
+    names = {path: match[1] for path in data_dir.glob(".*.old") if (match := ASIDE.fullmatch(path.name))}
+    return {path: own for path, own in names.items() if name in (None, own)}
 
 
 def read_description(folder: Path) -> Description | None:
-    """The folder's `splits.json`; None where there is none, for nothing needs it.
+    """Read a folder's `splits.json`; None where there is none, as nothing needs it.
 
     Raises:
-        RequestError: `splits-file-invalid`, it cannot be read. To go on without it might take another base.
+        RequestError: `splits-file-invalid`, it cannot be read. Without it the wrong base might be taken.
     """
     try:
         return Description.model_validate(json.loads((folder / DESCRIPTION_FILE).read_bytes()))
@@ -141,28 +226,28 @@ def read_description(folder: Path) -> Description | None:
 
 
 def base_in(described: Description | None, folder: Path, split: str) -> str | None:
-    """The base that a description gives for a list, or None where it says nothing of it.
+    """Return the base that a description gives for a list, if any.
 
     Raises:
         RequestError: `invalid-name`, it is no name of a base.
     """
-    said = (described.lists or {}).get(split) if described else None
-    return None if said is None else check_name(f"{DESCRIPTION_FILE} in {folder.name}: base", said.base)
+    entry = (described.lists or {}).get(split) if described else None
+    return None if entry is None else check_name(f"{DESCRIPTION_FILE} in {folder.name}: base", entry.base)
 
 
 def _invalid(folder: Path, why: str) -> RequestError:
     return RequestError(
         "splits-file-invalid",
-        f"{DESCRIPTION_FILE} in {folder.name} cannot be used: {why}. Mend it, or remove it: datasets.toml then says "
-        "where the lists point.",
+        f"{DESCRIPTION_FILE} in {folder.name} cannot be used: {why}. Correct it, or remove it: datasets.toml then "
+        "says where the lists point.",
     )
 
 
 def free_name(given: str, data_dir: Path, overwrite: bool) -> str:
-    """A name that a new set may have.
+    """Check the name of a new set and return it.
 
     Raises:
-        RequestError: `invalid-name`, or `not-splits` where more than a set is there, which is never overwritten.
+        RequestError: `invalid-name`, or `not-splits` where the folder holds more than a set.
         Conflict: `splits-exist`.
     """
     name = check_name("name", given)
@@ -171,7 +256,8 @@ def free_name(given: str, data_dir: Path, overwrite: bool) -> str:
         return name
     if not overwrite:
         raise exists(name)
-    _check_own(path)
+    with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+        read_unchanged(path, partial(_check_own, path))
     for dataset_name, dataset in read_datasets(data_dir).items():
         if (data_dir / dataset.root).resolve().is_relative_to(path.resolve()):
             raise _foreign(name, f"it is where the images of the data set {dataset_name!r} belong")
@@ -179,60 +265,34 @@ def free_name(given: str, data_dir: Path, overwrite: bool) -> str:
 
 
 def exists(name: str) -> Conflict:
-    """The error where a set of that name is there already."""
+    """Describe the conflict with a set of that name."""
     return Conflict(
         "splits-exist", f"There is a folder {name!r} already. Choose another name, or ask to overwrite it."
     )
 
 
 def _is_free(path: Path) -> bool:
-    """Whether nothing would be lost if a new folder took its place: it is not there, or is an empty folder."""
+    """Tell whether a place is free for a new folder; an empty folder counts as free."""
     if path.is_symlink() or not path.is_dir():
         return not os.path.lexists(path)
     return not any(path.iterdir())
 
 
 def _check_own(folder: Path) -> None:
-    if folder.is_symlink() or not folder.is_dir():
+    """Refuse to overwrite anything but a set of splits; FileNotFoundError where nothing is."""
+    if not stat.S_ISDIR(folder.lstat().st_mode):
         raise _foreign(folder.name, "it is a link" if folder.is_symlink() else "it is no folder")
-    there = {path.name: path.is_file() and not path.is_symlink() for path in folder.iterdir()}
-    others = sorted(
-        name for name, plain in there.items() if not (plain and any(fnmatchcase(name, own) for own in OWN_FILES))
+    with os.scandir(folder) as entries:
+        is_file = {entry.name: entry.is_file(follow_symlinks=False) for entry in entries}
+    foreign = sorted(
+        name for name, plain in is_file.items() if not (plain and any(fnmatchcase(name, own) for own in OWN_FILES))
     )
-    if others:
-        more = f" and {len(others) - 5} more" if len(others) > 5 else ""
-        raise _foreign(folder.name, f"it also holds {', '.join(others[:5])}{more}, which would be lost")
-    if not any(fnmatchcase(name, LISTS) for name in there):
+    if foreign:
+        more = f" and {len(foreign) - 5} more" if len(foreign) > 5 else ""
+        raise _foreign(folder.name, f"it also holds {', '.join(foreign[:5])}{more}, which would be lost")
+    if not any(fnmatchcase(name, LISTS) for name in is_file):
         raise _foreign(folder.name, f"it has no list ({LISTS})")
 
 
 def _foreign(name: str, why: str) -> RequestError:
-    return RequestError("not-splits", f"{name!r} is not overwritten, for it is not just a set of splits: {why}.")
-
-
-def _move(fresh: Path, folder: Path) -> None:
-    try:
-        fresh.rename(folder)  # at once, and only one of two who write the same set gets past this
-    except OSError as error:
-        if error.errno in TAKEN:
-            raise exists(folder.name) from None
-        raise
-
-
-def _exchange(one: Path, other: Path) -> None:
-    """Let two folders change places at once, where the system can; else the old one goes first."""
-    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-    if rename is not None and rename(AT_FDCWD, bytes(one), AT_FDCWD, bytes(other), RENAME_EXCHANGE) == 0:
-        return
-    aside = Path(tempfile.mkdtemp(prefix=".", suffix=".old", dir=other.parent))
-    other.rename(aside)
-    one.rename(other)
-    aside.rename(one)
-
-
-def _flush(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    return RequestError("not-splits", f"{name!r} is not overwritten, because it is not just a set of splits: {why}.")

@@ -1,4 +1,4 @@
-"""What can go wrong, as one tree.
+"""The errors that relogit raises on purpose, as one tree.
 
     RelogitError              code, message, details
     ├── RequestError          the caller's: refused with 4xx, or, found by a worker, stored on the unit
@@ -34,17 +34,17 @@ class RelogitError(Exception):
         self.details = details
 
     def to_dict(self) -> dict[str, Any]:
-        """The error as it is stored and sent: `code`, `message`, `details`."""
+        """Write it as stored and sent: `code`, `message`, `details`."""
         return {"code": self.code, "message": self.message, "details": self.details}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
-        """The error that `to_dict` described, as an instance of this class."""
+        """Rebuild the error that `to_dict` wrote, as this class."""
         return cls(data["code"], data["message"], **data.get("details", {}))
 
 
 class RequestError(RelogitError):
-    """The caller asked for something that cannot be done as asked."""
+    """The request cannot be carried out as it stands."""
 
 
 class NotFound(RequestError):
@@ -52,7 +52,7 @@ class NotFound(RequestError):
 
 
 class Conflict(RequestError):
-    """The thing is there, but in a state that does not allow this."""
+    """The resource is in a state that does not allow the request."""
 
 
 class Refused(RequestError):
@@ -69,11 +69,11 @@ class Refused(RequestError):
 
 
 class JobError(RelogitError):
-    """The work itself is impossible; trying again would give the same."""
+    """The work is impossible; another try would fail in the same way."""
 
 
 class TransientError(RelogitError):
-    """Something that may pass, such as a busy disk."""
+    """A failure that may pass, such as a busy disk."""
 
 
 class FatalError(RelogitError):

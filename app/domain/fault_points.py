@@ -29,8 +29,8 @@ LABELS = (
     "verify.verdict",
     "check.file",
     "check.verdict",
-    "draw.drawn",
     "set.whole",  # a folder of splits is written, but has no name yet
+    "set.aside",  # the older set has given up its name
     "set.shown",
     # The store, in whichever process.
     "commit.before",

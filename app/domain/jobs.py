@@ -1,8 +1,7 @@
 """Jobs and units as values, their states, and the pure functions that move them.
 
-A job does what its request asks for. One that recomputes does so for every pair of its experts and splits; such a
-pair is a unit. A worker claims one expert of a job with all its splits, so that rows shared between splits are
-computed once. A job that verifies files has no units: it is one task.
+A recompute job has a unit for every pair of its experts and splits. A worker claims one expert of a job with all its
+splits, so that rows shared between splits are computed once. A verification of files has no units: it is one task.
 """
 
 from __future__ import annotations
@@ -10,25 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any
 
 from app.domain.checks import JobReport, ResultReport
-from app.domain.requests import RecomputeRequest, Request
+from app.domain.job_kinds import Task
+from app.domain.requests import LogitsRequest, RecomputeRequest, Request
 
 MAX_DEATHS = 5
-"""So many workers may die over the same unit before it counts as failed."""
-
-
-Task = Literal["recompute", "verify", "check", "draw"]
-
-COMPUTING: tuple[Task, ...] = ("recompute", "verify")
-"""What a worker's main thread does, one task after the other."""
-LOOKING: tuple[Task, ...] = ("check", "draw")
-"""What a thread of its own does beside it: whoever wants files verified, or splits drawn, need not wait for hours."""
+"""Workers that may die over the same unit before it counts as failed."""
 
 
 class JobState(StrEnum):
-    """Where a job stands. The last three are final."""
+    """State of a job. The last three are final."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -39,12 +31,12 @@ class JobState(StrEnum):
 
     @property
     def ended(self) -> bool:
-        """Whether nothing will happen to the job any more."""
+        """Whether the state is final."""
         return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 
 
 class UnitState(StrEnum):
-    """Where one (expert, split) stands. The last three are final."""
+    """State of one (expert, split). The last three are final."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -54,20 +46,20 @@ class UnitState(StrEnum):
 
     @property
     def ended(self) -> bool:
-        """Whether nothing will happen to the unit any more."""
+        """Whether the state is final."""
         return self in (UnitState.SUCCEEDED, UnitState.FAILED, UnitState.CANCELLED)
 
 
 @dataclass(frozen=True, slots=True)
 class UnitPlan:
-    """A unit as it is accepted: which rows, and the exact index list they come from."""
+    """A unit as it is accepted, with the index list that its rows come from."""
 
     expert: str
     split: str
     total: int
     """Rows, one for each entry of the index list."""
     split_sha256: str
-    """Of the index file that was checked; a worker that finds another one fails the unit."""
+    """Of the index file that was checked; a worker that reads another one fails the unit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +67,7 @@ class JobOptions:
     """What comes with a job beside its request."""
 
     deadline_s: float | None = None
-    """Seconds after its acceptance in which it has to end; else it is stopped, and has failed."""
+    """Seconds after its acceptance by which it has to end; else it is stopped, and has failed."""
     traceparent: str | None = None
     """Of the request that it came with (W3C Trace Context)."""
 
@@ -97,26 +89,26 @@ class Artifact:
     manifest: dict[str, Any] = field(repr=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able, as stored; the manifest is the same object."""
+        """Write it as JSON-able fields, as stored; the manifest is the same object."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a unit is, in rows of its split."""
+    """Progress of a unit, in rows of its split."""
 
     reused: int
     computed: int
     rate: float | None = None
     """Rows a second, while it runs."""
     notes: tuple[str, ...] = ()
-    """What had to be done otherwise than asked, if anything."""
+    """What was done otherwise than requested, if anything."""
     seconds: Mapping[str, float] = field(default_factory=dict)
-    """What its time went into so far, by phase."""
+    """Phase → seconds spent in it so far."""
 
     @property
     def done(self) -> int:
-        """Rows that are there."""
+        """Rows that are done."""
         return self.reused + self.computed
 
 
@@ -144,11 +136,11 @@ class Unit:
     started_at: float | None = None
     finished_at: float | None = None
     attempts: int = 0
-    """How often a worker has begun with it."""
+    """How often a worker has started it."""
 
     @property
     def remaining_s(self) -> float | None:
-        """Seconds to go at the measured rate; None while there is none or the unit is not running."""
+        """Seconds left at the measured rate; None without one, or if the unit is not running."""
         if self.state is not UnitState.RUNNING or not self.rate:
             return None
         return (self.total - self.done) / self.rate
@@ -161,7 +153,7 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One job with its units, in the order asked for: experts, and within each the splits."""
+    """One job with its units, in the order of the request: experts, and within each the splits."""
 
     id: str
     state: JobState
@@ -174,30 +166,35 @@ class Job:
     verification: JobReport | None = None
     """The job's own checks and its verdict, once all units have ended; for a verification also its results."""
     deadline_at: float | None = None
-    """When it has to have ended, in seconds since the epoch."""
+    """By when it has to end, in seconds since the epoch."""
     error: dict[str, Any] | None = None
-    """Why it was stopped, unless somebody cancelled it: its deadline has passed."""
+    """Why it was stopped, unless it was cancelled: its deadline has passed."""
     traceparent: str | None = None
-    """Of the request that it came with (W3C Trace Context), so that logs can be held together."""
+    """Of the request that it came with (W3C Trace Context); log records carry it."""
 
     @property
     def recompute(self) -> RecomputeRequest:
-        """The request of a job that recomputes; only such a one has units."""
+        """The request of a recompute job; only these have units."""
         if not isinstance(self.request, RecomputeRequest):
             raise TypeError(f"job {self.id} is a {self.request.kind}")
         return self.request
 
+    @property
+    def logits_request(self) -> LogitsRequest | None:
+        """The request of a job whose results are logits; None for any other job."""
+        return self.request if isinstance(self.request, LogitsRequest) else None
+
     def unit(self, expert: str, split: str) -> Unit | None:
-        """The unit of that pair, or None."""
+        """Return the unit of that pair, or None."""
         return next((u for u in self.units if (u.expert, u.split) == (expert, split)), None)
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A worker's right to do one task: an expert's units, or, once they all ended, the job's verification;
-    or to check the files that a verification is about, or to draw a set of splits.
+    """A worker's right to do one task.
 
-    The token goes up with each claim of the task; whoever shows an older one can record nothing.
+    A `recompute` task is an expert's units, `verify` the verification of a job whose units have all ended, `check` a
+    verification of files. The token goes up with each claim of the task; an older one can record nothing.
     """
 
     job: Job
@@ -209,23 +206,26 @@ class Claim:
 
     @property
     def open_units(self) -> tuple[Unit, ...]:
-        """The expert's units that have not ended, in the order asked for."""
+        """The expert's units that have not ended, in the order of the request."""
         return tuple(u for u in self.job.units if u.expert == self.expert and not u.state.ended)
 
     def data_sha256(self, base: str) -> str | None:
-        """The data that the job's earlier units over that base were computed on, if any."""
-        done = (u.artifact for u in self.job.units if u.artifact and u.artifact.base == base)
-        return next((artifact.data_sha256 for artifact in done), None)
+        """Return the digest of that base in the job's earlier units, if any."""
+        artifacts = (u.artifact for u in self.job.units if u.artifact and u.artifact.base == base)
+        return next((artifact.data_sha256 for artifact in artifacts), None)
 
     @property
     def checkpoint_sha256(self) -> str | None:
-        """The checkpoint that the expert's earlier units of this job were computed with, if any."""
-        done = (u.artifact for u in self.job.units if u.expert == self.expert and u.artifact)
-        return next((artifact.checkpoint_sha256 for artifact in done), None)
+        """Digest of the checkpoint that the expert's earlier units were computed with, if any."""
+        artifacts = (u.artifact for u in self.job.units if u.expert == self.expert and u.artifact)
+        return next((artifact.checkpoint_sha256 for artifact in artifacts), None)
 
 
 def final_state(job: Job, *, verified: bool) -> JobState:
-    """The state of a job whose units have all ended: `succeeded` only if everything is there and verified."""
+    """Return the final state of a job whose units have all ended.
+
+    It has `succeeded` only if every unit has and it is verified.
+    """
     if job.error is not None:
         return JobState.FAILED
     if job.cancel_requested:

@@ -1,4 +1,4 @@
-"""Names that arrive in requests: checked here, once, so that none of them ever leaves its folder."""
+"""Check names in requests, so that no path built from them leaves its folder."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _NAME = re.compile(r"[\w+=@,()][\w .+=@,()\-]*|")
 
 
 def check_name(what: str, value: str, *, may_be_empty: bool = False) -> str:
-    """A plain name: one path segment that is not hidden.
+    """Check a plain name: one path segment that is not hidden.
 
     Args:
         what: what it names, for the message, such as "expert".
-        value: as it came.
+        value: as the request has it.
         may_be_empty: True for a checkpoint prefix.
 
     Raises:
@@ -40,7 +40,7 @@ def check_name(what: str, value: str, *, may_be_empty: bool = False) -> str:
 
 
 def check_folder(what: str, value: str) -> str:
-    """A relative folder: plain names joined by '/', or '.' for the directory itself.
+    """Check a relative folder: plain names joined by '/', or '.'.
 
     Returns:
         The folder without needless '.' and '/'.

@@ -20,10 +20,10 @@ many images, until launches are hidden. Few fixed shapes, because at others the 
 """
 
 ROW_GROUP = 16
-"""PyTorch on a CPU gives a float32 row the same bits in all batches that are a multiple of so many images."""
+"""PyTorch on a CPU gives a float32 row the same bits in all batches of a multiple of this many images."""
 
 SAMPLED = 1000
-"""Images of a unit that are also computed in fp32, to see what another precision costs, besides those kept in it."""
+"""Images of a unit that are also computed in fp32, besides kept rows, to see what another precision costs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +40,13 @@ class ComputeEnvironment:
     revision: str
     """Digest of relogit's own engine code."""
     precisions: tuple[Precision, ...]
-    """What can be asked for here."""
+    """What it can compute in."""
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ComputeEnvironment:
-        """The value that `dataclasses.asdict` gave; what another version of relogit says besides is left out.
+        """Rebuild the value that `dataclasses.asdict` wrote.
+
+        Fields that only another version of relogit writes are left out.
 
         Raises:
             KeyError: something is missing.
@@ -54,12 +56,15 @@ class ComputeEnvironment:
         )
 
     def batch(self, wanted: BatchSize) -> int:
-        """The physical batch for an upper bound: the largest shape that it admits, at least the smallest."""
+        """Choose the physical batch for an upper bound, in images.
+
+        It is the largest shape that the bound admits, but at least the smallest.
+        """
         shapes = SHAPES["openvino" if self.engine == "openvino" else self.device]
         return shapes[-1] if wanted == "auto" else max([size for size in shapes if size <= wanted] or shapes[:1])
 
     def numerics(self, precision: Precision, batch: int) -> NumericsKey:
-        """The numerics of rows computed here.
+        """Return the numerics of rows that this worker computes.
 
         Raises:
             RequestError: `precision-unavailable`.
@@ -97,7 +102,7 @@ class NumericsKey:
     engine_version: str
     revision: str
     batch: int | str
-    """Images of a physical batch, where that is known to matter or not known not to."""
+    """Images of a physical batch, unless it is known to make no difference."""
 
 
 @dataclass(frozen=True)
@@ -115,12 +120,12 @@ class RowSource:
     numerics: NumericsKey
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able."""
+        """Write it as JSON-able fields."""
         return asdict(self)
 
     @cached_property
     def key(self) -> str:
-        """64 hex digits: equal exactly when everything is."""
+        """Digest of all of it, as 64 hex digits: the key that its rows are kept under."""
         text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -128,7 +133,9 @@ class RowSource:
 def row_source(
     passport: Mapping[str, Any], pixels_sha256: str, transform: Mapping[str, Any], numerics: NumericsKey
 ) -> RowSource:
-    """What an expert's rows over a pool depend on: the one place where a worker and a plan agree.
+    """Gather what an expert's rows over a pool depend on.
+
+    Workers and plans both use it, so that they agree on the key.
 
     Args:
         passport: as JSON has it.

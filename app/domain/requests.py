@@ -1,4 +1,4 @@
-"""What a job may be asked to do: requests with every default filled in, as they were accepted."""
+"""Requests of jobs as they are accepted and stored, with every default filled in."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Literal
 
+Kind = Literal["recompute", "verification", "splits"]
 Calibration = Literal["none", "checkpoint"]
 BatchSize = int | Literal["auto"]
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
@@ -28,22 +29,22 @@ AccuracyName = Literal[
     "few_accuracy",
     "worst_group_accuracy",
 ]
-"""Figures that a floor may be set for."""
+"""Metrics that a floor may be set for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Standards:
-    """What results are judged by where that is a matter of choice."""
+    """What results are judged by, where that is a matter of choice."""
 
     head_threshold: int = HEAD_THRESHOLD
     """Train samples, at least 0: a class with more is head, any other is tail."""
     floors: Mapping[AccuracyName, float] = field(default_factory=dict)
-    """Each with the fraction below which a result gives a warning."""
+    """Metric → the fraction below which a result gives a warning."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grounds:
-    """What a recompute request was checked against. A worker that finds something else fails the unit."""
+    """What a recompute request was checked against. A worker that reads something else fails the unit."""
 
     bases: Mapping[str, str] = field(default_factory=dict)
     """Split → base that its list points into."""
@@ -59,7 +60,7 @@ class Grounds:
 class RecomputeRequest:
     """Recompute the logits of experts for splits."""
 
-    kind: ClassVar[str] = "recompute"
+    kind: ClassVar[Kind] = "recompute"
 
     dataset: str
     experts: tuple[str, ...]
@@ -78,10 +79,10 @@ class RecomputeRequest:
     precision: Precision = "fp32"
     """What the network computes in; `fp32` is exact."""
     reuse: bool = True
-    """Whether rows that were kept are taken; False: everything is computed again and held against them."""
+    """Whether kept rows are taken; False: everything is computed again and compared with them."""
     standards: Standards = Standards()
     weights: str | None = None
-    """Which of a checkpoint's sets of weights is taken, as its place in the file; None: the only or declared one."""
+    """The set of weights to take, by its path in the checkpoint; None: the only or declared one."""
     grounds: Grounds = field(default=Grounds(), repr=False)
     """Empty for jobs of earlier versions."""
 
@@ -94,7 +95,7 @@ class RecomputeRequest:
         return cls(**{**data, **lists, "standards": standards, "grounds": grounds})
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able, as stored."""
+        """Write it as JSON-able fields, as stored."""
         return asdict(self)
 
 
@@ -112,9 +113,9 @@ class LogitFile:
 
 @dataclass(frozen=True, slots=True)
 class VerificationRequest:
-    """Verify files of logits, whoever made them."""
+    """Verify files of logits, with or without a manifest."""
 
-    kind: ClassVar[str] = "verification"
+    kind: ClassVar[Kind] = "verification"
 
     dataset: str
     splits_dir: str
@@ -124,14 +125,14 @@ class VerificationRequest:
     upload: str | None
     """Id of the upload; None for files in the outputs directory."""
     files: tuple[LogitFile, ...]
-    """What is there, sorted by expert and split; two of them may claim the same unit."""
+    """The files of logits, sorted by expert and split; two of them may claim the same unit."""
     others: tuple[str, ...]
-    """Files that look like arrays, but whose names say of no expert and split."""
+    """Files that look like arrays, but whose names tell no expert and split."""
     declaration: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """The data set as `datasets.toml` declared it then."""
     standards: Standards = Standards()
     recompute: int = 0
-    """Rows of each result that are computed anew with its checkpoint and held against the file."""
+    """Rows of each result that are computed anew with its checkpoint and compared with the file."""
     checkpoint_prefix: str = "best_"
     """Before an expert's name in the name of its checkpoint, for files without a manifest."""
     experts_dir: str | None = None
@@ -139,16 +140,16 @@ class VerificationRequest:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> VerificationRequest:
-        """The request that `to_dict` wrote."""
-        read = {
+        """Rebuild the request that `to_dict` wrote."""
+        parts = {
             "files": tuple(LogitFile(**file) for file in data["files"]),
             "others": tuple(data["others"]),
             "standards": Standards(**data["standards"]),
         }
-        return cls(**{**data, **read})
+        return cls(**{**data, **parts})
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able, as stored."""
+        """Write it as JSON-able fields, as stored."""
         return asdict(self)
 
 
@@ -156,7 +157,7 @@ class VerificationRequest:
 class SplitsRequest:
     """Create a set of splits: a long-tailed train list, and balanced parts of the test base."""
 
-    kind: ClassVar[str] = "splits"
+    kind: ClassVar[Kind] = "splits"
 
     dataset: str
     name: str
@@ -165,7 +166,7 @@ class SplitsRequest:
     test_base: str
     profile: Profile
     imbalance_factor: float
-    """At least 1: the most common class has so many times the samples of the rarest, but for rounding."""
+    """At least 1: samples of the most common class over those of the rarest, but for rounding."""
     seed: int
     test_shares: tuple[int, int, int]
     """Of the test base, for `test`, `val` and `tunev`."""
@@ -177,17 +178,15 @@ class SplitsRequest:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> SplitsRequest:
-        """The request that `to_dict` wrote."""
+        """Rebuild the request that `to_dict` wrote."""
         return cls(**{**data, "test_shares": tuple(data["test_shares"])})
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able, as stored."""
+        """Write it as JSON-able fields, as stored."""
         return asdict(self)
 
 
-Request = RecomputeRequest | VerificationRequest | SplitsRequest
+LogitsRequest = RecomputeRequest | VerificationRequest
+"""Requests whose results are logits over the lists of a set of splits."""
 
-REQUESTS: dict[str, type[RecomputeRequest] | type[VerificationRequest] | type[SplitsRequest]] = {
-    kind.kind: kind for kind in (RecomputeRequest, VerificationRequest, SplitsRequest)
-}
-"""By the kind of job."""
+Request = LogitsRequest | SplitsRequest

@@ -62,6 +62,7 @@ RECOGNITION = (
 """What decides which network and which tensors a checkpoint file holds."""
 
 JUDGING = (
+    "../app/catalog/long_tail.py",
     "../app/domain/checks.py",
     "datasets/class_counts.py",
     "datasets/pools.py",
@@ -97,6 +98,7 @@ JUDGING = (
 """What decides figures, their intervals and curves, and which causes are found."""
 
 AUDITING = (
+    "../app/catalog/long_tail.py",
     "../app/domain/checks.py",
     "datasets/class_counts.py",
     "datasets/pools.py",
@@ -150,5 +152,5 @@ def _source(folder: Path, name: str) -> Source:
 
 
 def _module(name: str, folder: Path) -> str:
-    path = os.path.normpath(Path(folder.name, name).with_suffix(""))
-    return ".".join(Path(path).parts).removesuffix(".__init__")
+    path = Path(os.path.normpath(Path(folder.name, name)))  # resolves "../app", whatever the folders above are called
+    return ".".join(path.with_suffix("").parts).removesuffix(".__init__")

@@ -4,44 +4,40 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import time
 from collections.abc import Container, Iterator
 from pathlib import Path
 
 from app.domain.errors import JobError
-from app.files.disk import file_sha256
-
-LEFT_S = 3600.0
-"""A file that nobody refers to after so long was left by a worker that died, or by a unit that failed."""
+from app.files.disk import file_sha256, is_old
 
 PIECE_BYTES = 2**18
-"""Of a file that is sent, at once."""
+"""Bytes of a file that are read at once to be sent."""
 
 
 def artifact_path(objects_dir: Path, sha256: str) -> Path:
-    """Where the artifact with that digest lies."""
+    """Return where the artifact with that digest lies."""
     return objects_dir / sha256[:2] / f"{sha256}.npz"
 
 
-def damaged(what: str, found: str, expected: str) -> JobError:
+def damaged(what: str, actual: str, expected: str) -> JobError:
     """Describe a file that is not what was written.
 
     Args:
         what: the file, at the beginning of a sentence.
-        found: its sha256 now.
+        actual: its sha256 now.
         expected: the sha256 that was recorded.
     """
     return JobError(
         "artifact-damaged",
-        f"{what} has sha256 {found} instead of {expected}: it was changed, or the disk is at fault. "
+        f"{what} has sha256 {actual} instead of {expected}: it was changed, or the disk is at fault. "
         "Run the job again.",
     )
 
 
 def check_content(path: Path, sha256: str, what: str) -> None:
-    """Digest a file and compare it with what was recorded, anew each time.
+    """Compare a file's digest with what was recorded.
 
-    Nothing is remembered by the file's times: a memory map changes content without moving them.
+    The result is not cached by the file's times: a memory map changes content without moving them.
 
     Args:
         path: of the file.
@@ -50,51 +46,41 @@ def check_content(path: Path, sha256: str, what: str) -> None:
 
     Raises:
         JobError: `artifact-damaged`.
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
-    found = file_sha256(path)
-    if found != sha256:
-        raise damaged(what, found, sha256)
+    actual = file_sha256(path)
+    if actual != sha256:
+        raise damaged(what, actual, sha256)
 
 
 def checked_pieces(path: Path, sha256: str) -> Iterator[bytes]:
-    """Read a file piece by piece; the last one comes only if all have the recorded digest.
+    """Read a file in pieces; raise at its end if the digest is wrong.
 
     Raises:
-        JobError: `artifact-damaged`, in place of the last piece.
-        OSError: it cannot be read.
+        JobError: `artifact-damaged`.
+        OSError: the file cannot be read.
     """
-    digest, held = hashlib.sha256(), b""
+    digest = hashlib.sha256()
     with path.open("rb") as stream:
         while piece := stream.read(PIECE_BYTES):
             digest.update(piece)
-            if held:
-                yield held
-            held = piece
+            yield piece
     if digest.hexdigest() != sha256:
         raise damaged(str(path), digest.hexdigest(), sha256)
-    yield held
 
 
-def sweep(objects_dir: Path, referred: Container[str], since: float, *, dry_run: bool = False) -> list[Path]:
-    """Remove what no job refers to and what was never finished, unless it is so young that it may be on its way.
+def orphaned_artifacts(objects_dir: Path, referred: Container[str], since: float) -> list[Path]:
+    """List old artifacts that no job refers to, and old unfinished ones.
 
     Args:
         objects_dir: the folder.
         referred: sha256 of the artifacts that jobs refer to.
-        since: when the store that says so was made, in seconds since the epoch; what is older belongs to another
-            store, which may come back.
-        dry_run: remove nothing.
-
-    Returns:
-        What was removed, or would be.
+        since: when the job store was created, in seconds since the epoch. Older artifacts belong to another store,
+            which may come back.
     """
-    old = time.time() - LEFT_S
-    removed = []
+    orphans = []
     for path in [*objects_dir.glob("*/*.npz"), *objects_dir.glob(".*.part")]:
-        with contextlib.suppress(OSError):  # it stays then, and does no harm
-            if path.stem not in referred and since < path.stat().st_mtime < old:
-                if not dry_run:
-                    path.unlink()
-                removed.append(path)
-    return removed
+        with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+            if path.stem not in referred and is_old(path) and path.stat().st_mtime > since:
+                orphans.append(path)
+    return orphans

@@ -1,119 +1,142 @@
-"""Files together with their digest: what is read is what was digested."""
+"""Write, flush, digest, measure and remove files: one way for each."""
 
 from __future__ import annotations
 
-import errno
+import contextlib
 import hashlib
-import io
+import math
 import os
+import shutil
+import stat
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import BinaryIO
 
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
-
-BLOCK_BYTES = 2**18
-"""Of a file that is compared at once; a reader of scattered rows reads whole blocks."""
-
-
-class ContentChanged(OSError):
-    """A file holds other bytes than those that were digested."""
+ORPHAN_AGE_S = 3600.0
+"""A file that nothing refers to, or that is still unfinished, after so long belongs to a process that died."""
 
 
 def file_sha256(path: Path) -> str:
-    """Digest a file's content, as 64 hex digits.
+    """Hash a file's content with SHA-256, as 64 hex digits.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-class DigestedFile(io.BufferedReader):
-    """A file open for reading that gives the bytes of its digest or none.
+@contextmanager
+def part_file(folder: Path) -> Iterator[tuple[Path, BinaryIO]]:
+    """Open a new hidden file `.xxxxxxxx.part`; remove it if the block fails.
 
-    The content is digested once when the file is opened, whole and block by block, and every block that is read
-    later is compared with its own digest. Times of the file do not matter: a memory map changes content without
-    moving them. Needs one block of memory, whatever the file's size.
+    Yields:
+        Its path and the stream to write to, which is closed when the block ends.
+    """
+    handle, name = tempfile.mkstemp(prefix=".", suffix=".part", dir=folder)
+    path = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            os.fchmod(handle, 0o644)  # mkstemp's 0600 would hide the file from the rest of the group
+            yield path, stream
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
-    Attributes:
-        sha256: of the whole content, 64 hex digits.
-        size: bytes.
 
-    Raises:
-        OSError: the file cannot be read; ContentChanged from any later read.
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Write a file beside its place; move it there when the block succeeds."""
+    with part_file(path.parent) as (part, stream):
+        yield stream
+        stream.flush()
+        part.replace(path)
+
+
+def write_beside(folder: Path, write: Callable[[BinaryIO], object]) -> Path:
+    """Write a complete hidden file into a folder and return its path."""
+    with part_file(folder) as (path, stream):
+        write(stream)
+    return path
+
+
+def flush(*paths: Path) -> None:
+    """Have files or folders written to the disk.
+
+    Several at once: one after the other takes several times as long.
     """
 
-    def __init__(self, path: Path) -> None:
-        blocks = _Blocks(path.open("rb", buffering=0))
-        self.sha256, self.size = blocks.sha256, blocks.size
-        super().__init__(blocks, BLOCK_BYTES)
-
-
-class _Blocks(io.RawIOBase):
-    """The file below the buffer."""
-
-    def __init__(self, file: io.FileIO) -> None:
-        self._file = file
-        # Compared within this process only: Python's own 64-bit SipHash takes a third of the time of SHA-256.
-        self._hashes: list[int] = []
-        self._block: tuple[int, bytes] = (-1, b"")
-        self._position = 0
-        self.size = 0
-        whole = hashlib.sha256()
+    def fsync(path: Path) -> None:
+        handle = os.open(path, os.O_RDONLY)
         try:
-            while data := self._read(self.size):
-                whole.update(data)
-                self._hashes.append(hash(data))
-                self.size += len(data)
-        except OSError:
-            self.close()
-            raise
-        self.sha256 = whole.hexdigest()
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
-    def close(self) -> None:
-        self._file.close()
-        super().close()
+    with ThreadPoolExecutor(len(paths)) as threads:
+        for _ in threads.map(fsync, paths):
+            pass
 
-    def readable(self) -> bool:
-        return True
 
-    def seekable(self) -> bool:
-        return True
+def copy(source: BinaryIO, target: BinaryIO) -> None:
+    """Copy a file, sharing its blocks where the file system can.
 
-    def fileno(self) -> int:
-        # Whoever reads the descriptor itself reads bytes that nothing compares.
-        raise io.UnsupportedOperation("a digested file has no descriptor of its own")
+    Args:
+        source: unbuffered, at its beginning.
+        target: empty.
+    """
+    missing = os.fstat(source.fileno()).st_size
+    try:
+        while missing > 0 and (copied := os.copy_file_range(source.fileno(), target.fileno(), missing)) > 0:
+            missing -= copied
+    except (OSError, AttributeError):  # two file systems, one that cannot, or no Linux
+        pass
+    if missing:
+        shutil.copyfileobj(source, target)
 
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}[whence]
-        if start + offset < 0:
-            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))  # as a file does; `zipfile` relies on it
-        self._position = start + offset
-        return self._position
 
-    def readinto(self, buffer: WriteableBuffer, /) -> int:
-        if self._position >= self.size:
-            return 0
-        number, start = divmod(self._position, BLOCK_BYTES)
-        if self._block[0] != number:
-            data = self._read(number * BLOCK_BYTES)
-            if hash(data) != self._hashes[number]:
-                raise ContentChanged("it was changed while it was read")
-            self._block = (number, data)
-        view = memoryview(buffer).cast("B")
-        piece = self._block[1][start : start + len(view)]
-        view[: len(piece)] = piece
-        self._position += len(piece)
-        return len(piece)
+def tree_size(path: Path, *, on_disk: bool = False) -> int:
+    """Sum the bytes of a file or folder; 0 for what is not there.
 
-    def _read(self, start: int) -> bytes:
-        """Read one block; a file may give it in several parts."""
-        self._file.seek(start)
-        parts = []
-        missing = BLOCK_BYTES
-        while missing and (part := self._file.read(missing)):
-            parts.append(part)
-            missing -= len(part)
-        return b"".join(parts)
+    Args:
+        path: of the file or folder. Links count as themselves.
+        on_disk: count the blocks that are taken, so that holes in sparse files count for nothing.
+    """
+    total = 0
+    for entry in _tree(path):
+        if not stat.S_ISDIR(entry.st_mode):
+            total += entry.st_blocks * 512 if on_disk else entry.st_size
+    return total
+
+
+def is_old(path: Path) -> bool:
+    """Tell whether a file or folder was not modified for ORPHAN_AGE_S."""
+    # A folder's own time does not tell what is written further below. False where nothing is there.
+    newest = max((entry.st_mtime for entry in _tree(path)), default=math.inf)
+    return newest < time.time() - ORPHAN_AGE_S
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link, or a folder with everything in it.
+
+    Raises:
+        OSError: part of it cannot be removed.
+    """
+    if path.is_dir() and not path.is_symlink():
+        path.chmod(0o700)  # a folder that nobody may read is removed as well
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _tree(path: Path) -> Iterator[os.stat_result]:
+    """Yield the readable states of a path and of everything below it."""
+    folders = [] if path.is_symlink() else os.walk(path)
+    below = (Path(folder, name) for folder, names, files in folders for name in (*names, *files))
+    for entry in (path, *below):
+        with contextlib.suppress(OSError):  # removed meanwhile
+            yield entry.lstat()

@@ -1,6 +1,6 @@
-"""Files of logits by their names: `<expert>/<split>_logits.npz` (or `.pt`), at any depth of a folder.
+"""Find files of logits by name: `<expert>/<split>_logits.npz` (or `.pt`), at any depth.
 
-Beside a `.pt` its targets may lie, as `<split>_targets.pt` or `<split>_labels.pt`.
+The targets of a `.pt` may lie beside it, as `<split>_targets.pt` or `<split>_labels.pt`.
 """
 
 from __future__ import annotations
@@ -16,52 +16,52 @@ from app.domain.requests import LogitFile
 
 SUFFIXES = (".npz", ".pt")
 MANIFEST_SUFFIX = ".json"
-"""Of the manifest that lies beside a file, under its name."""
+"""Of the manifest beside a file, which has the same name otherwise."""
 MARK = "_logits"
 BARE_SUFFIX = ".pt"
-"""Of a tensor alone, whose targets may lie in a file of their own beside it."""
+"""Of a single tensor, whose targets may lie in a file of their own beside it."""
 TARGETS_MARKS = ("_targets", "_labels")
-"""Of that file, in place of MARK; the first that is there is taken."""
+"""In the name of that file, in place of MARK; the first that exists is taken."""
 ARRAY_SUFFIXES = (*SUFFIXES, ".npy", ".pth", ".pkl", ".h5")
-"""What may be meant as logits; under another name it is mentioned, so that nobody takes it for verified."""
+"""Suffixes of files that may be meant as logits: under another name they are reported, as they are not verified."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What lies in a folder."""
+    """The files of logits in a folder."""
 
     files: tuple[LogitFile, ...]
     """Sorted by expert and split."""
     others: tuple[str, ...]
-    """Files that look like arrays, but are named otherwise."""
+    """Files that look like arrays, but have other names."""
 
 
 def find_logit_files(root: Path, name: str) -> Found:
-    """Every file of logits in a folder. Hidden files and folders are no part of it.
+    """Find every file of logits in a folder, except for hidden ones.
 
     Args:
         root: the folder.
-        name: what it is called: the expert of the files that lie in itself.
+        name: of the folder; the expert of the files that lie directly in it.
 
     Raises:
         RequestError: `no-logit-files`.
     """
-    files, others = [], []
+    files, unnamed = [], []
     paths = sorted(_walk(root))
     names = {path.as_posix() for path in paths}
     for path in paths:
         shown = path.as_posix()
         if not _utf8(shown):  # JSON could not carry it
             if path.suffix in ARRAY_SUFFIXES:
-                others.append(shown.encode(errors="replace").decode())
+                unnamed.append(shown.encode(errors="replace").decode())
         elif path.suffix in SUFFIXES and path.stem.endswith(MARK) and path.stem != MARK:
             expert = path.parent.name or name
             targets = targets_name(shown, names.__contains__)
             files.append(LogitFile(shown, expert, path.stem.removesuffix(MARK), targets))
         elif path.suffix in ARRAY_SUFFIXES:
-            others.append(shown)
+            unnamed.append(shown)
     taken = {file.targets for file in files}
-    others = [name for name in others if name not in taken]
+    others = [name for name in unnamed if name not in taken]
     if not files:
         hint = f" There are other files: {', '.join(others[:5])}." if others else ""
         raise RequestError(
@@ -72,11 +72,13 @@ def find_logit_files(root: Path, name: str) -> Found:
 
 
 def targets_name(name: str, is_there: Callable[[str], bool]) -> str | None:
-    """Name the file with the targets of a bare tensor: `<split>_targets.pt` or `<split>_labels.pt` beside it.
+    """Name the file with the targets of a single tensor, if there is one.
+
+    It lies beside the tensor, as `<split>_targets.pt` or `<split>_labels.pt`.
 
     Args:
         name: of the file of logits, with `/` between folders.
-        is_there: whether there is a file of a name in the same place.
+        is_there: tells whether a file of a name is in the same place.
     """
     path = PurePath(name)
     if path.suffix != BARE_SUFFIX or not path.stem.endswith(MARK) or path.stem == MARK:
@@ -86,12 +88,12 @@ def targets_name(name: str, is_there: Callable[[str], bool]) -> str | None:
 
 
 def one_logit_file(path: PurePath, expert: str | None, split: str | None) -> LogitFile:
-    """A single file, with its expert and split as given, or else as its name and its folder say.
+    """Describe a single file, with its expert and split.
 
     Args:
         path: of the file; its last two parts count.
         expert: None for the name of its folder.
-        split: None for what stands before `_logits` in its name.
+        split: None for the part of its name before `_logits`.
 
     Raises:
         RequestError: `not-logits` (another suffix), `split-unclear`, `expert-unclear` or `invalid-name`.
@@ -104,13 +106,16 @@ def one_logit_file(path: PurePath, expert: str | None, split: str | None) -> Log
         )
     if expert is None and not path.parent.name:
         raise RequestError("expert-unclear", f"{path.name} lies in no folder named like its expert: say which it is.")
-    named = path.stem.removesuffix(MARK) if split is None else split
-    whose = path.parent.name if expert is None else expert
-    return LogitFile(path.name, check_name("expert", whose), check_name("split", named))
+    split = path.stem.removesuffix(MARK) if split is None else split
+    expert = path.parent.name if expert is None else expert
+    return LogitFile(path.name, check_name("expert", expert), check_name("split", split))
 
 
 def _walk(root: Path) -> Iterator[PurePath]:
-    """Files below a folder, relative to it. Links are followed, but for those that lead back up."""
+    """Yield the visible files below a folder, relative to it.
+
+    Links are followed, except for those that lead back up.
+    """
     for folder, names, files in os.walk(root, followlinks=True):
         here = Path(folder)
         relative = here.relative_to(root)

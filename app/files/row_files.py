@@ -1,11 +1,11 @@
-"""Logit rows on disk, under `<outputs>/.relogit/rows/<key>/`: computed once, used by every later job.
+"""Kept logit rows in files, under `<outputs>/.relogit/rows/<key>/`; later jobs use them.
 
     about.json   what the key stands for, and what the rows were first computed for; its time is that of the last use
     logits.npy   [N, C] float32, a row for each image of the pool; a sparse file, rows never computed take no room
     sums.npy     [N] uint64, a checksum of each row; 0: the row is not there
 
-A row counts only if its checksum fits, so nothing has to be written in a certain order or flushed: what a crash
-left half-written, what was truncated or flipped, is computed again. Two writers of one key write the same bits.
+A row counts only if its checksum fits, so nothing has to be written in a certain order or flushed: rows that a crash
+left incomplete, or that were truncated or flipped, are computed again. Two writers of one key write the same bits.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Matrix = NDArray[np.float32]
 Sums = NDArray[np.uint64]
 
 CHECKED_AT_ONCE = 1024
-"""Rows: so that checking a large pool needs little memory, and stays in the cache."""
+"""Rows. Few, so that a check of a large pool needs little memory and stays in the cache."""
 
 ABOUT, LOGITS, SUMS = "about.json", "logits.npy", "sums.npy"
 
@@ -44,34 +44,42 @@ class RowChecksum:
         self._multipliers: Sums = generator.random_raw(classes + 1) | np.uint64(1)
 
     def of(self, indices: Indices, logits: Matrix) -> Sums:
-        """[n] uint64, never 0, of rows [n, C] float32 that stand at the given places."""
+        """Compute the checksums of rows at the given places.
+
+        Args:
+            indices: [n] int64, the rows' places.
+            logits: [n, C] float32.
+
+        Returns:
+            [n] uint64, never 0.
+        """
         sums: Sums = (indices.astype(np.uint64) + np.uint64(1)) * self._multipliers[-1]
         for start in range(0, indices.size, CHECKED_AT_ONCE):
-            some = slice(start, start + CHECKED_AT_ONCE)
-            words = np.ascontiguousarray(logits[some], "<f4").view("<u4").astype(np.uint64)
-            sums[some] += words @ self._multipliers[:-1]
+            part = slice(start, start + CHECKED_AT_ONCE)
+            words = np.ascontiguousarray(logits[part], "<f4").view("<u4").astype(np.uint64)
+            sums[part] += words @ self._multipliers[:-1]
         sums[sums == 0] = 1
         return sums
 
 
 @dataclass(frozen=True)
 class Condition:
-    """What a look at every kept row found."""
+    """The outcome of checking every kept row."""
 
     rows: int
-    """Rows that are there and whose checksum fits."""
+    """Rows whose checksum fits."""
     damaged: int
-    """Rows that are there but do not fit: they will be computed again when asked for."""
+    """Rows whose checksum does not fit; they are computed again when a job needs them."""
 
 
 class KeptRows:
-    """The rows of one key. Made by `RowStore.open` or `RowStore.look`.
+    """The rows of one key. Created by `RowStore.open` or `RowStore.look`.
 
-    Their folder may be removed meanwhile, and be made anew: then nothing is there, and nothing else is wrong.
+    Their folder may be removed meanwhile, and be created anew: then it holds no rows, and nothing else is wrong.
 
     Raises:
         OSError: there are no such files.
-        ValueError: they are not whole, or not the files of so many rows.
+        ValueError: they are incomplete, or not the files of so many rows.
     """
 
     def __init__(self, folder: Path, key: str, size: int, classes: int) -> None:
@@ -84,9 +92,12 @@ class KeptRows:
         self._checksum = RowChecksum(key, classes)
 
     def read(self, indices: Indices) -> tuple[NDArray[np.bool_], Matrix]:
-        """The rows at the given places: [n] bool whether each is there and whole, and [n, C] float32.
+        """Read the rows at the given places.
 
-        What was copied out is what is checked; rows that are not there hold anything.
+        The copies are checked, not the files.
+
+        Returns:
+            [n] bool, whether each row is there and undamaged, and [n, C] float32; other rows hold arbitrary values.
         """
         try:
             logits = np.memmap(self.folder / LOGITS, "<f4", "r", self._offsets[0], self.shape)
@@ -97,9 +108,9 @@ class KeptRows:
         return self._checksum.of(indices, rows) == sums[indices], rows
 
     def count(self, indices: Indices) -> int:
-        """How many of the given places, without repeats, hold a whole row. For a process that must not die.
+        """Count the places, without repeats, that hold an undamaged row.
 
-        Reads the files rather than mapping them: a file cut short under a map would kill the reader.
+        Reads the files rather than mapping them: a file that is truncated under a map would kill the API.
         """
         wanted = np.zeros(self.shape[0], np.bool_)
         wanted[indices] = True
@@ -109,19 +120,19 @@ class KeptRows:
             return 0
 
     def condition(self) -> Condition:
-        """A look at every row.
+        """Check every row.
 
         Raises:
             OSError: they were removed.
         """
         rows = damaged = 0
-        for _, good, there in self._scan():
+        for _, good, present in self._scan():
             rows += int(good.sum())
-            damaged += int((there & ~good).sum())
+            damaged += int((present & ~good).sum())
         return Condition(rows, damaged)
 
     def there(self) -> int:
-        """How many rows claim to be there. Quick: reads checksums only.
+        """Count the rows that have a checksum; quick, as it reads nothing else.
 
         Raises:
             OSError: they were removed.
@@ -129,9 +140,9 @@ class KeptRows:
         return int(np.count_nonzero(self._read_sums(0, self.shape[0])))
 
     def places(self) -> Indices:
-        """Return the ascending places that claim to hold a row.
+        """Return the ascending places of rows that have a checksum.
 
-        Reads checksums only; where the files were removed there are none.
+        None where the files were removed.
         """
         try:
             return np.flatnonzero(self._read_sums(0, self.shape[0]))
@@ -142,7 +153,7 @@ class KeptRows:
         """Keep rows [n, C] float32 at the given ascending places.
 
         Raises:
-            OSError: no space, say, or they were removed. What was written does not count unless it is whole.
+            OSError: no space, say, or they were removed. Rows that were written in part do not count.
         """
         self._put(LOGITS, self._offsets[0], indices, np.ascontiguousarray(logits, "<f4"))
         self._put(SUMS, self._offsets[1], indices, self._checksum.of(indices, logits).astype("<u8"))
@@ -151,12 +162,12 @@ class KeptRows:
         """Forget the rows at the given ascending places.
 
         Raises:
-            OSError: that cannot be written, or they were removed.
+            OSError: the checksums cannot be written, or were removed.
         """
         self._put(SUMS, self._offsets[1], indices, np.zeros(indices.size, "<u8"))
 
     def touch(self) -> None:
-        """Note that the rows were used now; where that cannot be noted, they only seem older than they are."""
+        """Record that the rows were used now; if that fails, they only seem older."""
         with contextlib.suppress(OSError):
             os.utime(self.folder / ABOUT)
 
@@ -177,7 +188,11 @@ class KeptRows:
     def _scan(
         self, wanted: NDArray[np.bool_] | None = None
     ) -> Iterator[tuple[int, NDArray[np.bool_], NDArray[np.bool_]]]:
-        """From each start on: which rows are whole, and which claim to be there; only where one is wanted."""
+        """Yield start, undamaged rows and rows with a checksum of each part.
+
+        Args:
+            wanted: [size] bool, to leave out parts without any such row; None for all.
+        """
         size, classes = self.shape
         with (self.folder / LOGITS).open("rb") as stream:
             for start in range(0, size, CHECKED_AT_ONCE):
@@ -185,15 +200,15 @@ class KeptRows:
                 if wanted is not None and not wanted[start : start + count].any():
                     continue
                 sums = self._read_sums(start, count)
-                there = sums != 0
+                present = sums != 0
                 good = np.zeros(count, np.bool_)
-                if there.any():
+                if present.any():
                     stream.seek(self._offsets[0] + start * classes * 4)
                     data = stream.read(count * classes * 4)
                     rows = np.frombuffer(data, "<f4", len(data) // (classes * 4) * classes).reshape(-1, classes)
                     places = np.arange(start, start + len(rows), dtype=np.int64)
                     good[: len(rows)] = self._checksum.of(places, rows) == sums[: len(rows)]
-                yield start, good, there
+                yield start, good, present
 
     def _read_sums(self, start: int, count: int) -> Sums:
         with (self.folder / SUMS).open("rb") as stream:
@@ -205,25 +220,25 @@ class KeptRows:
 
 
 def _runs(indices: Indices) -> Iterator[tuple[int, int]]:
-    """Start and end of each run of neighbours in ascending indices."""
+    """Yield start and end of each run of neighbours in ascending indices."""
     edges = np.flatnonzero(np.diff(indices) != 1) + 1
     return zip([0, *edges.tolist()], [*edges.tolist(), indices.size], strict=True) if indices.size else iter(())
 
 
 def npy_header(dtype: str, shape: tuple[int, ...]) -> bytes:
-    """What stands in an .npy file before its values."""
+    """Build the part of an .npy file before its values."""
     stream = io.BytesIO()
     np.lib.format.write_array_header_1_0(stream, {"descr": dtype, "fortran_order": False, "shape": shape})
     return stream.getvalue()
 
 
 def _check_array(path: Path, dtype: str, shape: tuple[int, ...]) -> int:
-    """Where the values of an .npy file begin; ValueError unless it is whole and of that very kind."""
+    """Return where the values of an .npy file begin; ValueError for any other array."""
     # Compared, not parsed: a damaged header could raise, warn of or mean anything.
     header = npy_header(dtype, shape)
     with path.open("rb") as stream:
         if stream.read(len(header)) != header:
-            raise ValueError(f"{path} does not begin as an array of {shape} {dtype} does")
+            raise ValueError(f"{path} is not an array {dtype}{list(shape)}")
         if os.fstat(stream.fileno()).st_size != len(header) + int(np.prod(shape)) * np.dtype(dtype).itemsize:
-            raise ValueError(f"{path} is not whole")
+            raise ValueError(f"{path} is incomplete")
     return len(header)

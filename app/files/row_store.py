@@ -1,56 +1,54 @@
-"""The folders of kept rows: found by their key, made, listed, removed."""
+"""The folders of kept rows: look them up by key, create, list and remove them."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import json
+import math
 import os
 import re
-import shutil
 import tempfile
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from app.domain.numerics import NumericsKey, RowSource
+from app.files.disk import is_old, remove, tree_size
 from app.files.row_files import ABOUT, LOGITS, SUMS, Condition, KeptRows, npy_header
 
 KEY = re.compile(r"[0-9a-f]{64}")
-"""What a key looks like. Other names in the folder are not ours."""
-
-LEFT_S = 3600.0
-"""A folder that is still being made or removed after so long was left by a process that died."""
+"""What a key looks like. Entries of the folder with other names do not belong to the store."""
 
 TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
 """How a rename fails where there is a folder already, or a file."""
 
 MAX_TRIES = 10
-"""Each fails only if somebody else removes the rows in the moment after they were made."""
+"""A try fails only if another process removes the rows just after they were created."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One key's rows, as a listing shows them."""
+    """The rows of one key, as a listing shows them."""
 
     key: str
     about: Mapping[str, Any]
     """`source` (a `RowSource` as a dictionary), `size`, and `seen`: what they were first computed for."""
     rows: int
-    """Rows that claim to be there."""
+    """Rows that have a checksum."""
     bytes: int
     """On disk."""
     used_at: float
-    """When a job last used them, in seconds since the epoch; 0 where that cannot be known."""
+    """When a job last used them, in seconds since the epoch; 0 where that is unknown."""
 
     @property
     def usable(self) -> bool:
-        """Whether a job can use them. What is not usable is made anew when a job asks for it."""
+        """Whether a job can use them. Unusable rows are created anew when a job asks for them."""
         return bool(self.about)
 
 
@@ -61,7 +59,7 @@ class RowStore:
         self._folder = folder
 
     def open(self, source: RowSource, size: int, seen: Mapping[str, Any]) -> KeptRows:
-        """The rows of a source, made if they are not there or not usable.
+        """Return the rows of a source; create them if there are no usable ones.
 
         Args:
             source: what they depend on.
@@ -69,17 +67,17 @@ class RowStore:
             seen: for people: what they are computed for.
 
         Raises:
-            OSError: they can neither be read nor made.
+            OSError: they can neither be read nor created.
         """
         for _ in range(MAX_TRIES):
             kept = self.look(source, size)
             if kept is not None:
                 return kept
             self._make(source, size, seen)
-        raise OSError(f"{self._folder / source.key} was made {MAX_TRIES} times, and was gone or not whole each time")
+        raise OSError(f"{self._folder / source.key} was created {MAX_TRIES} times, and was unusable each time")
 
     def look(self, source: RowSource, size: int) -> KeptRows | None:
-        """The rows of a source; None if there are none that can be used."""
+        """Return the rows of a source; None if there are no usable ones."""
         try:
             _, kept = self._read(source.key)
         except (OSError, ValueError):
@@ -87,38 +85,39 @@ class RowStore:
         return kept if kept.shape == (size, source.classes) else None
 
     def entries(self) -> list[Entry]:
-        """What is kept, last used first. What is not usable has no `about` and no rows."""
+        """List the kept rows, last used first; unusable ones lack `about`."""
         try:
             names = sorted(path.name for path in self._folder.iterdir())
         except FileNotFoundError:
             return []
-        found = [self.entry(name) for name in names if KEY.fullmatch(name)]
-        return sorted((entry for entry in found if entry is not None), key=lambda entry: -entry.used_at)
+        entries = [self.entry(name) for name in names if KEY.fullmatch(name)]
+        return sorted((entry for entry in entries if entry is not None), key=lambda entry: -entry.used_at)
 
     def entry(self, key: str) -> Entry | None:
-        """The rows of a key as a listing shows them; None if there are none."""
+        """Describe the rows of a key for a listing; None if there are none."""
         folder = self._folder / key
         if not os.path.lexists(folder):
             return None
+        size = tree_size(folder, on_disk=True)
         try:
             used_at = (folder / ABOUT).stat().st_mtime
         except OSError:
             used_at = 0.0
         try:
             about, kept = self._read(key)
-            return Entry(key, about, kept.there(), on_disk(folder), used_at)
+            return Entry(key, about, kept.there(), size, used_at)
         except (OSError, ValueError):
-            return Entry(key, {}, 0, on_disk(folder), used_at)
+            return Entry(key, {}, 0, size, used_at)
 
     def condition(self, key: str) -> Condition | None:
-        """A look at every row of a key; None if they are not usable."""
+        """Check every row of a key; None if they are not usable."""
         try:
             return self._read(key)[1].condition()
         except (OSError, ValueError):
             return None
 
     def remove(self, key: str) -> int:
-        """Forget a key's rows; a job that is using them computes what it has not read yet.
+        """Remove a key's rows; a job that uses them computes the rest.
 
         Returns:
             The bytes freed.
@@ -127,96 +126,79 @@ class RowStore:
             OSError: they cannot be removed.
         """
         folder = self._folder / key
-        freed = on_disk(folder)
-        # First out of sight, whole: nobody may find half a folder. A full disk has room for another name.
-        doomed = self._folder / f".{key}.{uuid.uuid4().hex}"
+        freed = tree_size(folder, on_disk=True)
+        # Renamed first, because nobody may read half a folder. A full disk has room for another name.
+        aside = self._folder / f".{key}.{uuid.uuid4().hex}"
         try:
-            folder.rename(doomed)
-        except FileNotFoundError:  # there are none, or somebody else was faster
+            folder.rename(aside)
+        except FileNotFoundError:  # there are none, or another process was faster
             return 0
-        _delete(doomed)
+        _remove_as_far_as_possible(aside)
         return freed
 
-    def prune(self, *, max_bytes: int | None = None, older_than_s: float | None = None) -> list[Entry]:
-        """Remove what is not usable and what was not used for so long; then the longest unused until the rest fits.
-
-        Args:
-            max_bytes: what may be left, in bytes on disk.
-            older_than_s: what was not used for longer goes.
-
-        Returns:
-            What was removed, with the bytes that this freed.
-
-        Raises:
-            OSError: something cannot be removed.
-        """
-        surplus = self.surplus(max_bytes=max_bytes, older_than_s=older_than_s)
-        return [replace(entry, bytes=self.remove(entry.key)) for entry in surplus]
-
-    def surplus(
+    def prune(
         self,
         *,
         max_bytes: int | None = None,
         older_than_s: float | None = None,
-        spare_since: float | None = None,
+        spare_since: float = math.inf,
+        dry_run: bool = False,
     ) -> list[Entry]:
-        """What `prune` would remove.
+        """Remove unusable rows, old rows, then the longest unused ones beyond a size.
 
         Args:
-            max_bytes: as for `prune`.
-            older_than_s: as for `prune`.
-            spare_since: what was used since then, in seconds since the epoch, stays whatever it takes.
-        """
-        now = time.time()
-        doomed: list[Entry] = []
-        rest: list[Entry] = []
-        spared = 0
-        for entry in self.entries():
-            old = older_than_s is not None and now - entry.used_at > older_than_s
-            if entry.usable and spare_since is not None and entry.used_at >= spare_since:
-                spared += entry.bytes
-            else:
-                (doomed if old or not entry.usable else rest).append(entry)
-        left = spared + sum(entry.bytes for entry in rest)
-        while max_bytes is not None and rest and left > max_bytes:
-            left -= rest[-1].bytes
-            doomed.append(rest.pop())
-        return doomed
-
-    def remove_as_listed(self, listed: Entry) -> int | None:
-        """Forget a key's rows, unless they were used, made anew or found to be usable since they were listed.
+            max_bytes: what may stay, in bytes on disk.
+            older_than_s: rows that were not used for longer are removed.
+            spare_since: usable rows used since then, in seconds since the epoch, stay whatever their size.
+            dry_run: remove nothing.
 
         Returns:
-            The bytes freed; None where they stay, or somebody else was faster.
+            What was removed, or would be.
+
+        Raises:
+            OSError: rows cannot be removed.
+        """
+        now = time.time()
+        entries = self.entries()
+        surplus = [entry for entry in entries if not entry.usable]
+        total = sum(entry.bytes for entry in entries if entry.usable)
+        for entry in reversed(entries):  # the longest unused first
+            old = older_than_s is not None and now - entry.used_at > older_than_s
+            over = max_bytes is not None and total > max_bytes
+            if entry.usable and entry.used_at < spare_since and (old or over):
+                total -= entry.bytes
+                surplus.append(entry)
+        return surplus if dry_run else [entry for entry in surplus if self.remove_as_listed(entry)]
+
+    def remove_as_listed(self, listed: Entry) -> bool:
+        """Remove rows unless they were used or changed since they were listed.
+
+        Returns:
+            Whether they were removed.
 
         Raises:
             OSError: they cannot be removed.
         """
         now = self.entry(listed.key)
         if now is None or (now.used_at, now.usable) != (listed.used_at, listed.usable):
-            return None
-        return self.remove(listed.key)
+            return False
+        self.remove(listed.key)
+        return True
 
     def sweep(self) -> int:
-        """Remove what processes left that died while they made or removed rows. Returns the bytes freed."""
+        """Remove the orphans and return the bytes freed."""
         freed = 0
-        for left in self.leftovers():
-            freed += on_disk(left)
-            _delete(left)
+        for path in self.orphans():
+            freed += tree_size(path, on_disk=True)
+            _remove_as_far_as_possible(path)
         return freed
 
-    def leftovers(self) -> list[Path]:
-        """What `sweep` would remove."""
-        old = time.time() - LEFT_S
-        found = []
-        for left in self._folder.glob(".*"):
-            with contextlib.suppress(FileNotFoundError):  # somebody else was faster
-                if left.lstat().st_mtime < old:
-                    found.append(left)
-        return found
+    def orphans(self) -> list[Path]:
+        """List what processes that died while they created or removed rows left behind."""
+        return [path for path in self._folder.glob(".*") if is_old(path)]
 
     def _read(self, key: str) -> tuple[dict[str, Any], KeptRows]:
-        """What the rows are and the rows themselves; OSError or ValueError if they are not usable."""
+        """Read the description and the rows; OSError or ValueError if they are not usable."""
         folder = self._folder / key
         text = (folder / ABOUT).read_text()
         try:
@@ -224,32 +206,32 @@ class RowStore:
             source = RowSource(**{**about["source"], "numerics": NumericsKey(**about["source"]["numerics"])})
             size, _ = about["size"], about["seen"].keys()
         except (KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise ValueError(f"{folder / ABOUT} does not say what it should") from error
+            raise ValueError(f"{folder / ABOUT} does not have the expected fields") from error
         if source.key != key:
             raise ValueError(f"{folder / ABOUT} describes other rows")
         return about, KeptRows(folder, key, size, source.classes)
 
     def _make(self, source: RowSource, size: int, seen: Mapping[str, Any]) -> None:
-        """Make an empty folder of rows, unless somebody else has just done so."""
+        """Create an empty folder of rows, unless another process has just done so."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        making = Path(tempfile.mkdtemp(prefix=".", dir=self._folder)) / source.key
+        new = Path(tempfile.mkdtemp(prefix=".", dir=self._folder)) / source.key
         try:
-            making.mkdir()
+            new.mkdir()
             about = {"source": source.to_dict(), "size": size, "seen": dict(seen)}
-            (making / ABOUT).write_text(json.dumps(about, indent=2) + "\n")
-            _make_array(making / LOGITS, "<f4", (size, source.classes))
-            _make_array(making / SUMS, "<u8", (size,))
-            self._put_in_place(making, source, size)
+            (new / ABOUT).write_text(json.dumps(about, indent=2) + "\n")
+            _make_array(new / LOGITS, "<f4", (size, source.classes))
+            _make_array(new / SUMS, "<u8", (size,))
+            self._put_in_place(new, source, size)
         finally:
-            shutil.rmtree(making.parent, ignore_errors=True)
+            _remove_as_far_as_possible(new.parent)
 
-    def _put_in_place(self, making: Path, source: RowSource, size: int) -> None:
+    def _put_in_place(self, new: Path, source: RowSource, size: int) -> None:
         try:
-            making.rename(self._folder / source.key)
+            new.rename(self._folder / source.key)
         except OSError as error:
             if error.errno not in TAKEN:
                 raise
-            # Removed only now, and only if nobody can use it: another job may have made it meanwhile.
+            # Removed only now, and only if it is unusable: another job may have created it meanwhile.
             if self.look(source, size) is None:
                 self.remove(source.key)
 
@@ -260,21 +242,6 @@ def _make_array(path: Path, dtype: str, shape: tuple[int, ...]) -> None:
         stream.truncate(stream.tell() + int(np.prod(shape)) * np.dtype(dtype).itemsize)  # zeros that take no room
 
 
-def _delete(path: Path) -> None:
-    """Remove a folder with everything in it, or a file; what cannot be removed stays."""
+def _remove_as_far_as_possible(path: Path) -> None:
     with contextlib.suppress(OSError):
-        if path.is_dir() and not path.is_symlink():
-            path.chmod(0o700)  # one that nobody may read is removed as well
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink()
-
-
-def on_disk(path: Path) -> int:
-    """What a file, or all files below a folder, take on the disk."""
-    total = 0
-    for file in [path, *(Path(root, name) for root, _, names in os.walk(path) for name in names)]:
-        with contextlib.suppress(OSError):
-            if not file.is_dir():
-                total += file.lstat().st_blocks * 512
-    return total
+        remove(path)

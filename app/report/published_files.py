@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from app.domain.checks import Check, error_check, warning_check
 from app.domain.jobs import Job, Unit
 from app.files.artifacts import artifact_path
+from app.files.disk import file_sha256
 from app.settings import Settings
 
 
@@ -72,7 +72,6 @@ def _manifest(path: Path) -> dict[str, Any]:
 
 def _sha256(path: Path) -> str | None:
     try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return file_sha256(path)
     except OSError:
         return None

@@ -10,7 +10,6 @@ from app.catalog.datasets import read_declaration
 from app.domain.checks import Check, Result, skipped
 from app.domain.errors import RequestError
 from app.domain.jobs import Job
-from app.domain.requests import SplitsRequest
 from app.store.inspection_requests.request import InspectionRequest
 from app.store.inspection_requests.splits import AuditRequest
 from app.store.inspections import Inspection
@@ -24,11 +23,12 @@ def audit_request(job: Job, catalog: Catalog) -> InspectionRequest | None:
 
     Folders of images are not decoded for it, which may take hours; only `GET /splits/{name}/audit` compares those.
     """
-    if isinstance(job.request, SplitsRequest):
+    request = job.logits_request
+    if request is None:
         return None
     try:
-        dataset = read_declaration(job.request.declaration)
-        folder = catalog.splits_folder(dataset, job.request.splits_dir)
+        dataset = read_declaration(request.declaration)
+        folder = catalog.splits_folder(dataset, request.splits_dir)
         return AuditRequest.of(dataset, folder, catalog, pictures=dataset.kind != "imagefolder")
     except RequestError:
         return None
@@ -44,9 +44,9 @@ def audit_warnings(job: Job, audit: Inspection, results: Sequence[Result]) -> li
         audit: answer to `audit_request`, if there is one yet.
         results: of the job's report.
     """
-    if isinstance(job.request, SplitsRequest):
+    if job.logits_request is None:
         return []
-    name = job.request.splits_dir
+    name = job.logits_request.splits_dir
     if audit.answer is None:
         why = "A worker is still looking at them; ask again in a moment."
         if audit.error is not None:

@@ -1,53 +1,73 @@
-"""What a process that was killed left half-written among results, splits and kept rows."""
+"""Files that nothing refers to: what killed processes and failed units left behind."""
 
 from __future__ import annotations
 
-import contextlib
 import re
-import shutil
-import time
+from collections.abc import Iterator
 from pathlib import Path
 
-from app.files.artifacts import LEFT_S
+from app.catalog.split_sets import obsolete_sets
+from app.files.artifacts import orphaned_artifacts
+from app.files.disk import is_old, remove, tree_size
+from app.retention.storage import Storage
+from app.settings import Settings
 from app.store.liveness import is_held
 
 UNFINISHED = re.compile(r"\.[a-z0-9_]{8}\.part")
-"""How `tempfile` calls what is written beside its place; nobody else's files are called so."""
+"""Names that `tempfile` gives to unfinished files and sets of splits; no file of a user's is called so."""
 
 
-def sweep_leftovers(outputs_dir: Path, data_dir: Path, *, dry_run: bool = False) -> list[Path]:
-    """Remove what was being written under `<outputs>/<output_dir>/<expert>`, and sets of splits that were, unless it
-    is so young that somebody may be at it.
+def remove_orphans(storage: Storage, kept_back: list[str] | None = None, *, dry_run: bool = False) -> int:
+    """Remove old artifacts and uploads without a job, and old unfinished files.
 
-    Returns:
-        What was removed, or with `dry_run` would be.
-    """
-    old = time.time() - LEFT_S
-    removed = []
-    for path in [*outputs_dir.glob("[!.]*/*/.*.part"), *data_dir.glob(".*.part")]:
-        with contextlib.suppress(OSError):  # it stays then, and does no harm
-            if UNFINISHED.fullmatch(path.name) and path.lstat().st_mtime < old:
-                if not dry_run:
-                    if path.is_dir():
-                        shutil.rmtree(path)
-                    else:
-                        path.unlink()
-                removed.append(path)
-    return removed
-
-
-def sweep_locks(locks_dir: Path, *, dry_run: bool = False) -> list[Path]:
-    """Remove old locks that nobody holds: of workers that died before they, or whoever buried them, were done.
+    Args:
+        storage: the service's parts.
+        kept_back: gets a reason for each file that cannot be removed.
+        dry_run: remove nothing.
 
     Returns:
-        What was removed, or with `dry_run` would be.
+        The bytes on disk that this freed, or would free.
     """
-    old = time.time() - LEFT_S
-    removed = []
-    for path in locks_dir.glob("*.lock"):
-        with contextlib.suppress(OSError):
-            if path.stat().st_mtime < old and not is_held(path):
-                if not dry_run:
-                    path.unlink()
-                removed.append(path)
-    return removed
+    orphans = _orphans(storage)
+    if dry_run or not orphans:
+        return sum(tree_size(path, on_disk=True) for path in orphans)
+    # In a transaction, and listed once more: a worker that records such an artifact meanwhile waits, and then checks
+    # that its file is still there.
+    with storage.database.transaction():
+        return sum(remove_counted(path, kept_back, on_disk=True) for path in _orphans(storage))
+
+
+def remove_counted(path: Path, kept_back: list[str] | None, *, on_disk: bool = False) -> int:
+    """Remove a file or folder and return the bytes that this freed.
+
+    Args:
+        path: of the file or folder.
+        kept_back: gets the reason if it cannot be removed.
+        on_disk: count blocks rather than bytes.
+    """
+    size = tree_size(path, on_disk=on_disk)
+    try:
+        remove(path)
+    except OSError as error:
+        if kept_back is not None:
+            reason = f"{path} cannot be removed: {error.strerror or error}."
+            kept_back.append(f"{reason} No job refers to it; it is tried again.")
+    return size - tree_size(path, on_disk=on_disk)
+
+
+def _orphans(storage: Storage) -> list[Path]:
+    settings, jobs = storage.settings, storage.jobs
+    return [
+        *orphaned_artifacts(settings.objects_dir, jobs.artifacts(), jobs.created_at),
+        *storage.uploads.orphans(jobs.uploads()),
+        *storage.rows.orphans(),
+        *_unfinished(settings),
+        *obsolete_sets(settings.data_dir),
+        *(path for path in settings.locks_dir.glob("*.lock") if is_old(path) and not is_held(path)),
+    ]
+
+
+def _unfinished(settings: Settings) -> Iterator[Path]:
+    """Yield old unfinished results below the output folders, and old unfinished sets of splits."""
+    candidates = [*settings.outputs_dir.glob("[!.]*/*/.*.part"), *settings.data_dir.glob(".*.part")]
+    return (path for path in candidates if UNFINISHED.fullmatch(path.name) and is_old(path))

@@ -13,7 +13,8 @@ from typing import Any
 
 from app.domain.checks import JobReport, ResultReport
 from app.domain.errors import Conflict, TransientError
-from app.domain.jobs import Artifact, Claim, Job, JobOptions, JobState, Progress, Task, UnitPlan, final_state
+from app.domain.job_kinds import TASKS, Task
+from app.domain.jobs import Artifact, Claim, Job, JobOptions, JobState, Progress, UnitPlan, final_state
 from app.domain.requests import Request
 from app.store.references import References
 from app.store.transitions import (
@@ -115,7 +116,7 @@ class JobStore(Workers, References):
         self,
         worker: str,
         precisions: Sequence[str] = ("fp32",),
-        tasks: Sequence[Task] = ("recompute", "verify", "check", "draw"),
+        tasks: Sequence[Task] = tuple(TASKS),
     ) -> Claim | None:
         """Claim the next task of the oldest job; None when none is queued.
 
@@ -230,7 +231,7 @@ class JobStore(Workers, References):
             check_claim(db, claim)
             job = read_job(db, claim.job.id)
             still_open = [u.split for u in job.units if u.expert == claim.expert and not u.state.ended]
-            if (still_open or claim.task != "recompute") and not job.cancel_requested:
+            if (still_open or not TASKS[claim.task].has_units) and not job.cancel_requested:
                 raise RuntimeError(f"{claim.task} {claim.expert} of job {job.id} cannot end: {still_open} are open")
             end_task(db, claim)
             settle(db, claim.job.id)
@@ -244,7 +245,7 @@ class JobStore(Workers, References):
             check_claim(db, claim)
             end_task(db, claim)
             job = read_job(db, claim.job.id)
-            carried_out = claim.task in ("check", "draw") and verification.error is None
+            carried_out = not TASKS[claim.task].verdict_counts and verification.error is None
             verified = carried_out or verification.verdict == "passed"
             db.execute("UPDATE jobs SET verification = ? WHERE id = ?", (json.dumps(verification.to_dict()), job.id))
             end_job(db, job.id, final_state(job, verified=verified))

@@ -12,6 +12,7 @@ from typing import Any
 
 from app.domain.checks import JobReport, ResultReport
 from app.domain.errors import JobError, NotFound
+from app.domain.job_kinds import TASKS, Task, read_request, tasks_of
 from app.domain.jobs import (
     MAX_DEATHS,
     Artifact,
@@ -19,21 +20,12 @@ from app.domain.jobs import (
     Job,
     JobOptions,
     JobState,
-    Task,
     Unit,
     UnitPlan,
     UnitState,
     final_state,
 )
-from app.domain.requests import REQUESTS, Request, SplitsRequest, VerificationRequest
-
-DOING: dict[Task, tuple[str, str]] = {
-    "recompute": ("computing this", "a smaller batch_size"),
-    "verify": ("verifying this", "fewer or smaller splits"),
-    "check": ("verifying this", "fewer or smaller files"),
-    "draw": ("drawing this", "a machine with more of it"),
-}
-"""Task → what a worker was doing when it died, and what may help."""
+from app.domain.requests import Request
 
 OPEN_UNIT = "state IN ('queued', 'running')"
 
@@ -60,21 +52,12 @@ def insert_job(db: sqlite3.Connection, request: Request, units: Sequence[UnitPla
     )
     db.executemany(
         "INSERT INTO tasks (job, task, expert, position, state) VALUES (?,?,?,?,?)",
-        [(job_id, *task) for task in _tasks(request)],
+        [
+            (job_id, new.task, new.expert, position, "waiting" if new.waiting else "queued")
+            for position, new in enumerate(tasks_of(request))
+        ],
     )
     return read_job(db, job_id)
-
-
-def _tasks(request: Request) -> list[tuple[Task, str, int, str]]:
-    """Return task, expert, position and state of each task of a new job."""
-    if isinstance(request, VerificationRequest):
-        return [("check", "", 0, "queued")]
-    if isinstance(request, SplitsRequest):
-        return [("draw", "", 0, "queued")]
-    experts: list[tuple[Task, str, int, str]] = [
-        ("recompute", expert, i, "queued") for i, expert in enumerate(request.experts)
-    ]
-    return [*experts, ("verify", "", len(experts), "waiting")]
 
 
 def take_task(db: sqlite3.Connection, worker: str, precisions: Sequence[str], tasks: Sequence[Task]) -> Claim | None:
@@ -175,13 +158,13 @@ def reap_task(db: sqlite3.Connection, task: sqlite3.Row, *, blamed: bool) -> Non
     where = (task["job"], task["task"], task["expert"])
     deaths = task["deaths"] + blamed
     if deaths >= MAX_DEATHS:
-        what, hint = DOING[task["task"]]
+        kind = TASKS[task["task"]]
         message = (
-            f"{deaths} workers died while they were {what}. The log of the service says how; the usual cause is "
-            f"memory: try {hint}."
+            f"{deaths} workers died while they were {kind.activity}. The log of the service says how; the usual "
+            f"cause is memory: try {kind.remedy}."
         )
         error = json.dumps({"code": "worker-died", "message": message, "details": {"deaths": deaths}})
-        if task["task"] != "recompute":
+        if not kind.has_units:
             report = JobReport.failed(json.loads(error))
             db.execute("UPDATE jobs SET verification = ? WHERE id = ?", (json.dumps(report.to_dict()), task["job"]))
             db.execute("UPDATE tasks SET state = 'ended' WHERE job = ? AND task = ? AND expert = ?", where)
@@ -198,7 +181,7 @@ def reap_task(db: sqlite3.Connection, task: sqlite3.Row, *, blamed: bool) -> Non
         deaths = 0
     db.execute("UPDATE tasks SET deaths = ? WHERE job = ? AND task = ? AND expert = ?", (deaths, *where))
     open_units = f"SELECT 1 FROM units WHERE job = ? AND expert = ? AND {OPEN_UNIT}"
-    if task["task"] == "recompute" and db.execute(open_units, (task["job"], task["expert"])).fetchone() is None:
+    if TASKS[task["task"]].has_units and db.execute(open_units, (task["job"], task["expert"])).fetchone() is None:
         db.execute("UPDATE tasks SET state = 'ended' WHERE job = ? AND task = ? AND expert = ?", where)
         settle(db, task["job"])
     else:
@@ -267,7 +250,7 @@ def read_job(db: sqlite3.Connection, job_id: str) -> Job:
     return Job(
         id=row["id"],
         state=JobState(row["state"]),
-        request=REQUESTS[row["kind"]].from_dict(json.loads(row["request"])),
+        request=read_request(row["kind"], json.loads(row["request"])),
         units=tuple(read_unit(unit) for unit in units),
         created_at=row["created_at"],
         started_at=row["started_at"],

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from app.domain.jobs import LOOKING
+from app.domain.job_kinds import LIGHT_TASKS
 from app.domain.numerics import ComputeEnvironment
 from app.store.database import Database
 from app.store.transitions import reap_task, tally
@@ -81,9 +81,9 @@ class Workers:
             ).fetchall()
             # A light task takes a moment and computing takes long: if a worker died over both, the light one is the
             # more likely cause, and it alone is blamed. So it cannot fail the unit beside it.
-            had_light_task = any(task["task"] in LOOKING for task in tasks)
+            had_light_task = any(task["task"] in LIGHT_TASKS for task in tasks)
             for task in tasks:
-                reap_task(db, task, blamed=not had_light_task or task["task"] in LOOKING)
+                reap_task(db, task, blamed=not had_light_task or task["task"] in LIGHT_TASKS)
             db.execute("UPDATE inspections SET worker = NULL WHERE worker = ?", (worker,))
             deleted = db.execute("DELETE FROM workers WHERE id = ?", (worker,))
             tally(db, "workers", "ended", deleted.rowcount)

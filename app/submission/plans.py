@@ -1,4 +1,4 @@
-"""Plans as values: what a job would cost, and what is wrong with it."""
+"""Plans as values: what a job would cost, and what is wrong with its request."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from app.domain.requests import RecomputeRequest
 
 @dataclass(frozen=True, slots=True)
 class PlannedUnit:
-    """What one (expert, split) would cost; None where that cannot be known yet, with the reason in `reasons`."""
+    """What one (expert, split) would cost; `reasons` says why a figure is None."""
 
     expert: str
     split: str
@@ -47,7 +47,7 @@ class Memory:
 
 @dataclass(slots=True)
 class Plan:
-    """All of it."""
+    """What a job would cost, and what is wrong with its request."""
 
     problems: list[RequestError]
     warnings: list[dict[str, str]]
@@ -55,17 +55,17 @@ class Plan:
     arithmetic: dict[str, Any] | None
     """How it would be computed; None where no living worker could."""
     normalisation: dict[str, dict[str, Any] | None] = field(default_factory=dict)
-    """Expert → what its checkpoint says about its mean and std; None where no worker has found it out."""
+    """Expert → what its checkpoint says about its mean and std; None where no worker has inspected it."""
     units: list[PlannedUnit] = field(default_factory=list)
     memory: Memory | None = None
     """None where nothing can be planned."""
 
     def warn(self, code: str, detail: str) -> None:
-        """Something that is to be minded, and no problem."""
+        """Add a warning, which is no problem."""
         self.warnings.append({"code": code, "detail": detail})
 
     def totals(self) -> dict[str, float | int | None]:
-        """The units' figures summed; None where one of them is not known."""
+        """Sum the units' figures; None where a figure is not known."""
         sums: dict[str, float | int | None] = {}
         for name in ("total", "reused", "computed", "seconds", "bytes"):
             figures = [getattr(unit, name) for unit in self.units]

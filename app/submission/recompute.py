@@ -1,65 +1,49 @@
-"""From a request to a plan that can be queued, or to every single thing that is wrong with it."""
+"""Check a recompute request against what is on disk and what workers have reported."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from app.catalog.bases import FileId, file_id
-from app.catalog.catalog import Catalog, Folder, Split, check_classes, check_precision_range, check_temperature
+from app.catalog.catalog import Catalog
+from app.catalog.checkpoints import check_classes, check_precision_range, check_temperature
 from app.catalog.datasets import Dataset
+from app.catalog.folders import Folder
 from app.catalog.normalisation import refusal
-from app.domain.errors import Conflict, Refused, RequestError
+from app.catalog.split_lists import Split
+from app.domain.errors import Refused, RequestError
 from app.domain.jobs import UnitPlan
 from app.domain.names import check_name
 from app.domain.numerics import ComputeEnvironment
-from app.domain.requests import BatchSize, Calibration, Grounds, Precision, RecomputeRequest, Standards
+from app.domain.requests import Grounds, Precision, RecomputeRequest
 from app.store.inspection_requests.experts import NormalisationRequest, PassportRequest, evidence_base
 from app.store.inspections import InspectionStore
+from app.submission.bodies import RecomputeBody
+from app.submission.problems import Problems
 
 INTERNAL_NAME = ".relogit"
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class RecomputeOrder:
-    """A recompute request as it came: None where the default is meant."""
-
-    dataset: str
-    experts: tuple[str, ...] | None
-    checkpoint_prefix: str
-    splits: tuple[str, ...]
-    experts_dir: str | None
-    splits_dir: str | None
-    output_dir: str
-    batch_size: BatchSize
-    calibration: Calibration
-    precision: Precision
-    reuse: bool
-    weights: str | None
-    standards: Standards
 
 
 @dataclass(frozen=True, slots=True)
 class ExpertFile:
-    """An expert that was found and that nothing is known against."""
+    """An expert whose checkpoint is there, and of which no problem is known."""
 
     name: str
     path: Path
     identity: FileId
     """Of the file, as it was when its passport was looked up."""
     passport: Mapping[str, Any] | None
-    """What a worker found in the file; None where none has read it yet."""
+    """What a worker read in the file; None where none has read it yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """A request held against what is on disk and what is known: what of it is right, and what is not."""
+    """A request beside what is on disk: what of it is right, and what is not."""
 
     problems: list[RequestError]
     """Each with a `pointer` into the request."""
@@ -74,40 +58,19 @@ class Examined:
     """Of the data set: those that match no checkpoint."""
 
 
-class Problems:
-    """Collects what is wrong, so that one answer names all of it."""
-
-    def __init__(self) -> None:
-        self.found: list[RequestError] = []
-
-    def refusal(self) -> RequestError:
-        """The error to raise: a sole conflict with what is there as itself, anything else as a refusal."""
-        return self.found[0] if len(self.found) == 1 and isinstance(self.found[0], Conflict) else Refused(self.found)
-
-    def guard(self, where: str, attempt: Callable[[], T]) -> T | None:
-        """The attempt's result; None when it fails, with the problem noted at that place of the request."""
-        try:
-            return attempt()
-        except RequestError as error:
-            error.details.setdefault("pointer", f"#/{where}")
-            if error.message not in {known.message for known in self.found}:
-                self.found.append(error)
-            return None
-
-
 def plan(
-    order: RecomputeOrder,
+    body: RecomputeBody,
     catalog: Catalog,
     inspections: InspectionStore,
     compute_environments: Sequence[ComputeEnvironment] = (),
 ) -> tuple[RecomputeRequest, list[UnitPlan]]:
-    """Check a request against what is on disk and what is known.
+    """Check a request, and divide it into units.
 
     Args:
-        order: the request.
+        body: the request.
         catalog: what is on disk.
-        facts: what workers found out.
-        arithmetics: how the living workers compute; where none lives, any precision is taken.
+        inspections: what workers have reported.
+        compute_environments: how the living workers compute; where none lives, any precision is taken.
 
     Returns:
         The request with every default filled in, and its units: experts in the order given, and within each
@@ -116,82 +79,172 @@ def plan(
     Raises:
         Refused: with a problem for each wrong item.
     """
-    found = examine(order, catalog, inspections, compute_environments)
-    if found.problems:
-        raise Refused(found.problems)
-    assert found.request is not None
-    units = [UnitPlan(e.name, s.name, s.indices.size, s.sha256) for e in found.experts for s in found.splits]
-    return found.request, units
+    examined = examine(body, catalog, inspections, compute_environments)
+    if examined.problems:
+        raise Refused(examined.problems)
+    assert examined.request is not None
+    units = [
+        UnitPlan(expert.name, split.name, split.indices.size, split.sha256)
+        for expert in examined.experts
+        for split in examined.splits
+    ]
+    return examined.request, units
 
 
 def examine(
-    order: RecomputeOrder,
+    body: RecomputeBody,
     catalog: Catalog,
     inspections: InspectionStore,
     compute_environments: Sequence[ComputeEnvironment] = (),
 ) -> Examined:
-    """As `plan`, but what is wrong hides nothing of what is right."""
-    problems = Problems()
-    outputs = catalog.settings.outputs_dir
-    output_dir = problems.guard("output_dir", lambda: _output_dir(outputs, order.output_dir))
-    problems.guard("precision", lambda: _check_precision(order.precision, compute_environments))
-    prefix = problems.guard(
-        "checkpoint_prefix", lambda: check_name("checkpoint_prefix", order.checkpoint_prefix, may_be_empty=True)
-    )
-    dataset = problems.guard("dataset", lambda: catalog.dataset(order.dataset))
-    if dataset is None:
-        return Examined(problems.found)
-
-    experts_folder = problems.guard(
-        "experts_dir", lambda: catalog.experts_folder(order.dataset, dataset, order.experts_dir)
-    )
-    names: tuple[str, ...] = ()
-    experts: list[ExpertFile] = []
-    if experts_folder is not None and prefix is not None:
-        names, experts = _experts(order, dataset, experts_folder, catalog, inspections, problems)
-
-    splits_folder = problems.guard("splits_dir", lambda: catalog.splits_folder(dataset, order.splits_dir))
-    splits: list[Split] = []
-    if splits_folder is not None:
-        splits = _splits(order, dataset, splits_folder, catalog, problems)
-    if experts_folder is None or prefix is None or splits_folder is None or output_dir is None:
-        return Examined(problems.found, dataset, tuple(experts), tuple(splits))
-    for expert in experts:
-        problems.guard("output_dir", partial(_check_writable, outputs / output_dir / expert.name))
-
-    request = RecomputeRequest(
-        dataset=order.dataset,
-        experts=names,
-        splits=order.splits,
-        checkpoint_prefix=prefix,
-        experts_dir=experts_folder.name,
-        splits_dir=splits_folder.name,
-        output_dir=output_dir,
-        batch_size=order.batch_size,
-        calibration=order.calibration,
-        declaration=dataset.model_dump(mode="json"),
-        precision=order.precision,
-        reuse=order.reuse,
-        standards=order.standards,
-        weights=order.weights,
-        grounds=problems.guard("dataset", lambda: _grounds(dataset, experts, splits, catalog)) or Grounds(),
-    )
-    for expert in experts:
-        problems.guard("experts", partial(_check_normalisation, expert, request, dataset, catalog, inspections))
-    unused = tuple(catalog.unused_overrides(dataset, experts_folder))
-    return Examined(problems.found, dataset, tuple(experts), tuple(splits), request, unused)
+    """Check every part of a request, also beside wrong ones; see `plan`."""
+    return _Examination(body, catalog, inspections).run(compute_environments)
 
 
-def _check_normalisation(
-    expert: ExpertFile, request: RecomputeRequest, dataset: Dataset, catalog: Catalog, inspections: InspectionStore
-) -> None:
-    """Refuse an expert that is known to contradict its declared mean and std; a worker finds out the others."""
-    base = evidence_base(request.grounds.bases.values())
-    question = NormalisationRequest.of(expert.path, request.dataset, dataset, base, catalog, request.weights)
-    [fact] = inspections.look_up([question])
-    acknowledged = dataset.override(expert.path.stem).normalisation_acknowledged
-    if fact.answer and (error := refusal(fact.answer, request.dataset, expert.path.stem, acknowledged=acknowledged)):
-        raise error
+class _Examination:
+    """One request being checked; every problem is noted at its place."""
+
+    def __init__(self, body: RecomputeBody, catalog: Catalog, inspections: InspectionStore) -> None:
+        self._body, self._catalog, self._inspections = body, catalog, inspections
+        self._problems = Problems()
+
+    def run(self, compute_environments: Sequence[ComputeEnvironment]) -> Examined:
+        """Check the parts in the order of the request's fields."""
+        body, catalog, guard = self._body, self._catalog, self._problems.guard
+        outputs = catalog.settings.outputs_dir
+        output_dir = guard("output_dir", lambda: _output_dir(outputs, body.output_dir))
+        guard("precision", lambda: _check_precision(body.precision, compute_environments))
+        prefix = guard(
+            "checkpoint_prefix", lambda: check_name("checkpoint_prefix", body.checkpoint_prefix, may_be_empty=True)
+        )
+        dataset = guard("dataset", lambda: catalog.dataset(body.dataset))
+        if dataset is None:
+            return Examined(self._problems.errors)
+        experts_folder = guard("experts_dir", lambda: catalog.experts_folder(body.dataset, dataset, body.experts_dir))
+        names: tuple[str, ...] = ()
+        experts: list[ExpertFile] = []
+        if experts_folder is not None and prefix is not None:
+            names, experts = self._experts(dataset, experts_folder)
+        splits_folder = guard("splits_dir", lambda: catalog.splits_folder(dataset, body.splits_dir))
+        splits = [] if splits_folder is None else self._splits(dataset, splits_folder)
+        parts = (self._problems.errors, dataset, tuple(experts), tuple(splits))
+        if experts_folder is None or prefix is None or splits_folder is None or output_dir is None:
+            return Examined(*parts)
+        for expert in experts:
+            guard("output_dir", partial(_check_writable, outputs / output_dir / expert.name))
+        grounds = guard("dataset", lambda: _grounds(dataset, experts, splits, catalog)) or Grounds()
+        request = self._request(names, (experts_folder.name, splits_folder.name), dataset, grounds)
+        for expert in experts:
+            guard("experts", partial(self._check_normalisation, expert, request, dataset))
+        return Examined(*parts, request, tuple(catalog.unused_overrides(dataset, experts_folder)))
+
+    def _request(
+        self, experts: tuple[str, ...], folders: tuple[str, str], dataset: Dataset, grounds: Grounds
+    ) -> RecomputeRequest:
+        """Fill in every default; `folders` are those of the experts and of the splits."""
+        body = self._body
+        return RecomputeRequest(
+            dataset=body.dataset,
+            experts=experts,
+            splits=body.splits,
+            checkpoint_prefix=body.checkpoint_prefix,
+            experts_dir=folders[0],
+            splits_dir=folders[1],
+            output_dir=body.output_dir,
+            batch_size=body.batch_size,
+            calibration=body.calibration,
+            declaration=dataset.model_dump(mode="json"),
+            precision=body.precision,
+            reuse=body.reuse,
+            standards=body.standards(),
+            weights=body.weights,
+            grounds=grounds,
+        )
+
+    def _experts(self, dataset: Dataset, folder: Folder) -> tuple[tuple[str, ...], list[ExpertFile]]:
+        """Return the requested names, and the experts that are right."""
+        body = self._body
+        files = self._catalog.experts(folder, body.checkpoint_prefix)
+        if not files:
+            self._note_unknown_prefix(folder)
+            return (), []
+        names = tuple(files) if body.experts is None else body.experts
+        if body.experts is not None:
+            self._check_distinct("experts", names)
+        classes = self._problems.guard("dataset", lambda: self._catalog.bases.classes(dataset))
+
+        def look_up(name: str) -> ExpertFile:
+            path = self._catalog.checkpoint(folder, body.checkpoint_prefix, check_name("expert", name), files)
+            return self._expert(name, path, dataset, classes)
+
+        experts: dict[str, ExpertFile] = {}
+        for i, name in enumerate(names):
+            where = "experts" if body.experts is None else f"experts/{i}"
+            expert = self._problems.guard(where, partial(look_up, name))
+            if expert is not None:
+                experts.setdefault(name, expert)
+        return names, list(experts.values())
+
+    def _note_unknown_prefix(self, folder: Folder) -> None:
+        prefix = self._body.checkpoint_prefix
+        where = "checkpoint_prefix" if self._catalog.experts(folder, "") else "experts_dir"
+        self._problems.add(where, self._catalog.unknown_prefix(folder, prefix))
+        for i, name in enumerate(self._body.experts or ()):
+            self._problems.guard(f"experts/{i}", partial(check_name, "expert", name))
+
+    def _expert(self, name: str, path: Path, dataset: Dataset, classes: int | None) -> ExpertFile:
+        """Check an expert's checkpoint by its passport, if a worker has read it."""
+        dataset.check_override(path.stem, name)
+        identity = file_id(path)
+        [inspection] = self._inspections.look_up([PassportRequest.of(path, dataset, self._body.weights)])
+        if inspection.error is not None:
+            raise RequestError.from_dict(inspection.error)
+        passport = inspection.answer
+        if passport is not None:
+            if classes is not None:
+                check_classes(path.name, passport["classes"], self._body.dataset, classes)
+            if self._body.calibration == "checkpoint":
+                check_temperature(path.name, passport["temperature"])
+            check_precision_range(path.name, passport["largest_parameter"], self._body.precision)
+        return ExpertFile(name, path, identity, passport)
+
+    def _splits(self, dataset: Dataset, folder: Folder) -> list[Split]:
+        names = self._body.splits
+        self._check_distinct("splits", names)
+        splits: dict[str, Split] = {}
+        for i, name in enumerate(names):
+            read = partial(self._catalog.read_split, dataset, folder, name)
+            split = self._problems.guard(f"splits/{i}", read)
+            if split is not None:
+                splits.setdefault(name, split)
+        return list(splits.values())
+
+    def _check_distinct(self, where: str, names: Sequence[str]) -> None:
+        if not names:
+            self._problems.add(where, RequestError("empty-list", f"{where} is empty; name at least one."))
+        earlier: set[str] = set()
+        for i, name in enumerate(names):
+            if name in earlier:
+                error = RequestError("repeated-name", f"{name!r} stands twice in {where}.")
+                self._problems.add(f"{where}/{i}", error)
+            earlier.add(name)
+
+    def _check_normalisation(self, expert: ExpertFile, request: RecomputeRequest, dataset: Dataset) -> None:
+        """Refuse an expert that is known to contradict its mean and std.
+
+        A worker checks those that no worker has inspected yet.
+        """
+        base, stem = evidence_base(request.grounds.bases.values()), expert.path.stem
+        question = NormalisationRequest.of(
+            expert.path, request.dataset, dataset, base, self._catalog, request.weights
+        )
+        [inspection] = self._inspections.look_up([question])
+        if inspection.answer is None:
+            return
+        acknowledged = dataset.override(stem).normalisation_acknowledged
+        error = refusal(inspection.answer, request.dataset, stem, acknowledged=acknowledged)
+        if error is not None:
+            raise error
 
 
 def _grounds(dataset: Dataset, experts: Sequence[ExpertFile], splits: Sequence[Split], catalog: Catalog) -> Grounds:
@@ -204,11 +257,11 @@ def _grounds(dataset: Dataset, experts: Sequence[ExpertFile], splits: Sequence[S
 
 
 def _check_precision(precision: Precision, compute_environments: Sequence[ComputeEnvironment]) -> None:
-    offered = list(dict.fromkeys(p for arithmetic in compute_environments for p in arithmetic.precisions))
+    offered = list(dict.fromkeys(p for environment in compute_environments for p in environment.precisions))
     if offered and precision not in offered:
         raise RequestError(
             "precision-unavailable",
-            f"No worker that is alive computes in {precision}; there is {', '.join(offered)}.",
+            f"No living worker computes in {precision}; {', '.join(offered)} would have been right.",
             available=offered,
         )
 
@@ -223,73 +276,3 @@ def _output_dir(outputs: Path, name: str) -> str:
 def _check_writable(path: Path) -> None:
     if path.exists() and not (path.is_dir() and os.access(path, os.W_OK)):
         raise RequestError("output-dir-unusable", f"{path} is there, but is no folder that can be written to.")
-
-
-def _experts(
-    order: RecomputeOrder,
-    dataset: Dataset,
-    folder: Folder,
-    catalog: Catalog,
-    inspections: InspectionStore,
-    problems: Problems,
-) -> tuple[tuple[str, ...], list[ExpertFile]]:
-    prefix = order.checkpoint_prefix
-    there = catalog.experts(folder, prefix)
-    if not there:
-        where = "checkpoint_prefix" if catalog.experts(folder, "") else "experts_dir"
-        problems.found.append(catalog.unknown_prefix(folder, prefix))
-        problems.found[-1].details["pointer"] = f"#/{where}"
-        for i, name in enumerate(order.experts or ()):
-            problems.guard(f"experts/{i}", partial(check_name, "expert", name))
-        return (), []
-    names = tuple(there) if order.experts is None else order.experts
-    if order.experts is not None:
-        _distinct("experts", names, problems)
-    classes = problems.guard("dataset", lambda: catalog.bases.classes(dataset))
-
-    def look(name: str) -> ExpertFile:
-        path = catalog.checkpoint(folder, prefix, check_name("expert", name), there)
-        dataset.check_override(path.stem, name)
-        identity = file_id(path)
-        [fact] = inspections.look_up([PassportRequest.of(path, dataset, order.weights)])
-        if fact.error is not None:
-            raise RequestError.from_dict(fact.error)
-        if fact.answer is not None:
-            if classes is not None:
-                check_classes(path.name, fact.answer["classes"], order.dataset, classes)
-            if order.calibration == "checkpoint":
-                check_temperature(path.name, fact.answer["temperature"])
-            check_precision_range(path.name, fact.answer["largest_parameter"], order.precision)
-        return ExpertFile(name, path, identity, fact.answer)
-
-    found: dict[str, ExpertFile] = {}
-    for i, name in enumerate(names):
-        expert = problems.guard(f"experts/{i}" if order.experts is not None else "experts", partial(look, name))
-        if expert is not None:
-            found.setdefault(name, expert)
-    return names, list(found.values())
-
-
-def _splits(
-    order: RecomputeOrder, dataset: Dataset, folder: Folder, catalog: Catalog, problems: Problems
-) -> list[Split]:
-    _distinct("splits", order.splits, problems)
-    found: dict[str, Split] = {}
-    for i, name in enumerate(order.splits):
-        split = problems.guard(f"splits/{i}", partial(catalog.read_split, dataset, folder, name))
-        if split is not None:
-            found.setdefault(name, split)
-    return list(found.values())
-
-
-def _distinct(where: str, names: Sequence[str], problems: Problems) -> None:
-    if not names:
-        problems.found.append(
-            RequestError("empty-list", f"{where} is empty; name at least one.", pointer=f"#/{where}")
-        )
-    seen: set[str] = set()
-    for i, name in enumerate(names):
-        if name in seen:
-            error = RequestError("repeated-name", f"{name!r} stands twice in {where}.", pointer=f"#/{where}/{i}")
-            problems.found.append(error)
-        seen.add(name)

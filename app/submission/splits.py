@@ -1,32 +1,58 @@
-"""From a request to create splits to a job that can be queued, or to every single thing that is wrong with it."""
+"""Create a set of splits: check the request, draw the lists from the labels, write the folder."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from functools import partial
+from typing import Any
 
-from app.catalog.catalog import TRAIN_SPLIT, Catalog
+import numpy as np
+from numpy.typing import NDArray
+
+from app import VERSION
+from app.catalog.catalog import Catalog
 from app.catalog.datasets import DEFAULT_BASE, Dataset
-from app.catalog.split_sets import free_name
+from app.catalog.labels import read_labels
+from app.catalog.long_tail import balance_of, class_groups
+from app.catalog.split_draw import class_counts, divide, draw_train, part_balanced
+from app.catalog.split_lists import COUNTS_FILE, SPLIT_SUFFIX, TRAIN_SPLIT, WEIGHTS_FILE
+from app.catalog.split_sets import DESCRIPTION_FILE, free_name, list_sha256, write_set
 from app.domain.errors import RequestError
-from app.domain.requests import Profile, SplitsRequest
-from app.submission.recompute import Problems
+from app.domain.requests import HEAD_THRESHOLD, SplitsRequest
+from app.domain.times import rfc3339
+from app.submission.bodies import SplitsBody
+from app.submission.problems import Problems
+
+SCHEMA = 1
+PARTS = ("test", "val", "tunev")
+DIVISION = ("expert", "gating")
+
+Lists = dict[str, NDArray[np.int64]]
+"""Indices, or labels, by the name of a list or of a base."""
 
 
-@dataclass(frozen=True, slots=True)
-class SplitsOrder:
-    """A request as it came."""
+def create_splits(body: SplitsBody, catalog: Catalog) -> dict[str, Any]:
+    """Draw a set of splits from the current labels, and write it.
 
-    name: str
-    dataset: str
-    profile: Profile
-    imbalance_factor: float
-    seed: int
-    test_shares: tuple[int, int, int]
-    expert_share: float | None
-    overwrite: bool
+    Returns:
+        Its description, as its `splits.json` has it.
+
+    Raises:
+        Conflict: the name is taken.
+        RequestError: the labels cannot be read, or a class or a list would have no sample. Nothing is written then.
+    """
+    request = plan_splits(body, catalog)
+    dataset = Dataset.model_validate(request.declaration)
+    bases = sorted({request.train_base, request.test_base})
+    labels = {base: read_labels(catalog.bases, dataset, base) for base in bases}
+    lists, counts = draw_lists(request, labels, catalog.bases.classes(dataset))
+    description = describe(request, lists, counts, labels)
+    files = set_files(lists, counts, description)
+    write_set(catalog.settings.data_dir / request.name, files, overwrite=request.overwrite)
+    return description
 
 
-def plan_splits(order: SplitsOrder, catalog: Catalog) -> SplitsRequest:
+def plan_splits(body: SplitsBody, catalog: Catalog) -> SplitsRequest:
     """Check a request against what is on disk.
 
     Raises:
@@ -34,31 +60,111 @@ def plan_splits(order: SplitsOrder, catalog: Catalog) -> SplitsRequest:
         Refused: with a problem for each wrong item.
     """
     problems = Problems()
-    name = problems.guard("name", lambda: free_name(order.name, catalog.settings.data_dir, order.overwrite))
-    dataset = problems.guard("dataset", lambda: catalog.dataset(order.dataset))
+    name = problems.guard("name", lambda: free_name(body.name, catalog.settings.data_dir, body.overwrite))
+    dataset = problems.guard("dataset", lambda: catalog.dataset(body.dataset))
     if dataset is not None:
         for base in (_train_base(catalog, dataset), DEFAULT_BASE):
-            problems.guard("dataset", lambda base=base: catalog.bases.size(dataset, base))  # type: ignore[misc]
-        problems.guard("dataset", lambda: _check_bases(catalog, order.dataset, dataset))
-    if name is None or dataset is None or problems.found:
+            problems.guard("dataset", partial(catalog.bases.size, dataset, base))
+        problems.guard("dataset", lambda: _check_bases(catalog, body.dataset, dataset))
+    if name is None or dataset is None or problems.errors:
         raise problems.refusal()
     return SplitsRequest(
-        dataset=order.dataset,
+        dataset=body.dataset,
         name=name,
         train_base=_train_base(catalog, dataset),
         test_base=DEFAULT_BASE,
-        profile=order.profile,
-        imbalance_factor=order.imbalance_factor,
-        seed=order.seed,
-        test_shares=order.test_shares,
-        expert_share=order.expert_share,
-        overwrite=order.overwrite,
+        profile=body.profile,
+        imbalance_factor=body.imbalance_factor,
+        seed=body.seed,
+        test_shares=body.test_shares,
+        expert_share=body.expert_share,
+        overwrite=body.overwrite,
         declaration=dataset.model_dump(mode="json"),
     )
 
 
+def draw_lists(request: SplitsRequest, labels: Lists, classes: int) -> tuple[Lists, NDArray[np.int64]]:
+    """Draw the lists of a set.
+
+    Args:
+        request: with its bases filled in.
+        labels: [N] by base.
+        classes: C.
+
+    Returns:
+        The lists by name, and the train counts [C].
+
+    Raises:
+        RequestError: `class-empty`, a class has no sample in the train base; `split-empty`.
+    """
+    train_labels, test_labels = labels[request.train_base], labels[request.test_base]
+    available = np.bincount(train_labels, minlength=classes)
+    if not available.all():
+        empty = np.flatnonzero(available == 0)[:10].tolist()
+        raise RequestError(
+            "class-empty", f"The base {request.train_base!r} has no sample of the classes {empty}; each needs one."
+        )
+    counts = class_counts(available, request.profile, request.imbalance_factor)
+    lists = {TRAIN_SPLIT: draw_train(train_labels, counts, request.seed)}
+    lists |= dict(zip(PARTS, part_balanced(test_labels, classes, request.test_shares, request.seed), strict=True))
+    if request.expert_share is not None:
+        division = divide(lists[TRAIN_SPLIT], train_labels, classes, request.expert_share, request.seed)
+        lists |= dict(zip(DIVISION, division, strict=True))
+    empty_lists = [name for name, indices in lists.items() if not indices.size]
+    if empty_lists:
+        raise RequestError(
+            "split-empty",
+            f"{', '.join(empty_lists)} would have no samples; choose larger shares, or a base with more of them.",
+        )
+    return lists, counts
+
+
+def describe(request: SplitsRequest, lists: Lists, counts: NDArray[np.int64], labels: Lists) -> dict[str, Any]:
+    """Describe a set as its `splits.json` does. JSON-able."""
+    groups = class_groups(counts, HEAD_THRESHOLD)
+    base_of = {name: request.test_base if name in PARTS else request.train_base for name in lists}
+    return {
+        "schema": SCHEMA,
+        "name": request.name,
+        "made_by": f"relogit {VERSION}",
+        "made_at": rfc3339(time.time()),
+        "profile": request.profile,
+        "imbalance_factor": request.imbalance_factor,
+        "seed": request.seed,
+        "test_shares": list(request.test_shares),
+        "expert_share": request.expert_share,
+        "lists": {
+            name: {
+                "base": base_of[name],
+                "size": int(indices.size),
+                "sha256": list_sha256(indices.tolist()),
+                "balance": balance_of(np.bincount(labels[base_of[name]][indices], minlength=counts.size)),
+                "row_order": "class-major",
+                "part_of": TRAIN_SPLIT if name in DIVISION else None,
+            }
+            for name, indices in lists.items()
+        },
+        "train_class_counts": counts.tolist(),
+        "groups": {name: np.flatnonzero(mask).tolist() for name, mask in groups.items()},
+        "dataset": {
+            "name": request.dataset,
+            "labels_sha256": {base: list_sha256(values.tolist()) for base, values in sorted(labels.items())},
+        },
+    }
+
+
+def set_files(lists: Lists, counts: NDArray[np.int64], description: dict[str, Any]) -> dict[str, Any]:
+    """Build the files of a set: JSON-able content by file name."""
+    return {
+        **{f"{name}{SPLIT_SUFFIX}": indices.tolist() for name, indices in lists.items()},
+        WEIGHTS_FILE: (counts / counts.sum()).tolist(),
+        COUNTS_FILE: counts.tolist(),
+        DESCRIPTION_FILE: description,
+    }
+
+
 def _train_base(catalog: Catalog, dataset: Dataset) -> str:
-    """Where train lists point: as declared, or the base `train` where the data set's kind has one."""
+    """Choose the base of train lists: as declared, else `train` if there is one."""
     declared = dataset.bases.get(TRAIN_SPLIT)
     return declared or (TRAIN_SPLIT if TRAIN_SPLIT in catalog.bases.names(dataset) else DEFAULT_BASE)
 

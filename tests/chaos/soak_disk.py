@@ -14,7 +14,7 @@ from tests.chaos.installation import Installation
 from tests.chaos.user import Reference, Wanted
 from tests.integration.workspace import serving
 
-EVERYTHING = {"jobs_older_than_s": 0, "artifacts_max_bytes": 0, "rows_older_than_s": 0, "rows_max_bytes": 0}
+EVERYTHING = {"jobs_older_than_s": 0, "rows_older_than_s": 0, "rows_max_bytes": 0}
 KEPT_TABLES = {"workers", "store", "totals", "inspections", "rates", "sqlite_sequence"}
 """Tables that have rows though there are no jobs."""
 

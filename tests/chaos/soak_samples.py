@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx
 
-from app.files.row_store import on_disk
+from app.files.disk import tree_size
 from app.settings import Settings
 
 EVERY_S = 1.0
@@ -61,15 +61,19 @@ def disk(settings: Settings) -> dict[str, float]:
     store = settings.store_path
     views = [path for path in settings.outputs_dir.iterdir() if path != settings.internal_dir]
     sizes = {
-        "objects": on_disk(settings.objects_dir),
-        "kept rows": on_disk(settings.rows_dir),
-        "uploads": on_disk(settings.uploads_dir),
-        "views": sum(map(on_disk, views)),
-        "split sets": on_disk(settings.data_dir),
-        "store": on_disk(store),
-        "store's log": on_disk(store.with_name(store.name + "-wal")),
+        "objects": _on_disk(settings.objects_dir),
+        "kept rows": _on_disk(settings.rows_dir),
+        "uploads": _on_disk(settings.uploads_dir),
+        "views": sum(map(_on_disk, views)),
+        "split sets": _on_disk(settings.data_dir),
+        "store": _on_disk(store),
+        "store's log": _on_disk(store.with_name(store.name + "-wal")),
     }
     return sizes | _inside(store)
+
+
+def _on_disk(path: Path) -> int:
+    return tree_size(path, on_disk=True)
 
 
 def _inside(store: Path) -> dict[str, float]:

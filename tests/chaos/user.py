@@ -26,6 +26,8 @@ BACK_S = 120.0
 """So long the service may take to come back."""
 CANCELLED, CANCEL_WITHIN_S = 0.12, 3.0
 """So many of the jobs, so soon."""
+CREATING = 0.15
+"""Of the requests, those that create a set of splits."""
 SHARED_SET = "shared"
 FIRST_TAG = 1000
 
@@ -77,6 +79,8 @@ class User:
     accepted: list[Wanted] = field(default_factory=list)
     """In the order of their submission; those that were deleted are not among them."""
     deleted: list[Wanted] = field(default_factory=list)
+    sets: list[dict[str, Any]] = field(default_factory=list)
+    """Requests for sets of splits that were created."""
     counted: Counter[str] = field(default_factory=Counter)
     _tag: int = FIRST_TAG
     _looked: float = 0.0
@@ -102,7 +106,10 @@ class User:
         """
         open_jobs = self.open
         if len(open_jobs) < AT_ONCE:
-            self._submit(progress)
+            if self.lots.random() < CREATING:
+                self._create_splits()
+            else:
+                self._submit(progress)
         done = [job for job in self.accepted[-40:] if job.state == "succeeded"]
         ended = [job for job in self.accepted[-40:] if job.state in ("succeeded", "cancelled")]
         lot = self.lots.random()
@@ -148,9 +155,7 @@ class User:
     def _submit(self, progress: float) -> None:
         self._tag += 1
         lot = self.lots.random()
-        wanted, send = (
-            self._recompute(progress) if lot < 0.7 else self._verification() if lot < 0.85 else self._splits()
-        )
+        wanted, send = self._recompute(progress) if lot < 0.82 else self._verification()
         while True:
             try:
                 wanted.id = send()
@@ -190,7 +195,9 @@ class User:
         wanted = Wanted("verification", self._tag, request)
         return wanted, lambda: self.client.verify(path, **request).id
 
-    def _splits(self) -> tuple[Wanted, Callable[[], str]]:
+    def _create_splits(self) -> None:
+        """Create a set, or the shared one anew; ask again where the answer was lost."""
+        self._tag += 1
         shared = self.lots.random() < 0.3
         name = SHARED_SET if shared else f"set_{self._tag}"
         request: dict[str, Any] = {
@@ -200,8 +207,21 @@ class User:
             "expert_share": self.lots.choice([None, 0.5]),
             "overwrite": shared,
         }
-        wanted = Wanted("splits", self._tag, {"name": name, **request})
-        return wanted, lambda: self.client.create_splits(name, **request).id
+        asked_before = False
+        while True:
+            try:
+                self.client.create_splits(name, **request)
+                break
+            except ServerUnreachable:
+                self._wait_until_back()
+                asked_before = True
+            except Problem as problem:
+                if not (asked_before and problem.code == "splits-exist"):
+                    raise
+                self.counted["accepted without an answer"] += 1
+                break
+        self.sets.append({"name": name, **request})
+        self.counted["splits"] += 1
 
     def _cancel(self, job: Wanted) -> None:
         job.cancelled = True

@@ -16,17 +16,17 @@ import numpy as np
 
 from app.catalog.catalog import Catalog
 from app.catalog.datasets import Dataset
+from app.catalog.labels import read_labels
 from app.domain.jobs import UnitState, final_state
 from app.domain.requests import SplitsRequest
-from app.files.artifacts import LEFT_S
+from app.files.disk import ORPHAN_AGE_S
 from app.files.row_store import RowStore
 from app.settings import Settings
 from app.store.database import Database
 from app.store.jobs import JobStore
 from app.store.transitions import read_job
-from tests.chaos.user import SHARED_SET, Reference, User, Wanted
-from worker.datasets.pools import Pools
-from worker.tasks.draw import draw_lists
+from app.submission.splits import draw_lists
+from tests.chaos.user import SHARED_SET, Reference, User
 
 LEFTOVER = re.compile(r"\..*\.(part|old|tmp)")
 
@@ -174,27 +174,23 @@ def rows(settings: Settings) -> Iterator[str]:
 def splits(settings: Settings, user: User) -> Iterator[str]:
     """Every set is there whole, with the lists that its request draws; one that was overwritten is of one request."""
     catalog = Catalog(settings)
-    asked: dict[str, list[Wanted]] = {}
-    for job in [*user.accepted, *user.deleted]:
-        if job.kind == "splits" and job.state == "succeeded":
-            asked.setdefault(job.request["name"], []).append(job)
+    asked: dict[str, list[dict[str, Any]]] = {}
+    for request in user.sets:
+        asked.setdefault(request["name"], []).append(request)
     for path in sorted(settings.data_dir.iterdir()):
         if path.is_dir() and (path.name.startswith("set_") or path.name == SHARED_SET) and path.name not in asked:
-            yield f"the set {path.name} is there, but no job made it"
+            yield f"the set {path.name} is there, but no request created it"
     for name, candidates in asked.items():
         found = {path.name: path.read_bytes() for path in (settings.data_dir / name).glob("*_indices.json")}
-        if not any(found == drawn(catalog, job) for job in candidates):
-            yield f"the set {name} is not what {'any of its jobs' if len(candidates) > 1 else 'its job'} draws"
+        if not any(found == drawn(catalog, request) for request in candidates):
+            yield f"the set {name} is not what any of its {len(candidates)} requests draws"
 
 
-def drawn(catalog: Catalog, job: Wanted) -> dict[str, bytes]:
+def drawn(catalog: Catalog, asked: dict[str, Any]) -> dict[str, bytes]:
     """The lists of a set as its request draws them: content by file name."""
     dataset: Dataset = catalog.dataset("tiny")
-    pools = Pools(catalog.bases)
-    bases = {base: pools.labels(dataset, base) for base in ("train", "test")}
-    asked = {name: job.request[name] for name in ("name", "imbalance_factor", "seed", "expert_share", "overwrite")}
+    bases = {base: read_labels(catalog.bases, dataset, base) for base in ("train", "test")}
     request = SplitsRequest(
-        dataset="tiny",
         train_base="train",
         test_base="test",
         profile="exponential",
@@ -212,9 +208,9 @@ def age(settings: Settings) -> None:
     """Let two sweeping times pass: everything internal, and all that is hidden, becomes so much older."""
     db = sqlite3.connect(settings.store_path)
     with db:
-        db.execute("UPDATE store SET created_at = created_at - ?", (10 * LEFT_S,))
+        db.execute("UPDATE store SET created_at = created_at - ?", (10 * ORPHAN_AGE_S,))
     db.close()
-    then = time.time() - 2 * LEFT_S
+    then = time.time() - 2 * ORPHAN_AGE_S
     for root in (settings.outputs_dir, settings.data_dir):
         for path in root.rglob("*"):
             if path.name != settings.store_path.name:

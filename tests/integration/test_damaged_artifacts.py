@@ -87,7 +87,7 @@ def test_an_edited_artifact_is_a_problem_instead_of_a_body(
 def test_an_artifact_that_is_edited_while_it_is_sent_breaks_the_connection(
     stored: Stored, rewriter: Rewriter, what: str, range_: str | None
 ) -> None:
-    """The first bytes are on their way when the last ones change: less arrives than was announced."""
+    """The first bytes are on their way when the last ones change: the answer has no end."""
     headers, came = {"Range": range_} if range_ else {}, 0
     with httpx.stream("GET", stored.urls[what], headers=headers) as response:
         assert response.is_success
@@ -96,7 +96,7 @@ def test_an_artifact_that_is_edited_while_it_is_sent_breaks_the_connection(
                 if came == 0:
                     rewriter.flip(len(stored.content) - 1)
                 came += len(piece)
-    assert 0 < came < int(response.headers["Content-Length"])
+    assert came > 0
 
 
 def test_the_client_says_that_the_artifact_is_damaged(stored: Stored, rewriter: Rewriter, tmp_path: Path) -> None:
@@ -110,10 +110,9 @@ def test_the_client_says_that_the_artifact_is_damaged(stored: Stored, rewriter: 
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-def test_an_archive_of_the_announced_length_holds_the_recorded_files(stored: Stored) -> None:
-    """Content-Length is exact, the zip is whole, and each file has the digest of the listing."""
+def test_an_archive_holds_the_recorded_files(stored: Stored) -> None:
+    """The zip is whole, and each file has the digest of the listing."""
     response = httpx.get(stored.urls["archive"])
-    assert int(response.headers["Content-Length"]) == len(response.content)
     with zipfile.ZipFile(io.BytesIO(response.content)) as archive:
         assert archive.testzip() is None
         content = archive.read("logits_fixed/alpha/long_logits.npz")

@@ -24,7 +24,6 @@ SLOW = CifarResNetSpec((3, 3, 3), (16, 32, 64), 4)
 """A ResNet-20: a second or two for the images of `long`, so that there is a middle to strike in."""
 NOTHING: dict[str, Any] = {
     "jobs_older_than_s": 0,
-    "artifacts_max_bytes": 0,
     "rows_older_than_s": 0,
     "rows_max_bytes": 0,
 }
@@ -122,7 +121,7 @@ def test_a_file_of_two_jobs_stays_with_the_second(client: relogit.Client, worksp
     assert [(job["id"], job["bytes"]) for job in found["jobs"]] == [(older.id, 0)]
     assert newer.logits("first", "short").logits.shape == (40, 4)
     assert newer.verification(wait_s=0)["verdict"] == "passed"
-    client.collect_garbage(artifacts_max_bytes=0)
+    client.collect_garbage(jobs_older_than_s=0)
     assert list(workspace.settings.objects_dir.rglob("*.npz")) == []
 
 
@@ -156,9 +155,9 @@ def test_an_upload_goes_with_its_verification(client: relogit.Client, workspace:
     found = client.verify(tmp_path, dataset="tiny").wait(timeout=60)
     [upload] = workspace.settings.uploads_dir.iterdir()
     size = path.stat().st_size
-    assert client.collect_garbage(jobs_older_than_s=3600, artifacts_max_bytes=size)["jobs"] == []
+    assert client.collect_garbage(jobs_older_than_s=3600)["jobs"] == []
     assert upload.is_dir()
-    [job] = client.collect_garbage(artifacts_max_bytes=size - 1)["jobs"]
+    [job] = client.collect_garbage(jobs_older_than_s=0)["jobs"]
     assert (job["id"], job["kind"], job["bytes"]) == (found.id, "verification", size)
     assert not upload.exists()
 
@@ -193,11 +192,13 @@ def test_a_limit_that_is_none_is_refused(client: relogit.Client, service: Servic
         {"jobs_older_than_s": -1},
         {"rows_older_than_s": True},
         {"rows_max_bytes": 1.5},
-        {"artifacts_max_bytes": "1GB"},
+        {"artifacts_max_bytes": 10**9},  # a limit of older versions: ignored, it would keep what a user wants gone
         {"dry_run": 1},
     ):
         answer = httpx.post(f"{service.url}/gc", json={**NOTHING, **wrong})
         assert (answer.status_code, answer.headers["Content-Type"]) == (422, "application/problem+json"), wrong
+        if "artifacts_max_bytes" in wrong:
+            assert "jobs_older_than_s limits the jobs by age" in answer.json()["detail"]
     assert httpx.post(f"{service.url}/gc", json=[]).status_code == 422
     assert client.job(job.id).state == "succeeded"
 
@@ -215,7 +216,7 @@ def test_the_command_shows_what_goes_and_what_stays(
         return capsys.readouterr().out
 
     job = run(client, output_dir="command")
-    everything = ("--max-artifacts", "0", "--rows-older-than", "0s")
+    everything = ("--jobs-older-than", "0s", "--rows-older-than", "0s")
     assert "There is nothing to remove.\n" in said("--jobs-older-than", "30d", "--max-rows", "10GB", "--dry-run")
     told = said(*everything, "--dry-run")
     assert re.search(rf"^{job.id[:8]} +recompute +succeeded +\d+(\.\d)? k?B +just now *$", told, re.M)
@@ -234,9 +235,9 @@ def test_what_could_not_be_removed_fails_the_command(capsys: pytest.CaptureFixtu
     gone = {"jobs": [], "rows": [], "unreferred_bytes": 2000, "freed_bytes": 2000, "kept_back": ["x cannot go."]}
     fake.answers["POST /gc"] = httpx.Response(200, json={"dry_run": False, **gone, "left": totals})
     with pytest.raises(SystemExit) as ended:
-        main(["gc", "--max-artifacts", "50GB", "--rows-older-than", "30d"], transport=fake.transport)
+        main(["gc", "--max-rows", "50GB", "--rows-older-than", "30d"], transport=fake.transport)
     assert ended.value.code == 1
-    assert fake.submitted == {"artifacts_max_bytes": 50 * 10**9, "rows_older_than_s": 30 * 86400, "dry_run": False}
+    assert fake.submitted == {"rows_max_bytes": 50 * 10**9, "rows_older_than_s": 30 * 86400, "dry_run": False}
     assert capsys.readouterr().out.splitlines() == [
         "Removed: 2.0 kB that no job refers to; 2.0 kB are freed.",
         "Left: 2 jobs with 1.5 kB, kept rows with 20 B.",

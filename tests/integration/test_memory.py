@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from app.api.schemas import RecomputeBody
 from app.store.database import Database
+from app.submission.bodies import RecomputeBody
 from app.submission.recompute import plan
 from tests.computing import in_torch, worker_context
 from tests.integration.workspace import build
@@ -48,7 +48,7 @@ def test_a_job_short_of_memory_goes_on_and_says_so(tmp_path: Path) -> None:
         context = worker_context(settings, database, build=builder)
         jobs = context.jobs
         body = RecomputeBody(dataset="tiny", experts=("alpha",), splits=("test",))
-        job = jobs.submit(*plan(body.order(), context.catalog, context.inspections))
+        job = jobs.submit(*plan(body, context.catalog, context.inspections))
         claim = jobs.claim("w")
         assert claim is not None
         Recompute(claim, context).run(claim.open_units[0])

@@ -10,10 +10,10 @@ import pytest
 from numpy.typing import NDArray
 from torch import nn
 
-from app.api.schemas import RecomputeBody
 from app.domain.checks import JobReport
 from app.store.database import Database
 from app.store.jobs import JobStore
+from app.submission.bodies import RecomputeBody
 from app.submission.recompute import plan
 from tests.computing import in_torch, worker_context
 from tests.integration.workspace import build
@@ -25,7 +25,7 @@ from worker.tasks.recompute import Recompute
 
 def _claimed(context: Context) -> Recompute:
     body = RecomputeBody(dataset="tiny", experts=("alpha",), splits=("test",), precision="bf16")
-    context.jobs.submit(*plan(body.order(), context.catalog, context.inspections))
+    context.jobs.submit(*plan(body, context.catalog, context.inspections))
     claim = context.jobs.claim("w", ("fp32", "bf16"))
     assert claim is not None
     return Recompute(claim, context)
@@ -73,7 +73,7 @@ def test_kept_exact_rows_are_compared_and_few_others_computed(
     database = Database(settings.store_path)
     context = worker_context(settings, database)
     body = RecomputeBody(dataset="tiny", experts=("alpha",), splits=("again",))
-    context.jobs.submit(*plan(body.order(), context.catalog, context.inspections))
+    context.jobs.submit(*plan(body, context.catalog, context.inspections))
     claim = context.jobs.claim("w")
     assert claim is not None
     Recompute(claim, context).run(claim.open_units[0])

@@ -191,7 +191,8 @@ def test_pruning_sweeps_what_a_crash_left(client: relogit.Client, rows_dir: Path
     left = rows_dir / ".left"
     left.mkdir(parents=True)
     (left / LOGITS).write_bytes(b"x" * 100_000)
-    os.utime(left, (0, 0))
+    for path in (left / LOGITS, left):
+        os.utime(path, (0, 0))
     done = client.prune_rows(max_bytes=10**9)
     assert (done["removed"], left.exists()) == ([], False)
     assert done["freed_bytes"] >= 100_000

@@ -15,6 +15,9 @@ import numpy as np
 import pytest
 
 import relogit
+from app.domain.requests import SplitsRequest
+from app.store.database import Database
+from app.store.jobs import JobStore
 from tests.integration.workspace import CLASSES, Service, Workspace, build, running
 
 SIZES = {"test": 200, "train": 400}
@@ -35,9 +38,9 @@ def service(workspace: Workspace) -> Iterator[Service]:
         yield service
 
 
-def _create(service: Service, name: str, **request: Any) -> relogit.Job:
+def _create(service: Service, name: str, **request: Any) -> dict[str, Any]:
     with relogit.Client(service.url) as client:
-        return client.create_splits(name, dataset="tiny", **request).wait(timeout=60)
+        return client.create_splits(name, dataset="tiny", **request)
 
 
 def _read(workspace: Workspace, name: str, file: str) -> Any:
@@ -46,8 +49,7 @@ def _read(workspace: Workspace, name: str, file: str) -> Any:
 
 def test_the_folder_holds_what_the_old_scripts_wrote(service: Service, workspace: Workspace) -> None:
     """Lists, weights and counts in class order; splits.json names bases, seed, counts, groups and digests."""
-    job = _create(service, "lt", imbalance_factor=10, expert_share=0.9)
-    assert job.state == "succeeded", job.data
+    answered = _create(service, "lt", imbalance_factor=10, expert_share=0.9)
     folder = workspace.root / "data" / "lt"
     names = ("train", "test", "val", "tunev", "expert", "gating")
     expected = {f"{name}_indices.json" for name in names} | {
@@ -64,6 +66,7 @@ def test_the_folder_holds_what_the_old_scripts_wrote(service: Service, workspace
     assert sorted(lists["test"] + lists["val"] + lists["tunev"]) == list(range(200))
     assert np.bincount(labels["test"][lists["val"]]).tolist() == [5] * CLASSES
     described = _read(workspace, "lt", "splits.json")
+    assert described == answered
     assert (described["seed"], described["imbalance_factor"], described["profile"]) == (42, 10, "exponential")
     for name in names:
         path = folder / f"{name}_indices.json"
@@ -71,6 +74,16 @@ def test_the_folder_holds_what_the_old_scripts_wrote(service: Service, workspace
         assert described["lists"][name]["base"] == ("test" if name in ("test", "val", "tunev") else "train")
     assert described["groups"]["head"] == [c for c in range(CLASSES) if counts[c] > 20]
     assert not list((workspace.root / "data").glob(".*"))
+
+
+def test_a_set_is_there_once_it_is_answered(service: Service, workspace: Workspace) -> None:
+    """201 with its description, and where the set is; no job is queued for it."""
+    answer = httpx.post(f"{service.url}/splits", json={"dataset": "tiny", "name": "at once", "imbalance_factor": 10})
+    assert (answer.status_code, answer.headers["Location"]) == (201, "/splits/at%20once?dataset=tiny")
+    assert answer.json() == _read(workspace, "at once", "splits.json")
+    listed = service.get(answer.headers["Location"]).json()["splits"]
+    assert {item["name"] for item in listed} == {"train", "test", "val", "tunev"}
+    assert service.get("/jobs?kind=splits").json()["jobs"] == []
 
 
 def test_a_job_takes_the_lists_with_their_bases(service: Service, workspace: Workspace) -> None:
@@ -136,7 +149,7 @@ def test_a_description_that_cannot_be_read_is_a_problem(service: Service, worksp
 
 
 def test_the_command_line_creates_and_lists(service: Service, workspace: Workspace) -> None:
-    """`relogit splits create` shows what is there now; the other commands know such a job."""
+    """`relogit splits create` shows what is there now; with --json it prints the description."""
     relogit_command = str(Path(sys.executable).with_name("relogit"))
 
     def cli(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -151,10 +164,31 @@ def test_the_command_line_creates_and_lists(service: Service, workspace: Workspa
     assert cli("splits", "create", "other", "--shares", "8:1").returncode == 2
     listed = cli("splits", "show", "typed", "--dataset", "tiny")
     assert (listed.returncode, "tunev" in listed.stdout) == (0, True)
-    assert "typed" in cli("jobs").stdout
-    [job] = [item for item in service.get("/jobs?kind=splits").json()["jobs"] if item["request"]["name"] == "typed"]
-    assert "are there" in cli("status", job["id"]).stdout
-    assert service.get(f"/jobs/{job['id']}/report").status_code == 404
+    done = cli("splits", "create", "typed", "--dataset", "tiny", "--overwrite", "--json")
+    assert json.loads(done.stdout) == _read(workspace, "typed", "splits.json")
+
+
+def test_a_job_of_an_earlier_version_that_creates_splits_ends(service: Service, workspace: Workspace) -> None:
+    """Its store may hold one in the queue: a worker fails it with the reason; it is still listed and shown."""
+    request = SplitsRequest(
+        dataset="tiny",
+        name="queued",
+        train_base="train",
+        test_base="test",
+        profile="exponential",
+        imbalance_factor=10.0,
+        seed=1,
+        test_shares=(8, 1, 1),
+        expert_share=None,
+        overwrite=False,
+    )
+    job = JobStore(Database(workspace.settings.store_path)).submit(request)
+    with relogit.Client(service.url) as client:
+        shown = client.job(job.id).wait(timeout=60)
+        assert (shown.state, shown.data["error"]["code"]) == ("failed", "splits-without-job")
+        assert [listed.id for listed in client.jobs(kind="splits")] == [job.id]
+        client.job(job.id).delete()
+    assert not (workspace.root / "data" / "queued").exists()
 
 
 def _audit(service: Service, name: str) -> dict[str, Any]:

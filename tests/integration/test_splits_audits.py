@@ -31,11 +31,8 @@ def service(workspace: Workspace) -> Iterator[Service]:
 
 def _create(service: Service, workspace: Workspace, name: str, **request: Any) -> Path:
     with relogit.Client(service.url) as client:
-        job = client.create_splits(name, dataset="tiny", **request).wait(timeout=60)
-    assert job.state == "succeeded", job.data
-    folder = workspace.root / "data" / name
-    assert json.loads((folder / "splits.json").read_text())["job"] == job.id
-    return folder
+        client.create_splits(name, dataset="tiny", **request)
+    return workspace.root / "data" / name
 
 
 def _audit(service: Service, name: str) -> dict[str, Any]:

@@ -10,10 +10,10 @@ import numpy as np
 
 from app.catalog.bases import Bases
 from app.catalog.catalog import Catalog
+from app.catalog.labels import read_labels
+from app.catalog.split_draw import part_balanced
 from app.settings import Settings
 from tests.realdata.location import REALDATA, needs_realdata
-from worker.datasets.pools import Pools
-from worker.splits.draw import part_balanced
 
 pytestmark = needs_realdata
 
@@ -33,7 +33,7 @@ def test_the_parts_of_the_real_test_set_have_the_old_scripts_ranks(tmp_path: Pat
     (tmp_path / "datasets.toml").write_text(DATASETS)
     (tmp_path / "cifar-100-python").symlink_to((REALDATA / "cifar-100-python").resolve())
     dataset = Catalog(Settings(data_dir=tmp_path, _env_file=None)).dataset("cifar100")
-    labels = Pools(Bases(tmp_path)).labels(dataset, "test")
+    labels = read_labels(Bases(tmp_path), dataset, "test")
     parts = part_balanced(labels, 100, (8, 1, 1), 42)
     assert [part.size for part in parts] == [8000, 1000, 1000]
     assert sorted(np.concatenate(parts).tolist()) == list(range(10_000))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,10 @@ from app.store.inspections import InspectionStore
 from app.store.rates import Rate, RateStore, rate_key
 from app.submission.planner import Site, make_plan
 from app.submission.plans import Plan
-from tests.fakes import ARITHMETIC, ORDER, Home
+from tests.fakes import ARITHMETIC, BODY, Home, changed
 
 NETWORK = {"kind": "CifarResNetSpec", "architecture": "cifar_resnet8"}
-PLANNED = replace(ORDER, experts=("ce",), batch_size=64)
+PLANNED = changed(BODY, experts=("ce",), batch_size=64)
 
 ROW = 3 * 4 + 8
 """Bytes of a kept row of 3 classes with its checksum."""
@@ -75,7 +75,7 @@ class World:
 
     def plan(self, compute_environments: Sequence[ComputeEnvironment] = (ARITHMETIC,), **changes: Any) -> Plan:
         site = Site(self.home.catalog(), self.inspections, self.rates, self.rows, compute_environments)
-        return make_plan(replace(PLANNED, **changes), site)
+        return make_plan(changed(PLANNED, **changes), site)
 
     def counts(self, **changes: Any) -> list[tuple[int | None, int | None]]:
         """Reused and computed of each unit."""

@@ -12,7 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 from app.domain.checks import JobReport
 from app.domain.errors import NotFound, TransientError
-from app.domain.jobs import Claim, JobState, Progress, Task, UnitPlan
+from app.domain.job_kinds import Task
+from app.domain.jobs import Claim, JobState, Progress, UnitPlan
 from app.domain.requests import Precision, Request, SplitsRequest
 from app.store.jobs import JobStore
 from tests.fakes import ARITHMETIC, PASSED, REPORT, artifact, job_request
@@ -26,9 +27,6 @@ ROWS = 8
 LONGEST_CHANGE = 17
 """Statements, with the commit; most changes have fewer."""
 KINDS: tuple[Task, ...] = get_args(Task)
-COMPUTING: tuple[Task, ...] = ("recompute", "verify")
-LOOKING: tuple[Task, ...] = ("check", "draw")
-"""A worker has a thread for each of the two, so it may hold two tasks."""
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,13 @@ from hypothesis.stateful import initialize, precondition, rule
 
 from app.domain.checks import JobReport
 from app.domain.errors import Conflict
-from app.domain.jobs import MAX_DEATHS, JobState, Progress, Task
+from app.domain.job_kinds import HEAVY_TASKS, LIGHT_TASKS, Task
+from app.domain.jobs import MAX_DEATHS, JobState, Progress
 from app.domain.requests import Precision, Request
 from app.store.jobs import JobStore
 from app.store.transitions import ClaimLost
 from tests.fakes import ERROR, PASSED, REPORT, artifact
-from tests.unit.store_driver import COMPUTING, KINDS, LOOKING, ROWS, StoreDriver
+from tests.unit.store_driver import KINDS, ROWS, StoreDriver
 from tests.unit.store_model import ModelJob
 from tests.unit.store_stumbling import StumblingDatabase
 from tests.unit.test_requests import SPLITS, VERIFICATION
@@ -153,7 +154,7 @@ class StoreMachine(StoreDriver):
 
     @with_workers
     @something_queued
-    @rule(pick=picks, kinds=st.lists(st.sampled_from([COMPUTING, LOOKING, KINDS]), min_size=1, max_size=2))
+    @rule(pick=picks, kinds=st.lists(st.sampled_from([HEAVY_TASKS, LIGHT_TASKS, KINDS]), min_size=1, max_size=2))
     def claim(self, pick: int, kinds: list[tuple[Task, ...]]) -> None:
         for wanted in kinds:
             self.take(list(self.model.workers)[pick % len(self.model.workers)], wanted)

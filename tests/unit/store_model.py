@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from app.domain.checks import JobReport
-from app.domain.jobs import MAX_DEATHS, Progress, Task
+from app.domain.job_kinds import Task
+from app.domain.jobs import MAX_DEATHS, Progress
 
 DIED, LATE = "worker-died", "deadline-exceeded"
 TAKEN_UP = "its worker died; taken up again"

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.catalog.catalog import Folder, check_classes, check_precision_range, parse_indices
+from app.catalog.checkpoints import check_classes, check_precision_range
+from app.catalog.folders import Folder
+from app.catalog.split_lists import parse_indices
 from app.domain.errors import RequestError
 from app.domain.requests import Precision
 from tests.fakes import DIGITS, Home, refused
@@ -310,3 +312,17 @@ def test_a_parameter_beyond_the_precision_is_refused(largest: float, precision: 
     assert caught.value.code == "weights-overflow"
     assert caught.value.details["largest"] == largest
     assert all(said in caught.value.message for said in ("a.pth", f"{largest:.6g}", precision))
+
+
+def test_a_list_that_is_read_again_is_the_same_array(home: Home) -> None:
+    """Parsing a large one takes long. Another content is another array, and no reader can write to it."""
+    catalog = home.catalog()
+    dataset = catalog.dataset("digits")
+    folder = catalog.splits_folder(dataset, None)
+    first = catalog.read_split(dataset, folder, "val")
+    assert catalog.read_split(dataset, folder, "val").indices is first.indices
+    with pytest.raises(ValueError, match="read-only"):
+        first.indices[0] = 1
+    path = folder.path / "val_indices.json"
+    path.write_text(f"[{first.indices[-1]}]")
+    assert catalog.read_split(dataset, folder, "val").indices.tolist() == [first.indices[-1]]

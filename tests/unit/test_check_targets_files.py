@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,11 @@ from app.domain.errors import JobError
 from app.files.logit_files import find_logit_files
 from app.files.uploads import Uploads
 from app.store.database import Database
-from app.submission.verification import VerificationOrder, plan_verification
-from tests.fakes import Home
+from app.submission.bodies import VerificationBody
+from app.submission.verification import plan_verification
+from tests.fakes import Home, changed
 from tests.unit.file_checks import Outputs, arrays_of, failed_checks, sentence
-from tests.unit.test_verification_intake import ORDER
+from tests.unit.test_verification_intake import BODY
 from worker.outputs.logit_reader import read_stored, read_targets, with_targets
 from worker.verify.file_schema import BARE_WITH_TARGETS
 
@@ -151,8 +151,8 @@ def test_only_targets_beside_a_bare_tensor_are_taken(tmp_path: Path) -> None:
     assert found.others == (*others, "d/_logits.pt")
 
 
-def _order(**changes: Any) -> VerificationOrder:
-    return replace(ORDER, path=None, **changes)
+def _body(**changes: Any) -> VerificationBody:
+    return changed(BODY, path=None, **changes)
 
 
 def test_an_upload_of_one_tensor_and_its_targets_is_one_file(home: Home) -> None:
@@ -160,7 +160,7 @@ def test_an_upload_of_one_tensor_and_its_targets_is_one_file(home: Home) -> None
     uploads = Uploads(home.settings.uploads_dir)
     upload = uploads.create()
     _touch(uploads.folder(upload), "ce/val_logits.pt", "ce/val_labels.pt", "ce/val_logits.json")
-    planned = plan_verification(_order(upload=upload, expert="x", split="test"), home.catalog(), uploads)
+    planned = plan_verification(_body(upload=upload, expert="x", split="test"), home.catalog(), uploads)
     [file] = planned.files
     assert (file.name, file.expert, file.split, file.targets) == (
         "ce/val_logits.pt", "x", "test", "ce/val_labels.pt"
@@ -175,7 +175,7 @@ def test_a_single_file_in_place_has_its_targets(home: Home) -> None:
     (folder / "val_targets.pt").symlink_to("nowhere")
     uploads = Uploads(home.settings.uploads_dir)
     files = {
-        split: plan_verification(replace(ORDER, path=f"old/ce/{split}_logits.pt"), home.catalog(), uploads).files
+        split: plan_verification(changed(BODY, path=f"old/ce/{split}_logits.pt"), home.catalog(), uploads).files
         for split in ("val", "test")
     }
     assert [file.targets for (file,) in files.values()] == ["val_targets.pt", None]

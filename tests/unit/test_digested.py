@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from app.files.disk import BLOCK_BYTES, ContentChanged, DigestedFile, file_sha256
+from app.files.digested import BLOCK_BYTES, ContentChanged, DigestedFile
+from app.files.disk import file_sha256
 from tests.unit.mapped import mapped
 
 SIZES = (0, 1, BLOCK_BYTES - 1, BLOCK_BYTES, BLOCK_BYTES + 1, 3 * BLOCK_BYTES + 17)

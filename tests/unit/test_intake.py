@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from app.api.schemas import RecomputeBody
-from app.catalog.catalog import check_temperature
+from app.catalog.checkpoints import check_temperature
 from app.domain.errors import JobError, Refused
 from app.domain.jobs import UnitPlan
 from app.domain.requests import RecomputeRequest
 from app.store.database import Database
 from app.store.inspection_requests.experts import PassportRequest
 from app.store.inspections import InspectionStore
+from app.submission.bodies import RecomputeBody
 from app.submission.recompute import examine, plan
-from tests.fakes import ARITHMETIC, ORDER, Home, refused
+from tests.fakes import ARITHMETIC, BODY, Home, changed, refused
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ CARD = {"classes": 3, "temperature": None, "sha256": "s", "largest_parameter": 2
 
 
 def planned(home: Home, inspections: InspectionStore, **changes: Any) -> tuple[RecomputeRequest, list[UnitPlan]]:
-    return plan(replace(ORDER, **changes), home.catalog(), inspections, [ARITHMETIC])
+    return plan(changed(BODY, **changes), home.catalog(), inspections, [ARITHMETIC])
 
 
 def problems(home: Home, inspections: InspectionStore, **changes: Any) -> dict[str, str]:
@@ -94,18 +94,18 @@ def test_precision_and_reuse_are_recorded(home: Home, inspections: InspectionSto
 
 def test_any_precision_is_taken_while_no_worker_lives(home: Home, inspections: InspectionStore) -> None:
     """Whoever starts may offer it; with several workers one that does is enough."""
-    order = replace(ORDER, precision="tf32")
-    assert plan(order, home.catalog(), inspections)[0].precision == "tf32"
+    body = changed(BODY, precision="tf32")
+    assert plan(body, home.catalog(), inspections)[0].precision == "tf32"
     gpu = replace(ARITHMETIC, device="cuda", precisions=("fp32", "tf32"))
-    assert plan(order, home.catalog(), inspections, [ARITHMETIC, gpu])[0].precision == "tf32"
-    with refused("precision-unavailable", "tf32", "there is fp32, bf16"):
-        plan(order, home.catalog(), inspections, [ARITHMETIC, ARITHMETIC])
+    assert plan(body, home.catalog(), inspections, [ARITHMETIC, gpu])[0].precision == "tf32"
+    with refused("precision-unavailable", "tf32", "fp32, bf16 would have been right"):
+        plan(body, home.catalog(), inspections, [ARITHMETIC, ARITHMETIC])
 
 
 def test_what_is_right_is_found_beside_what_is_wrong(home: Home, inspections: InspectionStore) -> None:
     """Each once and in the order given, and the request as far as folders and names go."""
-    order = replace(ORDER, experts=("ce", "nobody", "bal", "ce"), splits=("gone", "val", "val"))
-    found = examine(order, home.catalog(), inspections)
+    body = changed(BODY, experts=("ce", "nobody", "bal", "ce"), splits=("gone", "val", "val"))
+    found = examine(body, home.catalog(), inspections)
     assert [problem.code for problem in found.problems] == [
         "repeated-name", "unknown-expert", "repeated-name", "unknown-split"
     ]  # fmt: skip
@@ -113,7 +113,7 @@ def test_what_is_right_is_found_beside_what_is_wrong(home: Home, inspections: In
     assert [split.name for split in found.splits] == ["val"]
     assert found.request is not None
     assert found.request.experts_dir == "experts/digits"
-    assert examine(replace(ORDER, splits_dir="nowhere"), home.catalog(), inspections).request is None
+    assert examine(changed(BODY, splits_dir="nowhere"), home.catalog(), inspections).request is None
 
 
 # --- what is refused ----------------------------------------------------------------------------------
@@ -254,10 +254,24 @@ def test_calibration_without_a_stored_temperature_is_refused(home: Home, inspect
 
 def test_a_body_may_leave_everything_out() -> None:
     """The defaults are the old scripts'."""
-    assert RecomputeBody.model_validate({}).order() == replace(
-        ORDER, dataset="cifar100_lt_if100", splits=("val", "test", "tunev")
-    )
-    assert RecomputeBody.model_validate({"prefix": "stage1_"}).order().checkpoint_prefix == "stage1_"
+    assert RecomputeBody.model_validate({}).model_dump() == {
+        "dataset": "cifar100_lt_if100",
+        "experts": None,
+        "checkpoint_prefix": "best_",
+        "splits": ("val", "test", "tunev"),
+        "experts_dir": None,
+        "splits_dir": None,
+        "output_dir": "logits_fixed",
+        "batch_size": 128,
+        "calibration": "none",
+        "precision": "fp32",
+        "reuse": True,
+        "weights": None,
+        "head_threshold": 20,
+        "floors": {},
+        "deadline_s": None,
+    }
+    assert RecomputeBody.model_validate({"prefix": "stage1_"}).checkpoint_prefix == "stage1_"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What killed processes left half-written is removed once it is old; nothing else is."""
+"""Files that killed processes left unfinished are removed once they are old; nothing else is."""
 
 from __future__ import annotations
 
@@ -6,47 +6,76 @@ import os
 import time
 from pathlib import Path
 
-from app.files.artifacts import LEFT_S
-from app.retention.orphans import sweep_leftovers, sweep_locks
+import pytest
+
+from app.files.disk import ORPHAN_AGE_S
+from app.retention.orphans import remove_orphans
+from app.retention.storage import Storage
+from app.store.database import Database
 from app.store.liveness import hold_lock
+from tests.unit.test_retention import parts
+
+
+@pytest.fixture
+def storage(tmp_path: Path, database: Database) -> Storage:
+    return parts(tmp_path, database)
 
 
 def _make(path: Path, age_s: float) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("half")
-    os.utime(path, (time.time() - age_s,) * 2)
+    for aged in (path, path.parent):
+        os.utime(aged, (time.time() - age_s,) * 2)
     return path
 
 
-def test_only_old_unfinished_files_of_ours_go(tmp_path: Path) -> None:
-    """A file that somebody may be writing, one with a name of its own, and one elsewhere stay."""
-    outputs, data = tmp_path / "outputs", tmp_path / "data"
-    gone = _make(outputs / "fixed" / "ce" / ".abc_12yz.part", 2 * LEFT_S)
+def test_only_old_unfinished_files_of_ours_go(storage: Storage) -> None:
+    """A file that may still be written, one with a name of its own, and one elsewhere stay."""
+    outputs, data = storage.settings.outputs_dir, storage.settings.data_dir
+    orphan = _make(outputs / "fixed" / "ce" / ".abc_12yz.part", 2 * ORPHAN_AGE_S)
     stay = [
-        _make(outputs / "fixed" / "ce" / ".abc_34yz.part", LEFT_S / 2),
-        _make(outputs / "fixed" / "ce" / "val_logits.npz", 2 * LEFT_S),
-        _make(outputs / "fixed" / "ce" / ".val_logits.npz.1a2b3c4d.part", 2 * LEFT_S),
-        _make(outputs / ".relogit" / "objects" / ".abc_12yz.part", 2 * LEFT_S),
-        _make(data / "lt" / ".abc_12yz.part", 2 * LEFT_S),
+        _make(outputs / "fixed" / "ce" / ".abc_34yz.part", ORPHAN_AGE_S / 2),
+        _make(outputs / "fixed" / "ce" / "val_logits.npz", 2 * ORPHAN_AGE_S),
+        _make(outputs / "fixed" / "ce" / ".val_logits.npz.1a2b3c4d.part", 2 * ORPHAN_AGE_S),
+        _make(data / "lt" / ".abc_12yz.part", 2 * ORPHAN_AGE_S),
     ]
-    assert sweep_leftovers(outputs, data) == [gone]
-    assert all(path.exists() for path in stay)
+    assert remove_orphans(storage) > 0
+    assert [path.exists() for path in (orphan, *stay)] == [False] + [True] * len(stay)
 
 
-def test_a_set_of_splits_that_was_never_named_goes(tmp_path: Path) -> None:
-    """It is a folder, beside those that are."""
-    unnamed = _make(tmp_path / "data" / ".abc_12yz.part" / "val_indices.json", 0).parent
-    os.utime(unnamed, (time.time() - 2 * LEFT_S,) * 2)
-    assert sweep_leftovers(tmp_path / "outputs", tmp_path / "data") == [unnamed]
-    assert not unnamed.exists()
+def test_a_set_of_splits_that_was_never_named_goes(storage: Storage) -> None:
+    """It is a folder; one whose files are young may still be written."""
+    data = storage.settings.data_dir
+    old = _make(data / ".abc_12yz.part" / "val_indices.json", 2 * ORPHAN_AGE_S).parent
+    young = _make(data / ".abc_34yz.part" / "val_indices.json", 0).parent
+    os.utime(young, (time.time() - 2 * ORPHAN_AGE_S,) * 2)
+    remove_orphans(storage)
+    assert (old.exists(), young.exists()) == (False, True)
 
 
-def test_locks_that_nobody_holds_go(tmp_path: Path) -> None:
+def test_a_set_that_was_set_aside_is_restored_or_removed(storage: Storage) -> None:
+    """Restored if a process died before the new one took its name, else removed; however young."""
+    data = storage.settings.data_dir
+    kept, obsolete = (data / f".{name}.{'0' * 32}.old" for name in ("lost", "replaced"))
+    _make(kept / "val_indices.json", 0)
+    _make(obsolete / "val_indices.json", 0)
+    _make(data / "replaced" / "val_indices.json", 0)
+    users = _make(data / ".mine.old" / "val_indices.json", 0)
+    remove_orphans(storage)
+    assert sorted(path.name for path in data.iterdir()) == [".mine.old", "lost", "replaced"]
+    assert (data / "lost" / "val_indices.json").exists()
+    assert users.exists()
+
+
+def test_locks_that_nobody_holds_go(storage: Storage) -> None:
     """A worker holds its own for as long as it lives, be that weeks."""
-    dead, young = _make(tmp_path / "dead.lock", 2 * LEFT_S), _make(tmp_path / "young.lock", 0)
-    held = tmp_path / "held.lock"
+    locks = storage.settings.locks_dir
+    dead, young, held = (
+        _make(locks / "dead.lock", 2 * ORPHAN_AGE_S),
+        _make(locks / "young.lock", 0),
+        locks / "held.lock",
+    )
     with hold_lock(held):
-        os.utime(held, (time.time() - 2 * LEFT_S,) * 2)
-        assert sweep_locks(tmp_path) == [dead]
-    assert young.exists()
-    assert held.exists()
+        os.utime(held, (time.time() - 2 * ORPHAN_AGE_S,) * 2)
+        remove_orphans(storage)
+        assert [path.exists() for path in (dead, young, held)] == [False, True, True]

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.catalog.catalog import Catalog, Folder
+from app.catalog.catalog import Catalog
 from app.catalog.datasets import Dataset
+from app.catalog.folders import Folder
 from app.settings import Settings
 from worker.datasets.class_counts import LongTail, read_long_tail
 from worker.datasets.pools import Pools

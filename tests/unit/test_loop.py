@@ -13,14 +13,15 @@ import pytest
 import torch
 
 from app.domain.errors import FatalError, JobError, TransientError
-from app.domain.jobs import COMPUTING, LOOKING, Claim, JobState, UnitState
+from app.domain.job_kinds import HEAVY_TASKS, LIGHT_TASKS, TASKS
+from app.domain.jobs import Claim, JobState, UnitState
 from app.settings import Settings
 from app.store.database import Database
 from app.store.jobs import JobStore
 from app.store.liveness import hold_lock, reap_dead_workers, worker_lock
 from tests.computing import worker_context
 from tests.fakes import ARITHMETIC, Home, finish, submit, take
-from tests.unit.test_requests import VERIFICATION
+from tests.unit.test_requests import SPLITS, VERIFICATION
 from worker import loop
 from worker.context import Context
 
@@ -124,7 +125,7 @@ def test_a_store_that_fails_while_a_claim_is_held_ends_the_process(
             raise sqlite3.OperationalError("disk full")
 
     with _recorded(context), pytest.raises(FatalError, match="disk full"):
-        loop.work(replace(context, jobs=cast(JobStore, Broken(database))), database, "w", COMPUTING)
+        loop.work(replace(context, jobs=cast(JobStore, Broken(database))), database, "w", HEAVY_TASKS)
 
 
 def test_a_worker_that_was_taken_for_dead_ends(context: Context, database: Database, store: JobStore) -> None:
@@ -132,7 +133,7 @@ def test_a_worker_that_was_taken_for_dead_ends(context: Context, database: Datab
     job = submit(store, ["ce"], ["val"])
     held = take(store)  # of a worker that is on record no more
     with pytest.raises(FatalError, match="for dead"):
-        loop.work(context, database, "w", COMPUTING)
+        loop.work(context, database, "w", HEAVY_TASKS)
     assert reap_dead_workers(store, context.settings.locks_dir) == ["w"]
     again = take(store, "next")
     assert (again.job.id, again.token) == (job.id, held.token + 1)
@@ -185,7 +186,7 @@ def test_a_verification_is_done_by_whoever_looks(database: Database, store: JobS
     job = store.submit(request)
     context = worker_context(home.settings, database, stopping=lambda: store.get(job.id).state.ended)
     with _recorded(context):
-        loop.work(context, database, "w", LOOKING)
+        loop.work(context, database, "w", LIGHT_TASKS)
     done = store.get(job.id)
     assert done.state is JobState.SUCCEEDED
     assert done.verification is not None
@@ -203,3 +204,19 @@ def test_a_verification_is_handed_back_or_ended(database: Database, store: JobSt
     store.cancel(job.id)
     loop._do(again, context)
     assert store.get(job.id).state is JobState.CANCELLED
+
+
+def test_every_kind_of_task_has_a_function() -> None:
+    """A kind that the table names and no worker can do would wait for ever."""
+    assert set(loop.FUNCTIONS) == set(TASKS) == {*HEAVY_TASKS, *LIGHT_TASKS}
+
+
+def test_a_job_that_creates_splits_fails_with_the_reason(context: Context, store: JobStore) -> None:
+    """A store of an earlier version may hold such a job: it ends instead of waiting for ever, and can be read."""
+    job = store.submit(SPLITS)
+    loop._do(take(store), context)
+    ended = store.get(job.id)
+    assert (ended.state, ended.request) == (JobState.FAILED, SPLITS)
+    assert ended.verification is not None
+    assert ended.verification.error is not None
+    assert ended.verification.error["code"] == "splits-without-job"

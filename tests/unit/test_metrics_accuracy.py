@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, recall_score, top_k_accuracy_score
 
+from app.catalog.long_tail import class_groups
 from tests.unit.metric_inputs import Case, every_case
 from worker.verify.metrics.accuracy import (
     accuracy,
@@ -15,7 +16,7 @@ from worker.verify.metrics.accuracy import (
     reweighted_accuracy,
     top_k_accuracy,
 )
-from worker.verify.metrics.groups import class_groups, group_accuracy, worst_group_accuracy
+from worker.verify.metrics.groups import group_accuracy, worst_group_accuracy
 
 
 @every_case

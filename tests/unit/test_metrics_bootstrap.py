@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from app.catalog.long_tail import class_groups
 from tests.unit.metric_inputs import Case, drawn, every_case
 from worker.verify.metrics import bootstrap
-from worker.verify.metrics.groups import class_groups
 from worker.verify.metrics.point import FIGURES, point_metrics
 from worker.verify.metrics.rows import score_rows
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from app.catalog.long_tail import class_groups
 from tests.unit.metric_inputs import CASES, Case, drawn, every_case
-from worker.verify.metrics.groups import class_groups
 from worker.verify.metrics.point import FIGURES, point_metrics
 from worker.verify.metrics.rows import score_rows
 

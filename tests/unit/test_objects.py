@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from app.files.artifacts import LEFT_S, artifact_path, sweep
+from app.files.artifacts import artifact_path, orphaned_artifacts
+from app.files.disk import ORPHAN_AGE_S
 
 
 def test_only_old_files_that_nobody_refers_to_go(tmp_path: Path) -> None:
@@ -16,17 +17,15 @@ def test_only_old_files_that_nobody_refers_to_go(tmp_path: Path) -> None:
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"x")
         if path != artifact_path(tmp_path, young):
-            past = path.stat().st_mtime - LEFT_S - 60
+            past = path.stat().st_mtime - ORPHAN_AGE_S - 60
             os.utime(path, (past, past))
-    assert set(sweep(tmp_path, frozenset([kept]), since=0)) == {artifact_path(tmp_path, left), unfinished}
-    assert artifact_path(tmp_path, kept).exists()
-    assert artifact_path(tmp_path, young).exists()
-    assert not unfinished.exists()
+    orphans = orphaned_artifacts(tmp_path, frozenset([kept]), since=0)
+    assert set(orphans) == {artifact_path(tmp_path, left), unfinished}
 
 
 def test_a_folder_that_is_not_there_yet_is_clean(tmp_path: Path) -> None:
     """The first start has nothing to sweep."""
-    assert sweep(tmp_path / "objects", frozenset(), since=0) == []
+    assert orphaned_artifacts(tmp_path / "objects", frozenset(), since=0) == []
 
 
 def test_what_is_older_than_the_store_is_not_its_to_remove(tmp_path: Path) -> None:
@@ -34,7 +33,6 @@ def test_what_is_older_than_the_store_is_not_its_to_remove(tmp_path: Path) -> No
     path = artifact_path(tmp_path, "aa" + "0" * 62)
     path.parent.mkdir()
     path.write_bytes(b"x")
-    past = path.stat().st_mtime - LEFT_S - 60
+    past = path.stat().st_mtime - ORPHAN_AGE_S - 60
     os.utime(path, (past, past))
-    assert sweep(tmp_path, frozenset(), since=past + 1) == []
-    assert path.exists()
+    assert orphaned_artifacts(tmp_path, frozenset(), since=past + 1) == []

@@ -10,9 +10,9 @@ import pytest
 from app.domain.errors import JobError
 from app.store.database import Database
 from app.store.inspection_requests.experts import PassportRequest
-from app.submission.planner import Site, npz_bytes, questions_of
+from app.submission.planner import Site, inspections_of, npz_bytes
 from app.submission.plans import Plan
-from tests.fakes import ARITHMETIC, DIGITS, Home
+from tests.fakes import ARITHMETIC, DIGITS, Home, changed
 from tests.unit.planning import PLANNED, ROW, World
 
 
@@ -139,8 +139,8 @@ def test_workers_are_asked_for_checkpoints_and_pixels(world: World) -> None:
     """For each expert that was found twice, its mean and std too, and each base once."""
     world.home.write_split("more", [1])
     site = Site(world.home.catalog(), world.inspections, world.rates, world.rows, (ARITHMETIC,))
-    order = replace(PLANNED, experts=("ce", "nobody", "bal"), splits=("val", "train", "more"))
-    asked = questions_of(site.examine(order), site.catalog)
+    body = changed(PLANNED, experts=("ce", "nobody", "bal"), splits=("val", "train", "more"))
+    asked = inspections_of(site.examine(body), site.catalog)
     assert [question.kind for question in asked] == [
         "passport", "passport", "normalisation", "normalisation", "pool", "pool"
     ]  # fmt: skip

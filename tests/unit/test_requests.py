@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 
+from app.domain.job_kinds import JOB_KINDS, read_request
 from app.domain.requests import (
-    REQUESTS,
+    Kind,
     LogitFile,
     RecomputeRequest,
     Request,
@@ -62,13 +64,15 @@ SPLITS = SplitsRequest(
 def test_a_request_comes_back_as_it_was_accepted(request_: Request) -> None:
     """Through JSON and its kind, to an equal value."""
     stored = json.dumps(request_.to_dict())
-    assert REQUESTS[request_.kind].from_dict(json.loads(stored)) == request_
+    assert read_request(request_.kind, json.loads(stored)) == request_
 
 
 def test_each_kind_has_a_name_of_its_own() -> None:
     """By which the store knows what to read."""
     kinds = {"recompute": RecomputeRequest, "verification": VerificationRequest, "splits": SplitsRequest}
-    assert kinds == REQUESTS
+    assert {name: kind.request for name, kind in JOB_KINDS.items()} == kinds
+    assert set(JOB_KINDS) == set(get_args(Kind))
+    assert all(kind.request.kind == name for name, kind in JOB_KINDS.items())
 
 
 def test_a_job_from_before_there_were_standards_can_be_read() -> None:

@@ -1,16 +1,14 @@
-"""What is kept, and what goes: by age, by size, and never what a job still refers to."""
+"""Jobs are removed by age, rows by age and size, orphans; never what a job still refers to."""
 
 from __future__ import annotations
 
 import logging
 import os
-import shutil
 import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,11 +18,13 @@ from hypothesis import strategies as st
 
 from app.domain.errors import Conflict, NotFound
 from app.domain.jobs import Claim, Job, UnitPlan
-from app.files.artifacts import LEFT_S, artifact_path
+from app.files.artifacts import artifact_path
+from app.files.disk import ORPHAN_AGE_S
 from app.files.row_files import LOGITS
 from app.files.row_store import RowStore
 from app.files.uploads import Uploads
-from app.retention.retention import CLOCKS_DIFFER_S, Collected, Limits, collect, delete_job, remove_unreferred, tidy
+from app.retention.orphans import remove_orphans
+from app.retention.retention import CLOCKS_DIFFER_S, Collected, Limits, collect, delete_job, tidy
 from app.retention.storage import Storage
 from app.settings import Settings
 from app.store.database import Database
@@ -140,7 +140,7 @@ def test_without_limits_every_job_stays(site: Site) -> None:
     """However old, and however much its files take."""
     job = site.job(A, ago_s=1000 * DAY_S)
     found = collect(Limits(), site.storage)
-    assert (found.jobs, found.freed_bytes, found.left.jobs, found.left.files_bytes) == ((), 0, 1, KB)
+    assert (found.jobs, found.freed_bytes, found.jobs_left, found.bytes_left) == ((), 0, 1, KB)
     assert site.ids() == {job}
 
 
@@ -153,18 +153,9 @@ def test_jobs_go_by_the_time_of_their_end(site: Site) -> None:
     )
     found = collect(Limits(jobs_older_than_s=2 * DAY_S), site.storage)
     assert [(job.id, job.bytes) for job in found.jobs] == [(old, KB)]
-    assert (site.ids(), found.left.jobs, found.left.files_bytes) == ({young, going}, 2, 2 * KB)
+    assert (site.ids(), found.jobs_left, found.bytes_left) == ({young, going}, 2, 2 * KB)
     objects = site.storage.settings.objects_dir
     assert [artifact_path(objects, digest).exists() for digest in (A, B, C)] == [False, True, True]
-
-
-def test_the_longest_ended_go_until_the_rest_fits(site: Site) -> None:
-    """And no more of them: a limit that is met exactly is met."""
-    jobs = [site.job(digest, ago_s=ago * DAY_S) for digest, ago in ((A, 1), (B, 3), (C, 2))]
-    assert went(collect(Limits(artifacts_max_bytes=3 * KB), site.storage)) == []
-    assert went(collect(Limits(artifacts_max_bytes=2 * KB), site.storage)) == [jobs[1]]
-    assert went(collect(Limits(artifacts_max_bytes=2 * KB - 1), site.storage)) == [jobs[2]]
-    assert went(collect(Limits(artifacts_max_bytes=0), site.storage)) == [jobs[0]]
 
 
 def test_a_shared_artifact_goes_with_the_last_job_that_refers_to_it(site: Site) -> None:
@@ -175,17 +166,8 @@ def test_a_shared_artifact_goes_with_the_last_job_that_refers_to_it(site: Site) 
     path = artifact_path(site.storage.settings.objects_dir, A)
     assert path.exists()
     assert site.ids() == {newer}
-    found = collect(Limits(artifacts_max_bytes=KB - 1), site.storage)
+    found = collect(Limits(jobs_older_than_s=0), site.storage)
     assert (went(found), found.freed_bytes, path.exists()) == ([newer], KB, False)
-
-
-def test_a_job_goes_by_size_only_if_it_can_give_something(site: Site) -> None:
-    """Not one without files, and not one whose files an open job refers to as well."""
-    failed, shared = site.job(ago_s=9 * DAY_S), site.job(A, ago_s=8 * DAY_S)
-    going, full = site.job(A, ago_s=7 * DAY_S, ended=False), site.job(B, ago_s=DAY_S)
-    found = collect(Limits(artifacts_max_bytes=0), site.storage)
-    assert went(found) == [full]
-    assert (site.ids(), found.left.files_bytes) == ({failed, shared, going}, KB)
 
 
 def test_an_upload_goes_with_the_last_verification_of_it(site: Site) -> None:
@@ -195,7 +177,7 @@ def test_an_upload_goes_with_the_last_verification_of_it(site: Site) -> None:
     second, third = site.verification(other, ago_s=4 * DAY_S), site.verification(other, ended=False)
     found = collect(Limits(jobs_older_than_s=DAY_S), site.storage)
     assert [(job.id, job.bytes) for job in found.jobs] == [(first, KB), (second, 0)]
-    assert (site.ids(), found.left.files_bytes) == ({third}, KB)
+    assert (site.ids(), found.bytes_left) == ({third}, KB)
     with pytest.raises(NotFound):
         site.storage.uploads.folder(one)
     assert [list(site.storage.uploads.files(upload)) for upload in (other, unused)] == [["ce/val_logits.npz"]] * 2
@@ -210,58 +192,35 @@ def test_nothing_under_an_output_folder_is_touched(site: Site) -> None:
         path.write_bytes(b"shown")
         os.utime(path, (0, 0))
     shown = {name: data for name, data in site.tree().items() if "logits_fixed" in name}
-    assert went(collect(Limits(0, 0, 0, 0), site.storage)) != []
+    assert went(collect(Limits(0, 0, 0), site.storage)) != []
     assert {name: data for name, data in site.tree().items() if "logits_fixed" in name} == shown
 
 
-@contextmanager
-def in_the_way(path: Path) -> Iterator[None]:
-    """In place of a file something that cannot be unlinked, whoever tries: root may do all else."""
-    path.unlink()
-    path.mkdir()
-    (path / "x").write_bytes(b"x" * KB)
-    yield
-    shutil.rmtree(path)
-    path.write_bytes(b"x" * KB)
-
-
-def test_a_file_that_cannot_be_removed_is_told_and_tried_again(site: Site) -> None:
-    """It is nobody's then: the others go, no more jobs go in its place, and a later collection has another try."""
+def test_a_file_that_cannot_be_removed_is_reported_and_tried_again(site: Site) -> None:
+    """Its job and all other files are removed; a later collection removes it as an orphan."""
     site.long_there()
-    stuck, other, young = site.job(A, B, ago_s=3 * DAY_S), site.job(C, ago_s=2 * DAY_S), site.job("d" * 64)
+    job = site.job(A, B, ago_s=3 * DAY_S)
     path = artifact_path(site.storage.settings.objects_dir, A)
-    with in_the_way(path):
-        found = collect(Limits(artifacts_max_bytes=KB), site.storage)
-        assert [(job.id, job.bytes) for job in found.jobs] == [(stuck, KB), (other, KB)]
-        [reason] = found.kept_back
-        assert reason.startswith(f"{path} cannot be removed: ")
-        assert (site.ids(), found.left.files_bytes) == ({young}, KB)
-    os.utime(path, (time.time() - LEFT_S - 60,) * 2)
-    found = collect(Limits(artifacts_max_bytes=KB), site.storage)
-    assert (found.jobs, found.unreferred_bytes, found.kept_back, path.exists()) == ((), KB, (), False)
-
-
-def test_an_upload_that_cannot_be_removed_is_told(tmp_path: Path, site: Site) -> None:
-    """As a file is."""
-    upload = site.upload()
-    job = site.verification(upload)
-    folder = site.storage.uploads.folder(upload)
-    folder.rename(tmp_path / "elsewhere")
-    folder.symlink_to(tmp_path / "elsewhere")  # which `rmtree` refuses
-    deleted = delete_job(job, site.storage)
-    assert deleted.bytes == 0
-    assert [upload in reason for reason in deleted.kept_back] == [True]
+    path.parent.rename(site.root / "aside")
+    path.parent.write_bytes(b"no folder")  # not even root can unlink a file below it
+    found = collect(Limits(jobs_older_than_s=DAY_S), site.storage)
+    assert [(job.id, job.bytes) for job in found.jobs] == [(job, KB)]
+    [reason] = found.kept_back
+    assert reason.startswith(f"{path} cannot be removed: ")
     assert site.ids() == set()
+    path.parent.unlink()
+    (site.root / "aside").rename(path.parent)
+    os.utime(path, (time.time() - ORPHAN_AGE_S - 60,) * 2)
+    found = collect(Limits(), site.storage)
+    assert (found.jobs, found.orphan_bytes > 0, found.kept_back, path.exists()) == ((), True, (), False)
 
 
-def test_files_that_are_gone_already_keep_nothing(site: Site) -> None:
-    """Somebody removed them by hand: the job still goes by its age, but nothing is gained by its size."""
+def test_files_that_are_gone_already_free_nothing(site: Site) -> None:
+    """A user removed them by hand: the job is still deleted."""
     job = site.job(A, ago_s=DAY_S)
-    site.job(B)
     artifact_path(site.storage.settings.objects_dir, A).unlink()
-    assert job not in went(collect(Limits(artifacts_max_bytes=0), site.storage))
     found = collect(Limits(jobs_older_than_s=1), site.storage)
-    assert [(one.id, one.bytes) for one in found.jobs] == [(job, 0)]
+    assert [(removed.id, removed.bytes) for removed in found.jobs] == [(job, 0)]
 
 
 def test_a_job_that_has_not_ended_is_not_deleted(site: Site) -> None:
@@ -269,12 +228,12 @@ def test_a_job_that_has_not_ended_is_not_deleted(site: Site) -> None:
     job = site.job(A, ended=False)
     with pytest.raises(Conflict):
         delete_job(job, site.storage)
-    assert delete_job(site.job(A, B), site.storage).bytes == KB
+    assert delete_job(site.job(A, B), site.storage) == KB
     assert site.ids() == {job}
 
 
 def test_two_collections_at_once_remove_no_more_than_one(tmp_path: Path) -> None:
-    """What one has removed is no reason for the other to remove more; each job is told by one of them."""
+    """Each job is returned by one of them."""
     database = Database(tmp_path / "out" / ".relogit" / "jobs.sqlite3", durable=False)
     site = Site(parts(tmp_path, database))
     jobs = [site.job(uuid.uuid4().hex * 2, ago_s=(100 - number) * DAY_S) for number in range(40)]
@@ -283,7 +242,7 @@ def test_two_collections_at_once_remove_no_more_than_one(tmp_path: Path) -> None
 
     def run() -> None:
         start.wait()
-        found.append(collect(Limits(artifacts_max_bytes=15 * KB), site.storage))
+        found.append(collect(Limits(jobs_older_than_s=75.5 * DAY_S), site.storage))
 
     threads = [threading.Thread(target=run) for _ in range(3)]
     for thread in threads:
@@ -317,10 +276,10 @@ def test_rows_go_by_age_and_by_size(site: Site) -> None:
     keys = rows_of(site, 60, 3600, DAY_S)
     found = collect(Limits(rows_older_than_s=7200), site.storage)
     assert ([entry.key for entry in found.rows], kept_keys(site)) == ([keys[2]], set(keys[:2]))
-    size = found.left.rows[0].bytes
+    size = found.rows_left[0].bytes
     found = collect(Limits(rows_max_bytes=size), site.storage)
     assert ([entry.key for entry in found.rows], found.freed_bytes) == ([keys[1]], size)
-    assert [entry.key for entry in found.left.rows] == [keys[0]]
+    assert [entry.key for entry in found.rows_left] == [keys[0]]
     collect(Limits(rows_older_than_s=0), site.storage)
     assert kept_keys(site) == set()
 
@@ -340,7 +299,7 @@ def test_rows_used_since_the_oldest_open_job_was_accepted_stay(site: Site) -> No
     for job in site.ids():
         site.storage.jobs.cancel(job)
     site.storage.jobs.reap("w")
-    assert collect(Limits(rows_max_bytes=0), site.storage).left.rows == ()
+    assert collect(Limits(rows_max_bytes=0), site.storage).rows_left == ()
 
 
 def test_jobs_without_rows_protect_none(site: Site) -> None:
@@ -350,6 +309,13 @@ def test_jobs_without_rows_protect_none(site: Site) -> None:
     site.job(ago_s=3600)
     collect(Limits(rows_max_bytes=0), site.storage)
     assert kept_keys(site) == set()
+
+
+def test_rows_that_a_job_uses_after_the_jobs_were_listed_stay(site: Site) -> None:
+    """It was accepted meanwhile, so its need is only seen by the rows' time."""
+    [_, used_later] = rows_of(site, 60, -60)
+    collect(Limits(rows_max_bytes=0), site.storage)
+    assert kept_keys(site) == {used_later}
 
 
 def test_unusable_rows_always_go(site: Site) -> None:
@@ -364,16 +330,16 @@ def test_rows_used_since_they_were_listed_stay(site: Site) -> None:
     """A job may have begun in the moment between; and so do rows that were made anew."""
     rows_of(site, DAY_S)
     rows = site.storage.rows
-    [listed] = rows.surplus(max_bytes=0)
+    [listed] = rows.prune(max_bytes=0, dry_run=True)
     kept = rows.look(source(0), SIZE)
     assert kept is not None
     kept.touch()
-    assert rows.remove_as_listed(listed) is None
+    assert not rows.remove_as_listed(listed)
     assert kept_keys(site) == {listed.key}
-    [listed] = rows.surplus(max_bytes=0)
-    assert rows.remove_as_listed(replace(listed, about={})) is None
-    assert rows.remove_as_listed(listed) == listed.bytes
-    assert rows.remove_as_listed(listed) is None
+    [listed] = rows.prune(max_bytes=0, dry_run=True)
+    assert not rows.remove_as_listed(replace(listed, about={}))
+    assert rows.remove_as_listed(listed)
+    assert not rows.remove_as_listed(listed)
 
 
 def test_rows_that_cannot_be_listed_are_told(site: Site) -> None:
@@ -401,15 +367,15 @@ def test_what_nobody_refers_to_goes_once_it_is_old(site: Site) -> None:
     for path in left[2:]:
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"x" * KB)
-    old = time.time() - LEFT_S - 60
+    old = time.time() - ORPHAN_AGE_S - 60
     for path in [kept[0], *left, *left[1].rglob("*")]:
         os.utime(path, (old, old))
     before = site.tree()
-    expected = remove_unreferred(site.storage, dry_run=True)
+    expected = remove_orphans(site.storage, dry_run=True)
     assert site.tree() == before
     found = collect(Limits(), site.storage)
-    assert found.unreferred_bytes == found.freed_bytes == expected
-    assert 7 * KB <= expected <= 7 * KB + 8192  # rows are counted in blocks
+    assert found.orphan_bytes == found.freed_bytes == expected
+    assert 7 * KB <= expected <= 7 * KB + 5 * 4096  # in blocks
     assert [path.exists() for path in (*kept, *left)] == [True] * len(kept) + [False] * len(left)
     assert site.ids() == {job}
 
@@ -423,7 +389,7 @@ def test_tidying_goes_by_the_settings(site: Site, caplog: pytest.LogCaptureFixtu
     site.long_there()
     old, young = site.job(A, ago_s=3 * DAY_S), site.job(B)
     orphan = site.object(C)
-    os.utime(orphan, (time.time() - LEFT_S - 60,) * 2)
+    os.utime(orphan, (time.time() - ORPHAN_AGE_S - 60,) * 2)
     tidy(site.storage)
     assert (site.ids(), orphan.exists(), len(caplog.messages)) == ({old, young}, False, 1)
     tidy(site.storage)
@@ -442,9 +408,9 @@ def test_tidying_goes_by_the_settings(site: Site, caplog: pytest.LogCaptureFixtu
 def test_each_setting_is_a_limit(site: Site) -> None:
     """By default none is set."""
     assert Limits.of(site.storage.settings) == Limits()
-    names = ("keep_jobs_s", "keep_artifacts_bytes", "keep_rows_s", "keep_rows_bytes")
+    names = ("keep_jobs_s", "keep_rows_s", "keep_rows_bytes")
     set_ = site.storage.settings.model_copy(update={name: number for number, name in enumerate(names)})
-    assert Limits.of(set_) == Limits(0, 1, 2, 3)
+    assert Limits.of(set_) == Limits(0, 1, 2)
 
 
 # --- whatever there is ----------------------------------------------------------------------------------
@@ -471,7 +437,6 @@ PLANS = st.builds(
     st.integers(0, 3).map(bool),
     st.booleans(),
 )
-LIMIT = st.none() | st.integers(0, 18 * KB)
 SETS_OF_ROWS = st.lists(st.integers(1, 20), max_size=4, unique=True)
 
 
@@ -489,63 +454,43 @@ def arrange(site: Site, plans: Sequence[Plan], upload: str) -> dict[str, Plan]:
 
 
 @settings(max_examples=40)
-@given(st.lists(PLANS, max_size=7), st.none() | st.just(OLD_S), LIMIT, SETS_OF_ROWS, st.none() | st.just(0))
-def test_whatever_there_is_the_limits_hold_and_what_is_referred_to_stays(
-    plans: list[Plan], age: float | None, most: int | None, row_days: list[int], rows_max: int | None
+@given(st.lists(PLANS, max_size=7), st.none() | st.just(OLD_S), SETS_OF_ROWS, st.none() | st.just(0))
+def test_the_limits_hold_and_whatever_a_job_refers_to_stays(
+    plans: list[Plan], age: float | None, row_days: list[int], rows_max: int | None
 ) -> None:
-    """What remains is whole, and obeys the limits or is protected; no more went than had to; a dry run tells it."""
+    """Whatever jobs there are: what remains is complete, and a dry run tells the outcome."""
     with tempfile.TemporaryDirectory() as folder:
         database = Database(Path(":memory:"))
         site = Site(parts(Path(folder), database))
         upload = site.upload(3 * KB)
         jobs = arrange(site, plans, upload)
         keys = dict(zip(rows_of(site, *(days * DAY_S for days in row_days)), row_days, strict=True))
-        limits = Limits(age, most, None, rows_max)
+        limits = Limits(age, None, rows_max)
         before, ids = site.tree(), site.ids()
-        told = collect(limits, site.storage, dry_run=True)
+        dry = collect(limits, site.storage, dry_run=True)
         assert (site.tree(), site.ids()) == (before, ids)
         found = collect(limits, site.storage)
-        assert replace(told, left=found.left) == found
-        assert (told.left.jobs, told.left.files_bytes) == (found.left.jobs, found.left.files_bytes)
-        assert {entry.key for entry in told.left.rows} == {entry.key for entry in found.left.rows}
-        check_jobs(site, jobs, found, limits, upload)
+        assert dry == found
+        check_jobs(site, jobs, found, age, upload)
         oldest = max((plan.ago_s for plan in jobs.values() if not plan.ended and not plan.verifies), default=0)
         spared = {key for key, days in keys.items() if days * DAY_S < oldest + 1 + CLOCKS_DIFFER_S}
         assert kept_keys(site) == (set(keys) if rows_max is None else spared)
         database.close()
 
 
-def check_jobs(site: Site, jobs: dict[str, Plan], found: Collected, limits: Limits, upload: str) -> None:
-    def files(job: str) -> set[str]:
-        return {upload} if jobs[job].verifies else set(jobs[job].digests)
+def check_jobs(site: Site, jobs: dict[str, Plan], found: Collected, age: float | None, upload: str) -> None:
+    def files(ids: set[str]) -> set[str]:
+        return {name for job in ids for name in ({upload} if jobs[job].verifies else jobs[job].digests)}
 
-    def size(of: set[str]) -> int:
-        return sum(SIZES.get(name, 3 * KB) for name in set().union(*map(files, of)))
+    def size(ids: set[str]) -> int:
+        return sum(SIZES.get(name, 3 * KB) for name in files(ids))
 
-    gone, stays = set(went(found)), site.ids()
-    assert gone | stays == set(jobs)
-    assert not gone & stays
-    assert all(jobs[job].ended for job in gone)
+    removed, stays = set(went(found)), site.ids()
+    assert removed == {job for job in jobs if age is not None and jobs[job].ended and jobs[job].ago_s >= age}
+    assert stays == set(jobs) - removed
     folders = site.storage.settings
-    assert {path.stem for path in folders.objects_dir.rglob("*.npz")} == set().union(*map(files, stays)) - {upload}
-    verifying = {job for job in jobs if jobs[job].verifies}
-    assert (folders.uploads_dir / upload).exists() is bool(verifying & stays or not verifying & gone)
-    old = {job for job in jobs if jobs[job].ended and limits.jobs_older_than_s is not None
-           and jobs[job].ago_s >= limits.jobs_older_than_s}  # fmt: skip
-    assert old <= gone
-    open_ones = {job for job in jobs if not jobs[job].ended}
-    needed = set().union(*map(files, open_ones))
-    gives = {job for job in jobs if jobs[job].ended and files(job) - needed}
-    most = limits.artifacts_max_bytes
-    if most is None:
-        assert gone == old
-        return
-    assert size(stays) <= most or not gives & stays
-    for_size = gone - old
-    assert for_size <= gives
-    if for_size:
-        newest = min(for_size, key=lambda job: jobs[job].ago_s)
-        assert all(jobs[job].ago_s <= jobs[newest].ago_s for job in gives & stays)
-        latest = {job for job in for_size if jobs[job].ago_s == jobs[newest].ago_s}
-        assert size(stays | latest) > most
+    assert {path.stem for path in folders.objects_dir.rglob("*.npz")} == files(stays) - {upload}
+    verified = {job for job in jobs if jobs[job].verifies}
+    assert (folders.uploads_dir / upload).exists() is bool(not verified or verified & stays)
     assert sum(job.bytes for job in found.jobs) == size(set(jobs)) - size(stays)
+    assert (found.jobs_left, found.bytes_left) == (len(stays), size(stays))

@@ -26,8 +26,6 @@ PACKAGES = ("compute/engines", "normalisation", "splits", "verify")
 EXCLUDED = {
     "verify/normalisation.py": "as verify/assumptions.py",
     "verify/assumptions.py": "its checks are stored with a unit's report, and no kept answer is made with them",
-    "splits/draw.py": "draws new splits; what it drew is recorded in the set, and nothing is answered from it later",
-    "splits/profile.py": "as splits/draw.py",
 }
 """Files of those packages that no kept result depends on, with the reason."""
 
@@ -88,7 +86,7 @@ def _copy(tmp_path: Path) -> Path:
     """Copy the worker and the files beside it that a list names, and return the worker's folder."""
     folder = tmp_path / "worker"
     shutil.copytree(WORKER, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in {name for files in GROUPS.values() for name in files if name.startswith("..")}:
+    for name in {name for files in GROUPS.values() for name in files if name.startswith("../")}:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(WORKER / name, folder / name)
     return folder

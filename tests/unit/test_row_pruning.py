@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from app.files.disk import ORPHAN_AGE_S
 from app.files.row_files import ABOUT, LOGITS
-from app.files.row_store import LEFT_S, RowStore
+from app.files.row_store import RowStore
 from tests.unit.kept import SOURCE, cut, filled, source, used
 
 
@@ -73,15 +74,16 @@ def test_what_is_not_usable_goes_first(rows: RowStore, tmp_path: Path) -> None:
 def test_what_a_crash_left_is_swept(rows: RowStore, tmp_path: Path) -> None:
     """Hidden names older than an hour go, files and folders; younger ones may still be at work; keys stay."""
     filled(tmp_path)
-    then = time.time() - LEFT_S - 60
+    then = time.time() - ORPHAN_AGE_S - 60
     for name in (".old", ".young"):
         (tmp_path / name / SOURCE.key).mkdir(parents=True)
         (tmp_path / name / SOURCE.key / LOGITS).write_bytes(b"x" * 10_000)
     (tmp_path / ".file").write_bytes(b"x")
     (tmp_path / "visible").mkdir()
     os.utime(tmp_path / SOURCE.key / ABOUT, (then, then))
-    for name in (".old", ".file", "visible", SOURCE.key):
-        os.utime(tmp_path / name, (then, then))
+    old = [tmp_path / name for name in (".old", ".file", "visible", SOURCE.key)]
+    for path in (*(tmp_path / ".old").rglob("*"), *old):
+        os.utime(path, (then, then))
     assert rows.sweep() >= 10_000
     assert {path.name for path in tmp_path.iterdir()} == {SOURCE.key, ".young", "visible"}
     assert (tmp_path / SOURCE.key / LOGITS).exists()

@@ -48,7 +48,7 @@ def test_variables_stand_above_the_env_file(monkeypatch: pytest.MonkeyPatch, tmp
     [
         ("PORT", "70000"), ("PORT", "-1"), ("PORT", "http"), ("WORKERS", "-1"), ("WORKERS", "two"),
         ("WORKERS", "1.5"), ("DEVICE", "gpu"), ("DEVICE", "cuda:"), ("DEVICE", "cuda:0,1"),
-        ("LOG_LEVEL", "LOUD"), ("STOP_TIMEOUT_S", "0"), ("STOP_TIMEOUT_S", "-3"),
+        ("LOG_LEVEL", "LOUD"), ("STOP_TIMEOUT_S", "0"), ("STOP_TIMEOUT_S", "-3"), ("KEEP_ARTIFACTS_BYTES", "1000"),
     ],
 )  # fmt: skip
 def test_a_wrong_setting_stops_the_start(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from app.api.set_views import list_sets
-from app.catalog.catalog import COUNTS_FILE, SPLIT_SUFFIX, WEIGHTS_FILE, Folder
+from app.catalog.folders import Folder
+from app.catalog.split_lists import COUNTS_FILE, SPLIT_SUFFIX, WEIGHTS_FILE
 from app.catalog.split_sets import OWN_FILES, base_in, free_name, read_description, write_set
 from tests.fakes import DIGITS, Home, refused
 
@@ -164,3 +168,55 @@ def test_a_description_of_wrong_types_is_a_problem_of_its_set_alone(home: Home) 
 def test_a_sets_own_files_are_those_that_the_catalog_reads() -> None:
     """One that is missing here would make every set something that cannot be overwritten."""
     assert {f"*{SPLIT_SUFFIX}", COUNTS_FILE, WEIGHTS_FILE, "splits.json"} == set(OWN_FILES)
+
+
+DYING = """
+import os, sys
+from pathlib import Path
+from app.catalog.split_sets import write_set
+sys.addaudithook(lambda event, args: event == "relogit.fault" and args[0] == "set.aside" and os._exit(9))
+write_set(Path(sys.argv[1]), {"a_indices.json": [2]}, overwrite=True)
+"""
+"""A process that dies between the two renames of an overwrite."""
+
+
+def test_a_crash_while_a_set_is_replaced_leaves_the_old_one(home: Home) -> None:
+    """The next reader of a list finds it, and so does the next writer."""
+    folder, catalog = home.data / "digits_splits", home.catalog()
+    dataset = catalog.dataset("digits")
+    before = _content(folder)
+
+    def write() -> None:
+        with refused("splits-exist"):
+            write_set(folder, {A: [3]}, overwrite=False)
+
+    for read in (
+        lambda: catalog.read_split(dataset, Folder("digits_splits", folder), "val"),
+        lambda: catalog.splits_folder(dataset, None),
+        write,
+    ):
+        died = subprocess.run([sys.executable, "-c", DYING, str(folder)], check=False)
+        assert (died.returncode, folder.exists()) == (9, False)
+        read()
+        assert _content(folder) == before
+    write_set(folder, {A: [4]}, overwrite=True)
+    assert _content(folder) == {A: [4]}
+
+
+def test_readers_of_a_set_that_is_replaced_always_find_one(home: Home) -> None:
+    """Two writers replace it again and again; a list is one of theirs, and nothing is left beside it."""
+    catalog, folder = home.catalog(), home.data / "lt"
+    dataset = catalog.dataset("digits")
+    write_set(folder, {A: [1]}, overwrite=False)
+
+    def replace_often(value: int) -> None:
+        for _ in range(60):
+            write_set(folder, {A: [value]}, overwrite=True)
+
+    with ThreadPoolExecutor(2) as threads:
+        writers = [threads.submit(replace_often, value) for value in (1, 2)]
+        while not all(writer.done() for writer in writers):
+            split = catalog.read_split(dataset, catalog.splits_folder(dataset, "lt"), "a")
+            assert split.indices.tolist() in ([1], [2])
+    assert [writer.result() for writer in writers] == [None, None]
+    assert not list(home.data.glob(".*"))

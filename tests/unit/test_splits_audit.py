@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.catalog.catalog import parse_indices
+from app.catalog.split_lists import parse_indices
 from app.catalog.split_sets import DatasetDescription, ListDescription, list_sha256
 from app.domain.checks import MAX_EVIDENCE, Check
 from app.domain.errors import RelogitError, RequestError

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.splits.draw import divide, draw_train, part_balanced
-from worker.splits.profile import class_counts
+from app.catalog.split_draw import class_counts, divide, draw_train, part_balanced
 
 CLASSES = 100
 TRAIN = np.repeat(np.arange(CLASSES), 500)  # the c-th class has the indices 500c…500c+499, so a rank is index mod 500

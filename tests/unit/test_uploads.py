@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.domain.errors import NotFound
-from app.files.artifacts import LEFT_S
+from app.files.disk import ORPHAN_AGE_S
 from app.files.uploads import Uploads
 from tests.fakes import refused
 from tests.unit.test_requests import VERIFICATION
@@ -139,26 +139,20 @@ def test_a_request_says_where_its_files_are(uploads: Uploads, tmp_path: Path) ->
         uploads.root_of(request, tmp_path)
 
 
-def test_sweeping_spares_what_is_young_or_referred_to(uploads: Uploads) -> None:
+def test_an_orphan_is_neither_young_nor_referred_to(uploads: Uploads) -> None:
     """A client may be on its way from its files to its verification."""
     young, kept, left, growing = (uploads.create() for _ in range(4))
     _send(uploads, left, "ce/val_logits.npz", b"1")
-    old = time.time() - LEFT_S - 1
+    old = time.time() - ORPHAN_AGE_S - 1
     for folder in map(uploads.folder, (kept, left)):
         for path in (folder, *folder.rglob("*")):
             os.utime(path, (old, old))
     _send(uploads, growing, "ce/val_logits.npz", b"1")  # below its folder, which is as it was an hour ago
     os.utime(uploads.folder(growing), (old, old))
-    assert uploads.sweep({kept}, dry_run=True) == [left]
-    assert list(uploads.files(left)) == ["ce/val_logits.npz"]
-    assert uploads.sweep({kept}) == [left]
-    assert [uploads.files(upload) for upload in (young, kept)] == [{}, {}]
-    assert list(uploads.files(growing)) == ["ce/val_logits.npz"]
-    with pytest.raises(NotFound):
-        uploads.folder(left)
-    assert uploads.sweep({kept}) == []
+    assert uploads.orphans({kept}) == [uploads.folder(left)]
+    assert uploads.folder(young).is_dir()
 
 
-def test_sweeping_nothing_removes_nothing(tmp_path: Path) -> None:
+def test_without_uploads_there_are_no_orphans(tmp_path: Path) -> None:
     """Before the first upload there is no folder."""
-    assert Uploads(tmp_path / "none").sweep(()) == []
+    assert Uploads(tmp_path / "none").orphans(()) == []

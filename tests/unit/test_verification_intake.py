@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +10,11 @@ import pytest
 from app.domain.errors import Refused
 from app.domain.requests import LogitFile, Standards, VerificationRequest
 from app.files.uploads import Uploads
-from app.submission.verification import VerificationOrder, plan_verification
-from tests.fakes import Home
+from app.submission.bodies import VerificationBody
+from app.submission.verification import plan_verification
+from tests.fakes import Home, changed
 
-ORDER = VerificationOrder(
-    dataset="digits",
-    splits_dir=None,
-    path="logits_fixed",
-    upload=None,
-    expert=None,
-    split=None,
-    standards=Standards(head_threshold=3, floors={"accuracy": 0.5}),
-)
+BODY = VerificationBody(dataset="digits", path="logits_fixed", head_threshold=3, floors={"accuracy": 0.5})
 
 
 @pytest.fixture
@@ -38,7 +30,7 @@ def _touch(root: Path, *names: str) -> None:
 
 
 def _plan(home: Home, **changes: Any) -> VerificationRequest:
-    return plan_verification(replace(ORDER, **changes), home.catalog(), Uploads(home.settings.uploads_dir))
+    return plan_verification(changed(BODY, **changes), home.catalog(), Uploads(home.settings.uploads_dir))
 
 
 def _problems(home: Home, **changes: Any) -> list[tuple[str, str]]:
@@ -58,7 +50,7 @@ def test_a_folder_of_outputs_is_verified_in_place(home: Home) -> None:
         files=(LogitFile("bal/val_logits.npz", "bal", "val"), LogitFile("ce/val_logits.npz", "ce", "val")),
         others=("bal/x.npy",),
         declaration=home.catalog().dataset("digits").model_dump(mode="json"),
-        standards=ORDER.standards,
+        standards=Standards(head_threshold=3, floors={"accuracy": 0.5}),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,6 +11,7 @@ from typing import Any, TypeVar
 from torch import nn
 
 from app.domain.errors import JobError
+from app.files.disk import file_sha256
 from worker.compute.engines.engine import Engine, Setup
 from worker.experts.loading import Assumptions, Expert, Passport, load_expert
 
@@ -114,7 +114,6 @@ def _recall(cache: OrderedDict[K, V], key: K) -> V:
 
 def _sha256(path: Path) -> str:
     try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return file_sha256(path)
     except OSError as error:
         raise JobError("checkpoint-missing", f"{path.name} cannot be read: {error.strerror}.") from error

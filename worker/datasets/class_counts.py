@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from app.catalog.catalog import COUNTS_FILE, TRAIN_SPLIT, WEIGHTS_FILE, Catalog, Folder
+from app.catalog.catalog import Catalog
 from app.catalog.datasets import Dataset
+from app.catalog.folders import Folder
+from app.catalog.split_lists import COUNTS_FILE, TRAIN_SPLIT, WEIGHTS_FILE
 from app.domain.errors import RequestError
 from worker.datasets.pools import Pools
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -17,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.catalog.bases import CIFAR, Bases, check_md5, image_files, read_file
+from app.catalog.bases import CIFAR, Bases
 from app.catalog.datasets import Dataset
+from app.catalog.labels import check_labels, cifar_batches, labelled_files, read_labels
 from app.catalog.npz_bases import npz_errors
 from app.domain.errors import RequestError, TransientError
 from app.domain.syntax_trees import SYNTAX_TREES
@@ -30,8 +30,6 @@ Decoded = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 LOCK_TIMEOUT_S = 1.0
 """Seconds to wait for another thread's decoding before the next heartbeat."""
-
-NO_PIXELS: NDArray[np.uint8] = np.empty((0, 0, 0, 3), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -116,10 +114,10 @@ class Pools:
         Raises:
             RequestError: as `get`.
         """
-        return self._read(dataset, base, pixels=False)[1]
+        return read_labels(self._bases, dataset, base)
 
     def _decode(self, dataset: Dataset, base: str) -> Pool:
-        images, labels = self._read(dataset, base, pixels=True)
+        images, labels = self._read(dataset, base)
         images.flags.writeable = False
         labels.flags.writeable = False
         pixels = hashlib.sha256(repr(images.shape).encode())
@@ -129,21 +127,19 @@ class Pools:
         classes = self._bases.classes(dataset)
         return Pool(base, images, labels, classes, both.hexdigest(), pixels.hexdigest())
 
-    def _read(self, dataset: Dataset, base: str, *, pixels: bool) -> Decoded:
+    def _read(self, dataset: Dataset, base: str) -> Decoded:
         # Images and labels are read together: two separate reads could see two states, shifted by a row.
         self._bases.size(dataset, base)  # checks shapes and types, with clear errors
         paths = self._bases.files(dataset, base)
         if dataset.kind in CIFAR:
             return _read_cifar(dataset.kind, base, paths)
         if dataset.kind == "npz":
-            images, labels = _read_npz(paths[0], pixels=pixels)
+            images, labels = _read_npz(paths[0])
         else:
-            folder = self._bases.root(dataset) / base
-            numbered = _numbered_files(folder, self._bases.class_names(dataset))
-            files = [path for path, _ in numbered]
-            images = _read_images(dataset, files, self._report_image) if pixels else NO_PIXELS
-            labels = np.asarray([label for _, label in numbered], dtype=np.int64)
-        return images, _checked_labels(labels, self._bases.classes(dataset), base)
+            files = labelled_files(self._bases, dataset, base)
+            images = _read_images(dataset, [path for path, _ in files], self._report_image)
+            labels = np.asarray([label for _, label in files], dtype=np.int64)
+        return images, check_labels(labels, self._bases.classes(dataset), base)
 
     def _identity(self, dataset: Dataset, base: str) -> tuple[object, int]:
         return self._bases.identity(dataset, base), self._bases.classes(dataset)
@@ -152,35 +148,18 @@ class Pools:
         return sum(pool.images.nbytes for _, pool in self._kept.values())
 
 
-def _checked_labels(labels: NDArray[np.int64], classes: int, base: str) -> NDArray[np.int64]:
-    if labels.size and not (labels.min() >= 0 and labels.max() < classes):
-        raise RequestError(
-            "data-corrupt",
-            f"The labels of base {base!r} reach from {labels.min()} to {labels.max()}, but there are {classes} "
-            f"classes: 0 to {classes - 1} would have been right.",
-        )
-    return labels
-
-
 def _read_cifar(kind: str, base: str, paths: tuple[Path, ...]) -> Decoded:
-    layout = CIFAR[kind]
-    images, labels = [], []
-    for path, (_, md5) in zip(paths, layout.files[base], strict=True):
-        # Only bytes with the published md5 are unpickled, because a pickle can run code.
-        batch: dict[str, Any] = pickle.loads(check_md5(read_file(path), path, md5), encoding="latin1")
+    key, images, labels = CIFAR[kind].label_key, [], []
+    for batch in cifar_batches(kind, base, paths):
         images.append(batch["data"])
-        labels.append(np.asarray(batch[layout.label_key], dtype=np.int64))
+        labels.append(np.asarray(batch[key], dtype=np.int64))
     planes = np.concatenate(images).reshape(-1, 3, 32, 32)  # [N, C, H, W]
     return np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), np.concatenate(labels)
 
 
-def _read_npz(path: Path, *, pixels: bool) -> Decoded:
+def _read_npz(path: Path) -> Decoded:
     with npz_errors(path), SYNTAX_TREES, np.load(path, allow_pickle=False) as arrays:
-        return arrays["images"] if pixels else NO_PIXELS, arrays["labels"].astype(np.int64)
-
-
-def _numbered_files(folder: Path, class_names: tuple[str, ...]) -> list[tuple[str, int]]:
-    return [(path, number) for number, name in enumerate(class_names) for path in image_files(folder / name)]
+        return arrays["images"], arrays["labels"].astype(np.int64)
 
 
 def _read_images(dataset: Dataset, paths: list[str], beat: Callable[[], None]) -> NDArray[np.uint8]:

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.catalog.catalog import Split
 from app.catalog.datasets import Dataset
 from app.catalog.normalisation import refusal
+from app.catalog.split_lists import Split
 from app.domain.checks import Check
 from app.domain.requests import RecomputeRequest
 from app.store.inspection_requests.experts import NormalisationRequest, evidence_base

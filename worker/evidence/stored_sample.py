@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.catalog.catalog import Split, check_classes
+from app.catalog.checkpoints import check_classes
 from app.catalog.datasets import Dataset, Transform
+from app.catalog.split_lists import Split
 from app.domain.checks import Check, skipped
 from app.domain.errors import JobError, RequestError
 from app.domain.names import check_folder, check_name

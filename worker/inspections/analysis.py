@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.catalog.catalog import Catalog, Folder, Split
+from app.catalog.catalog import Catalog
+from app.catalog.folders import Folder
+from app.catalog.split_lists import Split
 from app.domain.errors import JobError, RequestError, TransientError
 from app.domain.requests import Standards
 from app.store.inspection_requests.analysis import AnalysisRequest, CausesRequest, StatisticsRequest

@@ -11,8 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.catalog.catalog import COUNTS_FILE, TRAIN_SPLIT, Catalog, Folder
+from app.catalog.catalog import Catalog
 from app.catalog.datasets import Dataset
+from app.catalog.folders import Folder
+from app.catalog.long_tail import class_groups
+from app.catalog.split_lists import COUNTS_FILE, TRAIN_SPLIT
 from app.catalog.split_sets import DESCRIPTION_FILE, Description, read_description
 from app.domain.errors import RelogitError, RequestError, TransientError
 from app.store.inspection_requests.splits import AuditRequest, GroupsRequest
@@ -21,7 +24,6 @@ from worker.datasets.pools import Pools
 from worker.splits.audit import AuditedList, audit
 from worker.splits.description import check_dataset
 from worker.splits.duplicate_images import image_digests
-from worker.verify.metrics.groups import class_groups
 
 NOT_COMPARED = "The pictures were not compared; `relogit splits check` does that."
 

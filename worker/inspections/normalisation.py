@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,6 +14,7 @@ from torch import Tensor, nn
 from app.catalog.datasets import Transform
 from app.domain.revisions import NORMALISING, code_digest
 from app.domain.syntax_trees import SYNTAX_TREES
+from app.files.disk import replacing
 from worker.compute.engines.torch_engine import computing_threads
 from worker.datasets.pools import Pool
 from worker.normalisation import PatchStatistics, channel_order, judge_normalisation, patch_statistics, stem_of
@@ -91,10 +90,8 @@ class NormalisationInspector:
         measured = patch_statistics(pool.images, self._heartbeat)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(prefix=".", suffix=".part", dir=self._folder)
-            with os.fdopen(handle, "wb") as stream:
+            with replacing(self._folder / f"{key}.npz") as stream:
                 np.savez(stream, **measured.to_arrays())  # type: ignore[arg-type]  # no array is called allow_pickle
-            Path(name).replace(self._folder / f"{key}.npz")
         except OSError:  # such as a full disk: this process has them in memory
             return measured
         return measured

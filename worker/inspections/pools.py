@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from app.catalog.catalog import Catalog, Folder
+from app.catalog.catalog import Catalog
+from app.catalog.folders import Folder
 from app.store.inspection_requests.splits import PoolRequest, SplitCountsRequest
 from worker.datasets.pools import Pool, Pools
 from worker.inspections.changes import check_same

@@ -1,4 +1,4 @@
-"""Logit artifacts: written atomically and deterministically, read back, and shown under `outputs/`.
+"""Write logit artifacts atomically, read them back, and publish them under `outputs/`.
 
 The format is that of the scripts that relogit replaces: `logits` float32 [N, C], `targets` int64 [N],
 `predictions` int64 [N], rows in the order of the split's index file, plain `np.savez`.
@@ -9,12 +9,8 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-import os
-import shutil
-import struct
-import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -22,22 +18,19 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from app.domain.errors import JobError, TransientError
 from app.domain.fault_points import reach
 from app.domain.syntax_trees import SYNTAX_TREES
 from app.files.artifacts import artifact_path, damaged
-from app.files.disk import ContentChanged, DigestedFile
-
-LOCAL_HEADER = struct.Struct("<26xHH")
-"""Of a zip's member, up to the lengths of its name and extra field (APPNOTE.TXT 4.3.7)."""
+from app.files.digested import ContentChanged, DigestedFile
+from app.files.disk import copy, file_sha256, flush, write_beside
 
 
 @dataclass(frozen=True)
 class Logits:
-    """What one unit computed."""
+    """The logits and labels of one unit."""
 
     logits: NDArray[np.float32]
     """[N, C] float32."""
@@ -52,7 +45,7 @@ class Logits:
 
 @dataclass(frozen=True)
 class Draft:
-    """An artifact's file that is whole, but has no name yet."""
+    """A complete artifact file that has no name yet."""
 
     path: Path
     sha256: str
@@ -63,36 +56,50 @@ class Draft:
 
 @contextmanager
 def drafted(objects_dir: Path, content: Logits) -> Iterator[Draft]:
-    """Write the .npz. Equal content gives equal bytes. What was not published is gone when the block ends."""
+    """Write the .npz; remove it after the block unless it was published.
+
+    Equal content gives equal bytes.
+    """
     objects_dir.mkdir(parents=True, exist_ok=True)
 
     def write(stream: BinaryIO) -> None:
         np.savez(stream, logits=content.logits, targets=content.targets, predictions=content.predictions)
 
-    path = _write_beside(objects_dir, write)
+    path = write_beside(objects_dir, write)
     try:
-        with path.open("rb") as stream:
-            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+        sha256 = file_sha256(path)
         with ThreadPoolExecutor(1) as flushing:
-            flushing.submit(_flush, path)  # the disk writes while the file is verified; `publish` makes sure of it
+            flushing.submit(flush, path)  # the disk writes while the file is verified; `publish` makes sure of it
             reach("artifact.drafted")
             yield Draft(path, sha256, path.stat().st_size)
     finally:
         path.unlink(missing_ok=True)
 
 
-def read_arrays(path: Path, sha256: str) -> dict[str, NDArray[Any]]:
-    """Read an artifact's arrays from disk, with the digest that was recorded.
+def read_arrays(path: Path, sha256: str, *names: str) -> dict[str, NDArray[Any]]:
+    """Read an artifact's arrays, with the digest that was recorded.
+
+    Args:
+        path: of the artifact.
+        sha256: that was recorded.
+        names: of the arrays; none for all.
 
     Raises:
         JobError: `artifact-damaged`.
     """
-    with _checked(path, sha256) as stream, SYNTAX_TREES, np.load(stream, allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+    # Digested and read in one go: arrays of a file that changed in between would be taken for the recorded ones.
+    with DigestedFile(path) as stream:
+        if stream.sha256 != sha256:
+            raise damaged(str(path), stream.sha256, sha256)
+        try:
+            with SYNTAX_TREES, np.load(stream, allow_pickle=False) as arrays:
+                return {name: arrays[name] for name in names or arrays.files}
+        except (zipfile.BadZipFile, KeyError, ValueError, EOFError, ContentChanged) as error:
+            raise JobError("artifact-damaged", f"{path} cannot be read: {error}.") from error
 
 
 def read_rows(path: Path, sha256: str, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Read the logits of some rows of an artifact, without holding the others in memory.
+    """Read the logits of some rows of an artifact.
 
     Args:
         path: of the artifact.
@@ -105,53 +112,31 @@ def read_rows(path: Path, sha256: str, rows: NDArray[np.int64]) -> NDArray[np.fl
     Raises:
         JobError: `artifact-damaged`.
     """
-    with _checked(path, sha256) as stream, zipfile.ZipFile(stream) as archive:
-        member = archive.getinfo("logits.npy")
-        stream.seek(member.header_offset)
-        name, extra = LOCAL_HEADER.unpack(stream.read(LOCAL_HEADER.size))
-        stream.seek(name + extra, os.SEEK_CUR)
-        npy.read_magic(stream)
-        with SYNTAX_TREES:
-            (count, classes), fortran, dtype = npy.read_array_header_1_0(stream)
-        if fortran or dtype != np.float32 or (len(rows) and not 0 <= rows.min() <= rows.max() < count):
-            raise ValueError(f"its logits are {dtype} [{count}, {classes}], or not in C order")
-        start, width = stream.tell(), classes * dtype.itemsize
-        read = []
-        for row in rows:
-            stream.seek(start + int(row) * width)
-            read.append(stream.read(width))
-    return np.frombuffer(b"".join(read), dtype).reshape(len(rows), classes)
-
-
-@contextmanager
-def _checked(path: Path, sha256: str) -> Iterator[DigestedFile]:
-    """Open an artifact whose digest is right; what is read from it is of that digest."""
-    with DigestedFile(path) as stream:
-        if stream.sha256 != sha256:
-            raise damaged(str(path), stream.sha256, sha256)
-        try:
-            yield stream
-        except (zipfile.BadZipFile, KeyError, ValueError, EOFError, struct.error, ContentChanged) as error:
-            raise JobError("artifact-damaged", f"{path} cannot be read: {error}.") from error
+    logits = read_arrays(path, sha256, "logits")["logits"]
+    recorded = not len(rows) or 0 <= rows.min() <= rows.max() < len(logits)
+    if logits.ndim != 2 or logits.dtype != np.float32 or not recorded:
+        message = f"{path} holds logits {logits.dtype}{list(logits.shape)}, without the rows that were recorded."
+        raise JobError("artifact-damaged", message)
+    return logits[rows]
 
 
 def targets_sha256(targets: NDArray[Any]) -> str:
-    """Of integer targets [N], in hex: equal between experts of one split."""
+    """Hash integer targets [N]; all experts of one split have equal ones."""
     return hashlib.sha256(targets.astype("<i8").tobytes()).hexdigest()
 
 
 def publish(draft: Draft, objects_dir: Path, target: Path, manifest: dict[str, Any], lock: Path) -> Path:
-    """Name a draft by its content, and show it under `outputs/<output_dir>`: its own copy, the manifest beside it.
+    """Name a draft by its content and copy it to `outputs/<output_dir>` with its manifest.
 
-    A copy (sharing blocks where the file system can), never a link: whoever saves over the shown file must
-    not write through to the job's own. When this returns, all three files last, whatever happens to the power.
+    The shown file is a copy, never a link: saving over it must not change the job's own. When this returns, all
+    three files survive a power cut.
 
     Args:
         draft: what is published.
-        objects_dir: where the jobs' own files lie.
+        objects_dir: holds the jobs' own files.
         target: the .npz to be shown; the manifest goes beside it.
         manifest: JSON-able.
-        lock: a file that all who publish lock: two jobs may write to one folder, and each pair belongs together.
+        lock: a file that every publisher locks. Two jobs may write to one folder, and each pair belongs together.
 
     Returns:
         The job's own file.
@@ -164,71 +149,31 @@ def publish(draft: Draft, objects_dir: Path, target: Path, manifest: dict[str, A
     own.parent.mkdir(exist_ok=True)
     target.parent.mkdir(parents=True, exist_ok=True)
 
-    def copy(stream: BinaryIO) -> None:
-        with draft.path.open("rb", buffering=0) as reading:
-            if not _share_blocks(reading.fileno(), stream.fileno()):
-                shutil.copyfileobj(reading, stream)
+    def write_copy(stream: BinaryIO) -> None:
+        with draft.path.open("rb", buffering=0) as source:
+            copy(source, stream)
 
-    with ExitStack() as leftovers:
-        # All are whole before any is shown: a full disk then changes nothing.
-        copied = _write_beside(target.parent, copy)
-        leftovers.callback(copied.unlink, missing_ok=True)
+    with ExitStack() as unpublished:
+        # All files are complete before any is shown: a full disk then changes nothing.
+        copied = write_beside(target.parent, write_copy)
+        unpublished.callback(copied.unlink, missing_ok=True)
         if copied.stat().st_size != draft.size:
             raise TransientError("copy-incomplete", f"{draft.path} could not be copied whole to {target}.")
-        described = _write_beside(target.parent, lambda stream: stream.write(text.encode()))
-        leftovers.callback(described.unlink, missing_ok=True)
-        _flush(draft.path, copied, described)
+        described = write_beside(target.parent, lambda stream: stream.write(text.encode()))
+        unpublished.callback(described.unlink, missing_ok=True)
+        flush(draft.path, copied, described)
         with lock.open("a") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)  # the kernel drops it with its holder
             reach("publish.whole")
             draft.path.replace(own)
             reach("publish.own")
-            # Two files cannot change at once. Whoever looks in between, or after this process died there, may find no
-            # manifest, but never one that is of another file.
+            # Two files cannot change at once. A reader in between, or after a crash there, may find no manifest, but
+            # never the manifest of another file.
             target.with_suffix(".json").unlink(missing_ok=True)
             copied.replace(target)
             reach("publish.shown")
             described.replace(target.with_suffix(".json"))
-    # A rename shows all of a file or nothing; it lasts once its folder is on disk as well.
-    _flush(own.parent, target.parent)
+    # A rename lasts once its folder is on disk as well.
+    flush(own.parent, target.parent)
     reach("publish.done")
     return own
-
-
-def _flush(*paths: Path) -> None:
-    """Have files or folders written to disk, all at once: one after the other takes several times as long."""
-
-    def flush(path: Path) -> None:
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-    with ThreadPoolExecutor(len(paths)) as threads:
-        for _ in threads.map(flush, paths):
-            pass
-
-
-def _share_blocks(source: int, target: int) -> bool:
-    """Let the kernel copy, by reference where the file system can; False: copy yourself what is left."""
-    left = os.fstat(source).st_size
-    try:
-        while left > 0 and (copied := os.copy_file_range(source, target, left)) > 0:
-            left -= copied
-    except (OSError, AttributeError):  # two file systems, one that cannot, or no Linux
-        return False
-    return left == 0
-
-
-def _write_beside(folder: Path, write: Callable[[BinaryIO], object]) -> Path:
-    handle, name = tempfile.mkstemp(prefix=".", suffix=".part", dir=folder)
-    path = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            write(stream)
-            os.fchmod(stream.fileno(), 0o644)  # mkstemp's 0600 would hide results from the rest of the group
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
-    return path

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from app.domain.errors import JobError
 from app.domain.syntax_trees import SYNTAX_TREES
-from app.files.disk import DigestedFile
+from app.files.digested import DigestedFile
 from worker.verify.file_schema import ARTIFACT, BARE, BARE_WITH_TARGETS, Form
 
 SIZE_FACTOR = 4

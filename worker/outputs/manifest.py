@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from app import VERSION
-from app.catalog.catalog import Split
+from app.catalog.split_lists import Split
 from app.domain.checks import Check
 from app.domain.jobs import Claim, Progress
 from app.domain.numerics import RowSource

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from app.catalog.catalog import TRAIN_SPLIT
+from app.catalog.split_lists import TRAIN_SPLIT
 from app.catalog.split_sets import ListDescription
 from app.domain.checks import Check, Level, error_check, skipped, verdict_of
 from app.domain.errors import RelogitError

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from app.catalog.catalog import TRAIN_SPLIT
+from app.catalog.split_lists import TRAIN_SPLIT
 from app.catalog.split_sets import DESCRIPTION_FILE, DatasetDescription, ListDescription, list_sha256
 from app.domain.checks import MAX_EVIDENCE, Check, skipped, warning_check
 from worker.splits.duplicate_images import Lists

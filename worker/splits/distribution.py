@@ -10,17 +10,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from app.catalog.long_tail import Balance, balance_of
 from app.domain.checks import Check, warning_check
 from worker.verify.json_values import first_rows
 from worker.verify.lists import check_class_weights
 
-Balance = Literal["balanced", "long-tailed"]
 RowOrder = Literal["class-major", "ascending", "shuffled"]
-
-LONG_TAIL_FACTOR = 2.0
-"""Least imbalance factor, max n_c / min n_c, of a long tail; MNIST has 1.24 and is not long-tailed."""
-CHANCE_DEVIATIONS = 5.0
-"""Standard deviations by which the dispersion of a random draw from equal classes may exceed its mean."""
 
 
 def check_class_counts(
@@ -76,13 +71,7 @@ def check_weights(
 
 
 def check_balance(labels: NDArray[np.int64], classes: int, declared: Balance | None) -> Check:
-    """Check that a list has the declared balance.
-
-    `balanced`: the counts n_c of all classes are equal, ±1. `long-tailed`: among the classes present the imbalance
-    factor max n_c / min n_c is 2 or more, and the index of dispersion Σ (n_c − n̄)² / n̄ exceeds its mean under a
-    random draw from equal classes by five standard deviations. Under such a draw the index follows about χ² with
-    C − 1 degrees of freedom: mean C − 1, standard deviation √(2(C − 1)). So a few rows drawn at random from a
-    balanced base are `neither`, however large their factor.
+    """Check that a list has the declared balance; see `balance_of`.
 
     Args:
         labels: [N], N ≥ 1, each in [0, classes).
@@ -93,11 +82,7 @@ def check_balance(labels: NDArray[np.int64], classes: int, declared: Balance | N
     present = counts[counts > 0]
     most, fewest = int(present.max()), int(present.min())
     factor = most / fewest
-    balance = "neither"
-    if most - int(counts.min()) <= 1:
-        balance = "balanced"
-    elif factor >= LONG_TAIL_FACTOR and _beyond_chance(present):
-        balance = "long-tailed"
+    balance = balance_of(counts) or "neither"
     measured = {
         "balance": balance,
         "imbalance_factor": factor,
@@ -137,10 +122,3 @@ def check_row_order(indices: NDArray[np.int64], labels: NDArray[np.int64], decla
     evidence = [row + 1 for row in first_rows(descents[declared])] if not good and declared in descents else []
     expected = {"row_order": declared or "any"}
     return warning_check("row-order", good, {"row_order": orders}, expected, message, evidence)
-
-
-def _beyond_chance(counts: NDArray[np.int64]) -> bool:
-    freedom = counts.size - 1
-    mean = counts.mean()
-    dispersion = float(((counts - mean) ** 2).sum() / mean)
-    return dispersion > freedom + CHANCE_DEVIATIONS * float(np.sqrt(2 * freedom))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -11,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.catalog.catalog import Folder, Split
 from app.catalog.datasets import Dataset
+from app.catalog.folders import Folder
+from app.catalog.split_lists import Split
 from app.domain.checks import (
     MAX_EVIDENCE,
     Check,
@@ -30,6 +30,7 @@ from app.domain.errors import JobError, RequestError
 from app.domain.fault_points import reach
 from app.domain.jobs import Claim
 from app.domain.requests import LogitFile, VerificationRequest
+from app.files.disk import file_sha256
 from app.files.logit_files import MANIFEST_SUFFIX
 from app.files.uploads import Uploads
 from worker.cancellation import CancellationPoint
@@ -205,8 +206,7 @@ class FileChecks:
     def _digest(self, path: Path) -> str | None:
         if path not in self._digests:
             try:
-                with path.open("rb") as stream:
-                    self._digests[path] = hashlib.file_digest(stream, "sha256").hexdigest()
+                self._digests[path] = file_sha256(path)
             except OSError:
                 self._digests[path] = None
         return self._digests[path]

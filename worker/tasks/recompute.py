@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.catalog.bases import CIFAR, FileId, file_id
-from app.catalog.catalog import Split, check_classes, check_precision_range, check_temperature
+from app.catalog.checkpoints import check_classes, check_precision_range, check_temperature
 from app.catalog.datasets import Dataset
+from app.catalog.split_lists import Split
 from app.domain.checks import Check, ResultReport
 from app.domain.errors import JobError
 from app.domain.fault_points import reach

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from app.catalog.catalog import Folder
 from app.catalog.datasets import Dataset
+from app.catalog.folders import Folder
 from app.domain.checks import Check, JobReport, skipped, verdict_of
 from app.domain.errors import RequestError
 from app.domain.fault_points import reach

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from app.catalog.catalog import Split
+from app.catalog.long_tail import class_groups
+from app.catalog.split_lists import Split
 from app.domain.requests import Standards
 from worker.datasets.class_counts import LongTail
-from worker.verify.metrics.groups import class_groups
 
 Masks = dict[str, NDArray[np.bool_]]
 

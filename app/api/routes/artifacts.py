@@ -1,18 +1,21 @@
-"""A job's artifacts: listed, downloaded one by one, or as one archive."""
+"""List a job's artifacts, download one, or all of them as an archive."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Header, Response
 from fastapi.responses import FileResponse, StreamingResponse
+from pydantic import BaseModel
 from zipstream import ZipStream
 
-from app.api.dependencies import Services, Used
-from app.api.ranged import RangedFile
+from app.api.artifact_response import ArtifactResponse
+from app.api.dependencies import Services, ServicesDep
 from app.domain.errors import JobError, NotFound
 from app.domain.jobs import Artifact, Job, Unit
 from app.files.artifacts import artifact_path, check_content, checked_pieces
@@ -22,80 +25,97 @@ router = APIRouter(prefix="/jobs/{job_id}", tags=["artifacts"])
 NPZ = "application/x-npz"
 
 
+class ArtifactView(BaseModel):
+    """The file of one unit."""
+
+    expert: str
+    split: str
+    path: str
+    """Below the outputs directory."""
+    href: str
+    bytes: int
+    sha256: str
+    manifest: dict[str, Any]
+
+
+class ArtifactList(BaseModel):
+    """The files of a job."""
+
+    job: str
+    artifacts: list[ArtifactView]
+
+
 @router.get("/artifacts")
-def list_artifacts(job_id: str, used: Used) -> dict[str, Any]:
-    """Every unit's file that is done, with its digest and its manifest."""
-    job = used.jobs.get(job_id)
-    return {"job": job.id, "artifacts": [_entry(job, unit, artifact) for unit, artifact in _done(job)]}
+def list_artifacts(job_id: str, services: ServicesDep) -> ArtifactList:
+    """List the files of all units that are done, with digest and manifest."""
+    job = services.jobs.get(job_id)
+    return ArtifactList(job=job.id, artifacts=[_view(job, unit, artifact) for unit, artifact in _done(job)])
 
 
 @router.get("/artifacts/{expert}/{split}", response_class=FileResponse)
 def download(
-    job_id: str, expert: str, split: str, used: Used, if_none_match: Annotated[str | None, Header()] = None
+    job_id: str, expert: str, split: str, services: ServicesDep, if_none_match: Annotated[str | None, Header()] = None
 ) -> Response:
-    """The unit's .npz. Its strong ETag is the file's sha256; ranges are served (RFC 9110).
+    """Download a unit's .npz; its strong ETag is the sha256, and ranges are served.
 
-    The file is digested before and while it is sent. One that is not what was written is answered with the problem
-    `artifact-damaged`; one that is changed meanwhile breaks the connection before its end.
+    The file is digested before it is sent and again before its last bytes. A file that is not what was written is
+    answered with the problem `artifact-damaged`; one that changes meanwhile breaks the connection before its end.
     """
-    unit = used.jobs.get(job_id).unit(expert, split)
+    unit = services.jobs.get(job_id).unit(expert, split)
     if unit is None or unit.artifact is None:
         state = "is not one of the job's units" if unit is None else f"is {unit.state} and has no file"
         raise NotFound("artifact-not-found", f"({expert}, {split}) {state}.")
     etag = f'"{unit.artifact.sha256}"'
-    # Immutable: what has this name never changes, so whoever has it need never ask again.
+    # Immutable: a client that has the content of this name never needs to ask again.
     headers = {"ETag": etag, "Cache-Control": "private, max-age=31536000, immutable"}
     if if_none_match is not None and _matches(if_none_match, etag):
         return Response(status_code=304, headers=headers)
-    path = _checked_object(used, unit, unit.artifact)
-    name = f"{split}_logits.npz"
-    return RangedFile(path, unit.artifact.sha256, headers=headers, media_type=NPZ, filename=name)
+    path, check = _checked_file(services, unit, unit.artifact)
+    return ArtifactResponse(path, check, headers=headers, media_type=NPZ, filename=f"{split}_logits.npz")
 
 
 @router.get("/archive", response_class=StreamingResponse)
-def archive(job_id: str, used: Used) -> Response:
-    """All files with their manifests as one zip, in the layout of the outputs directory, streamed.
+def archive(job_id: str, services: ServicesDep) -> Response:
+    """Download all files and manifests as one zip, laid out like the outputs directory.
 
-    Every file is digested before the first byte is sent and once more on its way, as in a single download.
+    Every file is digested before the first byte is sent, and again while it is sent: one that changes meanwhile
+    breaks the connection before the zip's directory. The length is not announced.
     """
-    job = used.jobs.get(job_id)
+    job = services.jobs.get(job_id)
     done = _done(job)
     if not done:
         raise NotFound("artifact-not-found", f"Job {job.id} is {job.state} and has no files.")
-    # Stored, not deflated: logits hardly shrink, and the length is known before the first byte.
-    stream = ZipStream(sized=True)
+    stream = ZipStream()  # stored, not deflated: logits hardly shrink
     for unit, artifact in done:
-        pieces = checked_pieces(_checked_object(used, unit, artifact), artifact.sha256)
-        stream.add(pieces, _path(job, unit), size=artifact.size)
+        path, _ = _checked_file(services, unit, artifact)
+        stream.add(checked_pieces(path, artifact.sha256), _path(job, unit), size=artifact.size)
         manifest = json.dumps(artifact.manifest, indent=2) + "\n"
         stream.add(manifest.encode(), _path(job, unit).removesuffix(".npz") + ".json")
-    headers = {
-        "Content-Disposition": f'attachment; filename="{job.id}.zip"',
-        "Content-Length": str(len(stream)),
-    }
+    headers = {"Content-Disposition": f'attachment; filename="{job.id}.zip"'}
     return StreamingResponse(stream, media_type="application/zip", headers=headers)
 
 
-def _checked_object(used: Services, unit: Unit, artifact: Artifact) -> Path:
-    """The artifact's file, digested just now.
+def _checked_file(services: Services, unit: Unit, artifact: Artifact) -> tuple[Path, Callable[[], None]]:
+    """Check an artifact's file; return its path and the check.
 
     Raises:
         NotFound: `artifact-gone`.
-        JobError: `artifact-damaged`.
+        JobError: `artifact-damaged`, also from the check.
     """
-    path = artifact_path(used.settings.objects_dir, artifact.sha256)
+    path = artifact_path(services.settings.objects_dir, artifact.sha256)
     name = f"({unit.expert}, {unit.split})"
+    check = partial(check_content, path, artifact.sha256, f"The file of {name}")
     try:
-        check_content(path, artifact.sha256, f"The file of {name}")
+        check()
     except FileNotFoundError:
         raise NotFound(
             "artifact-gone",
-            f"The file of {name} was removed from {used.settings.objects_dir}. Run the job again.",
+            f"The file of {name} was removed from {services.settings.objects_dir}. Run the job again.",
         ) from None
     except OSError as error:
         message = f"The file of {name} cannot be read: {error.strerror}. Run the job again."
         raise JobError("artifact-damaged", message) from error
-    return path
+    return path, check
 
 
 def _done(job: Job) -> list[tuple[Unit, Artifact]]:
@@ -106,16 +126,16 @@ def _path(job: Job, unit: Unit) -> str:
     return f"{job.recompute.output_dir}/{unit.expert}/{unit.split}_logits.npz"
 
 
-def _entry(job: Job, unit: Unit, artifact: Artifact) -> dict[str, Any]:
-    return {
-        "expert": unit.expert,
-        "split": unit.split,
-        "path": _path(job, unit),
-        "href": f"/jobs/{job.id}/artifacts/{quote(unit.expert)}/{quote(unit.split)}",
-        "bytes": artifact.size,
-        "sha256": artifact.sha256,
-        "manifest": artifact.manifest,
-    }
+def _view(job: Job, unit: Unit, artifact: Artifact) -> ArtifactView:
+    return ArtifactView(
+        expert=unit.expert,
+        split=unit.split,
+        path=_path(job, unit),
+        href=f"/jobs/{job.id}/artifacts/{quote(unit.expert)}/{quote(unit.split)}",
+        bytes=artifact.size,
+        sha256=artifact.sha256,
+        manifest=artifact.manifest,
+    )
 
 
 def _matches(if_none_match: str, etag: str) -> bool:

@@ -21,8 +21,10 @@ from app.api.expert_schemas import (
 from app.api.parameters import DatasetName
 from app.api.schemas import ErrorView
 from app.api.waiting import await_inspections
-from app.catalog.catalog import Catalog, Folder, check_classes
+from app.catalog.catalog import Catalog
+from app.catalog.checkpoints import check_classes
 from app.catalog.datasets import DEFAULT_BASE, DEFAULT_DATASET, Dataset
+from app.catalog.folders import Folder
 from app.catalog.normalisation import proposal
 from app.domain.errors import NotFound, RequestError
 from app.domain.names import check_name

@@ -1,17 +1,17 @@
-"""Garbage collection: what is kept beyond a limit goes."""
+"""Garbage collection: remove what is kept beyond a limit."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field, Strict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict
 
-from app.api.dependencies import Used
-from app.api.routes.rows import RowsView, RowTotals
+from app.api.dependencies import ServicesDep
+from app.api.row_schemas import RowsView, RowTotals
 from app.domain.times import rfc3339
-from app.retention.retention import Collected, Limits, RemovedJob, collect
+from app.retention.retention import Collected, Limits, StoredJob, collect
 
 router = APIRouter(tags=["gc"])
 
@@ -19,33 +19,36 @@ Seconds = Annotated[float, Strict(), Field(ge=0, allow_inf_nan=False)]
 Bytes = Annotated[int, Strict(), Field(ge=0)]
 
 
+def _refuse_removed_limit(value: object) -> None:
+    if value is not None:
+        raise ValueError("files are no longer limited by size; jobs_older_than_s limits the jobs by age")
+
+
 class GcBody(BaseModel):
-    """What `POST /gc` takes. A limit that is left out is that of the service's settings, which may be none."""
+    """The limits of `POST /gc`. One that is left out is that of the service's settings, which may be none."""
 
     model_config = ConfigDict(extra="forbid")
 
     jobs_older_than_s: Seconds | None = Field(
-        None, description="Jobs that ended longer ago go, with their own files."
+        None, description="Jobs that ended longer ago are deleted, with their own files."
     )
-    artifacts_max_bytes: Bytes | None = Field(
-        None,
-        description="The longest ended jobs go until the jobs' own files, results and uploads, take at most so many "
-        "bytes.",
+    artifacts_max_bytes: Annotated[None, BeforeValidator(_refuse_removed_limit)] = Field(
+        None, description="Not supported any more: only null is accepted."
     )
-    rows_older_than_s: Seconds | None = Field(None, description="Rows that no job has used for longer go.")
+    rows_older_than_s: Seconds | None = Field(None, description="Rows that no job has used for longer are removed.")
     rows_max_bytes: Bytes | None = Field(
-        None, description="The longest unused rows go until the rest takes at most so many bytes on disk."
+        None, description="The longest unused rows are removed until the rest takes at most so many bytes on disk."
     )
-    dry_run: Annotated[bool, Strict()] = Field(False, description="Remove nothing, and tell what would go.")
+    dry_run: Annotated[bool, Strict()] = Field(False, description="Remove nothing; answer what would be removed.")
 
     def limits(self, defaults: Limits) -> Limits:
-        """Those that are given, and for the others the defaults."""
-        given = self.model_dump(exclude={"dry_run"}, exclude_none=True)
-        return Limits(**(asdict(defaults) | given))
+        """Fill in the defaults for the limits that are left out."""
+        given = self.model_dump(exclude={"dry_run", "artifacts_max_bytes"}, exclude_none=True)
+        return replace(defaults, **given)
 
 
 class GcJob(BaseModel):
-    """A job that went."""
+    """A job that was deleted."""
 
     id: str
     kind: str
@@ -54,9 +57,11 @@ class GcJob(BaseModel):
     bytes: int = Field(description="Freed with it: no other job refers to them.")
 
     @classmethod
-    def of(cls, job: RemovedJob) -> GcJob:
-        """As it is shown."""
-        return cls(id=job.id, kind=job.kind, state=job.state, finished_at=rfc3339(job.finished_at), bytes=job.bytes)
+    def of(cls, job: StoredJob) -> GcJob:
+        """Build the view of a deleted job."""
+        return cls(
+            id=job.id, kind=job.kind, state=job.state, finished_at=rfc3339(job.finished_at or 0), bytes=job.bytes
+        )
 
 
 class JobTotals(BaseModel):
@@ -74,39 +79,39 @@ class GcLeft(BaseModel):
 
 
 class GcAnswer(BaseModel):
-    """What `POST /gc` did, or would do."""
+    """The outcome of `POST /gc`."""
 
     dry_run: bool
     jobs: list[GcJob] = Field(description="The longest ended first.")
     rows: list[RowsView]
-    unreferred_bytes: int = Field(description="Of files that no job refers to, and of what killed processes left.")
+    unreferred_bytes: int = Field(description="On disk, of files that nothing refers to.")
     freed_bytes: int = Field(description="All together.")
-    kept_back: list[str] = Field(description="What should have gone and could not be removed, with the reason.")
+    kept_back: list[str] = Field(description="Why files could not be removed.")
     left: GcLeft
 
     @classmethod
-    def of(cls, found: Collected, *, dry_run: bool) -> GcAnswer:
-        """As it is shown."""
+    def of(cls, collected: Collected, *, dry_run: bool) -> GcAnswer:
+        """Build the answer from what was collected."""
         return cls(
             dry_run=dry_run,
-            jobs=[GcJob.of(job) for job in found.jobs],
-            rows=[RowsView.of(entry) for entry in found.rows],
-            unreferred_bytes=found.unreferred_bytes,
-            freed_bytes=found.freed_bytes,
-            kept_back=list(found.kept_back),
+            jobs=[GcJob.of(job) for job in collected.jobs],
+            rows=[RowsView.of(entry) for entry in collected.rows],
+            unreferred_bytes=collected.orphan_bytes,
+            freed_bytes=collected.freed_bytes,
+            kept_back=list(collected.kept_back),
             left=GcLeft(
-                jobs=JobTotals(jobs=found.left.jobs, bytes=found.left.files_bytes),
-                rows=RowTotals.of(found.left.rows),
+                jobs=JobTotals(jobs=collected.jobs_left, bytes=collected.bytes_left),
+                rows=RowTotals.of(collected.rows_left),
             ),
         )
 
 
 @router.post("/gc")
-def collect_garbage(used: Used, body: GcBody | None = None) -> GcAnswer:
-    """Remove what is kept beyond the limits, and what nobody refers to and is older than an hour.
+def collect_garbage(services: ServicesDep, body: GcBody | None = None) -> GcAnswer:
+    """Remove jobs and rows beyond the limits, and orphans older than an hour.
 
-    Never what a job that has not ended refers to, and never anything under `outputs/<output_dir>`.
+    Whatever a job refers to that has not ended stays, and so does everything under `outputs/<output_dir>`.
     """
-    asked = body or GcBody()
-    found = collect(asked.limits(Limits.of(used.settings)), used.storage, dry_run=asked.dry_run)
-    return GcAnswer.of(found, dry_run=asked.dry_run)
+    body = body or GcBody()
+    collected = collect(body.limits(Limits.of(services.settings)), services.storage, dry_run=body.dry_run)
+    return GcAnswer.of(collected, dry_run=body.dry_run)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Response
 
 from app.api.dependencies import Services, ServicesDep
 from app.api.parameters import MAX_WAIT_S, JobId, Wait
-from app.api.schemas import JobList, JobView, PlanView, RecomputeBody
+from app.api.schemas import JobList, JobView, PlanView
 from app.api.tracing import Traceparent
 from app.api.verdict_schemas import JobReportView
 from app.api.verdicts import verify_job
@@ -17,10 +17,12 @@ from app.api.waiting import await_change, await_inspections
 from app.domain.fault_points import reach
 from app.domain.jobs import JobState
 from app.domain.numerics import ComputeEnvironment
+from app.domain.requests import Kind
 from app.retention.retention import delete_job
 from app.store.inspection_requests.request import InspectionRequest
 from app.store.liveness import compute_environments
-from app.submission.planner import Site, make_plan, questions_of
+from app.submission.bodies import RecomputeBody
+from app.submission.planner import Site, inspections_of, make_plan
 from app.submission.recompute import plan
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
@@ -32,8 +34,8 @@ def submit(body: RecomputeBody, services: ServicesDep, trace: Traceparent, respo
 
     If anything in it is wrong, nothing is queued.
     """
-    request, units = plan(body.order(), services.catalog, services.inspections, _environments(services))
-    job = services.jobs.submit(request, units, body.terms(trace))
+    request, units = plan(body, services.catalog, services.inspections, _environments(services))
+    job = services.jobs.submit(request, units, body.options(trace))
     reach("submit.recorded")
     response.headers["Location"] = f"/jobs/{job.id}"
     return JobView.of(job)
@@ -46,23 +48,22 @@ async def plan_job(body: RecomputeBody, services: ServicesDep) -> PlanView:
     Problems are what would make it fail. Nothing is queued. Files that no worker has inspected yet are inspected
     first, for ten seconds at most.
     """
-    order = body.order()
 
     def site() -> Site:
         return Site(services.catalog, services.inspections, services.rates, services.rows, _environments(services))
 
     def inspections() -> list[InspectionRequest]:
-        return questions_of(site().examine(order), services.catalog, order.weights)
+        return inspections_of(site().examine(body), services.catalog, body.weights)
 
     await await_inspections(services, await run_sync(inspections))
-    return PlanView.of(await run_sync(lambda: make_plan(order, site())))
+    return PlanView.of(await run_sync(lambda: make_plan(body, site())))
 
 
 @router.get("")
 def list_jobs(
     services: ServicesDep,
     state: Annotated[list[JobState], Query()] = [],  # noqa: B006 — FastAPI copies it
-    kind: Annotated[Literal["recompute", "verification", "splits"] | None, Query()] = None,
+    kind: Annotated[Kind | None, Query()] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> JobList:
     """List jobs, the newest first."""

@@ -20,7 +20,6 @@ from app.catalog.datasets import read_declaration
 from app.domain.checks import JobReport
 from app.domain.errors import NotFound, RequestError
 from app.domain.jobs import Job
-from app.domain.requests import SplitsRequest
 from app.report.page import render
 from app.report.split_picture import BY_SIZE, BY_THRESHOLD, ShownGroups, ShownList, ShownSet
 from app.report.split_warnings import changed_lists
@@ -44,7 +43,7 @@ async def report(job_id: JobId, services: ServicesDep) -> HTMLResponse:
     is.
     """
     job = await run_sync(services.jobs.get, job_id)
-    if isinstance(job.request, SplitsRequest):
+    if job.logits_request is None:
         raise NotFound("nothing-to-report", f"Job {job_id} created splits; there are no logits in it to report on.")
     verdict, splits = await asyncio.gather(verify_job(services, job, PATIENCE_S), _splits(services, job))
     sources = Sources(job, verdict, splits=_shown_set(splits, job, verdict))
@@ -64,8 +63,9 @@ async def report(job_id: JobId, services: ServicesDep) -> HTMLResponse:
 
 async def _splits(services: Services, job: Job) -> SetView | None:
     """Read the job's set of splits as it is now, if possible."""
-    request = job.request
-    assert not isinstance(request, SplitsRequest)
+    request = job.logits_request
+    if request is None:
+        return None
     try:
         dataset = read_declaration(request.declaration)
         return await show_set(

@@ -10,33 +10,32 @@ from fastapi import APIRouter, Path, Query, Response
 
 from app.api.dependencies import ServicesDep
 from app.api.parameters import MAX_WAIT_S, DatasetName, SetName
-from app.api.schemas import ImportBody, JobView, SplitsBody
 from app.api.set_views import list_sets, set_folder, show_set
-from app.api.split_schemas import DatasetList, DatasetView, ImportedSet, IndexList, SetList, SetView
-from app.api.tracing import Traceparent
+from app.api.split_schemas import CreatedSet, DatasetList, DatasetView, ImportedSet, IndexList, SetList, SetView
 from app.api.verdict_schemas import AuditView
 from app.api.waiting import await_inspections
-from app.catalog.catalog import Folder
 from app.catalog.datasets import DEFAULT_DATASET
+from app.catalog.folders import Folder
 from app.domain.errors import RequestError
 from app.domain.names import check_name
 from app.store.inspection_requests.request import InspectionRequest
 from app.store.inspection_requests.splits import AuditRequest
+from app.submission.bodies import ImportBody, SplitsBody
 from app.submission.split_import import import_splits
-from app.submission.splits import plan_splits
+from app.submission.splits import create_splits
 
 router = APIRouter(tags=["splits"])
 
 
-@router.post("/splits", status_code=202)
-def create_splits(body: SplitsBody, services: ServicesDep, trace: Traceparent, response: Response) -> JobView:
-    """Check a request for a new set of splits and queue it.
+@router.post("/splits", status_code=201)
+def create_set(body: SplitsBody, services: ServicesDep, response: Response) -> CreatedSet:
+    """Create a set of splits: a long-tailed train list, balanced test parts.
 
-    It is a job like any other, and takes about a second.
+    The answer is its description, as its `splits.json` has it. It takes about a second.
     """
-    job = services.jobs.submit(plan_splits(body.order(), services.catalog), terms=body.terms(trace))
-    response.headers["Location"] = f"/jobs/{job.id}"
-    return JobView.of(job)
+    created = CreatedSet.model_validate(create_splits(body, services.catalog))
+    response.headers["Location"] = _location(body)
+    return created
 
 
 @router.post("/splits/import", status_code=201)
@@ -45,9 +44,13 @@ def import_set(body: ImportBody, services: ServicesDep, response: Response) -> I
 
     What may be wrong with them stands in `doubtful`; only what cannot be used is refused.
     """
-    imported = ImportedSet.model_validate(import_splits(body.order(), services.catalog))
-    response.headers["Location"] = f"/splits/{quote(imported.name)}?dataset={quote(body.dataset)}"
+    imported = ImportedSet.model_validate(import_splits(body, services.catalog))
+    response.headers["Location"] = _location(body)
     return imported
+
+
+def _location(body: SplitsBody | ImportBody) -> str:
+    return f"/splits/{quote(body.name)}?dataset={quote(body.dataset)}"
 
 
 @router.get("/splits")

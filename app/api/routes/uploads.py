@@ -1,39 +1,46 @@
-"""Uploads: files of logits that do not lie in the server's outputs directory, sent to be verified."""
+"""Files of logits that clients send to be verified."""
 
 from __future__ import annotations
 
-import shutil
-from typing import Any
-
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel
 
-from app.api.dependencies import Used
+from app.api.dependencies import ServicesDep
 from app.domain.errors import Conflict
 from app.domain.fault_points import reach
+from app.files.disk import remove
 
 WRITTEN_AT_ONCE = 2**20
-"""Bytes: a thread is asked to write so many, not each of the pieces that come in."""
+"""Bytes that a thread writes at once; the pieces that arrive are smaller."""
 
 router = APIRouter(prefix="/uploads", tags=["verifications"])
 
 
-@router.post("", status_code=201)
-def create_upload(used: Used, response: Response) -> dict[str, Any]:
-    """A place for files: `PUT` each to `<Location>/<expert>/<split>_logits.npz`, then `POST /verifications`.
+class UploadView(BaseModel):
+    """An upload and its files."""
 
-    It is removed with the verification that it is for, or, if there is none, after an hour.
+    id: str
+    files: dict[str, int]
+    """Bytes by name."""
+
+
+@router.post("", status_code=201)
+def create_upload(services: ServicesDep, response: Response) -> UploadView:
+    """Create a place for files, which `POST /verifications` can then name.
+
+    `PUT` each file to `<Location>/<expert>/<split>_logits.npz`. The upload is removed with its verification; without
+    one, an hour or two after the last file came.
     """
-    used.uploads.sweep(used.jobs.uploads())
-    upload = used.uploads.create()
+    upload = services.uploads.create()
     response.headers["Location"] = f"/uploads/{upload}"
-    return {"id": upload, "files": {}}
+    return UploadView(id=upload, files={})
 
 
 @router.get("/{upload}")
-def get_upload(upload: str, used: Used) -> dict[str, Any]:
-    """What it holds: bytes by name."""
-    return {"id": upload, "files": used.uploads.files(upload)}
+def get_upload(upload: str, services: ServicesDep) -> UploadView:
+    """Return the names and sizes of an upload's files."""
+    return UploadView(id=upload, files=services.uploads.files(upload))
 
 
 @router.put(
@@ -41,10 +48,12 @@ def get_upload(upload: str, used: Used) -> dict[str, Any]:
     status_code=204,
     openapi_extra={"requestBody": {"required": True, "content": {"application/octet-stream": {}}}},
 )
-async def put_file(upload: str, name: str, request: Request, used: Used) -> None:
-    """Store the body as that file, in place of an older one. It is there whole, or not at all."""
+async def put_file(upload: str, name: str, request: Request, services: ServicesDep) -> None:
+    """Store the body as that file, complete or not at all.
 
-    with used.uploads.receiving(upload, name) as stream:
+    It replaces an older file of that name.
+    """
+    with services.uploads.receiving(upload, name) as stream:
         waiting = bytearray()
         async for piece in request.stream():
             waiting += piece
@@ -56,14 +65,16 @@ async def put_file(upload: str, name: str, request: Request, used: Used) -> None
 
 
 @router.delete("/{upload}", status_code=204)
-def delete_upload(upload: str, used: Used) -> None:
-    """Forget the files. What was found in them stays with the verification; curves can no longer be drawn.
+def delete_upload(upload: str, services: ServicesDep) -> None:
+    """Remove an upload's files, unless a verification of them has not ended.
 
-    Not while a verification of them has not ended: whoever had no answer to its request may not know of it.
+    The verification's checks stay; curves can no longer be drawn.
     """
-    with used.database.transaction():  # nobody can submit a verification of it in between
-        if upload in used.jobs.uploads(open_only=True):
+    # In a transaction: no verification of it can be submitted in between. A client whose submission got no answer may
+    # not know that there is one.
+    with services.database.transaction():
+        if upload in services.jobs.uploads(open_only=True):
             hint = "Cancel that verification first, or wait until it has ended."
             raise Conflict("upload-in-use", f"Upload {upload} is being verified. {hint}")
-        gone = used.uploads.take_away(upload)
-    shutil.rmtree(gone)
+        aside = services.uploads.set_aside(upload)
+    remove(aside)

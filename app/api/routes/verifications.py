@@ -9,13 +9,13 @@ from fastapi import APIRouter, Query, Response
 
 from app.api.dependencies import ServicesDep
 from app.api.parameters import JobId, Wait
-from app.api.schemas import VerificationBody
 from app.api.tracing import Traceparent
 from app.api.verdict_schemas import VerificationList, VerificationView
 from app.api.waiting import await_change
 from app.domain.errors import NotFound
 from app.domain.fault_points import reach
 from app.domain.requests import VerificationRequest
+from app.submission.bodies import VerificationBody
 from app.submission.verification import plan_verification
 
 router = APIRouter(prefix="/verifications", tags=["verifications"])
@@ -27,9 +27,9 @@ def submit(body: VerificationBody, services: ServicesDep, trace: Traceparent, re
 
     It is a job like any other; no checkpoint is needed.
     """
-    request = plan_verification(body.order(), services.catalog, services.uploads)
+    request = plan_verification(body, services.catalog, services.uploads)
     root = partial(services.uploads.root_of, request, services.settings.outputs_dir)
-    job = services.jobs.submit(request, terms=body.terms(trace), check=root)
+    job = services.jobs.submit(request, terms=body.options(trace), check=root)
     response.headers["Location"] = f"/verifications/{job.id}"
     reach("submit.recorded")
     return VerificationView.of(job)

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.catalog.catalog import Catalog, Folder, Split
+from app.catalog.catalog import Catalog
 from app.catalog.datasets import Dataset
+from app.catalog.folders import Folder
+from app.catalog.split_lists import Split
 from app.domain.analyses import AnalysisPart
 from app.domain.revisions import JUDGING, code_digest
 from app.store.inspection_requests.identities import BaseFiles, all_base_files, list_digests, train_files

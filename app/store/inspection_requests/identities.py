@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from app.catalog.bases import FileId
-from app.catalog.catalog import COUNTS_FILE, TRAIN_SPLIT, WEIGHTS_FILE, Catalog, Folder
+from app.catalog.catalog import Catalog
 from app.catalog.datasets import Dataset
+from app.catalog.folders import Folder
+from app.catalog.split_lists import COUNTS_FILE, TRAIN_SPLIT, WEIGHTS_FILE
 from app.domain.errors import RequestError
 from app.files.disk import file_sha256
 

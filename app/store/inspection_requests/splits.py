@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from app.catalog.catalog import COUNTS_FILE, WEIGHTS_FILE, Catalog, Folder
+from app.catalog.catalog import Catalog
 from app.catalog.datasets import Dataset
+from app.catalog.folders import Folder
+from app.catalog.split_lists import COUNTS_FILE, WEIGHTS_FILE
 from app.catalog.split_sets import DESCRIPTION_FILE
 from app.domain.revisions import AUDITING, code_digest
 from app.store.inspection_requests.identities import (

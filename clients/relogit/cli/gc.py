@@ -20,7 +20,7 @@ def gc(
     ] = None,
     max_artifacts: Annotated[
         str | None,
-        typer.Option("--max-artifacts", help="Delete the longest ended jobs until the files fit, such as 50GB"),
+        typer.Option("--max-artifacts", help="Not supported any more: the server refuses it", hidden=True),
     ] = None,
     rows_older_than: Annotated[
         str | None,

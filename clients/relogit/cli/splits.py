@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 from rich.console import RenderableType
+from rich.text import Text
 
 from relogit.cli.argv import own_folder
 from relogit.cli.options import DatasetOption, JsonOption, ServerOption, group_dataset
@@ -17,7 +18,6 @@ from relogit.cli.splits_diff import diff
 from relogit.cli.splits_import import import_lists
 from relogit.client import SplitsRequest
 from relogit.render.checks import audit_lines
-from relogit.render.jobs import failure_lines, job_verdict
 from relogit.render.sets import set_lines
 from relogit.render.splits import split_lines
 from relogit.render.tables import NONE, Record, count, new_table
@@ -86,7 +86,8 @@ def create(
         overwrite=True if overwrite else None,
     )
     with group_session(ctx, server, as_json) as run:
-        _create(run, name, request)
+        description = run.client.create_splits(name, **request)
+        run.show(description, lambda: _created(description))
 
 
 @app.command()
@@ -133,17 +134,6 @@ app.command()(diff)
 app.command("import")(import_lists)
 
 
-def _create(run: Session, name: str, request: SplitsRequest) -> None:
-    health = run.client.ready()
-    job = run.client.create_splits(name, **request)
-    run.warn_unless_ready(health)
-    run.follow(job)
-    description = job.verification().get("splits")
-    run.show({**job.data, "splits": description}, lambda: _created_lines(job.data, description))
-    if job.state != "succeeded":
-        raise typer.Exit(ExitCode.FAILED)
-
-
 def _set_name(run: Session, name: str | None, dataset: str | None) -> str:
     """Name the folder of a set; the data set's own by default."""
     folder = own_folder(name, "data")
@@ -164,11 +154,10 @@ def _shares(value: str | None) -> tuple[int, ...] | None:
     return tuple(int(part) for part in match.groups())
 
 
-def _created_lines(job: Record, description: Record | None) -> Iterator[RenderableType]:
-    yield from failure_lines(job)
-    if description is not None:
-        table = new_table(["list", "base", "balance"], ["size"])
-        for name, entry in description["lists"].items():
-            table.add_row(name, entry["base"], entry["balance"] or NONE, count(entry["size"]))
-        yield table
-    yield job_verdict(job)
+def _created(description: Record) -> Iterator[RenderableType]:
+    table = new_table(["list", "base", "balance"], ["size"])
+    for name, entry in description["lists"].items():
+        table.add_row(name, entry["base"], entry["balance"] or NONE, count(entry["size"]))
+    yield table
+    name = description["name"]
+    yield Text(f"The splits {name!r} are there; a job takes them with --splits-dir {name}.", style="green")

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict, Unpack
 
 from relogit.errors import StillRunning
-from relogit.job import Job
 from relogit.wire import Wire, segments, without_none
 
+CREATE_S = 600.0  # seconds for which the server may list the files of a large base
 AUDIT_S = 60.0  # seconds for which an audit may read all images
 
 
@@ -72,17 +72,20 @@ class SplitMethods:
         """
         return self._wire.get(f"/splits/{segments(f'{name}/{split}')}", params={"dataset": dataset})
 
-    def create_splits(self, name: str, **request: Unpack[SplitsRequest]) -> Job:
-        """Queue the creation of a set of splits; `SplitsRequest` describes the options.
+    def create_splits(self, name: str, **request: Unpack[SplitsRequest]) -> dict[str, Any]:
+        """Create a set of splits; `SplitsRequest` describes the options.
 
         Example:
-            job = client.create_splits("lt_50", imbalance_factor=50).wait()
+            client.create_splits("lt_50", imbalance_factor=50)
             client.submit(splits_dir="lt_50")
+
+        Returns:
+            Its description: under `lists` the base, size and sha256 of each, and `train_class_counts`.
 
         Raises:
             Problem: the server refused it, for example because a set of that name exists.
         """
-        return Job(self._wire, self._wire.post("/splits", without_none({"name": name, **request})))
+        return self._wire.post("/splits", without_none({"name": name, **request}), hold_s=CREATE_S)
 
     def import_splits(self, name: str, lists: Sequence[Mapping[str, Any]], **more: Any) -> dict[str, Any]:
         """Write existing index lists as a new set of splits.

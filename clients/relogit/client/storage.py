@@ -77,7 +77,7 @@ class StorageMethods:
 
         Args:
             jobs_older_than_s: removes jobs that ended longer ago; the server's setting by default, as all limits.
-            artifacts_max_bytes: size of the jobs' own files; the longest ended jobs go first.
+            artifacts_max_bytes: not supported any more; the server refuses it.
             rows_older_than_s: removes kept rows that no job used for longer.
             rows_max_bytes: size of kept rows; the longest unused go first.
             dry_run: report only, and remove nothing.

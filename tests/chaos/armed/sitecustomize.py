@@ -33,8 +33,8 @@ EVENT = "relogit.fault"
 MAX_KILLS_A_TASK = 3
 """The fifth death over one unit fails it, as it should; here every job is to succeed."""
 
-OF_API = ("submit.", "upload.", "delete.", "download.", "commit.")
-OF_WORKER = ("task.", "rows.", "artifact.", "publish.", "verify.", "check.", "draw.", "set.", "commit.")
+OF_API = ("submit.", "upload.", "delete.", "download.", "set.", "commit.")
+OF_WORKER = ("task.", "rows.", "artifact.", "publish.", "verify.", "check.", "commit.")
 MORTAL_APPS = 0.2
 """Of the API's processes under the real supervisor."""
 COUNTS = (1, 1, 2, 3, 5, 8)

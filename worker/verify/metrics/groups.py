@@ -1,4 +1,4 @@
-"""Groups of classes by their train counts, and the accuracy on them."""
+"""The accuracy on groups of classes; `app.catalog.long_tail` says which groups there are."""
 
 from __future__ import annotations
 
@@ -6,27 +6,6 @@ from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
-
-MANY_ABOVE, FEW_BELOW = 100, 20  # train samples; medium is what lies between, both bounds included
-
-
-def class_groups(train_counts: NDArray[np.int64], head_threshold: int) -> dict[str, NDArray[np.bool_]]:
-    """Group classes by train counts: head and tail; many, medium and few.
-
-    Args:
-        train_counts: [C] samples of each class in the train split, n_c.
-        head_threshold: a class with more train samples is head.
-
-    Returns:
-        [C] bool for `head` (n_c > threshold), `tail` (the rest), `many` (n_c > 100), `medium` (20 ≤ n_c ≤ 100)
-        and `few` (n_c < 20). A class of exactly 20 samples is medium, not few, and with the threshold 20 tail.
-        Sources: of head and tail the scripts that relogit replaces, after Narasimhan et al., "Learning to reject
-        meets long-tail learning", ICLR 2024; of the others Liu et al., "Large-scale long-tailed recognition in an
-        open world", CVPR 2019.
-    """
-    head = train_counts > head_threshold
-    many, few = train_counts > MANY_ABOVE, train_counts < FEW_BELOW
-    return {"head": head, "tail": ~head, "many": many, "medium": ~(many | few), "few": few}
 
 
 def group_accuracy(

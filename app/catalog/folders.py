@@ -1,0 +1,56 @@
+"""Folders that requests name or data sets declare."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.domain.errors import RequestError
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder that a request named or a data set declares."""
+
+    name: str
+    """Relative to the server's own directory."""
+    path: Path
+
+
+def is_dir(path: Path) -> bool:
+    """Tell whether a folder is there; False for an impossible name."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def existing_folder(parameter: str, root: Path, name: str, variable: str) -> Folder:
+    """Return the folder of a name below a root.
+
+    Args:
+        parameter: that names the folder in requests.
+        root: the server's own directory.
+        name: of the folder.
+        variable: the setting that names the root.
+
+    Raises:
+        RequestError: `<parameter>-missing`.
+    """
+    if not is_dir(root / name):
+        code = f"{parameter.replace('_', '-')}-missing"
+        hint = f"Put the files there, or name another folder below {root} with {parameter}."
+        if not root.is_dir():
+            hint = f"{root} is not there either; is {variable} right?"
+        raise RequestError(code, f"The folder {root / name} is not there. {hint}")
+    return Folder(name, root / name)
+
+
+def listed(names: Iterable[str], label: str = "There are") -> str:
+    """List up to 20 names at the end of a message."""
+    shown = sorted(names)
+    if not shown:
+        return " There are none."
+    more = f" and {len(shown) - 20} more" if len(shown) > 20 else ""
+    return f" {label}: {', '.join(shown[:20])}{more}."

@@ -1,0 +1,85 @@
+"""The kinds of jobs, and the kinds of tasks that workers claim of them: one table of each.
+
+A new kind of job has a request in `requests.py`, an entry here, a file in `app/submission` and a route; a new kind of
+task has an entry here and a function in `worker/loop.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from app.domain.requests import RecomputeRequest, Request, SplitsRequest, VerificationRequest
+
+Task = Literal["recompute", "verify", "check", "draw"]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskKind:
+    """How the store treats one kind of task."""
+
+    heavy: bool
+    """Whether a worker's main thread does it, one after the other; a second thread does the light ones meanwhile."""
+    activity: str
+    """What a worker was doing when it died over such a task."""
+    remedy: str
+    """What may help then."""
+    has_units: bool = False
+    """Whether it computes the units of one expert, each of which ends by itself; any other task ends its job."""
+    verdict_counts: bool = True
+    """Whether its job fails if its verdict is `failed`; else a task that was carried out has succeeded."""
+
+
+TASKS: Mapping[Task, TaskKind] = {
+    "recompute": TaskKind(True, "computing this", "a smaller batch_size", has_units=True),
+    "verify": TaskKind(True, "verifying this", "fewer or smaller splits"),
+    "check": TaskKind(False, "verifying this", "fewer or smaller files", verdict_counts=False),
+    "draw": TaskKind(False, "drawing this", "a machine with more of it", verdict_counts=False),
+}
+
+HEAVY_TASKS: tuple[Task, ...] = tuple(task for task, kind in TASKS.items() if kind.heavy)
+LIGHT_TASKS: tuple[Task, ...] = tuple(task for task, kind in TASKS.items() if not kind.heavy)
+
+
+@dataclass(frozen=True, slots=True)
+class NewTask:
+    """A task of a job that is being recorded."""
+
+    task: Task
+    expert: str = ""
+    waiting: bool = False
+    """Whether it has to wait until the job's other tasks have ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobKind:
+    """What tells one kind of job from another."""
+
+    request: type[RecomputeRequest] | type[VerificationRequest] | type[SplitsRequest]
+    tasks: Callable[[Any], Sequence[NewTask]]
+    """Gives the tasks of a new job, in the order in which they are claimed, for its request."""
+
+
+def _recompute_tasks(request: RecomputeRequest) -> list[NewTask]:
+    experts = [NewTask("recompute", expert) for expert in request.experts]
+    return [*experts, NewTask("verify", waiting=True)]
+
+
+JOB_KINDS: Mapping[str, JobKind] = {
+    "recompute": JobKind(RecomputeRequest, _recompute_tasks),
+    "verification": JobKind(VerificationRequest, lambda _: [NewTask("check")]),
+    # Sets of splits are created without a job now; stores of earlier versions hold such jobs.
+    "splits": JobKind(SplitsRequest, lambda _: [NewTask("draw")]),
+}
+"""By `Request.kind`, which the store records."""
+
+
+def tasks_of(request: Request) -> Sequence[NewTask]:
+    """List the tasks of a new job, in the order of their claims."""
+    return JOB_KINDS[request.kind].tasks(request)
+
+
+def read_request(kind: str, data: Mapping[str, Any]) -> Request:
+    """Rebuild a request that its `to_dict` wrote."""
+    return JOB_KINDS[kind].request.from_dict(data)

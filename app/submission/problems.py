@@ -1,0 +1,39 @@
+"""Collect what is wrong with a request, so that one answer names all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from app.domain.errors import Conflict, Refused, RequestError
+
+T = TypeVar("T")
+
+
+class Problems:
+    """The problems of one request, each with a `pointer` into it."""
+
+    def __init__(self) -> None:
+        self.errors: list[RequestError] = []
+
+    def guard(self, where: str, attempt: Callable[[], T]) -> T | None:
+        """Return the attempt's result; if it fails, note the problem and return None.
+
+        A problem that is noted already, at any place, is not noted again.
+        """
+        try:
+            return attempt()
+        except RequestError as error:
+            if error.message not in {known.message for known in self.errors}:
+                self.add(where, error)
+            return None
+
+    def add(self, where: str, error: RequestError) -> None:
+        """Note a problem at that place of the request."""
+        error.details.setdefault("pointer", f"#/{where}")
+        self.errors.append(error)
+
+    def refusal(self) -> RequestError:
+        """Return the error to raise: a sole conflict, or a refusal."""
+        first = self.errors[0]
+        return first if len(self.errors) == 1 and isinstance(first, Conflict) else Refused(self.errors)
