@@ -17,6 +17,7 @@ import pytest
 from pydantic import BaseModel
 
 from app.catalog.catalog import Catalog
+from app.domain.checks import JobReport, Metrics, ResultReport
 from app.domain.errors import RelogitError
 from app.domain.jobs import Artifact, Claim, Job, Progress, UnitPlan
 from app.domain.numerics import ComputeEnvironment
@@ -25,8 +26,8 @@ from app.settings import Settings
 from app.store.jobs import JobStore
 from app.submission.bodies import RecomputeBody
 
-REPORT: dict[str, Any] = {"verdict": "passed", "checks": [], "metrics": {"accuracy": 0.5}}
-PASSED: dict[str, Any] = {"verdict": "passed", "checks": []}
+REPORT = ResultReport("passed", (), Metrics({"accuracy": 0.5}))
+PASSED = JobReport("passed")
 DONE = Progress(reused=3, computed=5)
 """Of the eight rows that a unit of `submit` has."""
 ERROR: dict[str, Any] = {"code": "checkpoint-invalid", "message": "It does not fit.", "details": {}}

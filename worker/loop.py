@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from app.domain.checks import JobReport, ResultReport
 from app.domain.errors import FatalError, RelogitError, RequestError, TransientError
 from app.domain.fault_points import reach
 from app.domain.job_kinds import TASKS, Task
@@ -119,7 +120,7 @@ def _conclude(claim: Claim, context: Context) -> None:
     """Run a task that ends its job; a failure replaces the verdict."""
     failure = _attempt(claim, claim.task, lambda: FUNCTIONS[claim.task](claim, context), context)
     if failure is not None:
-        context.jobs.finish_job(claim, {"verdict": "failed", "checks": [], "error": failure.error})
+        context.jobs.finish_job(claim, JobReport.failed(failure.error))
 
 
 def _recompute(claim: Claim, context: Context) -> None:
@@ -182,7 +183,7 @@ class _Failure:
     """An error as it is stored, with the report of a unit that failed its verification."""
 
     error: dict[str, Any]
-    report: dict[str, Any] | None = None
+    report: ResultReport | None = None
 
 
 def _attempt(claim: Claim, what: str, run: Callable[[], object], context: Context) -> _Failure | None:
@@ -214,7 +215,7 @@ def _failure(error: Exception, claim: Claim, what: str, context: Context) -> _Fa
         FatalError: the device is lost.
     """
     if isinstance(error, VerificationFailed):
-        return _Failure(error.to_dict(), error.report.to_dict())
+        return _Failure(error.to_dict(), error.report)
     if isinstance(error, RelogitError):
         return _Failure(error.to_dict())
     details: dict[str, Any] = {}

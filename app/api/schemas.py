@@ -97,45 +97,18 @@ class JobView(JobSummary):
         base = f"/jobs/{job.id}"
         names = ("verification", "analysis", "report", "artifacts", "archive", "cancel")
         links = {"self": base} | {name: f"{base}/{name}" for name in names}
-        return cls(**_summarise(job), units=[UnitView.of(unit) for unit in job.units], links=links)
+        return cls(**summarise_job(job), units=[UnitView.of(unit) for unit in job.units], links=links)
 
 
-class VerificationView(JobSummary):
-    """A verification job with its checks and results in place of units."""
-
-    checks: list[dict[str, Any]]
-    results: list[dict[str, Any]]
-    links: dict[str, str]
-
-    @classmethod
-    def of(cls, job: Job) -> VerificationView:
-        """Build the view of a verification job."""
-        verification, base = job.verification or {}, f"/jobs/{job.id}"
-        links = {
-            "self": f"/verifications/{job.id}",
-            "analysis": f"{base}/analysis",
-            "report": f"{base}/report",
-            "cancel": f"{base}/cancel",
-        }
-        checks, results = verification.get("checks", []), verification.get("results", [])
-        return cls(**_summarise(job), checks=checks, results=results, links=links)
-
-
-class VerificationList(BaseModel):
-    """Verification jobs, the newest first."""
-
-    verifications: list[VerificationView]
-
-
-def _summarise(job: Job) -> dict[str, Any]:
+def summarise_job(job: Job) -> dict[str, Any]:
     """Return the fields of `JobSummary`."""
     times = {name: getattr(job, name) for name in ("started_at", "finished_at", "deadline_at")}
     return {
         "id": job.id,
         "kind": job.request.kind,
         "state": job.state,
-        "verdict": job.verification["verdict"] if job.verification else None,
-        "error": job.error or (job.verification or {}).get("error"),
+        "verdict": job.verification.verdict if job.verification else None,
+        "error": job.error or (job.verification.error if job.verification else None),
         "created_at": rfc3339(job.created_at),
         **{name: None if time is None else rfc3339(time) for name, time in times.items()},
         "traceparent": job.traceparent,

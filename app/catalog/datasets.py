@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -213,6 +213,23 @@ class Dataset(_Table):
                 f"The override {expert!r} in {FILE_NAME} does not match the checkpoint {stem!r}: overrides are named "
                 f"after the file, with the prefix. Rename it to {stem!r}, or to '*{expert}' for every prefix.",
             )
+
+
+def read_declaration(data: Mapping[str, Any]) -> Dataset:
+    """Read a data set as a job recorded it when it was accepted.
+
+    Raises:
+        RequestError: `declaration-unreadable`, another version of relogit wrote it.
+    """
+    try:
+        return Dataset.model_validate(data)
+    except ValidationError as error:
+        fields = ", ".join(".".join(map(str, item["loc"])) for item in error.errors())
+        raise RequestError(
+            "declaration-unreadable",
+            f"The job's data set was declared in a form that this version of relogit cannot read ({fields}). "
+            "Submit the job again.",
+        ) from error
 
 
 def override_table(dataset: str, stem: str) -> str:

@@ -14,6 +14,7 @@ from app.catalog.bases import CIFAR, Bases, check_md5, image_files, read_file
 from app.catalog.datasets import Dataset
 from app.catalog.npz_bases import npz_errors
 from app.domain.errors import RequestError
+from app.domain.syntax_trees import SYNTAX_TREES
 
 
 def read_labels(bases: Bases, dataset: Dataset, base: str) -> NDArray[np.int64]:
@@ -32,7 +33,7 @@ def read_labels(bases: Bases, dataset: Dataset, base: str) -> NDArray[np.int64]:
         batches = (batch[key] for batch in cifar_batches(dataset.kind, base, paths))
         return np.concatenate([np.asarray(labels, dtype=np.int64) for labels in batches])
     if dataset.kind == "npz":
-        with npz_errors(paths[0]), np.load(paths[0], allow_pickle=False) as arrays:
+        with npz_errors(paths[0]), SYNTAX_TREES, np.load(paths[0], allow_pickle=False) as arrays:
             labels = arrays["labels"].astype(np.int64)
     else:
         labels = np.asarray([label for _, label in labelled_files(bases, dataset, base)], dtype=np.int64)

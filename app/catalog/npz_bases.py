@@ -13,6 +13,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from app.domain.errors import RequestError
+from app.domain.syntax_trees import SYNTAX_TREES
 
 ARRAYS = ("images", "labels")
 
@@ -76,7 +77,8 @@ def read_header(stream: BinaryIO) -> tuple[tuple[int, ...], np.dtype[np.generic]
     """Read shape and dtype of an .npy stream, without its data."""
     version = npy.read_magic(stream)
     header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    shape, _, dtype = header(stream)
+    with SYNTAX_TREES:
+        shape, _, dtype = header(stream)
     return shape, dtype
 
 
@@ -87,6 +89,6 @@ def npz_classes(path: Path) -> int:
         RequestError: `data-corrupt`.
     """
     npz_size(path)
-    with npz_errors(path), np.load(path, allow_pickle=False) as arrays:
+    with npz_errors(path), SYNTAX_TREES, np.load(path, allow_pickle=False) as arrays:
         labels = arrays["labels"]
         return int(labels.max()) + 1 if labels.size else 0

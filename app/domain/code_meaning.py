@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.domain.syntax_trees import SYNTAX_TREES
+
 FIRST_PARTY = ("app", "worker")
 """Packages whose modules may be moved without changing what their code means."""
 
@@ -71,7 +73,8 @@ def read_source(path: Path, is_module: Callable[[str], bool]) -> Source:
         OSError: it cannot be read.
         SyntaxError: it is not Python.
     """
-    tree = ast.parse(path.read_bytes(), path.name)
+    with SYNTAX_TREES:
+        tree = ast.parse(path.read_bytes(), path.name)
     imports = _Imports(is_module)
     for node in _statements(tree.body):
         if isinstance(node, ast.Import | ast.ImportFrom):

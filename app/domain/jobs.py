@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
+from app.domain.checks import JobReport, ResultReport
 from app.domain.job_kinds import Task
 from app.domain.requests import LogitsRequest, RecomputeRequest, Request
 
@@ -130,8 +131,8 @@ class Unit:
     error: dict[str, Any] | None = None
     notes: tuple[str, ...] = ()
     artifact: Artifact | None = None
-    report: dict[str, Any] | None = None
-    """The unit's verification: verdict, checks, metrics."""
+    report: ResultReport | None = None
+    """The unit's verification, once it was verified."""
     started_at: float | None = None
     finished_at: float | None = None
     attempts: int = 0
@@ -147,7 +148,7 @@ class Unit:
     @property
     def accuracy(self) -> float | None:
         """Plain accuracy, a fraction, once the unit is verified."""
-        return None if self.report is None else self.report["metrics"].get("accuracy")
+        return None if self.report is None else self.report.metrics.number("accuracy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +163,8 @@ class Job:
     started_at: float | None = None
     finished_at: float | None = None
     cancel_requested: bool = False
-    verification: dict[str, Any] | None = None
-    """The job's own checks and its verdict, once all units have ended; for a verification also its `results`."""
+    verification: JobReport | None = None
+    """The job's own checks and its verdict, once all units have ended; for a verification also its results."""
     deadline_at: float | None = None
     """By when it has to end, in seconds since the epoch."""
     error: dict[str, Any] | None = None

@@ -63,6 +63,7 @@ RECOGNITION = (
 
 JUDGING = (
     "../app/catalog/long_tail.py",
+    "../app/domain/checks.py",
     "datasets/class_counts.py",
     "datasets/pools.py",
     "inspections/analysis.py",
@@ -70,12 +71,12 @@ JUDGING = (
     "verify/__init__.py",
     "verify/causes.py",
     "verify/chance.py",
-    "verify/check.py",
     "verify/consistency.py",
     "verify/criteria.py",
     "verify/cross_expert.py",
     "verify/file_schema.py",
     "verify/ground_truth.py",
+    "verify/json_values.py",
     "verify/lists.py",
     "verify/manifest_checks.py",
     "verify/metrics/__init__.py",
@@ -98,6 +99,7 @@ JUDGING = (
 
 AUDITING = (
     "../app/catalog/long_tail.py",
+    "../app/domain/checks.py",
     "datasets/class_counts.py",
     "datasets/pools.py",
     "inspections/audit.py",
@@ -106,7 +108,7 @@ AUDITING = (
     "splits/description.py",
     "splits/distribution.py",
     "splits/duplicate_images.py",
-    "verify/check.py",
+    "verify/json_values.py",
     "verify/lists.py",
     "verify/metrics/groups.py",
 )
@@ -120,7 +122,7 @@ def code_digest(files: tuple[str, ...], *more: str, folder: Path = WORKER) -> st
     """Digest what the files mean, as 16 hex digits.
 
     Args:
-        files: below `folder`.
+        files: relative to `folder`.
         more: whatever else belongs to it.
         folder: of the package.
 

@@ -1,12 +1,12 @@
-"""The table of results: which figures, and how they are written."""
+"""The table of results: which metrics are its columns, and how they are written."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-Record = Mapping[str, Any]
+from app.domain.analyses import Statistics
+from app.domain.checks import Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +14,7 @@ class Figure:
     """A column of the table."""
 
     name: str
-    """In the JSON."""
+    """Of the metric."""
     heading: str
     unit: str
     """Empty for a fraction of 1."""
@@ -22,7 +22,7 @@ class Figure:
     digits: int
 
     def text(self, value: float | None) -> str:
-        """The value in the column's unit."""
+        """Format a value in the column's unit."""
         if value is None:
             return "–"
         return f"{value * 100 if self.unit == '%' else value:.{self.digits}f}"
@@ -43,41 +43,35 @@ FIGURES = (
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A figure of a result with its interval, where that is known."""
+    """A metric of a result with its interval, where that is known."""
 
     figure: Figure
     value: str
     interval: str | None
 
 
-def shown_figures(results: Sequence[Record]) -> list[Figure]:
-    """Those that at least one result has."""
-    return [figure for figure in FIGURES if any(_metrics(r).get(figure.name) is not None for r in results)]
+def shown_figures(results: Sequence[Result]) -> list[Figure]:
+    """List the figures that at least one result has."""
+    return [f for f in FIGURES if any(r.report.metrics.number(f.name) is not None for r in results)]
 
 
-def cells(result: Record, figures: Sequence[Figure], analysis: Record | None) -> list[Cell]:
-    """One for each of the figures."""
-    metrics = _metrics(result)
-    ends = analysis["intervals"]["figures"] if analysis else {}
-    made = []
+def cells(result: Result, figures: Sequence[Figure], statistics: Statistics | None) -> list[Cell]:
+    """Build a result's cells, one for each of the figures."""
+    intervals = statistics.intervals.figures if statistics else {}
+    row = []
     for figure in figures:
-        interval = ends.get(figure.name)
-        said = None if interval is None else f"{figure.text(interval[0])}–{figure.text(interval[1])}"
-        made.append(Cell(figure, figure.text(metrics.get(figure.name)), said))
-    return made
+        ends = intervals.get(figure.name)
+        interval = None if ends is None else f"{figure.text(ends[0])}–{figure.text(ends[1])}"
+        row.append(Cell(figure, figure.text(result.report.metrics.number(figure.name)), interval))
+    return row
 
 
-def missing(results: Sequence[Record]) -> list[tuple[str, str]]:
-    """Headings of figures that are not there, and the reason; each reason once."""
-    found: dict[str, dict[str, None]] = {}
+def missing(results: Sequence[Result]) -> list[tuple[str, str]]:
+    """List missing figures by reason: their headings, and the reason."""
+    headings: dict[str, dict[str, None]] = {}
     for result in results:
-        reasons = _metrics(result).get("reasons") or {}
+        reasons = result.report.metrics.reasons
         for figure in FIGURES:
             if figure.name in reasons:
-                found.setdefault(reasons[figure.name], {})[figure.heading] = None
-    return [(", ".join(headings), reason) for reason, headings in found.items()]
-
-
-def _metrics(result: Record) -> Record:
-    metrics: Record = result.get("metrics") or {}
-    return metrics
+                headings.setdefault(reasons[figure.name], {})[figure.heading] = None
+    return [(", ".join(names), reason) for reason, names in headings.items()]

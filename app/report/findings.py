@@ -1,26 +1,27 @@
-"""What the checks found, put together so that each thing is said once."""
+"""Findings: the outcomes of checks, with equal ones of several results merged."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-Record = Mapping[str, Any]
+from app.domain.checks import Check, CheckVerdict, JobReport, Level
 
 EVIDENCE_SHOWN = 5
 WHOLE = "across the results"
-CONTENT = ("id", "level", "message", "measured", "expected", "evidence")
+
+Place = tuple[str, str]
+"""Expert and split of a result."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A check's outcome, and all the results that it is the outcome for."""
+    """A check's outcome, and all results that have it."""
 
     check: str
-    level: str
-    """`error` or `warning`."""
+    level: Level
     message: str
     where: str
     measured: str | None = None
@@ -29,62 +30,63 @@ class Finding:
     more: int = 0
     """Pieces of evidence that are not shown."""
     causes: Sequence[str] = ()
-    """What the search for causes says."""
+    """Messages of the search for causes."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    check: Record
-    place: tuple[str, str] | None
-    cause: str | None
+class _Outcome:
+    check: Check
+    place: Place | None
+    """None for a check of the whole job."""
 
 
-def failures(verification: Record, causes: Sequence[str | None]) -> list[Finding]:
-    """The failed checks and units, errors before warnings; equal ones together.
+def failures(report: JobReport, causes: Mapping[Place, str]) -> list[Finding]:
+    """List the failed checks and units, errors before warnings, equal ones merged.
 
     Args:
-        verification: as `GET /jobs/{id}/verification` answers.
-        causes: for each of its results what is said of the causes, or None.
+        report: of the job.
+        causes: messages of the search for causes, by expert and split.
     """
-    found = [*_errors(verification)]
-    for group in _together(_seen(verification, "failed", causes), CONTENT):
+    findings = [*_errors(report)]
+    for group in _merged(_outcomes(report, "failed"), _content):
         check = group[0].check
-        evidence = check["evidence"] or []
-        said = (item.cause for item in group if check["id"] in ("accuracy", "targets"))
-        found.append(
+        of_results = [item.place for item in group if item.place is not None]
+        searched = check.id in ("accuracy", "targets")
+        messages = [causes[place] for place in of_results if searched and place in causes]
+        findings.append(
             Finding(
-                check["id"],
-                check["level"],
-                check["message"],
-                _where(group, verification),
-                None if check["measured"] is None else plain(check["measured"]),
-                None if check["expected"] is None else plain(check["expected"]),
-                [plain(item) for item in evidence[:EVIDENCE_SHOWN]],
-                max(0, len(evidence) - EVIDENCE_SHOWN),
-                list(dict.fromkeys(text for text in said if text)),
+                check.id,
+                check.level,
+                check.message,
+                _where(group, report),
+                None if check.measured is None else plain(check.measured),
+                None if check.expected is None else plain(check.expected),
+                [plain(item) for item in check.evidence[:EVIDENCE_SHOWN]],
+                max(0, len(check.evidence) - EVIDENCE_SHOWN),
+                list(dict.fromkeys(messages)),
             )
         )
-    return sorted(found, key=lambda finding: finding.level != "error")
+    return sorted(findings, key=lambda finding: finding.level != "error")
 
 
-def skipped(verification: Record) -> list[Finding]:
-    """The skipped checks; those skipped for the same reason are one."""
-    found = []
-    for group in _together(_seen(verification, "skipped", ()), ("message",)):
-        names = dict.fromkeys(item.check["id"] for item in group)
+def skipped(report: JobReport) -> list[Finding]:
+    """List the skipped checks; those with the same reason are one finding."""
+    findings = []
+    for group in _merged(_outcomes(report, "skipped"), lambda check: [check.message]):
+        names = dict.fromkeys(item.check.id for item in group)
         check = group[0].check
-        found.append(Finding(", ".join(names), check["level"], check["message"], _where(group, verification)))
-    return found
+        findings.append(Finding(", ".join(names), check.level, check.message, _where(group, report)))
+    return findings
 
 
-def passed(verification: Record) -> tuple[int, list[str]]:
-    """How many checks passed, and their names."""
-    ids = [item.check["id"] for item in _seen(verification, "passed", ())]
+def passed(report: JobReport) -> tuple[int, list[str]]:
+    """Count the passed checks, and list their names."""
+    ids = [item.check.id for item in _outcomes(report, "passed")]
     return len(ids), sorted(set(ids))
 
 
-def places(pairs: Sequence[tuple[str, str]], everywhere: Iterable[tuple[str, str]]) -> str:
-    """Results, (expert, split) each, in few words."""
+def places(pairs: Sequence[Place], everywhere: Iterable[Place]) -> str:
+    """Name results, (expert, split) each, in few words."""
     if len(pairs) > 1 and set(pairs) == set(everywhere):
         return f"all {len(pairs)} results"
     by_split: dict[str, dict[str, None]] = {}
@@ -94,7 +96,10 @@ def places(pairs: Sequence[tuple[str, str]], everywhere: Iterable[tuple[str, str
 
 
 def plain(value: Any) -> str:
-    """A JSON value as a reader likes it: no braces, four digits, spaces for underscores."""
+    """Format a JSON value for a reader.
+
+    No braces, four digits, spaces for underscores.
+    """
     if value is None:
         return "none"
     if isinstance(value, bool):
@@ -108,38 +113,39 @@ def plain(value: Any) -> str:
     return str(value)
 
 
-def _errors(verification: Record) -> Iterator[Finding]:
-    if error := verification.get("error"):
-        yield Finding(error["code"], "error", error["message"], WHOLE)
-    for result in verification["results"]:
-        error = result.get("error")
+def _errors(report: JobReport) -> Iterator[Finding]:
+    if report.error:
+        yield Finding(report.error["code"], "error", report.error["message"], WHOLE)
+    for result in report.results or ():
+        error = result.error
         if error and error["code"] != "verification-failed":  # of that the failed checks say more
-            where = places([(result["expert"], result["split"])], ())
-            yield Finding(error["code"], "error", error["message"], where)
+            yield Finding(error["code"], "error", error["message"], places([result.place], ()))
 
 
-def _seen(verification: Record, verdict: str, causes: Sequence[str | None]) -> Iterator[_Seen]:
-    for check in verification["checks"]:
-        if check["verdict"] == verdict:
-            yield _Seen(check, None, None)
-    for number, result in enumerate(verification["results"]):
-        for check in result["checks"]:
-            if check["verdict"] == verdict:
-                place = (result["expert"], result["split"])
-                yield _Seen(check, place, causes[number] if causes else None)
+def _outcomes(report: JobReport, verdict: CheckVerdict) -> Iterator[_Outcome]:
+    for check in report.checks:
+        if check.verdict == verdict:
+            yield _Outcome(check, None)
+    for result in report.results or ():
+        for check in result.report.checks:
+            if check.verdict == verdict:
+                yield _Outcome(check, result.place)
 
 
-def _together(seen: Iterable[_Seen], names: Sequence[str]) -> list[list[_Seen]]:
-    """Those that agree in these entries, in the order of the first of each."""
-    groups: dict[str, list[_Seen]] = {}
-    for item in seen:
-        key = json.dumps([item.check[name] for name in names])
-        groups.setdefault(key, []).append(item)
+def _content(check: Check) -> list[Any]:
+    return [check.id, check.level, check.message, check.measured, check.expected, check.evidence]
+
+
+def _merged(outcomes: Iterable[_Outcome], key: Callable[[Check], list[Any]]) -> list[list[_Outcome]]:
+    """Group outcomes of equal keys, in order of first occurrence."""
+    groups: dict[str, list[_Outcome]] = {}
+    for outcome in outcomes:
+        groups.setdefault(json.dumps(key(outcome.check)), []).append(outcome)
     return list(groups.values())
 
 
-def _where(group: Sequence[_Seen], verification: Record) -> str:
-    pairs = [item.place for item in group if item.place is not None]
+def _where(group: Sequence[_Outcome], report: JobReport) -> str:
+    pairs = [outcome.place for outcome in group if outcome.place is not None]
     if not pairs:
         return WHOLE
-    return places(list(dict.fromkeys(pairs)), ((r["expert"], r["split"]) for r in verification["results"]))
+    return places(list(dict.fromkeys(pairs)), (result.place for result in report.results or ()))

@@ -1,4 +1,4 @@
-"""The page as HTML: one file with its style and pictures in it, without scripts."""
+"""The report page as HTML: one file with its style and charts in it, without scripts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from app import VERSION
 from app.report.view import Sources, page
 
-# Names of experts, splits and folders are anybody's: all is escaped; pictures are Markup, and escape by themselves.
+# Names of experts, splits and folders may hold anything, so all is escaped; charts are Markup, escaped already.
 _TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
     autoescape=True,
@@ -20,5 +20,5 @@ _TEMPLATES = Environment(
 
 
 def render(sources: Sources) -> str:
-    """The report page, for a job in any state."""
+    """Render the report page, for a job in any state."""
     return _TEMPLATES.get_template("report.html").render(page=page(sources), version=VERSION)

@@ -1,16 +1,14 @@
-"""The pictures of the page, out of what an analysis found."""
+"""The charts of the page, from the analysis of results."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from app.domain.analyses import Curve, ReliabilityBin, Statistics
 from app.report.svg import COLOURS, DASHES, UNIT, Axis, Bars, Chart, Dot, Line, Mark, ticks_to
-
-Analysis = Mapping[str, Any]
 
 CURVES = {
     "risk_coverage": ("Risk", "share of accepted rows that are wrong"),
@@ -24,66 +22,74 @@ LARGEST_DOT, SMALLEST_DOT = 9.0, 1.5
 
 
 def line_style(number: int) -> str:
-    """The classes of the expert of that number: a colour and, for who cannot tell it, a pattern of dashes."""
+    """Return the style classes of an expert's line: colour and dashes."""
     return f"line c{number % COLOURS} d{number % DASHES}"
 
 
 def swatch(number: int) -> Markup:
-    """The sample of that line for a legend or a table."""
+    """Draw a sample of an expert's line for a legend."""
     sample = '<svg class="swatch" viewBox="0 0 28 10" aria-hidden="true"><path class="{}" d="M1 5H27"/></svg>'
     return Markup(sample).format(line_style(number))
 
 
-def risk_coverage(split: str, found: Sequence[tuple[str, int, Analysis]]) -> list[Markup]:
-    """The curves of all experts of a split, one chart for each kind, all to one scale.
+def risk_coverage(split: str, experts: Sequence[tuple[str, int, Statistics]]) -> list[Markup]:
+    """Draw a split's risk-coverage curves, one chart for each kind of curve.
+
+    All charts have one scale.
 
     Args:
-        found: name, number and analysis of each expert.
+        split: its name.
+        experts: name, number and statistics of each expert.
     """
-    drawn = {kind: [item for item in found if item[2]["curves"].get(kind)] for kind in CURVES}
-    risks = [max(a["curves"][kind]["risk"]) for kind, items in drawn.items() for _, _, a in items]
+    drawn: dict[str, list[tuple[str, int, Curve, float]]] = {}
+    for kind in CURVES:
+        for name, number, statistics in experts:
+            curve, area = statistics.curves.get(kind), statistics.areas.get(kind)
+            if curve is not None and area is not None and curve.risk:
+                drawn.setdefault(kind, []).append((name, number, curve, area))
+    risks = [max(curve.risk) for curves in drawn.values() for _, _, curve, _ in curves]
     y_ticks = ticks_to(max(risks, default=1.0))
     charts = []
-    for kind, items in drawn.items():
-        if not items:
-            continue
+    for kind, curves in drawn.items():
         title, meaning = CURVES[kind]
-        areas = [f"{name} {analysis['areas'][kind]:.3f}" for name, _, analysis in items]
+        areas = [f"{name} {area:.3f}" for name, _, _, area in curves]
         chart = Chart(
             f"{title} against coverage, {split}",
             f"{meaning.capitalize()}, as less confident rows are accepted too. Areas: {', '.join(areas)}.",
             Axis("coverage", UNIT),
             Axis(title.lower(), y_ticks),
         )
-        charts.append(
-            chart.draw(_curve(name, number, a["curves"][kind], a["areas"][kind]) for name, number, a in items)
-        )
+        charts.append(chart.draw(_line(name, number, curve, area) for name, number, curve, area in curves))
     return charts
 
 
-def _curve(name: str, number: int, curve: Mapping[str, Sequence[float]], area: float) -> Line:
-    points = list(zip(curve["coverage"], curve["risk"], strict=True))
+def _line(name: str, number: int, curve: Curve, area: float) -> Line:
+    points = list(zip(curve.coverage, curve.risk, strict=True))
     return Line(points, line_style(number), f"{name}: area {area:.3f}")
 
 
-def reliability(name: str, bins: Sequence[Mapping[str, Any]]) -> Markup:
-    """Accuracy against mean confidence, a dot for each bin that has rows, and how far it is from the diagonal."""
-    filled = [item for item in bins if item["rows"]]
-    most = max((item["rows"] for item in filled), default=1)
-    marks: list[Mark] = [Line([(0, 0), (1, 1)], "diagonal")]
-    marks += [
-        Line([(item["confidence"], item["confidence"]), (item["confidence"], item["accuracy"])], "gap")
-        for item in filled
+def reliability(name: str, bins: Sequence[ReliabilityBin]) -> Markup:
+    """Draw accuracy against mean confidence, with a dot per filled bin.
+
+    A line joins each dot to the diagonal.
+    """
+    filled = [
+        (item, item.confidence, item.accuracy)
+        for item in bins
+        if item.confidence is not None and item.accuracy is not None
     ]
-    for item in filled:
-        radius = max(SMALLEST_DOT, LARGEST_DOT * math.sqrt(item["rows"] / most))
-        said = (
-            f"confidence {item['from']:.2f} to {item['to']:.2f}: {item['rows']} rows, "
-            f"mean confidence {item['confidence']:.3f}, accuracy {item['accuracy']:.3f}"
+    most = max((item.rows for item, _, _ in filled), default=1)
+    marks: list[Mark] = [Line([(0, 0), (1, 1)], "diagonal")]
+    marks += [Line([(confidence, confidence), (confidence, accuracy)], "gap") for _, confidence, accuracy in filled]
+    for item, confidence, accuracy in filled:
+        radius = max(SMALLEST_DOT, LARGEST_DOT * math.sqrt(item.rows / most))
+        tip = (
+            f"confidence {item.low:.2f} to {item.high:.2f}: {item.rows} rows, "
+            f"mean confidence {confidence:.3f}, accuracy {accuracy:.3f}"
         )
-        marks.append(Dot(item["confidence"], item["accuracy"], radius, "dot", said))
-    over = sum(item["rows"] for item in filled if item["confidence"] > item["accuracy"])
-    rows = sum(item["rows"] for item in filled)
+        marks.append(Dot(confidence, accuracy, radius, "dot", tip))
+    over = sum(item.rows for item, confidence, accuracy in filled if confidence > accuracy)
+    rows = sum(item.rows for item, _, _ in filled)
     description = (
         f"Accuracy against mean confidence in {len(filled)} bins; the area of a dot goes with its rows, and a dot "
         f"below the diagonal is overconfident, as those of {over} of {rows} rows are."
@@ -93,7 +99,7 @@ def reliability(name: str, bins: Sequence[Mapping[str, Any]]) -> Markup:
 
 
 def recall_by_class(name: str, recalls: Sequence[float | None]) -> Markup:
-    """A bar for each class, in the order of their numbers."""
+    """Draw each class's recall as a bar, by class number."""
     known = [value for value in recalls if value is not None]
     description = f"Share of each class's rows that is right, classes 0 to {len(recalls) - 1}."
     if known:
@@ -107,6 +113,6 @@ def recall_by_class(name: str, recalls: Sequence[float | None]) -> Markup:
 
 
 def class_ticks(classes: int) -> list[float]:
-    """Whole numbers at a round step, at most ten of them."""
+    """Return whole numbers at a round step, at most ten of them."""
     step = next(f * 10**power for power in range(9) for f in (1, 2, 5) if classes <= 10 * f * 10**power)
     return [float(tick) for tick in range(0, classes, step)]

@@ -2,19 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from markupsafe import Markup
 
 from app.report.pictures import class_ticks, line_style, swatch
 from app.report.svg import Axis, Bands, Chart, Mark, Steps, log_axis
 
-Record = Mapping[str, Any]
-
 BY_SIZE = ("many", "medium", "few")
 BY_THRESHOLD = ("head", "tail")
+
+
+@dataclass(frozen=True, slots=True)
+class ShownList:
+    """An index list with its class counts."""
+
+    name: str
+    base: str | None = None
+    size: int | None = None
+    class_counts: Sequence[int] | None = None
+    """[C]; None where they are not known."""
+    unread: bool = False
+    """Whether a worker has still to count."""
+    problem: str | None = None
+    """Why the list cannot be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShownGroups:
+    """Groups of classes by their train counts."""
+
+    source: str
+    """Where the counts are from."""
+    head_threshold: int
+    train_counts: Sequence[int]
+    members: dict[str, Sequence[int]]
+    """Class numbers by the group's name, for BY_SIZE and BY_THRESHOLD."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShownSet:
+    """A set of splits as it is on disk now."""
+
+    name: str
+    lists: Sequence[ShownList]
+    groups: ShownGroups | None = None
+    changed: Sequence[str] = ()
+    """Lists that are not those that the job took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +58,7 @@ class Entry:
 
     swatch: Markup
     name: str
-    said: str
+    text: str
     """Its size, its base, and what its line does not show."""
 
 
@@ -32,7 +67,7 @@ class Group:
     """A group of classes in the legend."""
 
     name: str
-    said: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,32 +81,22 @@ class SplitSet:
     source: str | None
     """Where the train counts are from; None where there are no groups."""
     notes: Sequence[str]
-    """Of lists that are not drawn, or not sound."""
+    """About lists that are not drawn, or have problems."""
 
 
-def split_set(found: Record) -> SplitSet | None:
-    """The set as a value; None where there is nothing to show.
-
-    Args:
-        found: as `GET /splits/{name}` answers; empty where it does not.
-    """
-    lists: Sequence[Record] = found.get("splits", ())
-    if not lists:
+def split_set(shown: ShownSet | None) -> SplitSet | None:
+    """Build what the page shows of a set, if anything."""
+    if shown is None or not shown.lists:
         return None
-    groups: Record | None = found["groups"]
-    drawn = any(one["class_counts"] for one in lists)
-    key = [
-        Entry(swatch(number), one["name"], _in_key(one, _twin(lists, number)))
-        for number, one in enumerate(lists)
-        if one["class_counts"]
-    ]
+    counted = [(number, a_list) for number, a_list in enumerate(shown.lists) if a_list.class_counts]
+    groups = shown.groups
     return SplitSet(
-        found["name"],
-        class_counts(found) if drawn else None,
-        key,
+        shown.name,
+        class_counts(shown) if counted else None,
+        [Entry(swatch(number), a_list.name, _in_key(shown.lists, number)) for number, a_list in counted],
         _groups(groups) if groups else (),
-        groups["source"] if groups else None,
-        [*_changed(found.get("changed", ())), *_notes(lists)],
+        groups.source if groups else None,
+        [*_changed(shown.changed), *_notes(shown.lists)],
     )
 
 
@@ -81,41 +106,37 @@ def _changed(names: Sequence[str]) -> list[str]:
     return [f"Changed since this job took them: {', '.join(names)}. The picture shows what is there now."]
 
 
-def class_counts(found: Record) -> Markup:
-    """Steps on a log scale for each list: its classes in one order for all, and a gap where it has none of a class.
+def class_counts(shown: ShownSet) -> Markup:
+    """Draw each list's class counts as steps on a log scale.
+
+    All lists have one order of classes, and a gap where a list has no sample of a class. With groups, classes go by
+    falling train samples, equal ones by number; without, by number.
 
     Args:
-        found: as `GET /splits/{name}` answers, with the counts of at least one list. With groups, the classes go by
-            falling train samples, equal ones by number; without, by number.
+        shown: with the counts of at least one list.
     """
-    lists, groups = found["splits"], found["groups"]
-    known = {number: one["class_counts"] for number, one in enumerate(lists) if one["class_counts"]}
-    classes = max(len(counts) for counts in known.values())
-    order = _by_train_samples(groups["train_counts"]) if groups else range(classes)
-    ticks = class_ticks(classes)
-    steps = [
-        Steps(
-            [counts[label] or None for label in order],
-            line_style(number),
-            f"{lists[number]['name']}: {_range(counts)}",
-        )
-        for number, counts in known.items()
-    ]
-    bands: list[Mark] = []
+    groups = shown.groups
+    known = {number: a_list.class_counts for number, a_list in enumerate(shown.lists) if a_list.class_counts}
+    order = _class_order(groups, max(len(counts) for counts in known.values()))
+    ticks = class_ticks(len(order))
+    marks: list[Mark] = []
     if groups:
-        bands = [_bands(groups, BY_SIZE, "rule dotted", row=1), _bands(groups, BY_THRESHOLD, "rule", row=0)]
-    said = [f"{lists[n]['name']}: {_in_key(lists[n], _twin(lists, n))}; {_range(known[n])}." for n in known]
+        marks = [_bands(groups, BY_SIZE, "rule dotted", row=1), _bands(groups, BY_THRESHOLD, "rule", row=0)]
+    sentences = []
+    for number, counts in known.items():
+        name, span = shown.lists[number].name, _range(counts)
+        marks.append(Steps([_count_of(counts, label) for label in order], line_style(number), f"{name}: {span}"))
+        sentences.append(f"{name}: {_in_key(shown.lists, number)}; {span}.")
     if groups:
-        said.append(
-            f"Groups: {', '.join(f'{name} {_classes(len(groups[name]))}' for name in BY_SIZE + BY_THRESHOLD)}."
-        )
+        sizes = (f"{name} {_classes(len(groups.members[name]))}" for name in BY_SIZE + BY_THRESHOLD)
+        sentences.append(f"Groups: {', '.join(sizes)}.")
     chart = Chart(
-        f"Samples of each class, {found['name']}",
-        " ".join(said),
+        f"Samples of each class, {shown.name}",
+        " ".join(sentences),
         Axis(
             "class number, by falling train samples" if groups else "class number",
             ticks,
-            (-0.5, classes - 0.5),
+            (-0.5, len(order) - 0.5),
             [str(order[int(tick)]) for tick in ticks],
         ),
         log_axis("samples, log scale", max(max(counts) for counts in known.values())),
@@ -123,44 +144,52 @@ def class_counts(found: Record) -> Markup:
         height=300 if groups else 264,
         rows=2 if groups else 0,
     )
-    return chart.draw([*bands, *steps])
+    return chart.draw(marks)
 
 
-def _by_train_samples(train_counts: Sequence[int]) -> list[int]:
-    return sorted(range(len(train_counts)), key=lambda label: -train_counts[label])
+def _class_order(groups: ShownGroups | None, classes: int) -> list[int]:
+    """Order the classes; those beyond the train counts come last."""
+    train_counts = groups.train_counts if groups else ()
+    ordered = sorted(range(len(train_counts)), key=lambda label: -train_counts[label])
+    return [*ordered, *range(len(train_counts), classes)]
 
 
-def _bands(groups: Record, names: Sequence[str], style: str, row: int) -> Bands:
-    there = [name for name in names if groups[name]]
-    return Bands(
-        [f"{name} {len(groups[name]):,}" for name in there], [len(groups[name]) for name in there], style, row
-    )
+def _count_of(counts: Sequence[int], label: int) -> int | None:
+    """Return a class's samples; None for zero, which has no logarithm."""
+    return (counts[label] if label < len(counts) else 0) or None
+
+
+def _bands(groups: ShownGroups, names: Sequence[str], style: str, row: int) -> Bands:
+    sizes = {name: len(groups.members[name]) for name in names if groups.members[name]}
+    return Bands([f"{name} {size:,}" for name, size in sizes.items()], list(sizes.values()), style, row)
 
 
 def _range(counts: Sequence[int]) -> str:
-    held = [number for number in counts if number]
-    if not held:
+    present = [number for number in counts if number]
+    if not present:
         return "no samples"
-    if min(held) == max(held):
-        return f"{held[0]:,} a class"
-    return f"{min(held):,} to {max(held):,} a class"
+    if min(present) == max(present):
+        return f"{present[0]:,} a class"
+    return f"{min(present):,} to {max(present):,} a class"
 
 
-def _twin(lists: Sequence[Record], number: int) -> str | None:
-    """The first list before this one with the same counts: this one's line lies upon that one's."""
-    own = lists[number]["class_counts"]
-    return next((one["name"] for one in lists[:number] if one["class_counts"] == own), None)
+def _in_key(lists: Sequence[ShownList], number: int) -> str:
+    """Describe a list: its size, base, empty classes and twin.
+
+    A twin is an earlier list with equal counts, whose line lies under this one's.
+    """
+    a_list = lists[number]
+    counts = a_list.class_counts or ()
+    size = sum(counts) if a_list.size is None else a_list.size
+    text = f"{size:,}" + (f" of {a_list.base}" if a_list.base else "")
+    if empty := sum(count == 0 for count in counts):
+        text += f", none of {_classes(empty)}"
+    twin = next((earlier.name for earlier in lists[:number] if earlier.class_counts == counts), None)
+    return text + (f", same counts as {twin}" if twin is not None else "")
 
 
-def _in_key(one: Record, twin: str | None) -> str:
-    said = f"{one['size']:,}" + (f" of {one['base']}" if one["base"] else "")
-    if empty := sum(number == 0 for number in one["class_counts"]):
-        said += f", none of {_classes(empty)}"
-    return said + (f", same counts as {twin}" if twin is not None else "")
-
-
-def _groups(groups: Record) -> list[Group]:
-    threshold = groups["head_threshold"]
+def _groups(groups: ShownGroups) -> list[Group]:
+    threshold = groups.head_threshold
     meanings = {
         "many": "more than 100 train samples",
         "medium": "20 to 100",
@@ -168,26 +197,24 @@ def _groups(groups: Record) -> list[Group]:
         "head": f"more than {threshold:,}",
         "tail": f"at most {threshold:,}",
     }
-    counts = groups["train_counts"]
-    return [
-        Group(
-            name,
-            f"{meaning}; {_classes(len(groups[name]))}, {sum(counts[label] for label in groups[name]):,} samples",
-        )
-        for name, meaning in meanings.items()
-    ]
+    legend = []
+    for name, meaning in meanings.items():
+        members = groups.members[name]
+        samples = sum(groups.train_counts[label] for label in members)
+        legend.append(Group(name, f"{meaning}; {_classes(len(members))}, {samples:,} samples"))
+    return legend
 
 
-def _notes(lists: Sequence[Record]) -> list[str]:
-    reasons: dict[str, list[str]] = {}
-    for one in lists:
-        if one["problem"]:
-            reasons.setdefault(one["problem"]["message"], []).append(one["name"])
-        elif one["state"] == "unread":
-            reasons.setdefault("No worker has read it yet; reload in a moment.", []).append(one["name"])
-        elif not one["class_counts"]:
-            reasons.setdefault("Its samples are not counted by class.", []).append(one["name"])
-    return [f"{', '.join(names)}: {why}" for why, names in reasons.items()]
+def _notes(lists: Sequence[ShownList]) -> list[str]:
+    names: dict[str, list[str]] = {}
+    for a_list in lists:
+        if a_list.problem is not None:
+            names.setdefault(a_list.problem, []).append(a_list.name)
+        elif a_list.unread:
+            names.setdefault("No worker has read it yet; reload in a moment.", []).append(a_list.name)
+        elif not a_list.class_counts:
+            names.setdefault("Its samples are not counted by class.", []).append(a_list.name)
+    return [f"{', '.join(those)}: {why}" for why, those in names.items()]
 
 
 def _classes(number: int) -> str:

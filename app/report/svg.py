@@ -1,4 +1,4 @@
-"""Small static charts as SVG: axes, lines, steps, dots and bars. Colours are the page's: everything has a class.
+"""Small static charts as SVG: axes, lines, steps, dots and bars. Colours come from the page: every mark has a class.
 
 A library would bring scripts, its own style sheet or matplotlib's weight; here a chart is a few kB, follows the
 page from light to dark, and says in words what it shows.
@@ -44,7 +44,10 @@ class Axis:
         return self.ends[1] if self.ends else self.ticks[-1]
 
     def share(self, value: float) -> float:
-        """Where the value lies: 0 at the low end, 1 at the high one; never outside."""
+        """Return a value's place: 0 at the low end, 1 at the high.
+
+        Values outside lie at the ends.
+        """
         return min(max((value - self.low) / (self.high - self.low), 0.0), 1.0)
 
 
@@ -53,7 +56,10 @@ class LogAxis(Axis):
     """A scale of logarithms: ends and values lie above 0."""
 
     def share(self, value: float) -> float:
-        """Where the value lies: 0 at the low end, 1 at the high one; never outside."""
+        """Return a value's place: 0 at the low end, 1 at the high.
+
+        Values outside lie at the ends.
+        """
         part = math.log(value / self.low) / math.log(self.high / self.low)
         return min(max(part, 0.0), 1.0)
 
@@ -62,7 +68,7 @@ UNIT = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 
 def ticks_to(highest: float) -> tuple[float, ...]:
-    """Round ticks from 0 to the first round one that is not below `highest`; at most seven."""
+    """Return round ticks from 0 to at least `highest`; at most seven."""
     if highest <= 0:
         return UNIT
     power = 10.0 ** math.floor(math.log10(highest))
@@ -72,13 +78,22 @@ def ticks_to(highest: float) -> tuple[float, ...]:
 
 
 def log_axis(label: str, highest: float) -> LogAxis:
-    """A scale for counts: ticks at 1, 10, 100 and so on; 1 stands clear of the low end, and `highest` fits."""
+    """Build a log scale for counts, with ticks at powers of ten.
+
+    1 lies above the low end, and `highest` below the high one.
+    """
     end = max(10.0, highest * 1.1)
     return LogAxis(label, [10.0**power for power in range(math.floor(math.log10(end)) + 1)], (0.7, end))
 
 
 def apart(wanted: Sequence[float], widths: Sequence[float], ends: tuple[float, float]) -> list[float]:
-    """Middles of words, where they are wanted as far as none overlaps and none leaves the ends."""
+    """Move words apart so that none overlaps or leaves the ends.
+
+    Args:
+        wanted: middles of the words.
+        widths: of the words.
+        ends: of the line that they stand on.
+    """
     placed, free = list(wanted), ends[0]
     for i, width in enumerate(widths):
         placed[i] = max(placed[i], free + width / 2)
@@ -160,14 +175,14 @@ class Chart:
     """Of words above the picture."""
 
     def draw(self, marks: Iterable[Mark]) -> Markup:
-        """The chart with these marks, later ones above earlier ones."""
+        """Draw the chart with these marks, later ones above earlier ones."""
         head = Markup(
             '<svg class="chart" viewBox="0 0 {w} {h}" role="img"><title>{title}</title><desc>{desc}</desc>'
         ).format(w=self.width, h=self.height, title=self.title, desc=self.description)
         return Markup("").join([head, *self._axes(), *(self._mark(mark) for mark in marks), Markup("</svg>")])
 
     def at(self, x: float, y: float) -> tuple[float, float]:
-        """A point in the chart's units, from its upper left corner."""
+        """Convert a point to the chart's units, from its upper left corner."""
         across = LEFT + self.x.share(x) * (self.width - LEFT - RIGHT)
         top = TOP + self.rows * ROW
         return across, top + (1 - self.y.share(y)) * (self.height - top - BOTTOM)
@@ -175,14 +190,14 @@ class Chart:
     def _axes(self) -> Iterable[Markup]:
         left, bottom = self.at(self.x.low, self.y.low)
         right, top = self.at(self.x.high, self.y.high)
-        for value, said in zip(self.y.ticks, self.y.words or _labels(self.y.ticks), strict=True):
+        for value, word in zip(self.y.ticks, self.y.words or _labels(self.y.ticks), strict=True):
             _, y = self.at(self.x.low, value)
             yield Markup('<path class="grid" d="M{:.1f} {:.1f}H{:.1f}"/>').format(left, y, right)
-            yield Markup('<text class="end" x="{:.1f}" y="{:.1f}">{}</text>').format(left - 5, y + 4, said)
-        for value, said in zip(self.x.ticks, self.x.words or _labels(self.x.ticks), strict=True):
+            yield Markup('<text class="end" x="{:.1f}" y="{:.1f}">{}</text>').format(left - 5, y + 4, word)
+        for value, word in zip(self.x.ticks, self.x.words or _labels(self.x.ticks), strict=True):
             x, _ = self.at(value, self.y.low)
             yield Markup('<path class="axis" d="M{:.1f} {:.1f}v4"/>').format(x, bottom)
-            yield Markup('<text class="middle" x="{:.1f}" y="{:.1f}">{}</text>').format(x, bottom + 16, said)
+            yield Markup('<text class="middle" x="{:.1f}" y="{:.1f}">{}</text>').format(x, bottom + 16, word)
         yield Markup('<path class="axis" d="M{:.1f} {:.1f}V{:.1f}H{:.1f}"/>').format(left, top, bottom, right)
         middle = ((left + right) / 2, (top + bottom) / 2)
         yield Markup('<text class="middle" x="{:.1f}" y="{}">{}</text>').format(
@@ -241,7 +256,7 @@ class Chart:
 
 
 def _labels(ticks: Sequence[float]) -> list[str]:
-    """All with as many digits as the step between them needs."""
+    """Format ticks with as many digits as their step needs."""
     step = ticks[1] - ticks[0] if len(ticks) > 1 else 1.0
     digits = max(0, -math.floor(math.log10(step) + 1e-9))
     return [f"{tick:.{digits}f}" for tick in ticks]

@@ -1,21 +1,23 @@
-"""The page as a value: what the template shows, worked out of the API's own JSON."""
+"""The report page as a value: all that the template shows, made from a job and its report."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from markupsafe import Markup
 
+from app.domain.analyses import AnalysedResult, Intervals, JobAnalysis, Statistics
+from app.domain.checks import JobReport, ReportVerdict, Result
+from app.domain.jobs import Job, JobState, Unit
+from app.domain.requests import RecomputeRequest, VerificationRequest
+from app.domain.times import rfc3339
 from app.report.figures import Cell, Figure, cells, missing, shown_figures
-from app.report.findings import Finding, failures, passed, places, skipped
+from app.report.findings import Finding, Place, failures, passed, places, skipped
 from app.report.pictures import recall_by_class, reliability, risk_coverage, swatch
-from app.report.split_picture import SplitSet, split_set
+from app.report.split_picture import ShownSet, SplitSet, split_set
 
-Record = Mapping[str, Any]
-
-HEADLINES = {
+HEADLINES: Mapping[ReportVerdict, str] = {
     "passed": "Passed",
     "failed": "Failed",
     "skipped": "Not verified",
@@ -25,35 +27,37 @@ HEADLINES = {
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What the API says of a job, each as its own route answers."""
+    """What the page is made of."""
 
-    job: Record
-    """`GET /jobs/{id}`"""
-    verification: Record
-    """`GET /jobs/{id}/verification`"""
-    statistics: Record = field(default_factory=dict)
-    """`GET /jobs/{id}/analysis`; empty while the job runs."""
-    causes: Record = field(default_factory=dict)
-    """The same with `part=causes`."""
-    files: Mapping[tuple[str, str], str] = field(default_factory=dict)
-    """(expert, split) → sha256 of the file that was verified."""
-    splits: Record = field(default_factory=dict)
-    """`GET /splits/{name}` of the job's set; empty where it is not to be had."""
+    job: Job
+    """One whose results are logits."""
+    report: JobReport
+    """With all results."""
+    statistics: JobAnalysis = field(default_factory=lambda: JobAnalysis("statistics"))
+    """Empty while the job runs."""
+    causes: JobAnalysis = field(default_factory=lambda: JobAnalysis("causes"))
+    """Empty while the job runs."""
+    digests: Mapping[Place, str] = field(default_factory=dict)
+    """sha256 of the files that were verified, by expert and split."""
+    splits: ShownSet | None = None
+    """The job's set of splits; None where it cannot be read."""
 
     @property
-    def ended(self) -> bool:
-        """Whether nothing will happen to the job any more."""
-        return self.job["state"] in ("succeeded", "failed", "cancelled")
+    def request(self) -> RecomputeRequest | VerificationRequest:
+        """The job's request."""
+        request = self.job.request
+        assert isinstance(request, RecomputeRequest | VerificationRequest)
+        return request
 
     @property
     def pending(self) -> bool:
         """Whether an analysis is still to come."""
-        return not all(part.get("complete", True) for part in (self.statistics, self.causes))
+        return not (self.statistics.complete and self.causes.complete)
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """One (expert, split)."""
+class Row:
+    """One (expert, split) in the table."""
 
     expert: str
     split: str
@@ -68,10 +72,10 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """The results of a split, and the curves that all of them are in."""
+    """The results of a split, and the curves of all of them."""
 
     name: str
-    results: Sequence[Result]
+    results: Sequence[Row]
     curves: Sequence[Markup]
 
 
@@ -84,8 +88,8 @@ class Page:
     headline: str
     sentence: str
     facts: Sequence[tuple[str, str]]
-    units: Sequence[Record]
-    """Of a job that runs: how far each is."""
+    units: Sequence[Unit]
+    """Of a job that runs."""
     failures: Sequence[Finding]
     figures: Sequence[Figure]
     threshold: int
@@ -94,69 +98,72 @@ class Page:
     split_set: SplitSet | None
     interval_method: str | None
     notes: Sequence[str]
-    """What is not there yet, or not to be had."""
+    """About intervals and curves that are pending or failed."""
     skipped: Sequence[Finding]
     passed: tuple[int, Sequence[str]]
 
 
 def page(sources: Sources) -> Page:
-    """The page of a job that recomputed or verified, finished or not."""
-    job, verification = sources.job, sources.verification
-    results = verification["results"]
-    analyses = _by_result(sources.statistics)
-    causes = [_cause(_by_result(sources.causes).get((r["expert"], r["split"]))) for r in results]
-    verdict = verification["verdict"] if sources.ended else "pending"
-    found = failures(verification, causes)
-    ready = [entry["analysis"] for entry in analyses.values() if entry["state"] == "ready"]
-    request = job["request"]
+    """Make the page of a job about logits, in any state."""
+    job, report, request = sources.job, sources.report, sources.request
+    results = report.results or ()
+    analysed = sources.statistics.by_place()
+    statistics = {
+        place: Statistics.from_dict(result.analysis)
+        for place, result in analysed.items()
+        if result.state == "ready" and result.analysis is not None
+    }
+    verdict = report.verdict if job.state.ended else "pending"
+    findings = failures(report, _causes(sources.causes))
+    methods = [_interval_method(item.intervals) for item in statistics.values()]
     return Page(
-        title=f"{HEADLINES[verdict]}: {request['dataset']}, {_what(job)}",
+        title=f"{HEADLINES[verdict]}: {request.dataset}, {_subject(request)}",
         verdict=verdict,
         headline=HEADLINES[verdict],
-        sentence=_sentence(job, verdict, results, found),
-        facts=_facts(job),
-        units=[] if sources.ended else job["units"],
-        failures=found,
+        sentence=_sentence(job, verdict, results, findings),
+        facts=_facts(job, request),
+        units=() if job.state.ended else job.units,
+        failures=findings,
         figures=shown_figures(results),
-        threshold=request["standards"]["head_threshold"],
+        threshold=request.standards.head_threshold,
         missing=missing(results),
-        splits=_splits(sources, analyses),
+        splits=_splits(results if job.state.ended else (), statistics, sources.digests),
         split_set=split_set(sources.splits),
-        interval_method=_interval_method(ready[0]["intervals"]) if ready else None,
-        notes=_notes(analyses, results),
-        skipped=skipped(verification),
-        passed=passed(verification),
+        interval_method=methods[0] if methods else None,
+        notes=_notes(analysed, results),
+        skipped=skipped(report),
+        passed=passed(report),
     )
 
 
-def _by_result(part: Record) -> dict[tuple[str, str], Record]:
-    return {(entry["expert"], entry["split"]): entry for entry in part.get("results", [])}
+def _causes(analysis: JobAnalysis) -> dict[Place, str]:
+    """Return what the search for causes says, by expert and split."""
+    messages = {}
+    for result in analysis.results:
+        if result.state == "pending":
+            messages[result.place] = "Causes are being looked for; reload in a moment."
+        elif result.analysis is not None:
+            messages[result.place] = str(result.analysis["message"])
+        elif result.error is not None:
+            messages[result.place] = str(result.error["message"])
+    return messages
 
 
-def _cause(entry: Record | None) -> str | None:
-    if entry is None or entry["state"] == "none":
-        return None
-    if entry["state"] == "pending":
-        return "Causes are being looked for; reload in a moment."
-    return str(entry["analysis"]["message"] if entry["state"] == "ready" else entry["error"]["message"])
+def _subject(request: RecomputeRequest | VerificationRequest) -> str:
+    if isinstance(request, VerificationRequest):
+        return request.path or "uploaded files"
+    return request.output_dir
 
 
-def _what(job: Record) -> str:
-    request = job["request"]
-    if job["kind"] == "verification":
-        return str(request["path"] or "uploaded files")
-    return str(request["output_dir"])
-
-
-def _sentence(job: Record, verdict: str, results: Sequence[Record], found: Sequence[Finding]) -> str:
+def _sentence(job: Job, verdict: ReportVerdict, results: Sequence[Result], findings: Sequence[Finding]) -> str:
     if verdict == "pending":
         return _progress(job)
     if verdict == "skipped":
-        ended = "was cancelled" if job["state"] == "cancelled" else "ended"
+        ended = "was cancelled" if job.state is JobState.CANCELLED else "ended"
         return f"The job {ended} before its results could be verified."
-    warnings = sum(finding.level != "error" for finding in found)
+    warnings = sum(finding.level != "error" for finding in findings)
     more = f" {_count(warnings, 'warning')}." if warnings else " No warnings."
-    failed = sum(result["verdict"] == "failed" for result in results)
+    failed = sum(result.verdict == "failed" for result in results)
     if verdict == "passed":
         whole = "The result" if len(results) == 1 else f"All {len(results)} results"
         return f"{whole} passed every check that could be made.{more}"
@@ -166,91 +173,91 @@ def _sentence(job: Record, verdict: str, results: Sequence[Record], found: Seque
     return f"A check across the results failed.{more}"
 
 
-def _progress(job: Record) -> str:
-    units = job["units"]
-    if not units:
-        return f"The verification is {job['state']}. This page looks again by itself."
-    done, total = sum(unit["done"] for unit in units), sum(unit["total"] for unit in units)
+def _progress(job: Job) -> str:
+    if not job.units:
+        return f"The verification is {job.state}. This page looks again by itself."
+    done, total = sum(unit.done for unit in job.units), sum(unit.total for unit in job.units)
     share = done / total if total else 0.0
-    ended = sum(unit["state"] in ("succeeded", "failed", "cancelled") for unit in units)
+    ended = sum(unit.state.ended for unit in job.units)
     return (
-        f"The job is {job['state']}: {done:,} of {total:,} rows ({share:.0%}), {ended} of "
-        f"{_count(len(units), 'result')} done. This page looks again by itself."
+        f"The job is {job.state}: {done:,} of {total:,} rows ({share:.0%}), {ended} of "
+        f"{_count(len(job.units), 'result')} done. This page looks again by itself."
     )
 
 
-def _facts(job: Record) -> list[tuple[str, str]]:
-    request = job["request"]
-    facts = [("Data set", request["dataset"]), ("Splits folder", request["splits_dir"])]
-    if job["kind"] == "verification":
-        facts.append(("Files", request["path"] or f"{_count(len(request['files']), 'file')}, uploaded"))
+def _facts(job: Job, request: RecomputeRequest | VerificationRequest) -> list[tuple[str, str]]:
+    facts = [("Data set", request.dataset), ("Splits folder", request.splits_dir)]
+    if isinstance(request, VerificationRequest):
+        facts.append(("Files", request.path or f"{_count(len(request.files), 'file')}, uploaded"))
     else:
-        asked = f"{request['experts_dir']}, prefix {request['checkpoint_prefix']!r}, {request['precision']}"
-        facts += [("Checkpoints", asked), ("Output folder", request["output_dir"])]
-    standards = request["standards"]
-    facts.append(("Head classes", f"more than {standards['head_threshold']} train samples"))
-    for name, floor in standards["floors"].items():
+        checkpoints = f"{request.experts_dir}, prefix {request.checkpoint_prefix!r}, {request.precision}"
+        facts += [("Checkpoints", checkpoints), ("Output folder", request.output_dir)]
+    standards = request.standards
+    facts.append(("Head classes", f"more than {standards.head_threshold} train samples"))
+    for name, floor in standards.floors.items():
         facts.append(("Floor", f"{name.replace('_', ' ')} {floor:.2%}"))
-    facts.append(("Job", job["id"]))
-    when = job["finished_at"] or job["started_at"] or job["created_at"]
-    word = "Finished" if job["finished_at"] else "Started" if job["started_at"] else "Asked for"
+    facts.append(("Job", job.id))
+    when = rfc3339(job.finished_at or job.started_at or job.created_at)
+    word = "Finished" if job.finished_at else "Started" if job.started_at else "Asked for"
     facts.append((word, f"{when[:10]} {when[11:19]} UTC"))
     return facts
 
 
-def _splits(sources: Sources, analyses: Mapping[tuple[str, str], Record]) -> list[Split]:
-    results = sources.verification["results"] if sources.ended else []
-    numbers = {expert: n for n, expert in enumerate(dict.fromkeys(r["expert"] for r in results))}
+def _splits(
+    results: Sequence[Result], statistics: Mapping[Place, Statistics], digests: Mapping[Place, str]
+) -> list[Split]:
+    numbers = {expert: n for n, expert in enumerate(dict.fromkeys(result.expert for result in results))}
     figures = shown_figures(results)
-    made = []
-    for name in dict.fromkeys(result["split"] for result in results):
-        own = [result for result in results if result["split"] == name]
-        known = {
-            r["expert"]: analyses[r["expert"], name]["analysis"]
-            for r in own
-            if analyses.get((r["expert"], name), {}).get("state") == "ready"
-        }
-        curves = risk_coverage(name, [(expert, numbers[expert], known[expert]) for expert in known])
-        shown = []
-        for result in own:
-            expert, analysis = result["expert"], known.get(result["expert"])
-            metrics = result["metrics"] or {}
-            recalls = metrics.get("class_recalls")
-            bins = None if analysis is None else analysis["reliability"]
-            samples = metrics.get("samples")
-            shown.append(
-                Result(
-                    expert,
-                    name,
-                    swatch(numbers[expert]),
-                    result["verdict"],
-                    "–" if samples is None else f"{samples:,}",
-                    cells(result, figures, analysis),
-                    sources.files.get((expert, name)),
-                    None if bins is None else reliability(f"{expert}, {name}", bins),
-                    None if recalls is None else recall_by_class(f"{expert}, {name}", recalls),
-                )
-            )
-        made.append(Split(name, shown, curves))
-    return made
+    splits = []
+    for name in dict.fromkeys(result.split for result in results):
+        own = [result for result in results if result.split == name]
+        known = [(r.expert, numbers[r.expert], statistics[r.place]) for r in own if r.place in statistics]
+        rows = [
+            _row(result, numbers[result.expert], figures, statistics.get(result.place), digests.get(result.place))
+            for result in own
+        ]
+        splits.append(Split(name, rows, risk_coverage(name, known)))
+    return splits
 
 
-def _interval_method(made: Record) -> str:
-    return f"{made['level']:.0%} intervals: {made['method']}, {made['resamples']:,} resamples, seed {made['seed']}."
+def _row(
+    result: Result, number: int, figures: Sequence[Figure], statistics: Statistics | None, sha256: str | None
+) -> Row:
+    metrics, title = result.report.metrics, f"{result.expert}, {result.split}"
+    samples, recalls = metrics.number("samples"), metrics.numbers("class_recalls")
+    bins = None if statistics is None else statistics.reliability
+    return Row(
+        result.expert,
+        result.split,
+        swatch(number),
+        result.verdict,
+        "–" if samples is None else f"{samples:,}",
+        cells(result, figures, statistics),
+        sha256,
+        None if bins is None else reliability(title, bins),
+        recall_by_class(title, recalls) if recalls else None,
+    )
 
 
-def _notes(analyses: Mapping[tuple[str, str], Record], results: Sequence[Record]) -> list[str]:
-    everywhere = [(r["expert"], r["split"]) for r in results]
-    waiting = [place for place, entry in analyses.items() if entry["state"] == "pending"]
+def _interval_method(intervals: Intervals) -> str:
+    return (
+        f"{intervals.level:.0%} intervals: {intervals.method}, {intervals.resamples:,} resamples, "
+        f"seed {intervals.seed}."
+    )
+
+
+def _notes(analysed: Mapping[Place, AnalysedResult], results: Sequence[Result]) -> list[str]:
+    everywhere = [result.place for result in results]
+    pending = [place for place, result in analysed.items() if result.state == "pending"]
     notes = []
-    if waiting:
-        where = places(waiting, everywhere)
+    if pending:
+        where = places(pending, everywhere)
         notes.append(f"Intervals and curves are still being computed for {where}. Reload in a moment.")
-    refused: dict[str, list[tuple[str, str]]] = {}
-    for place, entry in analyses.items():
-        if entry["state"] == "failed":
-            refused.setdefault(entry["error"]["message"], []).append(place)
-    notes += [f"No intervals and curves for {places(found, everywhere)}: {why}" for why, found in refused.items()]
+    by_reason: dict[str, list[Place]] = {}
+    for place, result in analysed.items():
+        if result.error is not None:
+            by_reason.setdefault(result.error["message"], []).append(place)
+    notes += [f"No intervals and curves for {places(pairs, everywhere)}: {why}" for why, pairs in by_reason.items()]
     return notes
 
 

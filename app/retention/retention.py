@@ -184,8 +184,8 @@ def delete_job(job_id: str, storage: Storage, kept_back: list[str] | None = None
     upload = job.request.upload if isinstance(job.request, VerificationRequest) else None
     if upload is not None and (folder := _set_aside(upload, storage)) is not None:
         freed += remove_counted(folder, kept_back)
-        results = (job.verification or {}).get("results", [])
-        digests += [result["file"]["sha256"] for result in results if result.get("file")]
+        results = (job.verification and job.verification.results) or ()
+        digests += [result.source.file.sha256 for result in results if result.source and result.source.file]
     storage.inspections.forget_files(digests)
     return freed
 

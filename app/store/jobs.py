@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from app.domain.checks import JobReport, ResultReport
 from app.domain.errors import Conflict, TransientError
 from app.domain.job_kinds import TASKS, Task
 from app.domain.jobs import Artifact, Claim, Job, JobOptions, JobState, Progress, UnitPlan, final_state
@@ -175,7 +176,7 @@ class JobStore(Workers, References):
         claim: Claim,
         split: str,
         artifact: Artifact,
-        report: dict[str, Any],
+        report: ResultReport,
         progress: Progress,
         is_there: Callable[[], bool],
     ) -> None:
@@ -199,7 +200,7 @@ class JobStore(Workers, References):
             fields = _counts(progress) | {
                 "state": "succeeded",
                 "finished_at": time.time(),
-                "report": json.dumps(report),
+                "report": json.dumps(report.to_dict()),
                 "artifact": json.dumps(artifact.to_dict()),
                 "artifact_sha256": artifact.sha256,
             }
@@ -211,13 +212,11 @@ class JobStore(Workers, References):
             for phase, seconds in progress.seconds.items():
                 tally(db, "seconds", phase, seconds)
 
-    def fail_unit(
-        self, claim: Claim, split: str, error: dict[str, Any], report: dict[str, Any] | None = None
-    ) -> None:
+    def fail_unit(self, claim: Claim, split: str, error: dict[str, Any], report: ResultReport | None = None) -> None:
         """Record that a unit failed; the others stay as they are."""
         with self._database.transaction() as db:
             check_claim(db, claim)
-            fields = {"error": json.dumps(error), "report": json.dumps(report) if report else None}
+            fields = {"error": json.dumps(error), "report": json.dumps(report.to_dict()) if report else None}
             set_unit(db, claim, split, state="failed", finished_at=time.time(), **fields)
             reset_crash_count(db, claim)
             tally(db, "units", "failed")
@@ -237,7 +236,7 @@ class JobStore(Workers, References):
             end_task(db, claim)
             settle(db, claim.job.id)
 
-    def finish_job(self, claim: Claim, verification: dict[str, Any]) -> None:
+    def finish_job(self, claim: Claim, verification: JobReport) -> None:
         """Record the checks of the job as a whole, and its final state.
 
         A verification of files that was carried out has succeeded, whatever its verdict. So has a drawing of splits.
@@ -246,9 +245,9 @@ class JobStore(Workers, References):
             check_claim(db, claim)
             end_task(db, claim)
             job = read_job(db, claim.job.id)
-            carried_out = not TASKS[claim.task].verdict_counts and "error" not in verification
-            verified = carried_out or verification["verdict"] == "passed"
-            db.execute("UPDATE jobs SET verification = ? WHERE id = ?", (json.dumps(verification), job.id))
+            carried_out = not TASKS[claim.task].verdict_counts and verification.error is None
+            verified = carried_out or verification.verdict == "passed"
+            db.execute("UPDATE jobs SET verification = ? WHERE id = ?", (json.dumps(verification.to_dict()), job.id))
             end_job(db, job.id, final_state(job, verified=verified))
 
     def hand_back(self, claim: Claim) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
+from app.domain.checks import JobReport, ResultReport
 from app.domain.errors import JobError, NotFound
 from app.domain.job_kinds import TASKS, Task, read_request, tasks_of
 from app.domain.jobs import (
@@ -164,8 +165,8 @@ def reap_task(db: sqlite3.Connection, task: sqlite3.Row, *, blamed: bool) -> Non
         )
         error = json.dumps({"code": "worker-died", "message": message, "details": {"deaths": deaths}})
         if not kind.has_units:
-            verification = {"verdict": "failed", "checks": [], "error": json.loads(error)}
-            db.execute("UPDATE jobs SET verification = ? WHERE id = ?", (json.dumps(verification), task["job"]))
+            report = JobReport.failed(json.loads(error))
+            db.execute("UPDATE jobs SET verification = ? WHERE id = ?", (json.dumps(report.to_dict()), task["job"]))
             db.execute("UPDATE tasks SET state = 'ended' WHERE job = ? AND task = ? AND expert = ?", where)
             job = read_job(db, task["job"])
             end_job(db, task["job"], final_state(job, verified=False))
@@ -255,21 +256,22 @@ def read_job(db: sqlite3.Connection, job_id: str) -> Job:
         started_at=row["started_at"],
         finished_at=row["finished_at"],
         cancel_requested=bool(row["cancel_requested"]),
-        verification=json.loads(row["verification"]) if row["verification"] else None,
+        verification=JobReport.from_dict(json.loads(row["verification"])) if row["verification"] else None,
         deadline_at=row["deadline_at"],
         error=json.loads(row["error"]) if row["error"] else None,
         traceparent=row["traceparent"],
     )
 
 
+# What a unit recorded at its end never changes, and every look at a job reads it.
 @lru_cache(maxsize=256)
-def _recorded(text: str) -> dict[str, Any]:
-    """Parse what a unit recorded at its end; do not modify the result.
+def _artifact(text: str) -> Artifact:
+    return Artifact(**json.loads(text))
 
-    Cached, since the text never changes and every reading of the job parses it.
-    """
-    parsed: dict[str, Any] = json.loads(text)
-    return parsed
+
+@lru_cache(maxsize=256)
+def _report(text: str) -> ResultReport:
+    return ResultReport.from_dict(json.loads(text))
 
 
 def read_unit(row: sqlite3.Row) -> Unit:
@@ -286,8 +288,8 @@ def read_unit(row: sqlite3.Row) -> Unit:
         rate=row["rate"],
         error=json.loads(row["error"]) if row["error"] else None,
         notes=tuple(json.loads(row["notes"])),
-        artifact=Artifact(**_recorded(row["artifact"])) if row["artifact"] else None,
-        report=_recorded(row["report"]) if row["report"] else None,
+        artifact=_artifact(row["artifact"]) if row["artifact"] else None,
+        report=_report(row["report"]) if row["report"] else None,
         started_at=row["started_at"],
         finished_at=row["finished_at"],
         attempts=row["attempts"],

@@ -79,9 +79,9 @@ def _job(db: sqlite3.Connection, job_id: str, computed_for: dict[tuple[str, str,
     if not job.state.ended or job.finished_at is None:
         yield f"job {job.id} is {job.state}"
         return
-    verification = job.verification or {}
-    carried_out = job.request.kind != "recompute" and "error" not in verification
-    verified = bool(verification) and (carried_out or verification["verdict"] == "passed")
+    report = job.verification
+    carried_out = job.request.kind != "recompute" and report is not None and report.error is None
+    verified = carried_out or (report is not None and report.verdict == "passed")
     right = final_state(job, verified=verified)
     if job.state is not right:
         yield f"job {job.id} is {job.state}, by its units {right}"

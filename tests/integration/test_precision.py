@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from torch import nn
 
+from app.domain.checks import JobReport
 from app.store.database import Database
 from app.store.jobs import JobStore
 from app.submission.bodies import RecomputeBody
@@ -79,12 +80,12 @@ def test_kept_exact_rows_are_compared_and_few_others_computed(
     context.jobs.end_task(claim)
     finish = context.jobs.claim("w")
     assert finish is not None
-    context.jobs.finish_job(finish, {"verdict": "passed", "checks": []})
+    context.jobs.finish_job(finish, JobReport("passed"))
     task = _claimed(context)
     [unit] = context.jobs.jobs()[0].units
     task.run(unit)
     [unit] = context.jobs.jobs()[0].units
     assert unit.report is not None
-    [check] = [check for check in unit.report["checks"] if check["id"] == "precision"]
-    assert check["measured"]["compared_rows"] == 5 + 9  # 5 of the 40 are in `again`; every fourth of the other 35
+    [check] = [check for check in unit.report.checks if check.id == "precision"]
+    assert check.measured["compared_rows"] == 5 + 9  # 5 of the 40 are in `again`; every fourth of the other 35
     database.close()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from app.catalog.catalog import Catalog
+from app.domain.checks import Check
 from app.domain.errors import RequestError
 from app.settings import Settings
 from tests.realdata.location import REALDATA, needs_realdata
@@ -13,7 +14,6 @@ from worker.datasets.class_counts import read_long_tail
 from worker.datasets.pools import Pools
 from worker.splits.audit import AuditedList, AuditReport, audit
 from worker.splits.duplicate_images import image_digests
-from worker.verify.check import Check
 
 pytestmark = needs_realdata
 

@@ -78,8 +78,9 @@ class Outputs:
         done = jobs.get(job.id)
         assert done.state is JobState.SUCCEEDED
         assert done.verification is not None
-        json.dumps(done.verification, allow_nan=False, ensure_ascii=False).encode()  # no lone surrogates either
-        return done.verification, {(found["expert"], found["split"]): found for found in done.verification["results"]}
+        report = done.verification.to_dict()
+        json.dumps(report, allow_nan=False, ensure_ascii=False).encode()  # no lone surrogates either
+        return report, {(result["expert"], result["split"]): result for result in report["results"]}
 
 
 def failed_checks(result: dict[str, Any], level: str = "error") -> list[str]:

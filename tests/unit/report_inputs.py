@@ -1,10 +1,25 @@
-"""What the API says of a job, as the report page takes it: made small, for any number of experts."""
+"""What the report page is made of, made small, for any number of experts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+from app.domain.analyses import AnalysedResult, AnalysisState, JobAnalysis
+from app.domain.checks import (
+    NO_METRICS,
+    Check,
+    CheckVerdict,
+    JobReport,
+    Metrics,
+    ReportVerdict,
+    Result,
+    ResultReport,
+    StoredError,
+    verdict_of,
+)
+from app.domain.jobs import Job, JobState
+from app.domain.requests import VerificationRequest
 from app.report.view import Sources
 
 Record = dict[str, Any]
@@ -12,32 +27,34 @@ Record = dict[str, Any]
 CLASSES = 4
 
 
-def check(name: str, verdict: str, **more: Any) -> Record:
-    empty: Record = {
-        "level": "error",
-        "measured": None,
-        "expected": None,
-        "message": f"{name} is {verdict}.",
-        "evidence": [],
-    }
-    return {"id": name, "verdict": verdict} | empty | more
+def check(name: str, verdict: CheckVerdict, **more: Any) -> Check:
+    """A check of level `error` that measured nothing, or as `more` has it."""
+    empty: Record = {"level": "error", "measured": None, "expected": None, "message": f"{name} is {verdict}."}
+    return Check(id=name, verdict=verdict, **(empty | more))
 
 
-def metrics(**more: Any) -> Record:
+def metrics(reasons: dict[str, str] | None = None, **more: Any) -> Metrics:
     known = {"samples": 2000, "accuracy": 0.5, "balanced_accuracy": 0.4, "nll": 1.25, "ece": 0.125, "aurc": 0.0625}
     none = dict.fromkeys(("reweighted_accuracy", "head_accuracy", "tail_accuracy"))
-    reasons = dict.fromkeys(none, "There are no train counts.")
-    return known | none | {"class_recalls": [1.0, 0.5, 0.0, None], "reasons": reasons} | more
+    values = known | none | {"class_recalls": [1.0, 0.5, 0.0, None]} | more
+    return Metrics(values, dict.fromkeys(none, "There are no train counts.") if reasons is None else reasons)
 
 
-def result(expert: str, split: str = "val", checks: Sequence[Record] = (), **more: Any) -> Record:
-    failed = any(item["verdict"] == "failed" and item["level"] == "error" for item in checks)
-    verdict = "failed" if failed else "passed"
-    found = {"expert": expert, "split": split, "verdict": verdict, "checks": list(checks), "error": None}
-    return found | {"metrics": metrics()} | more
+def result(
+    expert: str,
+    split: str = "val",
+    checks: Sequence[Check] = (),
+    *,
+    verdict: ReportVerdict | None = None,
+    error: StoredError | None = None,
+    metrics: Metrics | None = metrics(),  # noqa: B008 — a value
+) -> Result:
+    report = ResultReport(verdict or verdict_of(checks), tuple(checks), metrics or NO_METRICS)
+    return Result(expert, split, report, error)
 
 
 def statistics(*, grouped: bool = False) -> Record:
+    """A worker's answer, as JSON."""
     line = {"coverage": [0.25, 0.5, 1.0], "risk": [0.0, 0.1, 0.5]}
     others = ("balanced_risk_coverage", "worst_group_risk_coverage")
     return {
@@ -58,32 +75,28 @@ def statistics(*, grouped: bool = False) -> Record:
     }
 
 
-def analysed(results: Sequence[Record], state: str = "ready", analysis: Any = None, error: Any = None) -> Record:
-    """What `GET /jobs/{id}/analysis` answers, with the same for every result."""
-    entry = {"state": state, "analysis": analysis, "error": error}
-    named = [{"expert": r["expert"], "split": r["split"]} | entry for r in results]
-    return {"complete": state != "pending", "results": named}
+def analysed(
+    results: Sequence[Result], state: AnalysisState = "ready", analysis: Any = None, error: Any = None
+) -> JobAnalysis:
+    """The same analysis for every result."""
+    return JobAnalysis(
+        "statistics", tuple(AnalysedResult(r.expert, r.split, state, analysis, error) for r in results)
+    )
 
 
-def sources(results: Sequence[Record], *, checks: Sequence[Record] = (), **more: Any) -> Sources:
+def verification_job(state: JobState = JobState.SUCCEEDED, name: str = "digits") -> Job:
+    """A job that verifies files; it has no units."""
+    request = VerificationRequest(name, f"{name}_splits", "old/logits", None, (), ())
+    created, started, finished = 1795379812.252, 1795379812.271, 1795379813.564
+    return Job("5944eeff", state, request, (), created, started, finished)
+
+
+def sources(results: Sequence[Result], *, checks: Sequence[Check] = (), **more: Any) -> Sources:
     """A finished verification with these results, all of them analysed."""
-    standards = {"head_threshold": 20, "floors": {}}
-    request = {"dataset": "digits", "splits_dir": "digits_splits", "path": "old/logits", "files": []}
-    job = {
-        "id": "5944eeff",
-        "kind": "verification",
-        "state": "succeeded",
-        "created_at": "2026-11-22T20:36:52.252Z",
-        "started_at": "2026-11-22T20:36:52.271Z",
-        "finished_at": "2026-11-22T20:36:53.564Z",
-        "request": request | {"standards": standards},
-        "units": [],
-    }
-    failed = any(r["verdict"] == "failed" for r in results)
-    verification = {"verdict": "failed" if failed else "passed", "checks": list(checks), "results": list(results)}
-    parts: dict[str, Any] = {
-        "job": job,
-        "verification": verification,
+    complete = all(item.verdict != "failed" for item in results)
+    parts: Record = {
+        "job": verification_job(),
+        "report": JobReport(verdict_of((), complete=complete), tuple(checks), tuple(results)),
         "statistics": analysed(results, analysis=statistics()),
     }
     return Sources(**parts | more)

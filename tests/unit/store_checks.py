@@ -38,9 +38,11 @@ def _check_job(job: Job, expected: ModelJob) -> None:
     assert (job.error["code"] if job.error else None) == (LATE if expected.overdue else None)
     assert job.state.ended is (job.finished_at is not None)
     assert (job.started_at is None) is all(task.token == 0 for task in expected.tasks)
-    if expected.verification and expected.verification.get("error", {}).get("code") == "worker-died":
+    expected_error = expected.verification.error if expected.verification else None
+    if expected_error and expected_error["code"] == "worker-died":
         assert job.verification is not None
-        assert job.verification["error"]["code"] == "worker-died"
+        assert job.verification.error is not None
+        assert job.verification.error["code"] == "worker-died"
     else:
         assert job.verification == expected.verification
     pairs = [(task, unit) for task in expected.tasks for unit in task.units]

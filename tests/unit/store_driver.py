@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar, get_args
+from typing import TypeVar, get_args
 
 import pytest
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
+from app.domain.checks import JobReport
 from app.domain.errors import NotFound, TransientError
 from app.domain.job_kinds import Task
 from app.domain.jobs import Claim, JobState, Progress, UnitPlan
@@ -191,7 +192,7 @@ class StoreDriver(RuleBasedStateMachine):
         self.change(lambda: self.store.end_task(held.claim))
         held.task.end()
 
-    def conclude(self, held: Held, verification: dict[str, Any]) -> None:
+    def conclude(self, held: Held, verification: JobReport) -> None:
         self.change(lambda: self.store.finish_job(held.claim, verification))
         held.job.verification = verification
         held.task.end()

@@ -11,12 +11,12 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 
+from app.domain.checks import JobReport
 from app.domain.errors import Conflict
 from app.domain.job_kinds import HEAVY_TASKS, LIGHT_TASKS, Task
 from app.domain.jobs import MAX_DEATHS, JobState, Progress
@@ -37,8 +37,8 @@ FILES: list[Request] = [
     *(replace(VERIFICATION, upload=digit * 32) for digit in "12"),
 ]
 """What makes a job of one task, without units."""
-FAILED: dict[str, Any] = {"verdict": "failed", "checks": []}
-CANNOT: dict[str, Any] = {"verdict": "failed", "checks": [], "error": ERROR}
+FAILED = JobReport("failed")
+CANNOT = JobReport.failed(ERROR)
 MOST_JOBS, MOST_WORKERS = 3, 3
 """That are open, and that live: among more, what a rule picks would hardly meet what another one did."""
 
@@ -250,7 +250,7 @@ class StoreMachine(StoreDriver):
 
     @concluding
     @rule(pick=picks, verification=verdicts, late_cancel=st.booleans())
-    def finish_job(self, pick: int, verification: dict[str, Any], late_cancel: bool) -> None:
+    def finish_job(self, pick: int, verification: JobReport, late_cancel: bool) -> None:
         held = self.pick(pick, "verify", "check", "draw")
         if late_cancel:
             self.cancel_job(held.job)

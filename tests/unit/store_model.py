@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
+from app.domain.checks import JobReport
 from app.domain.job_kinds import Task
 from app.domain.jobs import MAX_DEATHS, Progress
 
@@ -86,7 +86,7 @@ class ModelJob:
     cancelled: bool = False
     overdue: bool = False
     """Cancelled by its deadline, rather than by anybody."""
-    verification: dict[str, Any] | None = None
+    verification: JobReport | None = None
 
     def state_of(self, task: ModelTask) -> str:
         """`waiting`, `queued`, `claimed` or `ended`."""
@@ -115,8 +115,8 @@ class ModelJob:
             return "cancelling" if self.cancelled else "queued" if untouched else "running"
         if self.cancelled:
             return "failed" if self.overdue else "cancelled"
-        found = self.verification or {"verdict": "failed", "error": {}}
-        good = found["verdict"] == "passed" if self.kind == "recompute" else "error" not in found
+        report = self.verification or JobReport.failed({})
+        good = report.verdict == "passed" if self.kind == "recompute" else report.error is None
         done = all(unit.state == "succeeded" for task in self.tasks for unit in task.units)
         return "succeeded" if good and done else "failed"
 
@@ -154,7 +154,7 @@ class Model:
             if task.kind == "recompute":
                 self._die_computing(task)
             elif task.deaths == MAX_DEATHS:
-                job.verification = {"verdict": "failed", "checks": [], "error": {"code": DIED}}
+                job.verification = JobReport.failed({"code": DIED})
                 task.end()
             task.worker = None
         self.workers.pop(worker, None)

@@ -241,7 +241,7 @@ def test_what_cannot_be_computed_is_skipped_with_the_reason(
     spoil(tiny, path)
     result, check = tiny.check()
     assert (check["verdict"], check["level"]) == ("skipped", "error")
-    assert check["message"].startswith("No row could be computed anew. ")
+    assert check["message"].startswith("No row could be recomputed. ")
     assert said in check["message"]
     assert "recomputed-sample" not in failed_checks(result)
 
@@ -281,7 +281,7 @@ def test_images_that_are_damaged_are_skipped(tiny: Tiny) -> None:
     base.write_bytes(content)
     result, check = tiny.check()
     assert check["verdict"] == "skipped"
-    assert check["message"].startswith("No row could be computed anew. ")
+    assert check["message"].startswith("No row could be recomputed. ")
     assert "test.npz" in check["message"]
     assert result["metrics"]["accuracy"] is not None
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from app.catalog.datasets import Dataset
+from app.domain.checks import Check, CheckVerdict, Result, ResultReport, Source
 from app.domain.jobs import Job
-from app.report.split_warnings import Check, changed_lists, warnings_for
+from app.report.split_warnings import audit_warnings, changed_lists
 from app.store.inspection_requests.splits import AuditRequest
 from app.store.inspections import Inspection
 from app.store.jobs import JobStore
@@ -21,15 +23,25 @@ TODAY = {name: f"sha-of-{name}" for name in ("val", "test", "train")}
 """As the units of `submit` have it."""
 
 
-def _check(check_id: str, verdict: str = "failed", **more: Any) -> Check:
-    made = {"id": check_id, "level": "warning", "verdict": verdict, "measured": {}, "expected": {}, "evidence": []}
-    return {**made, "message": f"{check_id} is so.", **more}
+def _check(check_id: str, verdict: CheckVerdict = "failed", **more: Any) -> Check:
+    empty = {"level": "warning", "measured": {}, "expected": {}, "message": f"{check_id} is so."}
+    return Check(id=check_id, verdict=verdict, **(empty | more))
 
 
-def _warned(job: Job, whole: list[Check], lists: dict[str, list[Check]], own: list[Check] | None = None) -> list[str]:
-    fact = Inspection(REQUEST, {"checks": whole, "lists": lists, "sha256": TODAY})
-    results = [{"expert": "a", "split": "val", "checks": own or []}]
-    return [check["message"] for check in warnings_for(job, fact, results)]
+def _audit(
+    whole: Sequence[Check], lists: Mapping[str, Sequence[Check]], digests: Mapping[str, str] = TODAY
+) -> Inspection:
+    of_lists = {name: [check.to_dict() for check in checks] for name, checks in lists.items()}
+    answer = {"checks": [check.to_dict() for check in whole], "lists": of_lists, "sha256": digests}
+    return Inspection(REQUEST, answer)
+
+
+def _result(split: str, checks: Sequence[Check] = (), source: Source | None = None) -> Result:
+    return Result("a", split, ResultReport("passed", tuple(checks)), source=source)
+
+
+def _warned(job: Job, whole: list[Check], lists: dict[str, list[Check]], own: Sequence[Check] = ()) -> list[str]:
+    return [check.message for check in audit_warnings(job, _audit(whole, lists), [_result("val", own)])]
 
 
 @pytest.fixture
@@ -81,15 +93,15 @@ def test_a_list_that_is_not_what_is_described_is_a_warning(job: Job) -> None:
 @pytest.mark.parametrize("today", [{}, {"val": "another"}])
 def test_a_set_that_was_changed_since_says_nothing_of_the_job(job: Job, today: dict[str, str]) -> None:
     """Its lists were others: what an audit finds now, they never had."""
-    found = {"checks": [_check("class-counts")], "lists": {"val": [_check("balance")]}, "sha256": today}
-    [check] = warnings_for(job, Inspection(REQUEST, found), [])
-    assert check["verdict"] == "skipped"
-    assert "'val' was changed since" in check["message"]
+    audit = _audit([_check("class-counts")], {"val": [_check("balance")]}, today)
+    [check] = audit_warnings(job, audit, [])
+    assert check.verdict == "skipped"
+    assert "'val' was changed since" in check.message
 
 
 def test_a_verification_of_files_has_its_lists_in_its_results(job: Job) -> None:
     """It has no units; a file whose list could not be read has no list to compare."""
-    results = [{"split": "val", "split_sha256": "sha-of-val"}, {"split": "test"}]
+    results = [_result("val", source=Source(split_sha256="sha-of-val")), _result("test", source=Source())]
     files = replace(job, units=())
     assert changed_lists(files, results, TODAY) == []
     assert changed_lists(files, results, TODAY | {"val": "another"}) == ["val"]
@@ -97,9 +109,9 @@ def test_a_verification_of_files_has_its_lists_in_its_results(job: Job) -> None:
 
 def test_nothing_that_an_audit_finds_fails_the_job(job: Job) -> None:
     """An error of the audit is a warning here, with all of its evidence."""
-    long = _check("class-counts", level="error", evidence=list(range(1309)))
-    [shown] = warnings_for(job, Inspection(REQUEST, {"checks": [long], "lists": {}, "sha256": TODAY}), [])
-    assert (shown["evidence"], shown["level"]) == (list(range(1309)), "warning")
+    long = _check("class-counts", level="error", evidence=tuple(range(1309)))
+    [shown] = audit_warnings(job, _audit([long], {}), [])
+    assert (shown.evidence, shown.level) == (tuple(range(1309)), "warning")
 
 
 @pytest.mark.parametrize(
@@ -111,5 +123,5 @@ def test_nothing_that_an_audit_finds_fails_the_job(job: Job) -> None:
 )
 def test_an_audit_that_is_not_there_is_a_skipped_check(job: Job, fact: Inspection, said: str) -> None:
     """Not silence: silence would mean that nothing is wrong."""
-    [check] = warnings_for(job, fact, [])
-    assert (check["verdict"], said in check["message"]) == ("skipped", True)
+    [check] = audit_warnings(job, fact, [])
+    assert (check.verdict, said in check.message) == ("skipped", True)

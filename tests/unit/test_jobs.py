@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.domain.checks import JobReport
 from app.domain.jobs import Claim, Job, JobState, Progress, Unit, UnitState, final_state
 from app.domain.requests import RecomputeRequest
 from app.store.database import Database
@@ -115,7 +116,7 @@ class Walk:
 
     def _work(self, claim: Claim, *, fail: bool) -> None:
         if claim.task == "verify":
-            self.store.finish_job(claim, PASSED | {"verdict": "failed"} if fail else PASSED)
+            self.store.finish_job(claim, JobReport("failed") if fail else PASSED)
             self._lose(claim)
             return
         units = [u for u in self.store.get(claim.job.id).units if u.expert == claim.expert and not u.state.ended]

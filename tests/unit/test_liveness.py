@@ -140,7 +140,8 @@ def test_five_deaths_in_the_verification_fail_the_job(store: JobStore) -> None:
     done = store.get(job.id)
     assert (done.state, str(done.units[0].state)) == (JobState.FAILED, "succeeded")
     assert done.verification is not None
-    assert (done.verification["verdict"], done.verification["error"]["code"]) == ("failed", "worker-died")
+    assert done.verification.error is not None
+    assert (done.verification.verdict, done.verification.error["code"]) == ("failed", "worker-died")
     assert store.claim("w") is None
 
 

@@ -146,8 +146,9 @@ def test_a_verification_that_cannot_be_carried_out_records_why(context: Context,
     done = store.get(job.id)
     assert done.state is JobState.FAILED
     assert done.verification is not None
-    assert (done.verification["verdict"], done.verification["checks"]) == ("failed", [])
-    assert done.verification["error"]["code"] == "upload-not-found"
+    assert (done.verification.verdict, done.verification.checks) == ("failed", ())
+    assert done.verification.error is not None
+    assert done.verification.error["code"] == "upload-not-found"
 
 
 def test_a_bug_in_a_verification_fails_it_alone(context: Context, store: JobStore) -> None:
@@ -157,7 +158,8 @@ def test_a_bug_in_a_verification_fails_it_alone(context: Context, store: JobStor
     done = store.get(job.id)
     assert done.state is JobState.FAILED
     assert done.verification is not None
-    assert done.verification["error"]["code"] == "internal-error"
+    assert done.verification.error is not None
+    assert done.verification.error["code"] == "internal-error"
 
 
 def test_a_jobs_own_checks_that_cannot_be_done_fail_it(context: Context, store: JobStore) -> None:
@@ -169,7 +171,8 @@ def test_a_jobs_own_checks_that_cannot_be_done_fail_it(context: Context, store: 
     done = store.get(job.id)
     assert done.state is JobState.FAILED
     assert done.verification is not None
-    assert done.verification["error"]["code"] == "disk-error"
+    assert done.verification.error is not None
+    assert done.verification.error["code"] == "disk-error"
 
 
 def test_a_verification_is_done_by_whoever_looks(database: Database, store: JobStore, home: Home) -> None:
@@ -187,7 +190,7 @@ def test_a_verification_is_done_by_whoever_looks(database: Database, store: JobS
     done = store.get(job.id)
     assert done.state is JobState.SUCCEEDED
     assert done.verification is not None
-    assert done.verification["verdict"] == "failed"
+    assert done.verification.verdict == "failed"
     assert store.get(other.id).state is JobState.QUEUED
 
 
@@ -215,4 +218,5 @@ def test_a_job_that_creates_splits_fails_with_the_reason(context: Context, store
     ended = store.get(job.id)
     assert (ended.state, ended.request) == (JobState.FAILED, SPLITS)
     assert ended.verification is not None
-    assert ended.verification["error"]["code"] == "splits-without-job"
+    assert ended.verification.error is not None
+    assert ended.verification.error["code"] == "splits-without-job"

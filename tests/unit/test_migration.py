@@ -65,7 +65,7 @@ def test_jobs_units_and_reports_stay(migrated: Database) -> None:
     assert unit is not None
     assert (unit.state, unit.total, unit.reused, unit.computed) == (UnitState.SUCCEEDED, 8, 3, 5)
     assert unit.artifact == artifact()
-    assert unit.accuracy == REPORT["metrics"]["accuracy"]
+    assert unit.accuracy == REPORT.metrics.number("accuracy")
     assert [(u.expert, u.state, u.error, u.notes) for u in jobs["half-done"].units] == [
         ("ce", UnitState.FAILED, ERROR, ()),
         ("bal", UnitState.RUNNING, None, ("took a smaller batch",)),

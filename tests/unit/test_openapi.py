@@ -18,9 +18,6 @@ UNTYPED = {
     ("get", "/jobs/{job_id}/artifacts"),
     ("post", "/uploads"),
     ("get", "/uploads/{upload}"),
-    ("get", "/jobs/{job_id}/verification"),
-    ("get", "/jobs/{job_id}/analysis"),
-    ("get", "/splits/{name}/audit"),
 }
 """Operations that have no model yet."""
 

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from app.domain.checks import Check
 from app.settings import Settings
 from app.store.database import Database
 from tests.computing import in_torch, worker_context
@@ -21,7 +22,6 @@ from worker.datasets.pools import Pool
 from worker.evidence.plain_sample import FEWEST, PlainSample
 from worker.experts.architectures import CifarResNetSpec
 from worker.experts.loading import Assumptions, load_expert
-from worker.verify.check import Check
 
 SPEC = CifarResNetSpec((1, 1, 1), (8, 12, 16), CLASSES)
 IMAGES = random_images(300)

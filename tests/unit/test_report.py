@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from app.domain.analyses import AnalysedResult, AnalysisState, JobAnalysis
+from app.domain.checks import JobReport, Result
+from app.domain.jobs import JobState, Unit, UnitState
+from app.domain.requests import VerificationRequest
 from app.report.findings import failures, plain, skipped
 from app.report.page import render
-from app.report.view import Page, page
-from tests.unit.report_inputs import analysed, check, metrics, result, sources, statistics
+from app.report.view import Page, Sources, page
+from tests.unit.report_inputs import analysed, check, metrics, result, sources, statistics, verification_job
 
 CHANCE = check(
     "accuracy",
@@ -19,7 +24,7 @@ CHANCE = check(
     measured={"accuracy": 0.004840940525587829},
     expected={"above": 0.0196},
     message="The logits do not belong to these samples.",
-    evidence=[{"row": number, "predicted": 70, "label": 0} for number in range(9)],
+    evidence=tuple({"row": number, "predicted": 70, "label": 0} for number in range(9)),
 )
 REPEATS = check("repeats", "failed", level="warning", message="156 of 1446 rows repeat a sample.")
 
@@ -35,7 +40,7 @@ def test_errors_come_before_warnings_whatever_the_order_of_the_checks() -> None:
 
 def test_the_same_finding_on_several_results_is_said_once() -> None:
     """It names all of them; one that was measured otherwise stands by itself."""
-    other = REPEATS | {"measured": 7}
+    other = replace(REPEATS, measured=7)
     found = sources([result("a", checks=[REPEATS]), result("b", checks=[REPEATS]), result("c", checks=[other])])
     assert [finding.where for finding in page(found).failures] == ["val: a, b", "val: c"]
 
@@ -56,7 +61,7 @@ def test_a_finding_shows_what_was_measured_and_the_first_evidence() -> None:
         ("failed", {"error": {"message": "The list was changed."}}, "The list was changed."),
     ],
 )
-def test_a_failed_accuracy_has_its_causes_beside_it(state: str, more: dict[str, Any], said: str) -> None:
+def test_a_failed_accuracy_has_its_causes_beside_it(state: AnalysisState, more: dict[str, Any], said: str) -> None:
     """The search's sentence, or why there is none; a warning has no causes."""
     results = [result("a", checks=[CHANCE, REPEATS])]
     shown = page(sources(results, causes=analysed(results, state, **more)))
@@ -75,7 +80,7 @@ def test_a_reason_is_given_once_for_all_that_was_skipped_for_it() -> None:
     """Checks and results with the same reason share a line."""
     why = "There is no manifest."
     checks = [check("manifest", "skipped", message=why), check("class-weights", "skipped", message=why)]
-    (line,) = skipped(sources([result("a", checks=checks), result("b", checks=checks)]).verification)
+    (line,) = skipped(sources([result("a", checks=checks), result("b", checks=checks)]).report)
     assert (line.check, line.message, line.where) == ("manifest, class-weights", why, "all 2 results")
 
 
@@ -113,7 +118,7 @@ def test_a_result_without_any_figure_is_still_in_the_table() -> None:
 
 
 @pytest.mark.parametrize(("state", "said"), [("pending", "still being computed for all 2 results"), ("ready", None)])
-def test_what_is_not_ready_is_said_to_be_so(state: str, said: str | None) -> None:
+def test_what_is_not_ready_is_said_to_be_so(state: AnalysisState, said: str | None) -> None:
     """A pending analysis has a note; its tables and recalls are there, its curves are not."""
     results = [result("a"), result("b")]
     made = sources(results, statistics=analysed(results, state, statistics()))
@@ -145,21 +150,19 @@ def test_an_analysis_that_failed_gives_its_reason_once() -> None:
         ),
     ],
 )
-def test_the_verdict_is_said_in_words(results: list[dict[str, Any]], sentence: str) -> None:
+def test_the_verdict_is_said_in_words(results: list[Result], sentence: str) -> None:
     """How many results, how many of them failed, and how many warnings there are."""
     assert page(sources(results)).sentence == sentence
 
 
-def running(**more: Any) -> Page:
-    made = sources([result("a", verdict="pending")])
-    unit = {"expert": "a", "split": "val", "state": "running", "done": 500, "total": 2000}
-    job = {**made.job, "state": "running", "finished_at": None, "units": [unit]} | more
-    return page(sources([], job=job, verification={**made.verification, "verdict": "pending"}))
+def running(*units: Unit) -> Page:
+    job = replace(verification_job(JobState.RUNNING), finished_at=None, units=units)
+    return page(Sources(job, JobReport("pending", results=(result("a", verdict="pending"),))))
 
 
 def test_a_running_job_says_how_far_it_is() -> None:
     """Rows done of all rows; no table and no pictures of what is not there."""
-    shown = running()
+    shown = running(Unit("a", "val", UnitState.RUNNING, 2000, "0" * 64, done=500))
     assert shown.headline == "Not finished"
     assert shown.sentence.startswith("The job is running: 500 of 2,000 rows (25%), 0 of 1 result done.")
     assert (len(shown.units), shown.splits) == (1, [])
@@ -167,14 +170,12 @@ def test_a_running_job_says_how_far_it_is() -> None:
 
 def test_a_running_verification_has_no_rows_to_count() -> None:
     """It only says that it runs."""
-    assert running(units=[]).sentence == "The verification is running. This page looks again by itself."
+    assert running().sentence == "The verification is running. This page looks again by itself."
 
 
 def test_a_cancelled_job_is_not_verified() -> None:
     """It says so, rather than that it failed or passed."""
-    made = sources([])
-    job = {**made.job, "state": "cancelled"}
-    shown = page(sources([], job=job, verification={"verdict": "skipped", "checks": [], "results": []}))
+    shown = page(Sources(verification_job(JobState.CANCELLED), JobReport("skipped", results=())))
     assert (shown.headline, shown.sentence) == (
         "Not verified",
         "The job was cancelled before its results could be verified.",
@@ -197,12 +198,12 @@ def test_a_page_has_all_results_and_parses(count: int) -> None:
 def test_whatever_a_name_holds_is_shown_as_text() -> None:
     """No name, path, message or piece of evidence can put an element on the page."""
     evil = '<img src=x onerror="alert(1)">'
-    bad = check("accuracy", "failed", message=evil, measured={evil: evil}, evidence=[{evil: evil}])
+    bad = check("accuracy", "failed", message=evil, measured={evil: evil}, evidence=({evil: evil},))
     left = check("manifest", "skipped", message=evil)
     results = [result(evil, evil, checks=[bad, left], metrics=metrics(reasons={"head_accuracy": evil}))]
-    made = sources(results, causes=analysed(results, analysis={"message": evil}))
-    made.job["request"].update(dataset=evil, splits_dir=evil, path=evil)
-    html = render(made)
+    request = VerificationRequest(evil, evil, evil, None, (), ())
+    job = replace(verification_job(), request=request)
+    html = render(sources(results, job=job, causes=analysed(results, analysis={"message": evil})))
     assert "<img" not in html
     assert html.count("&lt;img src=x onerror=&#34;alert(1)&#34;&gt;") >= 12
 
@@ -232,8 +233,8 @@ def test_the_jobs_own_checks_and_error_belong_to_all_results() -> None:
     """They come first, and name no single result."""
     overlap = check("overlap", "failed", level="warning")
     made = sources([result("a")], checks=[overlap])
-    broken = {**made.verification, "error": {"code": "store-unusable", "message": "The disk is full."}}
-    assert [(f.check, f.where) for f in failures(broken, [None])] == [
+    broken = replace(made.report, error={"code": "store-unusable", "message": "The disk is full."})
+    assert [(f.check, f.where) for f in failures(broken, {})] == [
         ("store-unusable", "across the results"),
         ("overlap", "across the results"),
     ]
@@ -242,14 +243,15 @@ def test_the_jobs_own_checks_and_error_belong_to_all_results() -> None:
 def test_each_result_has_its_own_analysis() -> None:
     """Intervals are found by expert and split, in whatever order they come."""
     results = [result("a"), result("b"), result("a", "test")]
-    found = analysed(results, analysis=statistics())
-    for number, entry in enumerate(found["results"]):
-        entry["analysis"] = {
-            **statistics(),
-            "intervals": {**statistics()["intervals"], "figures": {"nll": [number, 9]}},
-        }
-    found["results"].reverse()
-    shown = page(sources(results, statistics=found))
+    answers = [
+        {**statistics(), "intervals": {**statistics()["intervals"], "figures": {"nll": [number, 9]}}}
+        for number in range(len(results))
+    ]
+    entries = [
+        AnalysedResult(item.expert, item.split, "ready", answer)
+        for item, answer in zip(results, answers, strict=True)
+    ]
+    shown = page(sources(results, statistics=JobAnalysis("statistics", tuple(reversed(entries)))))
     intervals = {
         (r.expert, r.split): cell.interval
         for split in shown.splits
@@ -268,8 +270,8 @@ def test_probabilities_have_no_curve_and_no_diagram() -> None:
     results = [softmaxed, result("b")]
     empty = dict.fromkeys(statistics()["curves"])
     none = statistics() | {"curves": empty, "areas": empty, "reliability": None}
-    analyses = analysed(results, analysis=statistics())
-    analyses["results"][0]["analysis"] = none
+    first, *others = analysed(results, analysis=statistics()).results
+    analyses = JobAnalysis("statistics", (replace(first, analysis=none), *others))
     shown = page(sources(results, statistics=analyses))
     [split] = shown.splits
     assert [one.reliability is None for one in split.results] == [True, False]

@@ -4,48 +4,43 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from app.report.page import render
-from app.report.split_picture import class_counts, split_set
+from app.report.split_picture import ShownGroups, ShownList, ShownSet, class_counts, split_set
 from app.report.svg import Axis, Bands, Chart, LogAxis, Steps, apart, log_axis
 from tests.unit.report_inputs import result, sources
 
-Record = dict[str, Any]
+
+def one_list(name: str, counts: Sequence[int] | None, *, base: str | None = "train", **more: Any) -> ShownList:
+    return ShownList(name, base, sum(counts or []), counts, **more)
 
 
-def one_list(name: str, counts: Sequence[int] | None, **more: Any) -> Record:
-    known: Record = {"name": name, "base": "train", "size": sum(counts or []), "sha256": "0", "state": "ready"}
-    return known | {"classes": 5, "class_counts": counts and list(counts), "problem": None} | more
-
-
-def grouped(train_counts: Sequence[int], **more: Any) -> Record:
-    """As the service answers: groups of the classes with these train counts."""
+def grouped(train_counts: Sequence[int], source: str = "train_class_counts.json") -> ShownGroups:
+    """Groups of the classes with these train counts."""
     labels = range(len(train_counts))
-    return {
-        "source": "train_class_counts.json",
-        "head_threshold": 20,
-        "train_counts": list(train_counts),
+    members: dict[str, Sequence[int]] = {
         "head": [c for c in labels if train_counts[c] > 20],
         "tail": [c for c in labels if train_counts[c] <= 20],
         "many": [c for c in labels if train_counts[c] > 100],
         "medium": [c for c in labels if 20 <= train_counts[c] <= 100],
         "few": [c for c in labels if train_counts[c] < 20],
-    } | more
+    }
+    return ShownGroups(source, 20, train_counts, members)
 
 
-def listing(lists: Sequence[Record], groups: Record | None = None) -> Record:
-    return {"name": "lt", "dataset": "d", "own": True, "description": None, "splits": list(lists), "groups": groups}
+def listing(lists: Sequence[ShownList], groups: ShownGroups | None = None, name: str = "lt") -> ShownSet:
+    return ShownSet(name, lists, groups)
 
 
 TRAIN = [20, 500, 3, 120, 20]
 """By falling count: classes 1, 3, 0, 4, 2. Many are two, medium two, few one; head two, tail three."""
 
 
-def drawn(found: Mapping[str, Any]) -> ET.Element:
+def drawn(found: ShownSet) -> ET.Element:
     return ET.fromstring(class_counts(found))
 
 
@@ -156,7 +151,7 @@ def test_a_group_without_classes_has_no_band() -> None:
     assert not [path for path in picture.findall("path") if "rule" in path.get("class", "")]
     made = split_set(found)
     assert made is not None
-    assert [(group.name, group.said) for group in made.groups] == [
+    assert [(group.name, group.text) for group in made.groups] == [
         ("many", "more than 100 train samples; 5 classes, 2,500 samples"),
         ("medium", "20 to 100; 0 classes, 0 samples"),
         ("few", "fewer than 20; 0 classes, 0 samples"),
@@ -172,7 +167,7 @@ def test_a_class_without_samples_is_a_gap_and_is_counted() -> None:
     assert (val.get("d", "").count("M"), none.get("d")) == (3, "")
     made = split_set(found)
     assert made is not None
-    assert [entry.said for entry in made.key] == ["12 of train, none of 2 classes", "0 of train, none of 5 classes"]
+    assert [entry.text for entry in made.key] == ["12 of train, none of 2 classes", "0 of train, none of 5 classes"]
     assert str(drawn(found).findtext("desc")) == (
         "val: 12 of train, none of 2 classes; 4 a class. none: 0 of train, none of 5 classes; no samples."
     )
@@ -183,7 +178,7 @@ def test_lists_with_equal_counts_are_said_to_be_so() -> None:
     found = listing([one_list("val", [1] * 5), one_list("test", TRAIN), one_list("tunev", [1] * 5, base=None)])
     made = split_set(found)
     assert made is not None
-    assert [entry.said for entry in made.key] == ["5 of train", "663 of train", "5, same counts as val"]
+    assert [entry.text for entry in made.key] == ["5 of train", "663 of train", "5, same counts as val"]
     assert "tunev: 5, same counts as val; 1 a class." in str(drawn(found).findtext("desc"))
     styles = [path.get("class", "") for path in lines(drawn(found))]
     assert styles == ["line c0 d0", "line c1 d1", "line c2 d2"]
@@ -192,9 +187,8 @@ def test_lists_with_equal_counts_are_said_to_be_so() -> None:
 
 def test_a_list_that_is_not_known_has_a_note_and_keeps_its_line_style() -> None:
     """Whoever shares a reason shares the note; the others are drawn as if it were there."""
-    problem = {"code": "bad-split", "message": "It is no list.", "details": {}}
-    lost = [one_list(name, None, size=None, base=None, problem=problem, state="bad") for name in "ab"]
-    found = listing([*lost, one_list("c", None, state="unread"), one_list("d", None), one_list("val", TRAIN)])
+    lost = [one_list(name, None, base=None, problem="It is no list.") for name in "ab"]
+    found = listing([*lost, one_list("c", None, unread=True), one_list("d", None), one_list("val", TRAIN)])
     made = split_set(found)
     assert made is not None
     assert made.notes == [
@@ -208,9 +202,9 @@ def test_a_list_that_is_not_known_has_a_note_and_keeps_its_line_style() -> None:
 
 def test_where_nothing_is_known_there_is_no_picture() -> None:
     """An answer that is not to be had is no section; lists that nobody has read are a note without a picture."""
-    assert split_set({}) is None
+    assert split_set(None) is None
     assert split_set(listing([])) is None
-    made = split_set(listing([one_list("val", None, state="unread")]))
+    made = split_set(listing([one_list("val", None, unread=True)]))
     assert made is not None
     assert (made.picture, len(made.notes)) == (None, 1)
     assert "<h2>Splits</h2>" not in render(sources([result("a")]))
@@ -219,8 +213,8 @@ def test_where_nothing_is_known_there_is_no_picture() -> None:
 def test_the_page_has_the_picture_with_its_key_and_legend() -> None:
     """Whatever the names hold is shown as text."""
     evil = '<img src=x onerror="alert(1)">'
-    lists = [one_list(evil, TRAIN, base=evil), one_list("2", TRAIN), one_list("3", None, problem={"message": evil})]
-    found = listing(lists, grouped(TRAIN, source=evil)) | {"name": evil}
+    lists = [one_list(evil, TRAIN, base=evil), one_list("2", TRAIN), one_list("3", None, problem=evil)]
+    found = listing(lists, grouped(TRAIN, evil), evil)
     html = render(sources([result("a")], splits=found))
     root = ET.fromstring(re.sub(r"<!DOCTYPE html>|<(meta|link)[^>]*>", "", html))
     (section,) = root.findall(".//section[@class='set']")
@@ -250,3 +244,17 @@ def test_any_number_of_classes_fits(classes: int) -> None:
     wide = [(float(text.get("x", "")), 6.6 * len(str(text.text)) / 2) for text in middles]
     assert all(middle - half >= 0 and middle + half <= 440 for middle, half in wide)
     assert len(svg) < 16_000
+
+
+def test_a_list_with_labels_beyond_the_classes_of_others_is_drawn_with_them() -> None:
+    """Lists may point into bases of different labels: whichever has no such class has a gap there."""
+
+    def right_end(line: ET.Element) -> float:
+        return float(line.get("d", "").rpartition("H")[2])
+
+    val, other = lines(drawn(listing([one_list("val", [1, 2]), one_list("other", [1, 2, 0, 4])])))
+    assert (right_end(val), right_end(other)) == (48 + 380 / 2, 428)
+    (longer,) = lines(drawn(listing([one_list("val", [1] * 7)], grouped(TRAIN))))
+    assert right_end(longer) == 428
+    (shorter,) = lines(drawn(listing([one_list("val", [1] * 3)], grouped(TRAIN))))
+    assert shorter.get("d", "").count("M") == 3, "of the order 1, 3, 0, 4, 2, it has no samples of 3 and 4"

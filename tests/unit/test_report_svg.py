@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import pytest
 
+from app.domain.analyses import Statistics
 from app.report.pictures import line_style, recall_by_class, reliability, risk_coverage
 from app.report.svg import UNIT, Axis, Bars, Chart, Dot, Line, ticks_to
 from tests.unit.report_inputs import statistics
@@ -87,9 +88,9 @@ def test_42_experts_have_lines_of_their_own() -> None:
 
 def test_there_is_a_curve_for_each_expert_in_each_kind_that_is_known() -> None:
     """Without groups there is one chart, with them three; each holds every expert's line."""
-    plain = [(name, number, statistics()) for number, name in enumerate("ab")]
+    plain = [(name, number, Statistics.from_dict(statistics())) for number, name in enumerate("ab")]
     assert len(risk_coverage("val", plain)) == 1
-    grouped = [(name, number, statistics(grouped=True)) for number, name in enumerate("abc")]
+    grouped = [(name, number, Statistics.from_dict(statistics(grouped=True))) for number, name in enumerate("abc")]
     charts = [ET.fromstring(chart) for chart in risk_coverage("val", grouped)]
     lines = [
         [path.findtext("title") for path in chart.findall("path") if path.find("title") is not None]
@@ -101,7 +102,7 @@ def test_there_is_a_curve_for_each_expert_in_each_kind_that_is_known() -> None:
 
 def test_a_reliability_diagram_shows_the_bins_that_have_rows() -> None:
     """An empty bin has no dot; a dot's area goes with its bin's rows."""
-    drawn = ET.fromstring(reliability("a", statistics()["reliability"]))
+    drawn = ET.fromstring(reliability("a", Statistics.from_dict(statistics()).reliability or ()))
     radii = [float(dot.get("r", "")) for dot in drawn.findall("circle")]
     assert len(radii) == 2
     assert (radii[1] / radii[0]) ** 2 == pytest.approx(1500 / 500, rel=0.05)

@@ -54,6 +54,17 @@ def test_what_a_listed_file_uses_of_the_worker_is_listed_with_it(group: str) -> 
     assert sorted(used - set(files) - NOT_FOLLOWED.keys()) == []
 
 
+@pytest.mark.parametrize("group", ["JUDGING", "AUDITING"])
+def test_a_verdict_is_part_of_what_is_kept(tmp_path: Path, group: str) -> None:
+    """Checks are defined in the app, outside the worker; another rule for a fatal check is another digest."""
+    folder = _copy(tmp_path)
+    path = folder / "../app/domain/checks.py"
+    text = path.read_text()
+    path.write_text(text.replace('self.level == "error" and self.verdict == "failed"', 'self.verdict == "failed"'))
+    assert path.read_text() != text
+    assert code_digest(GROUPS[group], folder=folder) != code_digest(GROUPS[group])
+
+
 def _imports(path: Path) -> set[str]:
     """The worker's modules that a file imports, anywhere in it, as paths below worker/."""
     found = set()
@@ -72,6 +83,7 @@ def _imports(path: Path) -> set[str]:
 
 
 def _copy(tmp_path: Path) -> Path:
+    """Copy the worker and the files beside it that a list names, and return the worker's folder."""
     folder = tmp_path / "worker"
     shutil.copytree(WORKER, folder, ignore=shutil.ignore_patterns("__pycache__"))
     for name in {name for files in GROUPS.values() for name in files if name.startswith("../")}:
@@ -98,7 +110,7 @@ def test_a_comment_and_a_docstring_in_every_file_change_nothing(tmp_path: Path, 
         ("COMPUTING", "compute/inference.py", "inference.py"),
         ("RECOGNITION", "experts/architectures.py", "networks/architectures.py"),
         ("JUDGING", "verify/metrics/calibration.py", "metrics/calibration.py"),
-        ("AUDITING", "verify/check.py", "checks.py"),
+        ("AUDITING", "verify/json_values.py", "json_values.py"),
     ],
 )
 def test_a_moved_file_changes_nothing(tmp_path: Path, group: str, old: str, new: str) -> None:

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from app.catalog.split_lists import parse_indices
 from app.catalog.split_sets import DatasetDescription, ListDescription, list_sha256
+from app.domain.checks import MAX_EVIDENCE, Check
 from app.domain.errors import RelogitError, RequestError
 from worker.datasets.class_counts import LongTail
 from worker.splits.audit import LIST_CHECKS, AuditedList, AuditReport, audit
 from worker.splits.description import check_dataset
 from worker.splits.duplicate_images import image_digests
-from worker.verify.check import MAX_EVIDENCE, Check
 
 NOTHING = LongTail(None, "There are no counts.", None, "There are no weights.")
 LABELS = np.repeat(np.arange(3), 10)

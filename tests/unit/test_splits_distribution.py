@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from app.domain.checks import Check
 from worker.splits.distribution import check_balance, check_row_order
-from worker.verify.check import Check
 
 LABELS = np.repeat(np.arange(3), 10)
 """Of a base of 30 images, sorted by class."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from app.domain.checks import JobReport, error_check
 from app.domain.errors import Conflict, NotFound, TransientError
 from app.domain.jobs import Job, JobState, Progress, UnitPlan, UnitState
 from app.store.jobs import JobStore
@@ -108,7 +109,7 @@ def test_a_job_that_is_not_verified_fails(store: JobStore) -> None:
     """Every unit is there, and yet the job's own checks decide."""
     job = submit(store, ["ce"], ["val"])
     finish(store, take(store))
-    store.finish_job(take(store), {"verdict": "failed", "checks": [{"id": "targets-agree"}]})
+    store.finish_job(take(store), JobReport("failed", (error_check("targets-agree", False, 2, 1, "They differ."),)))
     assert store.get(job.id).state is JobState.FAILED
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from app.domain.checks import JobReport
 from app.domain.jobs import MAX_DEATHS, Claim, JobState
 from app.store.jobs import JobStore
 from app.store.transitions import ClaimLost
@@ -14,9 +15,9 @@ from tests.fakes import ERROR, PASSED, finish, job_request, submit, take
 from tests.unit.losing import LOSSES
 from tests.unit.test_requests import VERIFICATION
 
-FOUND = {"verdict": "failed", "checks": [], "results": []}
+FOUND = JobReport("failed", results=())
 """What a verification of bad files records."""
-CANNOT = {"verdict": "failed", "checks": [], "error": ERROR}
+CANNOT = JobReport.failed(ERROR)
 """What one that could not be carried out records."""
 
 
@@ -36,9 +37,7 @@ def test_a_verification_is_one_task_without_units(store: JobStore) -> None:
 
 
 @pytest.mark.parametrize(("found", "state"), [(FOUND, JobState.SUCCEEDED), (CANNOT, JobState.FAILED)])
-def test_a_verification_succeeds_if_it_was_carried_out(
-    store: JobStore, found: dict[str, object], state: JobState
-) -> None:
+def test_a_verification_succeeds_if_it_was_carried_out(store: JobStore, found: JobReport, state: JobState) -> None:
     """Whether the files are good is its verdict; whether they could be looked at is its state."""
     job = store.submit(VERIFICATION)
     store.finish_job(take(store), found)
@@ -147,5 +146,6 @@ def test_five_deaths_over_a_verification_fail_it(store: JobStore) -> None:
     done = store.get(job.id)
     assert done.state is JobState.FAILED
     assert done.verification is not None
-    assert done.verification["error"]["code"] == "worker-died"
+    assert done.verification.error is not None
+    assert done.verification.error["code"] == "worker-died"
     assert store.claim("w") is None

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from app.domain.checks import MAX_EVIDENCE
 from worker.verify.chance import CHANCE_ROWS, check_accuracy, permutation_chance
-from worker.verify.check import MAX_EVIDENCE
 
 Ints = NDArray[np.int64]
 

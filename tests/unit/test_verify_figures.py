@@ -25,7 +25,7 @@ def test_accuracy_at_chance_is_an_error_where_it_cannot_be_bad_luck(rows: int, l
     assert verdicts(checks, "failed") == {"accuracy", "constant"}
     assert (checks["accuracy"].level, report.verdict) == (level, {"warning": "passed", "error": "failed"}[level])
     assert "All predictions are class 0" in checks["accuracy"].message
-    assert report.metrics["accuracy"] == checks["accuracy"].measured["accuracy"] == 0.25
+    assert report.metrics.values["accuracy"] == checks["accuracy"].measured["accuracy"] == 0.25
 
 
 def test_logits_of_other_samples_fail_with_the_cause() -> None:
@@ -59,7 +59,7 @@ def test_chance_is_not_judged_where_it_cannot_be(labels: NDArray[np.int64], clas
     """One class, or one row, cannot be told from guessing: skipped, with the accuracy still given."""
     report, checks = verify(good(labels, classes), truth_of(labels, classes))
     assert checks["accuracy"].verdict == "skipped"
-    assert report.metrics["accuracy"] == 1.0
+    assert report.metrics.values["accuracy"] == 1.0
     assert report.verdict == "passed"
 
 
@@ -71,7 +71,7 @@ def test_without_counts_and_weights_their_figures_are_null_with_the_reason() -> 
     report, checks = verify(good(), truth_of(LABELS))
     assert report.verdict == "passed"
     assert verdicts(checks, "skipped") == {"train-counts", "class-weights"}
-    reasons = report.metrics["reasons"]
+    reasons = dict(report.metrics.reasons)
     assert reasons.pop("top5_accuracy")
     assert reasons == {
         "reweighted_accuracy": "There is no weights file.",
@@ -96,16 +96,16 @@ def test_unusable_weights_cost_their_figure(weights: list[Any], said: str) -> No
     assert verdicts(checks, "failed") == {"class-weights"}
     assert report.verdict == "passed"  # a figure is lost, not the logits
     assert said in checks["class-weights"].message
-    assert report.metrics["reweighted_accuracy"] is None
-    assert "'class-weights'" in report.metrics["reasons"]["reweighted_accuracy"]
-    assert report.metrics["head_accuracy"] is not None
+    assert report.metrics.values["reweighted_accuracy"] is None
+    assert "'class-weights'" in report.metrics.reasons["reweighted_accuracy"]
+    assert report.metrics.values["head_accuracy"] is not None
 
 
 def test_weights_of_another_sum_warn_and_keep_their_figure() -> None:
     """Only the weights' ratios count for the figure: the scripts' weights of another sum give the same."""
     report, checks = verify(good(), replace(TRUTH, weights=COUNTS / 7))
     assert verdicts(checks, "failed") == {"class-weights"}
-    assert report.metrics["reweighted_accuracy"] == pytest.approx(142 / 147)
+    assert report.metrics.values["reweighted_accuracy"] == pytest.approx(142 / 147)
 
 
 def test_weights_evidence_names_the_class() -> None:
@@ -122,7 +122,7 @@ def test_present_classes_without_weight_have_no_reweighted_accuracy() -> None:
     counts = np.array([0, 0, 0, 7])
     report, checks = verify(good(labels), replace(TRUTH, labels=labels, train_counts=counts, weights=counts / 7))
     assert checks["class-weights"].verdict == "passed"
-    assert "weight 0" in report.metrics["reasons"]["reweighted_accuracy"]
+    assert "weight 0" in report.metrics.reasons["reweighted_accuracy"]
 
 
 @pytest.mark.parametrize(
@@ -139,8 +139,8 @@ def test_unusable_counts_cost_the_groups(counts: NDArray[Any], said: str) -> Non
     assert verdicts(checks, "failed") == {"train-counts"}  # the weights are not held against such counts
     assert report.verdict == "passed"
     assert said in checks["train-counts"].message
-    assert "'train-counts'" in report.metrics["reasons"]["tail_accuracy"]
-    assert report.metrics["reweighted_accuracy"] is not None
+    assert "'train-counts'" in report.metrics.reasons["tail_accuracy"]
+    assert report.metrics.values["reweighted_accuracy"] is not None
 
 
 def test_a_group_without_rows_is_null_with_the_reason() -> None:
@@ -148,16 +148,18 @@ def test_a_group_without_rows_is_null_with_the_reason() -> None:
     counts = np.array([500, 400, 300, 200])
     report, checks = verify(good(), replace(TRUTH, train_counts=counts, weights=counts / counts.sum()))
     assert verdicts(checks, "failed") == set()
-    assert report.metrics["head_accuracy"] == report.metrics["worst_group_accuracy"] == pytest.approx(0.75)
-    assert report.metrics["reasons"]["tail_accuracy"] == "The split has no row of a tail class."
+    assert (
+        report.metrics.values["head_accuracy"] == report.metrics.values["worst_group_accuracy"] == pytest.approx(0.75)
+    )
+    assert report.metrics.reasons["tail_accuracy"] == "The split has no row of a tail class."
 
 
 @pytest.mark.parametrize(("threshold", "head", "tail"), [(0, 0.75, None), (19, 1.0, 0.0), (20, 1.0, 0.5)])
 def test_the_head_threshold_can_be_set(threshold: int, head: float, tail: float | None) -> None:
     """A class with more train samples than the threshold is head: 20 samples are tail at 20, and head at 19."""
     report, _ = verify(good(), replace(TRUTH, standards=Standards(head_threshold=threshold)))
-    assert report.metrics["head_accuracy"] == pytest.approx(head)
-    assert report.metrics["tail_accuracy"] == tail
+    assert report.metrics.values["head_accuracy"] == pytest.approx(head)
+    assert report.metrics.values["tail_accuracy"] == tail
 
 
 @pytest.mark.parametrize(
@@ -165,7 +167,7 @@ def test_the_head_threshold_can_be_set(threshold: int, head: float, tail: float 
     [
         ({"accuracy": 0.75}, "passed", "The accuracy of 75.00% is at least its floor of 75.00%."),
         ({"tail_accuracy": 0.51}, "failed", "The tail accuracy of 50.00% is below its floor of 51.00%."),
-        ({"top5_accuracy": 0.5}, "skipped", "no top5 accuracy to hold against its floor. With 4 classes"),
+        ({"top5_accuracy": 0.5}, "skipped", "no top5 accuracy to compare with its floor. With 4 classes"),
     ],
 )
 def test_a_floor_warns_by_the_name_of_its_accuracy(

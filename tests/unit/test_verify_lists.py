@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from worker.verify.check import MAX_EVIDENCE, Check
+from app.domain.checks import MAX_EVIDENCE, Check
 from worker.verify.lists import check_class_weights, check_missing_classes, check_overlap, check_repeats
 
 
@@ -120,7 +120,7 @@ def test_without_counts_only_the_sum_and_the_signs_are_held() -> None:
     """Any weights of sum 1 pass where the counts are unknown, and the message says what was not done."""
     check = check_class_weights(np.array([0.5, 0.5]), None)
     assert check.verdict == "passed"
-    assert "not held against the train split" in check.message
+    assert "not compared with the train split" in check.message
     wrong = check_class_weights(np.array([0.5, 0.5 + 2e-6]), None)
     assert (wrong.verdict, wrong.evidence) == ("failed", ())
     assert check_class_weights(np.array([1.5, -0.5]), None).evidence == (
@@ -133,7 +133,7 @@ def test_unusable_counts_count_as_none(counts: NDArray[np.int64]) -> None:
     """Counts that no share can come from are not held against the weights."""
     check = check_class_weights(np.array([0.5, 0.5]), counts)
     assert check.verdict == "passed"
-    assert "not held against" in check.message
+    assert "not compared with" in check.message
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from worker.verify.check import Check
+from app.domain.checks import Check
 from worker.verify.provenance import check_preparations, check_provenance, preparation
 
 MANIFEST: dict[str, Any] = {

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from app.domain.checks import error_check
 from tests.unit.verified import CHECK_IDS, CLASSES, LABELS, ROWS, TRUTH, good, truth_of, verdicts, verify
-from worker.verify.check import error_check
 from worker.verify.file_schema import BARE
 from worker.verify.report import verify_unit
 from worker.verify.summary_metrics import FIGURES
@@ -40,8 +40,8 @@ def test_a_right_artifact_passes_every_check() -> None:
     report, checks = verify(good())
     assert report.verdict == "passed"
     assert verdicts(checks, "passed") == set(CHECK_IDS)
-    assert {name: value for name, value in report.metrics.items() if name in BY_HAND} == BY_HAND
-    assert report.metrics["reasons"] == {"top5_accuracy": "With 4 classes every label is among the first five."}
+    assert {name: value for name, value in report.metrics.values.items() if name in BY_HAND} == BY_HAND
+    assert report.metrics.reasons == {"top5_accuracy": "With 4 classes every label is among the first five."}
 
 
 def test_a_file_without_logits_fails_and_skips_the_rest() -> None:
@@ -53,7 +53,7 @@ def test_a_file_without_logits_fails_and_skips_the_rest() -> None:
     assert "logits" in checks["arrays"].message
     assert verdicts(checks, "skipped") == {*OF_ROWS, "shapes", "dtypes"}
     assert "'arrays'" in checks["accuracy"].message
-    assert report.metrics["accuracy"] is None
+    assert report.metrics.values["accuracy"] is None
 
 
 @pytest.mark.parametrize(("name", "said"), [("targets", "has no targets"), ("predictions", "has no predictions")])
@@ -65,7 +65,7 @@ def test_a_file_without_targets_or_predictions_fails_but_the_rest_is_verified(na
     assert verdicts(checks, "failed") == {"arrays"}
     assert name in checks["arrays"].message
     assert said in checks[name].message
-    assert report.metrics["accuracy"] == pytest.approx(0.75)
+    assert report.metrics.number("accuracy") == pytest.approx(0.75)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
@@ -74,7 +74,7 @@ def test_a_bare_tensor_is_held_against_the_labels(dtype: str) -> None:
     report, checks = verify({"logits": good()["logits"].astype(dtype)}, kind=BARE)
     assert report.verdict == "passed"
     assert verdicts(checks, "skipped") == {"predictions"}
-    assert report.metrics["accuracy"] == pytest.approx(0.75)
+    assert report.metrics.number("accuracy") == pytest.approx(0.75)
 
 
 def test_a_bare_tensor_of_another_width_fails() -> None:
@@ -89,7 +89,7 @@ def test_an_extra_array_fails_but_the_rest_is_verified() -> None:
     report, checks = verify({**good(), "notes": np.zeros(3)})
     assert verdicts(checks, "failed") == {"arrays"}
     assert "notes" in checks["arrays"].message
-    assert report.metrics["accuracy"] == pytest.approx(0.75)
+    assert report.metrics.number("accuracy") == pytest.approx(0.75)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_a_wrong_number_type_fails_but_the_values_are_verified(name: str, dtype:
     assert name in checks["dtypes"].message
     assert dtype in checks["dtypes"].message
     assert verdicts(checks, "skipped") == set()
-    assert report.metrics["accuracy"] == pytest.approx(0.75)
+    assert report.metrics.number("accuracy") == pytest.approx(0.75)
 
 
 @pytest.mark.parametrize("name", ["logits", "targets", "predictions"])
@@ -177,7 +177,7 @@ def test_a_row_that_is_not_finite_fails(value: float, shown: str) -> None:
     assert checks["finite"].evidence == tuple({"row": row, "class": 2, "value": shown} for row in (5, 41))
     assert checks["predictions"].verdict == "skipped"
     assert checks["targets"].verdict == "passed"
-    assert "'finite'" in report.metrics["reasons"]["accuracy"]
+    assert "'finite'" in report.metrics.reasons["accuracy"]
 
 
 def test_evidence_is_the_first_ten_rows() -> None:
@@ -197,7 +197,7 @@ def test_a_prediction_that_is_not_the_argmax_fails() -> None:
     report, checks = verify(arrays)
     assert verdicts(checks, "failed") == {"predictions"}
     assert checks["predictions"].evidence == ({"row": 17, "found": wrong, "expected": right, "tied": False},)
-    assert report.metrics["accuracy"] is None
+    assert report.metrics.values["accuracy"] is None
 
 
 def test_a_tie_goes_to_the_first_class_and_is_counted() -> None:
@@ -224,7 +224,7 @@ def test_permuted_rows_are_seen_in_the_targets() -> None:
     assert checks["targets"].measured == {"differing_rows": len(differing), "labels_out_of_range": 0}
     found, expected = int(LABELS[order][first]), int(LABELS[first])
     assert checks["targets"].evidence[0] == {"row": first, "found": found, "expected": expected}
-    assert report.metrics["reasons"].keys() == set(FIGURES)
+    assert report.metrics.reasons.keys() == set(FIGURES)
 
 
 @pytest.mark.parametrize("label", [CLASSES, -1])
@@ -244,7 +244,7 @@ def test_outcomes_of_other_checks_are_part_of_the_verdict() -> None:
     """A check of how the rows came about fails the file, as one of the arrays does, but takes away no figure."""
     report = verify_unit(good(), TRUTH, [error_check("manifest-file", False, 1, 0, "Stale.")])
     assert report.verdict == "failed"
-    assert report.metrics["accuracy"] == pytest.approx(0.75)
+    assert report.metrics.number("accuracy") == pytest.approx(0.75)
     assert [check.id for check in report.checks].index("manifest-file") == CHECK_IDS.index("targets") + 1
 
 
@@ -255,7 +255,7 @@ def test_repeats_and_missing_classes_warn() -> None:
     report, checks = verify(good(labels), truth)
     assert report.verdict == "passed"
     assert verdicts(checks, "failed") == {"repeats", "missing-classes"}
-    assert report.metrics["class_recalls"] == [1.0, 1.0, 1.0, None]
+    assert report.metrics.values["class_recalls"] == [1.0, 1.0, 1.0, None]
 
 
 @pytest.mark.parametrize("scale", [1e30, 3e38])
@@ -264,4 +264,4 @@ def test_huge_logits_are_figured_without_overflow(scale: float) -> None:
     arrays = good()
     arrays["logits"] *= np.float32(scale / 3)
     report, _ = verify(arrays)
-    assert report.metrics["accuracy"] == pytest.approx(0.75)
+    assert report.metrics.number("accuracy") == pytest.approx(0.75)

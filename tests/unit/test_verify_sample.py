@@ -11,7 +11,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from worker.verify.check import Check
+from app.domain.checks import Check
 from worker.verify.sample import (
     ABSOLUTE,
     EXACT,

@@ -11,9 +11,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from tests.unit.verified import CLASSES, ROWS, TRUTH, good, truth_of, verify
-from worker.verify.check import Check
+from app.domain.checks import Check
+from tests.unit.verified import CLASSES, ROWS, TRUTH, Arrays, good, truth_of, verify
 from worker.verify.file_schema import BARE
+from worker.verify.ground_truth import Truth
 from worker.verify.report import scores_of
 from worker.verify.scale import check_raw_logits, scale_of
 from worker.verify.summary_metrics import OF_CONFIDENCE, figures, statistics
@@ -191,10 +192,10 @@ def test_a_file_of_probabilities_has_accuracies_and_no_likelihood() -> None:
     assert (report.verdict, check.level, check.verdict) == ("passed", "warning", "failed")
     assert check.measured["scale"] == "probabilities"
     assert f"each of the {ROWS} rows sums to 1" in check.message
-    assert all(report.metrics[name] is None for name in OF_CONFIDENCE)
-    assert {report.metrics["reasons"][name] for name in OF_CONFIDENCE} == {scale_of(arrays["logits"]).reason}
-    of_logits = verify(right)[0].metrics
-    assert {name: report.metrics[name] for name in KEPT} == {name: of_logits[name] for name in KEPT}
+    assert all(report.metrics.values[name] is None for name in OF_CONFIDENCE)
+    assert {report.metrics.reasons[name] for name in OF_CONFIDENCE} == {scale_of(arrays["logits"]).reason}
+    of_logits = verify(right)[0].metrics.values
+    assert {name: report.metrics.values[name] for name in KEPT} == {name: of_logits[name] for name in KEPT}
     confidence = arrays["logits"].max(axis=1).astype(np.float64).mean()
     assert checks["accuracy"].measured["mean_confidence"] == pytest.approx(confidence)
 
@@ -206,9 +207,9 @@ def test_a_file_of_log_probabilities_keeps_all_its_figures() -> None:
     report, checks = verify({**right, "logits": logs})
     assert (report.verdict, checks["raw-logits"].verdict) == ("passed", "failed")
     assert "all figures are right" in checks["raw-logits"].message
-    of_logits = verify(right)[0].metrics
+    of_logits = verify(right)[0].metrics.values
     for name in (*OF_CONFIDENCE, "accuracy"):
-        assert report.metrics[name] == pytest.approx(of_logits[name], rel=1e-5), name
+        assert report.metrics.values[name] == pytest.approx(of_logits[name], rel=1e-5), name
 
 
 def test_bare_half_precision_probabilities_are_named() -> None:
@@ -216,7 +217,7 @@ def test_bare_half_precision_probabilities_are_named() -> None:
     shares = torch.from_numpy(good()["logits"]).softmax(dim=1).half().numpy()
     report, checks = verify({"logits": shares}, kind=BARE)
     assert checks["raw-logits"].measured["scale"] == "probabilities"
-    assert report.metrics["nll"] is None
+    assert report.metrics.values["nll"] is None
 
 
 def test_statistics_of_probabilities_are_those_of_accuracies_alone() -> None:
@@ -234,6 +235,12 @@ def test_statistics_of_probabilities_are_those_of_accuracies_alone() -> None:
     assert part["reasons"] == dict.fromkeys(("curves", "areas", "reliability"), "Probabilities.")
 
 
+def _nll(arrays: Arrays, truth: Truth) -> float:
+    nll = figures(scores_of(arrays, truth), truth).number("nll")
+    assert nll is not None
+    return nll
+
+
 def test_the_nll_that_was_reported_before_was_wrong() -> None:
     """What the nulls are for: a right, sure expert's probabilities have the NLL of one that knows nothing."""
     labels = np.arange(ROWS) % CLASSES
@@ -241,5 +248,5 @@ def test_the_nll_that_was_reported_before_was_wrong() -> None:
     shares[np.arange(ROWS), labels] = 0.999
     arrays = {"logits": shares, "targets": labels, "predictions": labels}
     truth = truth_of(labels)
-    assert figures(scores_of(arrays, truth), truth)["nll"] > math.log(CLASSES) / 2
-    assert figures(scores_of({**arrays, "logits": np.log(shares)}, truth), truth)["nll"] < 0.002
+    assert _nll(arrays, truth) > math.log(CLASSES) / 2
+    assert _nll({**arrays, "logits": np.log(shares)}, truth) < 0.002

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from worker.verify.check import MAX_EVIDENCE
+from app.domain.checks import MAX_EVIDENCE, Metrics
 from worker.verify.criteria import check_floors, check_train_counts
 
 
@@ -50,7 +50,7 @@ def test_negative_counts_warn_with_their_classes() -> None:
     json.dumps(check.to_dict(), allow_nan=False)
 
 
-FIGURES = {"accuracy": 0.5, "balanced_accuracy": None, "reasons": {"balanced_accuracy": "There are no rows."}}
+FIGURES = Metrics({"accuracy": 0.5, "balanced_accuracy": None}, {"balanced_accuracy": "There are no rows."})
 
 
 @pytest.mark.parametrize(("floor", "verdict"), [(0.0, "passed"), (0.5, "passed"), (0.501, "failed"), (1.0, "failed")])

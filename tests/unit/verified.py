@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from app.domain.checks import MAX_EVIDENCE, Check, ResultReport
 from app.domain.requests import Standards
-from worker.verify.check import MAX_EVIDENCE, Check
 from worker.verify.file_schema import ARTIFACT, Form
 from worker.verify.ground_truth import Truth
-from worker.verify.report import UnitReport, verify_unit
+from worker.verify.report import verify_unit
 from worker.verify.summary_metrics import FIGURES
 
 Arrays = dict[str, NDArray[Any]]
@@ -73,7 +73,7 @@ def good(labels: NDArray[np.int64] = LABELS, classes: int = CLASSES) -> Arrays:
     return {"logits": logits, "targets": labels.copy(), "predictions": logits.argmax(axis=1)}
 
 
-def verify(arrays: Arrays, truth: Truth = TRUTH, kind: Form = ARTIFACT) -> tuple[UnitReport, dict[str, Check]]:
+def verify(arrays: Arrays, truth: Truth = TRUTH, kind: Form = ARTIFACT) -> tuple[ResultReport, dict[str, Check]]:
     report = verify_unit(arrays, truth, kind=kind)
     # What every report owes: all checks in order, strict JSON, the verdict's rule, a reason for each None.
     assert [check.id for check in report.checks] == CHECK_IDS + ["floor"] * len(truth.standards.floors)
@@ -82,8 +82,9 @@ def verify(arrays: Arrays, truth: Truth = TRUTH, kind: Form = ARTIFACT) -> tuple
     assert report.verdict == ("failed" if failed else "passed")
     assert all(check.message.endswith(".") for check in report.checks)
     assert all(len(check.evidence) <= MAX_EVIDENCE for check in report.checks)
-    assert report.metrics.keys() == {"samples", "classes", "reasons", *FIGURES}
-    assert set(report.metrics["reasons"]) == {name for name in FIGURES if report.metrics[name] is None}
+    values = report.metrics.values
+    assert values.keys() == {"samples", "classes", *FIGURES}
+    assert set(report.metrics.reasons) == {name for name in FIGURES if values[name] is None}
     return report, {check.id: check for check in report.checks}
 
 

@@ -21,6 +21,7 @@ from app.catalog.datasets import Dataset
 from app.catalog.labels import check_labels, cifar_batches, labelled_files, read_labels
 from app.catalog.npz_bases import npz_errors
 from app.domain.errors import RequestError, TransientError
+from app.domain.syntax_trees import SYNTAX_TREES
 from worker.device import cores
 from worker.torchvision_import import import_torchvision
 
@@ -157,7 +158,7 @@ def _read_cifar(kind: str, base: str, paths: tuple[Path, ...]) -> Decoded:
 
 
 def _read_npz(path: Path) -> Decoded:
-    with npz_errors(path), np.load(path, allow_pickle=False) as arrays:
+    with npz_errors(path), SYNTAX_TREES, np.load(path, allow_pickle=False) as arrays:
         return arrays["images"], arrays["labels"].astype(np.int64)
 
 

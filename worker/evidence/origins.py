@@ -9,6 +9,7 @@ from typing import Any
 from app.catalog.datasets import Dataset
 from app.catalog.normalisation import refusal
 from app.catalog.split_lists import Split
+from app.domain.checks import Check
 from app.domain.requests import RecomputeRequest
 from app.store.inspection_requests.experts import NormalisationRequest, evidence_base
 from worker.compute.logit_source import ExpertFile
@@ -16,7 +17,6 @@ from worker.context import Context
 from worker.datasets.pools import Pool
 from worker.outputs.artifacts import Logits
 from worker.verify.assumptions import Coverage, check_assumptions, check_stored_accuracy
-from worker.verify.check import Check
 from worker.verify.normalisation import check_channel_order, check_normalisation
 
 
@@ -31,10 +31,12 @@ class Origins:
     _evidence: dict[str, Any] = field(default_factory=dict)
 
     def refuse_contradicted(self, base: str, pool_of: Callable[[str], Pool]) -> None:
-        """Refuse an expert that contradicts its declared mean and std, before anything is computed.
+        """Refuse an expert that contradicts its declared mean and std.
+
+        To be called before anything is computed.
 
         Args:
-            base: of the split at hand.
+            base: of the unit's split.
             pool_of: gives the decoded images of a base.
 
         Raises:
@@ -59,7 +61,7 @@ class Origins:
         self._evidence = evidence
 
     def _record(self, question: NormalisationRequest, base: str, evidence: dict[str, Any]) -> None:
-        """Keep the evidence, if the files that it is about are still those that the question names."""
+        """Keep the evidence, unless its files were changed meanwhile."""
         path, context = self.expert.path, self.context
         content = context.model_cache.passport(path, self.expert.assumptions).sha256
         again = NormalisationRequest.of(

@@ -1,4 +1,4 @@
-"""Hold a sample of every job's rows against a plain forward pass of another implementation."""
+"""Compare a sample of every job's rows with a plain forward pass of another implementation."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from app.domain.checks import Check
 from app.domain.numerics import NumericsKey, RowSource, row_source
 from app.domain.requests import Precision
 from app.domain.revisions import PLAIN, code_digest
@@ -18,7 +19,6 @@ from worker.compute.logit_source import ExpertFile, LogitSource
 from worker.compute.plain_forward import plain_logits
 from worker.context import Context
 from worker.datasets.pools import Pool
-from worker.verify.check import Check
 from worker.verify.consistency import check_plain_forward
 
 FEWEST, MOST = 2, 32
@@ -45,7 +45,7 @@ class PlainSample:
     def check(
         self, supply: LogitSource, pool: Pool, indices: NDArray[np.int64], computed: int, precision: Precision
     ) -> Check:
-        """Compare rows of the split, and of the rest of the base as far as they are there, with plain ones.
+        """Compare rows with plain ones: of the split, then of its base.
 
         Args:
             supply: where the job's rows come from; those of the split are there.
@@ -114,7 +114,7 @@ class PlainSample:
         images: NDArray[np.int64],
         count: int,
     ) -> None:
-        """Compute plain rows of some of the images, of so many with those that are known."""
+        """Compute plain rows until `count` of the images have one."""
         known = np.isin(images, list(rows))
         wanted = count - int(known.sum())
         candidates = images[~known]

@@ -1,4 +1,4 @@
-"""Rows of a file of logits computed anew: finds the checkpoint, loads it, and computes a spread sample plainly."""
+"""Recompute rows of a file of logits: find the checkpoint, load it, compute a spread sample plainly."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from app.catalog.checkpoints import check_classes
 from app.catalog.datasets import Dataset, Transform
 from app.catalog.split_lists import Split
+from app.domain.checks import Check, skipped
 from app.domain.errors import JobError, RequestError
 from app.domain.names import check_folder, check_name
 from app.domain.requests import LogitFile, VerificationRequest
 from worker.compute.plain_forward import MAX_BATCH, plain_logits
 from worker.context import Context
 from worker.experts.loading import Assumptions, Expert, load_expert
-from worker.verify.check import Check, skipped
 from worker.verify.manifest_checks import checkpoint_of, plain_entry
 from worker.verify.provenance import preparation
 from worker.verify.sample import CHECK_ID, Sample, check_recomputed_sample, spread_images
@@ -28,7 +28,7 @@ Digest = Callable[[Path], str | None]
 
 
 class Resampler:
-    """Computes rows of results anew. Lives as long as a verification, and holds one expert at a time.
+    """Recomputes rows of results. Lives as long as a verification, and holds one expert at a time.
 
     Args:
         request: what to verify; `recompute` rows of each result are computed.
@@ -53,7 +53,7 @@ class Resampler:
     def check(
         self, file: LogitFile, logits: NDArray[Any] | None, split: Split, manifest: Mapping[str, Any] | None
     ) -> Check:
-        """Hold rows of a file against those that its checkpoint gives now.
+        """Compare rows of a file with those that its checkpoint gives now.
 
         Args:
             file: whose logits.
@@ -69,12 +69,12 @@ class Resampler:
         """
         rows, classes = split.indices.size, self._context.catalog.bases.classes(self._dataset)
         if logits is None or logits.shape != (rows, classes) or logits.dtype.kind != "f":
-            reason = f"The file has no logits of {rows} rows and {classes} classes to hold rows against."
+            reason = f"The file has no logits of {rows} rows and {classes} classes to compare with."
             return skipped(CHECK_ID, "error", reason)
         try:
             sample = self._sample(file, split, manifest)
         except (JobError, RequestError) as error:
-            return skipped(CHECK_ID, "error", f"No row could be computed anew. {error.message}")
+            return skipped(CHECK_ID, "error", f"No row could be recomputed. {error.message}")
         stated = None if manifest is None else preparation(manifest)
         return check_recomputed_sample(logits[sample.rows], sample, stated)
 
@@ -116,7 +116,7 @@ class Resampler:
             raise JobError("forward-failed", f"{expert.passport.file} cannot process these images: {why}.") from error
 
     def _checkpoint(self, file: LogitFile, manifest: Mapping[str, Any] | None) -> Path:
-        """The manifest's own checkpoint; without one, that of the expert's name under the request's prefix."""
+        """Return the manifest's checkpoint; without one, that of the expert's name."""
         sha256 = None if manifest is None else plain_entry(manifest, "checkpoint", "sha256")
         if manifest is None or sha256 is None:
             return self._by_name(file)
@@ -150,7 +150,10 @@ class Resampler:
 
 
 def checkpoint_path(checkpoints_dir: Path, manifest: Mapping[str, Any]) -> Path | None:
-    """Where the checkpoint lies that a manifest names; None if it names none, or one outside of the directory."""
+    """Return the path of the checkpoint that a manifest names.
+
+    None if it names none, or one outside of the directory.
+    """
     named = checkpoint_of(manifest)
     if named is None:
         return None
@@ -161,5 +164,11 @@ def checkpoint_path(checkpoints_dir: Path, manifest: Mapping[str, Any]) -> Path 
 
 
 def _declared(dataset: Dataset, path: Path, weights: str | None) -> tuple[Assumptions, Transform]:
-    """Return how a checkpoint is read, with the manifest's set of weights, and how its pixels are normalised."""
+    """Return how a checkpoint is read, and its pixels are normalised.
+
+    Args:
+        dataset: as declared.
+        path: of the checkpoint.
+        weights: set of weights that the manifest names.
+    """
     return Assumptions(**dataset.assumptions(path.stem, weights)), dataset.transform(path.stem)

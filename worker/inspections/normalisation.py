@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from app.catalog.datasets import Transform
 from app.domain.revisions import NORMALISING, code_digest
+from app.domain.syntax_trees import SYNTAX_TREES
 from app.files.disk import replacing
 from worker.compute.engines.torch_engine import computing_threads
 from worker.datasets.pools import Pool
@@ -80,7 +81,7 @@ class NormalisationInspector:
 
     def _read(self, key: str) -> PatchStatistics | None:
         try:
-            with np.load(self._folder / f"{key}.npz", allow_pickle=False) as arrays:
+            with SYNTAX_TREES, np.load(self._folder / f"{key}.npz", allow_pickle=False) as arrays:
                 return PatchStatistics.from_arrays(dict(arrays))
         except (OSError, ValueError, KeyError, EOFError):  # missing or damaged: it is measured again
             return None

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from app.domain.errors import JobError, TransientError
 from app.domain.fault_points import reach
+from app.domain.syntax_trees import SYNTAX_TREES
 from app.files.artifacts import artifact_path, damaged
 from app.files.digested import ContentChanged, DigestedFile
 from app.files.disk import copy, file_sha256, flush, write_beside
@@ -91,7 +92,7 @@ def read_arrays(path: Path, sha256: str, *names: str) -> dict[str, NDArray[Any]]
         if stream.sha256 != sha256:
             raise damaged(str(path), stream.sha256, sha256)
         try:
-            with np.load(stream, allow_pickle=False) as arrays:
+            with SYNTAX_TREES, np.load(stream, allow_pickle=False) as arrays:
                 return {name: arrays[name] for name in names or arrays.files}
         except (zipfile.BadZipFile, KeyError, ValueError, EOFError, ContentChanged) as error:
             raise JobError("artifact-damaged", f"{path} cannot be read: {error}.") from error

@@ -21,6 +21,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from app.domain.errors import JobError
+from app.domain.syntax_trees import SYNTAX_TREES
 from app.files.digested import DigestedFile
 from worker.verify.file_schema import ARTIFACT, BARE, BARE_WITH_TARGETS, Form
 
@@ -123,7 +124,7 @@ def _read_arrays(stream: IO[bytes], max_bytes: int) -> dict[str, NDArray[Any]]:
             if name not in ARTIFACT.dtypes or np.prod(shape, dtype=object) * dtype.itemsize > max_bytes:
                 arrays[name] = np.broadcast_to(np.zeros((), dtype), shape)
                 continue
-            with archive.open(member) as file:
+            with archive.open(member) as file, SYNTAX_TREES:
                 arrays[name] = npy.read_array(file, allow_pickle=False)
     return arrays
 
@@ -134,7 +135,8 @@ def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     reader = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
     if reader is None:  # 3.0 is for field names beyond Latin-1, which no plain array has
         raise ValueError(f"its .npy format {version} is not that of a plain array")
-    shape, _, dtype = reader(beginning)
+    with SYNTAX_TREES:
+        shape, _, dtype = reader(beginning)
     return shape, dtype
 
 

@@ -13,6 +13,7 @@ import torch
 
 from app import VERSION
 from app.catalog.split_lists import Split
+from app.domain.checks import Check
 from app.domain.jobs import Claim, Progress
 from app.domain.numerics import RowSource
 from app.domain.requests import RecomputeRequest
@@ -21,7 +22,6 @@ from worker.datasets.pools import Pool
 from worker.device import device_name
 from worker.experts.loading import Passport
 from worker.outputs.artifacts import Draft
-from worker.verify.check import Check
 from worker.verify.manifest_checks import OPEN
 
 SCHEMA = 2

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from app.catalog.split_lists import TRAIN_SPLIT
 from app.catalog.split_sets import ListDescription
+from app.domain.checks import Check, Level, error_check, skipped, verdict_of
 from app.domain.errors import RelogitError
 from worker.datasets.class_counts import LongTail
 from worker.splits.description import Descriptions, check_list, check_missing, parts
 from worker.splits.distribution import check_balance, check_class_counts, check_row_order, check_weights
 from worker.splits.duplicate_images import ImageGroups, Lists
-from worker.verify.check import Check, Level, error_check, skipped
 from worker.verify.lists import check_missing_classes, check_overlap, check_repeats
 
 LIST_CHECKS: dict[str, Level] = {
@@ -130,8 +130,8 @@ def audit(
         *_check_images(lists, problems, groups, digests, part_pairs),
         *_check_train(lists, problems, classes, long_tail),
     )
-    fatal = any(check.fatal for checks in (set_checks, *list_checks.values()) for check in checks)
-    return AuditReport("failed" if fatal else "passed", set_checks, list_checks)
+    every = [check for checks in (set_checks, *list_checks.values()) for check in checks]
+    return AuditReport(verdict_of(every), set_checks, list_checks)
 
 
 def _check_list(

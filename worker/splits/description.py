@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from app.catalog.split_lists import TRAIN_SPLIT
 from app.catalog.split_sets import DESCRIPTION_FILE, DatasetDescription, ListDescription, list_sha256
+from app.domain.checks import MAX_EVIDENCE, Check, skipped, warning_check
 from worker.splits.duplicate_images import Lists
-from worker.verify.check import MAX_EVIDENCE, Check, skipped, warning_check
 
 CHECK = "as-described"
 NOT_DESCRIBED = f"There is no {DESCRIPTION_FILE} that describes the list."

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.catalog.long_tail import Balance, balance_of
-from worker.verify.check import Check, first_rows, warning_check
+from app.domain.checks import Check, warning_check
+from worker.verify.json_values import first_rows
 from worker.verify.lists import check_class_weights
 
 RowOrder = Literal["class-major", "ascending", "shuffled"]

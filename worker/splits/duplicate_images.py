@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.verify.check import MAX_EVIDENCE, Check, warning_check
+from app.domain.checks import MAX_EVIDENCE, Check, warning_check
 
 DIGEST_BYTES = 16
 SHOWN_DIGITS = 12  # hex digits of a digest in the evidence

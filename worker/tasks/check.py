@@ -1,4 +1,4 @@
-"""Verify files of logits that are there already, whoever made them. Only a sample of rows is ever computed anew."""
+"""Verify existing files of logits, whoever made them; at most a sample of rows is recomputed."""
 
 from __future__ import annotations
 
@@ -13,6 +13,19 @@ from numpy.typing import NDArray
 from app.catalog.datasets import Dataset
 from app.catalog.folders import Folder
 from app.catalog.split_lists import Split
+from app.domain.checks import (
+    MAX_EVIDENCE,
+    Check,
+    JobReport,
+    Result,
+    ResultReport,
+    Source,
+    VerifiedFile,
+    error_check,
+    skipped,
+    verdict_of,
+    warning_check,
+)
 from app.domain.errors import JobError, RequestError
 from app.domain.fault_points import reach
 from app.domain.jobs import Claim
@@ -26,21 +39,20 @@ from worker.datasets.class_counts import read_long_tail
 from worker.evidence.stored_sample import Resampler, checkpoint_path
 from worker.outputs.artifacts import targets_sha256
 from worker.outputs.logit_reader import StoredLogits, read_stored, read_targets, with_targets
-from worker.verify.check import MAX_EVIDENCE, Check, error_check, skipped, warning_check
 from worker.verify.criteria import check_overrides
 from worker.verify.cross_expert import check_targets_between_experts
 from worker.verify.ground_truth import Truth
 from worker.verify.lists import check_overlap
 from worker.verify.manifest_checks import Now, check_manifest, open_questions, read_manifest, unreadable_manifest
 from worker.verify.provenance import Place, check_preparations, check_provenance, preparation
-from worker.verify.report import UnitReport, verify_unit
+from worker.verify.report import verify_unit
 from worker.verify.sample import CHECK_ID as SAMPLE_ID
 from worker.verify.similarity import check_duplicates, sample_rows
 from worker.verify.summary_metrics import no_figures
 
 
 def check_files(claim: Claim, context: Context) -> None:
-    """Check every file of a verification and record what was found.
+    """Check every file of a verification and record the job's report.
 
     Raises:
         RelogitError: the verification cannot be carried out at all.
@@ -48,21 +60,20 @@ def check_files(claim: Claim, context: Context) -> None:
     """
     request = claim.job.request
     assert isinstance(request, VerificationRequest)
-    edge = CancellationPoint(claim, context)
-    checks, results = FileChecks(request, context, edge.check), []
-    for unit, files in groupby(request.files, key=lambda file: (file.expert, file.split)):
-        edge.check()
+    cancellation = CancellationPoint(claim, context)
+    file_checks, results = FileChecks(request, context, cancellation.check), []
+    for place, files in groupby(request.files, key=lambda file: (file.expert, file.split)):
+        cancellation.check()
         reach("check.file")
-        results.append(checks.result(*unit, list(files)))
-    whole = checks.whole()
-    failed = any(check.fatal for check in whole) or any(result["verdict"] == "failed" for result in results)
-    found = {"verdict": "failed" if failed else "passed", "checks": [check.to_dict() for check in whole]}
+        results.append(file_checks.result(*place, list(files)))
+    checks = tuple(file_checks.whole())
+    complete = all(result.verdict == "passed" for result in results)
     reach("check.verdict")
-    context.jobs.finish_job(claim, found | {"results": results})
+    context.jobs.finish_job(claim, JobReport(verdict_of(checks, complete=complete), checks, tuple(results)))
 
 
 class FileChecks:
-    """One verification's work. Made once for it, asked for one (expert, split) after the other, then for the whole.
+    """The work of one verification: a report for each (expert, split), then checks of all of them together.
 
     Raises:
         RelogitError: on construction, files or splits are gone since the request was accepted.
@@ -82,57 +93,69 @@ class FileChecks:
         self._targets: dict[str, dict[str, str]] = {}
         """Split → expert → sha256 of the targets."""
         self._samples: dict[str, dict[str, NDArray[Any]]] = {}
-        """Split → expert → some rows, for what is compared between experts."""
+        """Split → expert → some rows, to be compared between experts."""
         self._preparations: dict[Place, dict[str, Any]] = {}
-        """What the manifests state of how logits were made."""
-        self._looked_at: dict[Place, bool] = {}
-        """Whether it is on record, or was computed anew, where its rows come from."""
+        """How the manifests say that logits were made."""
+        self._provenance: dict[Place, bool] = {}
+        """Whether a manifest or recomputed rows show where a result's rows come from."""
         self._resampler = Resampler(request, self._dataset, context, cross, self._digest)
 
-    def result(self, expert: str, split_name: str, files: Sequence[LogitFile]) -> dict[str, Any]:
-        """What was found in the file of a unit. Whatever is wrong with it is a failed check of it alone."""
-        found: dict[str, Any] = {"expert": expert, "split": split_name, "error": None}
-        found |= {"file": None, "targets_file": None}
+    def result(self, expert: str, split_name: str, files: Sequence[LogitFile]) -> Result:
+        """Check the file of one result; any defect is a failed check."""
         names = [file.name for file in files]
         if len(names) > 1:
             message = (
                 f"{len(names)} files claim to be ({expert}, {split_name}): {', '.join(names)}. Keep one of them."
             )
-            return found | _refused(error_check("one-file", False, len(names), 1, message, names[:MAX_EVIDENCE]))
+            report = _refused(error_check("one-file", False, len(names), 1, message, names[:MAX_EVIDENCE]))
+            return Result(expert, split_name, report, source=Source())
         try:
             split, truth = self._truth(split_name)
         except RequestError as error:
-            return found | _refused(error_check("split", False, error.code, "a split of the data set", error.message))
-        found |= {"base": split.base, "split_sha256": split.sha256}
-        return found | self._report(files[0], split, truth)
+            report = _refused(error_check("split", False, error.code, "a split of the data set", error.message))
+            return Result(expert, split_name, report, source=Source())
+        report, logits, targets = self._report(files[0], split, truth)
+        return Result(expert, split_name, report, source=Source(logits, targets, split.base, split.sha256))
 
-    def _report(self, file: LogitFile, split: Split, truth: Truth) -> dict[str, Any]:
-        path, found = self._root / file.name, dict[str, Any]()
+    def _report(
+        self, file: LogitFile, split: Split, truth: Truth
+    ) -> tuple[ResultReport, VerifiedFile | None, VerifiedFile | None]:
+        """Read a file and check it.
+
+        Returns:
+            Its report, and the files of its logits and of its targets, as far as they could be read.
+        """
+        path, logits_file, targets_file = self._root / file.name, None, None
         try:
             stored = read_stored(path, len(truth.labels), truth.classes)
-            found["file"] = {"name": file.name, "sha256": stored.sha256, "bytes": stored.size}
+            logits_file = VerifiedFile(file.name, stored.sha256, stored.size)
             if file.targets is not None:
                 targets = read_targets(self._root / file.targets, len(truth.labels))
-                found["targets_file"] = {"name": file.targets, "sha256": targets.sha256, "bytes": targets.size}
+                targets_file = VerifiedFile(file.targets, targets.sha256, targets.size)
                 stored = with_targets(stored, targets)
         except JobError as error:
             right = "an .npz with logits, targets and predictions, or a .pt with one tensor"
-            return found | _refused(error_check("readable", False, error.code, right, error.message))
+            refused = _refused(error_check("readable", False, error.code, right, error.message))
+            return refused, logits_file, targets_file
         report = verify_unit(stored.arrays, truth, self._origin_checks(path, file, stored, split), stored.form)
         self._remember(file, split, stored.arrays, report)
-        return found | report.to_dict()
+        return report, logits_file, targets_file
 
     def whole(self) -> list[Check]:
-        """What no file can show alone."""
-        others = list(self._request.others)
+        """Check the results together: names, overrides, targets, similarity, overlaps and provenance."""
+        unnamed_files = list(self._request.others)
         unnamed = (
-            f"{len(others)} files are neither named <expert>/<split>_logits, nor are they the targets beside a "
-            "<split>_logits.pt, so they were not looked at."
+            f"{len(unnamed_files)} files are neither named <expert>/<split>_logits, nor are they the targets beside "
+            "a <split>_logits.pt, so they were not looked at."
         )
-        message = unnamed if others else "All files with arrays are named <expert>/<split>_logits or <split>_targets."
-        names = warning_check("names", not others, len(others), 0, message, others[:MAX_EVIDENCE])
+        message = "All files with arrays are named <expert>/<split>_logits or <split>_targets."
+        if unnamed_files:
+            message = unnamed
+        names = warning_check(
+            "names", not unnamed_files, len(unnamed_files), 0, message, unnamed_files[:MAX_EVIDENCE]
+        )
         without = [split for split in self._samples if split not in self._targets]
-        unknown = [place for place, known in self._looked_at.items() if not known]
+        unknown = [place for place, known in self._provenance.items() if not known]
         no_targets = "The files of {!r} have no targets of their own; those of the split are taken for all."
         declared, unused = self._dataset.overrides, self._unused_overrides()
         overrides = [check_overrides(self._request.dataset, len(declared), unused)] if declared else []
@@ -144,7 +167,7 @@ class FileChecks:
             *(check_duplicates(split, samples) for split, samples in self._samples.items()),
             *(check for base, lists in self._lists.items() for check in check_overlap(base, lists)),
             *check_preparations(self._preparations),
-            *([check_provenance(len(self._looked_at), unknown)] if self._looked_at else []),
+            *([check_provenance(len(self._provenance), unknown)] if self._provenance else []),
         ]
 
     def _unused_overrides(self) -> list[str]:
@@ -162,7 +185,7 @@ class FileChecks:
         return split, Truth.of(split, self._labels[split.base], classes, self._long_tail, self._request.standards)
 
     def _origin_checks(self, path: Path, file: LogitFile, stored: StoredLogits, split: Split) -> list[Check]:
-        """Checks of where the rows come from: by the manifest, and by rows that are computed anew."""
+        """Check the rows' origin by the manifest and by recomputing."""
         manifest: Mapping[str, Any] | None = None
         try:
             manifest = read_manifest(path.with_suffix(MANIFEST_SUFFIX))
@@ -189,11 +212,12 @@ class FileChecks:
         return self._digests[path]
 
     def _remember(
-        self, file: LogitFile, split: Split, arrays: Mapping[str, NDArray[Any]], report: UnitReport
+        self, file: LogitFile, split: Split, arrays: Mapping[str, NDArray[Any]], report: ResultReport
     ) -> None:
+        """Keep what `whole` compares between results."""
         sound = {check.id for check in report.checks if check.verdict == "passed"}
         compared = any(check.id == SAMPLE_ID and check.verdict != "skipped" for check in report.checks)
-        self._looked_at[file.expert, file.split] = compared or "manifest-file" in sound
+        self._provenance[file.expert, file.split] = compared or "manifest-file" in sound
         if {"shapes", "finite"} <= sound:
             rows = sample_rows(split.indices.size)
             self._samples.setdefault(split.name, {})[file.expert] = arrays["logits"][rows]
@@ -202,6 +226,6 @@ class FileChecks:
             self._targets.setdefault(split.name, {})[file.expert] = digest
 
 
-def _refused(check: Check) -> dict[str, Any]:
-    """The report on a file of which nothing more can be said."""
-    return UnitReport("failed", (check,), no_figures(f"Not done, because of the check {check.id!r}.")).to_dict()
+def _refused(check: Check) -> ResultReport:
+    """Build a report whose one failed check rules out all others."""
+    return ResultReport.of([check], no_figures(f"Not done, because of the check {check.id!r}."))

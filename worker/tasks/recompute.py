@@ -1,9 +1,10 @@
-"""Recompute one expert's splits: the checkpoint is loaded once, rows that splits share are computed once."""
+"""Recompute one expert's splits; the checkpoint is loaded once, and rows that splits share are computed once."""
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from app.catalog.bases import CIFAR, FileId, file_id
 from app.catalog.checkpoints import check_classes, check_precision_range, check_temperature
 from app.catalog.datasets import Dataset
 from app.catalog.split_lists import Split
+from app.domain.checks import Check, ResultReport
 from app.domain.errors import JobError
 from app.domain.fault_points import reach
 from app.domain.jobs import Artifact, Claim, Progress, Unit
@@ -31,24 +33,23 @@ from worker.evidence.origins import Origins
 from worker.evidence.plain_sample import PlainSample
 from worker.experts.loading import Assumptions
 from worker.inspections.pools import pool_answer
-from worker.outputs.artifacts import Logits, drafted, publish, read_arrays, targets_sha256
+from worker.outputs.artifacts import Draft, Logits, drafted, publish, read_arrays, targets_sha256
 from worker.outputs.manifest import Origin, manifest
 from worker.timings import Timings
-from worker.verify.check import Check
 from worker.verify.consistency import check_kept_rows, check_precision
 from worker.verify.ground_truth import Truth
-from worker.verify.report import UnitReport, verify_unit
+from worker.verify.report import verify_unit
 
 PROGRESS_EVERY_S, PROGRESS_AT_LEAST_EVERY_S = 0.2, 0.5
-"""Between two reports of a unit, at its beginning and when it takes long: each costs the API and its clients some
-milliseconds of the cores that compute."""
+"""Between two reports of a unit, at its start and when it takes long: each report costs the API and its clients some
+milliseconds on the cores that compute."""
 
 
 class VerificationFailed(JobError):
-    """A unit's file was written, but a check failed; it is not shown under `outputs/`."""
+    """A check of a unit failed; its file was written, but is not published under `outputs/`."""
 
-    def __init__(self, report: UnitReport) -> None:
-        failed = [check for check in report.checks if check.verdict == "failed" and check.level == "error"]
+    def __init__(self, report: ResultReport) -> None:
+        failed = [check for check in report.checks if check.fatal]
         super().__init__(
             "verification-failed",
             " ".join(f"{check.id}: {check.message}" for check in failed),
@@ -58,7 +59,7 @@ class VerificationFailed(JobError):
 
 
 class Recompute:
-    """One claim's work. Made once for a claim, then asked for one unit after the other.
+    """The work of one claim: constructed once for it, then run for each unit.
 
     Raises:
         RequestError: on construction, the checkpoint, the precision or the data set does not fit.
@@ -66,7 +67,7 @@ class Recompute:
     """
 
     def __init__(self, claim: Claim, context: Context) -> None:
-        self._laps = Timings()
+        self._timings = Timings()
         self._claim = claim
         self._context = context
         request, catalog = claim.job.recompute, context.catalog
@@ -77,95 +78,69 @@ class Recompute:
         self._dataset.check_override(path.stem, claim.expert)
         identity, question = file_id(path), PassportRequest.of(path, self._dataset, request.weights)
         assumptions = Assumptions(**self._dataset.assumptions(path.stem, request.weights))
-        [fact] = context.inspections.look_up([question])
+        [known] = context.inspections.look_up([question])
         try:
-            self._passport = context.model_cache.passport(path, assumptions, fact.answer)
+            self._passport = context.model_cache.passport(path, assumptions, known.answer)
         except JobError as error:
-            self._tell(question, path, error)  # the next request that names it is refused at once
+            self._record_passport(question, path, error)  # the next request that names it is refused at once
             raise
-        if fact.answer != self._passport.to_dict():
-            self._tell(question, path, self._passport.to_dict())
+        if known.answer != self._passport.to_dict():
+            self._record_passport(question, path, self._passport.to_dict())
         self._check_unchanged(path.name, identity)
         check_classes(path.name, self._passport.classes, request.dataset, catalog.bases.classes(self._dataset))
         self._divisor: np.float32 | None = None
         if request.calibration == "checkpoint":
             self._divisor = np.float32(check_temperature(path.name, self._passport.temperature))
         check_precision_range(path.name, self._passport.largest_parameter, request.precision)
-        seen = {"expert": claim.expert, "file": path.name, "dataset": request.dataset}
+        names = {"expert": claim.expert, "file": path.name, "dataset": request.dataset}
         transform = self._dataset.transform(path.stem)
-        self._expert = ExpertFile(path, assumptions, self._passport, transform, seen)
-        self._supply = LogitSource(self._expert, request.batch_size, request.precision, request.reuse, context)
+        self._expert = ExpertFile(path, assumptions, self._passport, transform, names)
+        self._source = LogitSource(self._expert, request.batch_size, request.precision, request.reuse, context)
         self._exact = LogitSource(self._expert, request.batch_size, "fp32", True, context)
         self._origin = Origins(request, self._dataset, self._expert, context)
         self._plain = PlainSample(self._expert, context, request.reuse)
         self._long_tail = read_long_tail(catalog, context.pools, self._dataset, self._splits_folder)
         self._pools: dict[str, Pool] = {}
-        self._edge = CancellationPoint(claim, context)
-        self._laps.lap("load")
+        self._cancellation = CancellationPoint(claim, context)
+        self._timings.lap("load")
 
     def run(self, unit: Unit) -> Progress:
-        """Compute, write, read back, verify, show and record one unit.
+        """Compute, write, read back, verify, publish and record one unit.
 
         Returns:
-            Where it stands at its end.
+            The unit's progress at its end.
 
         Raises:
             VerificationFailed: a check failed.
-            Stopped, Cancelled: at the edge of a batch.
+            Stopped, Cancelled: between two batches.
         """
-        claim, context, laps = self._claim, self._context, self._laps
+        claim, context, timings = self._claim, self._context, self._timings
         started_at = time.time()
         if not context.jobs.start_unit(claim, unit.split):
             raise Cancelled
-        split = context.catalog.read_split(self._dataset, self._splits_folder, unit.split)
-        if split.sha256 != unit.split_sha256:
-            raise JobError(
-                "split-changed",
-                f"The index file of split {unit.split!r} was changed after the job was accepted. Submit it again.",
-            )
-        base = claim.job.recompute.grounds.bases.get(unit.split, split.base)
-        if base != split.base:
-            raise JobError(
-                "split-changed",
-                f"The split {unit.split!r} pointed into the base {base!r} when the job was accepted, and now points "
-                f"into {split.base!r}: its splits.json was changed. Submit the job again.",
-            )
+        split = self._read_split(unit)
         self._origin.refuse_contradicted(split.base, self._pool)
         pool = self._pool(split.base)
-        laps.lap("decode")
+        timings.lap("decode")
         logits, progress = self._logits(unit, split, pool)
-        laps.lap("rows")
+        timings.lap("rows")
         content = Logits(logits, pool.labels[split.indices])
         with drafted(context.settings.objects_dir, content) as draft:
-            laps.lap("write")
+            timings.lap("write")
             arrays = read_arrays(draft.path, draft.sha256)
             reach("artifact.verifying", claim.job.id, claim.expert, unit.split)
-            more = [*self._origin.checks(split, pool, content), *self._more_checks(split, pool, progress)]
+            more = [*self._origin.checks(split, pool, content), *self._row_checks(split, pool, progress)]
             report = verify_unit(arrays, self._truth(split, pool), more)
             if report.verdict != "passed":
-                self._supply.drop_differing(pool, split.indices)
+                self._source.drop_differing(pool, split.indices)
                 raise VerificationFailed(report)
-            origin = Origin(
-                claim=claim,
-                passport=self._passport,
-                source=self._supply.source(pool),
-                pool=pool,
-                split=split,
-                device=context.device,
-                batch=self._supply.batch,
-                progress=progress,
-                checks={check.id: check for check in more},
-                started_at=started_at,
-            )
-            laps.lap("verify")
+            origin = self._origin_of(split, pool, progress, more, started_at)
+            timings.lap("verify")
             described = manifest(origin, draft, content.logits.shape)
-            # Only who still holds the claim may show a file; a worker that was thought dead may wake up here.
-            context.jobs.hold(claim)
-            folder = context.settings.outputs_dir / claim.job.recompute.output_dir / claim.expert
-            lock = context.settings.internal_dir / "publish.lock"
-            path = publish(draft, context.settings.objects_dir, folder / f"{unit.split}_logits.npz", described, lock)
-        laps.lap("publish")
-        progress, self._laps = replace(progress, seconds=laps.seconds), Timings()  # loading counts for the first unit
+            path = self._publish(draft, split, described)
+        timings.lap("publish")
+        # Loading counts for the first unit.
+        progress, self._timings = replace(progress, seconds=timings.seconds), Timings()
         artifact = Artifact(
             sha256=draft.sha256,
             size=draft.size,
@@ -175,20 +150,65 @@ class Recompute:
             base=pool.base,
             manifest=described,
         )
-        context.jobs.finish_unit(claim, unit.split, artifact, report.to_dict(), progress, is_there=path.exists)
+        context.jobs.finish_unit(claim, unit.split, artifact, report, progress, is_there=path.exists)
         return progress
+
+    def _read_split(self, unit: Unit) -> Split:
+        """Read a unit's index list, unchanged since the job was accepted."""
+        split = self._context.catalog.read_split(self._dataset, self._splits_folder, unit.split)
+        if split.sha256 != unit.split_sha256:
+            raise JobError(
+                "split-changed",
+                f"The index file of split {unit.split!r} was changed after the job was accepted. Submit it again.",
+            )
+        base = self._claim.job.recompute.grounds.bases.get(unit.split, split.base)
+        if base != split.base:
+            raise JobError(
+                "split-changed",
+                f"The split {unit.split!r} pointed into the base {base!r} when the job was accepted, and now points "
+                f"into {split.base!r}: its splits.json was changed. Submit the job again.",
+            )
+        return split
+
+    def _origin_of(
+        self, split: Split, pool: Pool, progress: Progress, checks: Sequence[Check], started_at: float
+    ) -> Origin:
+        return Origin(
+            claim=self._claim,
+            passport=self._passport,
+            source=self._source.source(pool),
+            pool=pool,
+            split=split,
+            device=self._context.device,
+            batch=self._source.batch,
+            progress=progress,
+            checks={check.id: check for check in checks},
+            started_at=started_at,
+        )
+
+    def _publish(self, draft: Draft, split: Split, described: dict[str, Any]) -> Path:
+        """Publish a verified file, and return the job's own copy."""
+        settings, claim = self._context.settings, self._claim
+        # Another worker may have taken the claim while this one seemed dead: only the holder may publish.
+        self._context.jobs.hold(claim)
+        folder = settings.outputs_dir / claim.job.recompute.output_dir / claim.expert
+        lock = settings.internal_dir / "publish.lock"
+        return publish(draft, settings.objects_dir, folder / f"{split.name}_logits.npz", described, lock)
 
     def _truth(self, split: Split, pool: Pool) -> Truth:
         standards = self._claim.job.recompute.standards
         return Truth.of(split, pool.labels, pool.classes, self._long_tail, standards)
 
     def _pool(self, base: str) -> Pool:
-        # Taken once: rows, targets and manifest of all splits come from the same images.
+        """Decode a base once for all of the claim's splits.
+
+        Rows, targets and manifests of all splits then come from the same images.
+        """
         if base not in self._pools:
             pool = self._context.pools.get(self._dataset, base)
             identity = self._context.catalog.bases.identity(self._dataset, base)
             accepted = self._claim.job.recompute.grounds.data.get(base)
-            # The published files of CIFAR are told by their content each time that they are decoded.
+            # Decoding compares the md5 of CIFAR's files with the published one, whatever their times are.
             if accepted is not None and self._dataset.kind not in CIFAR and not _same(accepted, identity):
                 raise JobError(
                     "data-changed",
@@ -202,68 +222,76 @@ class Recompute:
                     f"computed on data of sha256 {before}, now it is {pool.sha256}. Submit the job again.",
                 )
             self._pools[base] = pool
-            self._tell_pool(pool)
+            self._record_pool(pool)
         return self._pools[base]
 
     def _logits(self, unit: Unit, split: Split, pool: Pool) -> tuple[NDArray[np.float32], Progress]:
-        supply, started, reported = self._supply, time.monotonic(), 0.0
+        """Fill in all rows of a split, and report progress meanwhile.
+
+        Returns:
+            [N, C] float32 in the split's order, divided by the temperature if the request asks for it.
+        """
+        source, started, reported = self._source, time.monotonic(), 0.0
         progress = Progress(0, 0)
-        for there, computed in supply.fill(pool, split.indices):
-            self._edge.check()
+        for done, computed in source.fill(pool, split.indices):
+            self._cancellation.check()
             now = time.monotonic()
             progress = Progress(
-                reused=there - computed,
+                reused=done - computed,
                 computed=computed,
                 rate=computed / max(now - started, 1e-9) if computed else None,
-                notes=(*unit.notes, *supply.all_notes(pool)),
+                notes=(*unit.notes, *source.all_notes(pool)),
             )
             pause = min(max(PROGRESS_EVERY_S, (now - started) / 10), PROGRESS_AT_LEAST_EVERY_S)
-            if there < unit.total and now - reported >= pause:
+            if done < unit.total and now - reported >= pause:
                 reported = now
                 if not self._context.jobs.progress(self._claim, unit.split, progress):
                     raise Cancelled
-        logits = supply.take(pool, split.indices)
+        logits = source.take(pool, split.indices)
         return (logits if self._divisor is None else logits / self._divisor), progress
 
-    def _more_checks(self, split: Split, pool: Pool, progress: Progress) -> list[Check]:
+    def _row_checks(self, split: Split, pool: Pool, progress: Progress) -> list[Check]:
+        """Check how the rows were computed."""
         request = self._claim.job.recompute
         computed = progress.computed
-        more = [self._plain.check(self._supply, pool, split.indices, computed, request.precision)]
+        checks = [self._plain.check(self._source, pool, split.indices, computed, request.precision)]
         if not request.reuse:
-            more.append(check_kept_rows(self._supply.differing(pool, split.indices), split.indices))
+            checks.append(check_kept_rows(self._source.differing(pool, split.indices), split.indices))
         if request.precision != "fp32":
-            more.append(self._check_flips(request.precision, split, pool, progress))
-        return more
+            checks.append(self._check_flips(request.precision, split, pool, progress))
+        return checks
 
     def _check_flips(self, precision: Precision, split: Split, pool: Pool, progress: Progress) -> Check:
+        """Compare rows with exact ones: kept ones, and a sample."""
         kept = self._exact.kept(pool, split.indices)
-        others = np.setdiff1d(split.indices, kept)
-        sample = others[:: -(-others.size // SAMPLED)] if others.size else others
+        missing = np.setdiff1d(split.indices, kept)
+        sample = missing[:: -(-missing.size // SAMPLED)] if missing.size else missing
         compared = np.union1d(kept, sample)
         reported = time.monotonic()
         for _ in self._exact.fill(pool, compared):
-            self._edge.check()
+            self._cancellation.check()
             if time.monotonic() - reported >= PROGRESS_EVERY_S:
                 reported = time.monotonic()
                 if not self._context.jobs.progress(self._claim, split.name, progress):
                     raise Cancelled
-        exact, found = self._exact.take(pool, compared), self._supply.take(pool, compared)
-        return check_precision(precision, found, exact, compared, np.unique(split.indices).size)
+        exact, rows = self._exact.take(pool, compared), self._source.take(pool, compared)
+        return check_precision(precision, rows, exact, compared, np.unique(split.indices).size)
 
-    def _tell(self, question: PassportRequest, path: Path, answer: dict[str, Any] | JobError) -> None:
-        # Only what is true of the file as it was when the question was put, and will be tomorrow.
+    def _record_passport(self, question: PassportRequest, path: Path, answer: dict[str, Any] | JobError) -> None:
+        """Keep what a checkpoint holds, unless it was changed meanwhile."""
         lasting = not isinstance(answer, JobError) or answer.code != "checkpoint-missing"
         if lasting and path.exists() and PassportRequest.of(path, self._dataset) == question:
             self._context.inspections.record(question, answer)
 
-    def _tell_pool(self, pool: Pool) -> None:
-        # A plan goes by what is on record, and another release of a decoder may give other pixels.
+    def _record_pool(self, pool: Pool) -> None:
+        """Keep the digest of a base's pixels, which plans go by."""
         question, answer = PoolRequest.of(self._dataset, pool.base, self._context.catalog), pool_answer(pool)
-        [fact] = self._context.inspections.look_up([question])
-        if fact.answer != answer:
+        [known] = self._context.inspections.look_up([question])
+        if known.answer != answer:
             self._context.inspections.record(question, answer)
 
     def _check_unchanged(self, file: str, identity: FileId) -> None:
+        """Refuse a checkpoint that was changed since the job was accepted."""
         grounds, expert = self._claim.job.recompute.grounds, self._claim.expert
         accepted, content = grounds.checkpoints.get(expert), grounds.contents.get(expert)
         # A memory map changes content without moving times, and a copy moves times without changing content.
@@ -285,5 +313,5 @@ class Recompute:
 
 
 def _same(accepted: object, now: object) -> bool:
-    """Compare identities of files, of which one has been through JSON, which has no tuples."""
+    """Compare identities of files as JSON, which turns tuples into lists."""
     return json.dumps(accepted) == json.dumps(now)

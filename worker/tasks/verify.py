@@ -1,4 +1,4 @@
-"""A recompute job's own verification, once all its units have ended: what no unit can see alone."""
+"""Verify a recompute job as a whole, once all its units have ended."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from app.catalog.datasets import Dataset
 from app.catalog.folders import Folder
+from app.domain.checks import Check, JobReport, skipped, verdict_of
 from app.domain.errors import RequestError
 from app.domain.fault_points import reach
 from app.domain.jobs import Artifact, Claim, Job, Unit, UnitState
 from app.files.artifacts import artifact_path
 from worker.context import Context
 from worker.outputs.artifacts import read_rows
-from worker.verify.check import Check, skipped
 from worker.verify.criteria import check_overrides
 from worker.verify.cross_expert import check_data_between_units, check_targets_between_experts
 from worker.verify.lists import check_overlap
@@ -26,24 +26,31 @@ def verify(claim: Claim, context: Context) -> None:
     """Check the units against each other and record the job's verdict."""
     job = claim.job
     done = [(unit, unit.artifact) for unit in job.units if unit.artifact is not None]
-    checks = [
+    checks = (
         *compare(done),
-        *_likeness(done, context),
-        *_overlaps(job, done, context),
-        *_overrides(job, context),
-    ]
-    sound = not any(check.fatal for check in checks)
+        *_check_similarity(done, context),
+        *_check_overlaps(job, done, context),
+        *_check_overrides(job, context),
+    )
     complete = all(unit.state is UnitState.SUCCEEDED for unit in job.units)
-    verdict = "passed" if sound and complete else "failed"
     reach("verify.verdict")
-    context.jobs.finish_job(claim, {"verdict": verdict, "checks": [check.to_dict() for check in checks]})
+    context.jobs.finish_job(claim, JobReport(verdict_of(checks, complete=complete), checks))
 
 
 Done = Sequence[tuple[Unit, Artifact]]
 
 
 def compare(done: Done) -> list[Check]:
-    """One check for each split (equal targets) and for each base (equal data), over the units that are done."""
+    """Check that units of a split or base have equal data.
+
+    Targets are compared within a split, images and labels within a base.
+
+    Args:
+        done: the units that have an artifact.
+
+    Returns:
+        One check for each split, then one for each base.
+    """
     targets: dict[str, dict[str, str]] = {}
     data: dict[str, dict[str, str]] = {}
     for unit, artifact in done:
@@ -55,7 +62,8 @@ def compare(done: Done) -> list[Check]:
     ]
 
 
-def _likeness(done: Done, context: Context) -> list[Check]:
+def _check_similarity(done: Done, context: Context) -> list[Check]:
+    """Check for experts with the same outputs on some rows."""
     samples: dict[str, dict[str, NDArray[np.float32]]] = {}
     for unit, artifact in done:
         path = artifact_path(context.settings.objects_dir, artifact.sha256)
@@ -63,7 +71,7 @@ def _likeness(done: Done, context: Context) -> list[Check]:
     return [check_duplicates(split, rows) for split, rows in samples.items()]
 
 
-def _overrides(job: Job, context: Context) -> list[Check]:
+def _check_overrides(job: Job, context: Context) -> list[Check]:
     """Check the data set's overrides, where it declares any."""
     request, catalog = job.recompute, context.catalog
     dataset = Dataset.model_validate(request.declaration)
@@ -74,8 +82,11 @@ def _overrides(job: Job, context: Context) -> list[Check]:
     return [check_overrides(request.dataset, len(dataset.overrides), unused)]
 
 
-def _overlaps(job: Job, done: Done, context: Context) -> list[Check]:
-    """Between the index lists that were computed; one that was changed since is compared no more."""
+def _check_overlaps(job: Job, done: Done, context: Context) -> list[Check]:
+    """Check the computed index lists for shared samples.
+
+    A list that was changed since is left out.
+    """
     request = job.recompute
     dataset = Dataset.model_validate(request.declaration)
     lists: dict[str, dict[str, NDArray[np.int64]]] = {}
@@ -87,4 +98,4 @@ def _overlaps(job: Job, done: Done, context: Context) -> list[Check]:
                 lists.setdefault(artifact.base, {})[unit.split] = split.indices
     except RequestError as error:
         return [skipped("overlap", "warning", f"An index list cannot be read any more. {error.message}")]
-    return [check for base, found in lists.items() for check in check_overlap(base, found)]
+    return [check for base, splits in lists.items() for check in check_overlap(base, splits)]

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.catalog.datasets import DEFAULT_BASE, override_table, toml_key
+from app.domain.checks import Check, skipped, warning_check
 from worker.experts.assumptions import Assumed
 from worker.experts.stored_numbers import StoredAccuracy
-from worker.verify.check import Check, skipped, warning_check
 
 TOLERANCE = 0.02  # of the accuracy: another crop, resampling or calibration set explains no more
 DEVIATIONS = 3  # standard errors of the accuracy of a part of the base
@@ -92,13 +92,13 @@ def check_stored_accuracy(stored: StoredAccuracy | None, accuracy: float, covera
     """
     if stored is None:
         return skipped("stored-accuracy", "warning", "The checkpoint file names no accuracy.")
-    told = f"The checkpoint file names an accuracy of {stored.value:.2%} ('{stored.name}')"
+    claim = f"The checkpoint file names an accuracy of {stored.value:.2%} ('{stored.name}')"
     if coverage.base != DEFAULT_BASE:
-        reason = f"{told}; this split is of the base {coverage.base!r}, so it was not compared."
+        reason = f"{claim}; this split is of the base {coverage.base!r}, so it was not compared."
         return skipped("stored-accuracy", "warning", reason)
     if not coverage.whole and (coverage.rows < MANY_ROWS or not coverage.balanced):
         why = "other class frequencies than" if coverage.rows >= MANY_ROWS else f"only {coverage.rows} images of"
-        reason = f"{told}; this split has {why} the test base, so it was not compared."
+        reason = f"{claim}; this split has {why} the test base, so it was not compared."
         return skipped("stored-accuracy", "warning", reason)
     error = 0.0
     if not coverage.whole:
@@ -108,7 +108,7 @@ def check_stored_accuracy(stored: StoredAccuracy | None, accuracy: float, covera
     measured = {"accuracy": accuracy, "rows": coverage.rows}
     expected = {"accuracy": stored.value, "name": stored.name, "tolerance": allowed}
     images = "the whole test base" if coverage.whole else f"{coverage.rows} images of the test base"
-    message = f"{told}; on {images} it is {accuracy:.2%}, and may differ by {100 * allowed:.1f} points."
+    message = f"{claim}; on {images} it is {accuracy:.2%}, and may differ by {100 * allowed:.1f} points."
     if not good:
         message += (
             " The network was read otherwise than it was trained (what the passport assumes, mean and std, the set "

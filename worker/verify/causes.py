@@ -1,4 +1,4 @@
-"""The search for the cause of an accuracy no better than chance: is there a base, a list or an order that fits?
+"""Search for the cause of an accuracy no better than chance: another base, list or order that fits.
 
 A cause is named only where chance does not explain it, however many were tried; a wrong hint costs more than none.
 """
@@ -32,7 +32,7 @@ SAID = {
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """What the rows may be instead: the same indices into another base, or another list of the same length.
+    """Another reading of the rows: the same indices into another base, or another list of equal length.
 
     Attributes:
         base: the base's name.
@@ -71,7 +71,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Causes:
-    """What a search found; JSON-able by `to_dict`.
+    """The outcome of a search.
 
     Attributes:
         found: the trial of the highest accuracy among those that fit, or None.
@@ -86,7 +86,7 @@ class Causes:
     message: str
 
     def to_dict(self) -> dict[str, Any]:
-        """The search as it is stored and sent."""
+        """Return the search as it is stored and sent."""
         return asdict(self) | {"tried": [asdict(t) for t in self.tried], "untried": list(self.untried)}
 
 
@@ -94,10 +94,10 @@ def search(
     predictions: NDArray[np.int64],
     classes: int,
     own: Candidate,
-    others: Sequence[Candidate] = (),
+    candidates: Sequence[Candidate] = (),
     untried: Sequence[tuple[str, str]] = (),
 ) -> Causes:
-    """Hold the predictions against every candidate in every order.
+    """Compare the predictions with every candidate in every order.
 
     A trial fits if its accuracy is above `Chance.bound` and if shuffled rows would reach it in fewer than
     FALSE_ALARM of such searches: half of that is shared among the fixed orders of all candidates, half among all
@@ -107,12 +107,12 @@ def search(
         predictions: [N] in 0…classes−1.
         classes: C.
         own: the list and base that the logits are said to be of.
-        others: what else to try; one whose length or labels do not fit the logits is reported as untried.
+        candidates: what else to try; one whose length or labels do not fit the logits is reported as untried.
         untried: name of a base or list, and why there is no candidate of it.
     """
     left_out = [{"base": base, "reason": reason} for base, reason in untried]
     usable: list[Candidate] = []
-    for candidate in (own, *others):
+    for candidate in (own, *candidates):
         if problem := _problem(candidate, len(predictions), classes):
             left_out.append({"base": candidate.base, "reason": problem})
         else:
@@ -132,7 +132,9 @@ def search(
 
 
 def count_shifts(predictions: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
-    """Matches under every cyclic shift: Σ_i [predictions[i] = labels[(i + k) mod N]] for k = 0…N−1.
+    """Count matches under every cyclic shift.
+
+    Σ_i [predictions[i] = labels[(i + k) mod N]] for k = 0…N−1.
 
     Class by class: a rare one by its pairs of rows, a common one by the cross-correlation theorem. At most
     sqrt(N / FOURIER_PAIRS) classes can be common, so this is quick for any number of classes: 50,000 rows take 0.1 s
@@ -152,14 +154,16 @@ def count_shifts(predictions: NDArray[np.int64], labels: NDArray[np.int64], clas
     spectrum = np.zeros(size // 2 + 1, dtype=np.complex128)
     pairs: list[NDArray[np.int64]] = []
     waiting = 0
-    for here, there in zip(_rows_by_class(predictions, classes), _rows_by_class(labels, classes), strict=True):
-        if not here.size * there.size:
+    for predicted, labelled in zip(
+        _rows_by_class(predictions, classes), _rows_by_class(labels, classes), strict=True
+    ):
+        if not predicted.size * labelled.size:
             continue
-        if here.size * there.size > FOURIER_PAIRS * rows:
-            spectrum += _transform(here, size).conj() * _transform(there, size)
+        if predicted.size * labelled.size > FOURIER_PAIRS * rows:
+            spectrum += _transform(predicted, size).conj() * _transform(labelled, size)
             continue
-        pairs.append((np.subtract.outer(there, here) % rows).ravel())
-        waiting += here.size * there.size
+        pairs.append((np.subtract.outer(labelled, predicted) % rows).ravel())
+        waiting += predicted.size * labelled.size
         if waiting > PAIRS_AT_ONCE:
             counts += np.bincount(np.concatenate(pairs), minlength=rows)
             pairs.clear()
@@ -213,7 +217,9 @@ def _beyond_chance(accuracy: float, chance: Chance, classes: int, alternatives: 
 
 
 def _stands_alone(predictions: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> bool:
-    """Whether the matches exceed chance by at least ALONE times as much as under any other naming of the classes.
+    """Tell whether no other naming of the classes matches nearly as well.
+
+    The matches have to exceed chance by at least ALONE times as much as under any other naming.
 
     Shuffled rows are no null for a list that is sorted by class: there some whole classes match in one order or
     another, whatever the predictions are of. But then as many match if every class is called by the name d places
@@ -241,41 +247,48 @@ def _problem(candidate: Candidate, rows: int, classes: int) -> str | None:
 
 
 def _rows_by_class(values: NDArray[np.int64], classes: int) -> list[NDArray[np.int64]]:
-    """The rows of each class, C arrays."""
+    """Return the rows of each class, C arrays."""
     ends = np.cumsum(np.bincount(values, minlength=classes))
     return np.split(np.argsort(values, kind="stable"), ends[:-1])
 
 
 def _transform(rows: NDArray[np.int64], size: int) -> NDArray[np.complex128]:
-    """The Fourier transform of a sequence that is 1 at these places and 0 at others."""
+    """Compute the Fourier transform of an indicator of rows.
+
+    Args:
+        rows: places where the sequence is 1; it is 0 at others.
+        size: its length.
+    """
     places = np.zeros(size)
     places[rows] = 1
     return np.fft.rfft(places)
 
 
-def _found_message(found: Trial, own: Candidate) -> str:
-    order = SAID.get(found.order)
+def _found_message(trial: Trial, own: Candidate) -> str:
+    order = SAID.get(trial.order)
     if order is None:
-        shift = found.order.split()[2]
-        order = f" {found.order} (row 0 of the logits is entry {shift} of the list)"
-    if found.base != own.base and found.split == own.split:
-        against = f"the labels of base {found.base!r} at the same indices{order}"
-        verdict = f"the logits were computed on images of {found.base!r}"
-    elif (found.base, found.split) != (own.base, own.split):
-        against = f"the labels of the list {found.split!r} of base {found.base!r}{order}"
-        verdict = f"the logits are those of {found.split!r}"
+        shift = trial.order.split()[2]
+        order = f" {trial.order} (row 0 of the logits is entry {shift} of the list)"
+    if trial.base != own.base and trial.split == own.split:
+        against = f"the labels of base {trial.base!r} at the same indices{order}"
+        verdict = f"the logits were computed on images of {trial.base!r}"
+    elif (trial.base, trial.split) != (own.base, own.split):
+        against = f"the labels of the list {trial.split!r} of base {trial.base!r}{order}"
+        verdict = f"the logits are those of {trial.split!r}"
     else:
         against = f"the same labels{order}"
         verdict = "the rows are in that order, not in the list's" if order else "the logits fit as they are"
         order = ""
     more = ", and the rows are in that order" if order else ""
     return (
-        f"Against {against} the accuracy is {found.accuracy:.2%} ({found.by_chance:.2%} by chance): {verdict}{more}."
+        f"Against {against} the accuracy is {trial.accuracy:.2%} ({trial.by_chance:.2%} by chance): {verdict}{more}."
     )
 
 
 def _nothing_message(trials: Sequence[Trial], left_out: Sequence[dict[str, str]]) -> str:
-    said = "No base and no order was found under which the predictions fit" if trials else "Nothing could be tried"
+    sentence = (
+        "No base and no order was found under which the predictions fit" if trials else "Nothing could be tried"
+    )
     if left_out:
-        said += "; not tried: " + ", ".join(f"{item['base']} ({item['reason']})" for item in left_out)
-    return f"{said}."
+        sentence += "; not tried: " + ", ".join(f"{item['base']} ({item['reason']})" for item in left_out)
+    return f"{sentence}."

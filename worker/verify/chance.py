@@ -1,8 +1,7 @@
-"""Agreement by chance: what the accuracy would be if the logits had nothing to do with the samples.
+"""Chance: the accuracy that is expected if the logits have nothing to do with the samples.
 
-The null is that of shuffled rows: predictions and labels keep how often each class occurs, and only which row
-goes with which label is random. Unlike 1/C it knows that a guesser who favours the common classes is right
-more often.
+The null hypothesis is that of shuffled rows: predictions and labels keep how often each class occurs, and only the
+pairing of rows and labels is random. Unlike 1/C it accounts for guesses that favour the common classes.
 """
 
 from __future__ import annotations
@@ -13,13 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.verify.check import Check, error_check, finite_or_name, first_rows, skipped, warning_check
+from app.domain.checks import Check, error_check, skipped, warning_check
+from worker.verify.json_values import finite_or_name, first_rows
 
-DEVIATIONS = 3  # standard deviations above chance; shuffled rows get there about once in 700 large splits
-CHANCE_ROWS = 100  # below that a real expert can fail by bad luck: of 30 % on 10 classes, half do at 20 rows
-TELLING = 0.1  # of what is left above chance: where the bound lies higher, an honest weak expert may well miss it
-MANY_ROWS = 1000  # from there on even a split of few classes tells
-SURE = 0.2  # mean confidence minus accuracy; an untrained network, its logits nearly alike, is hardly ever so sure
+DEVIATIONS = 3  # standard deviations above chance; shuffled rows reach it about once in 700 large splits
+CHANCE_ROWS = 100  # with fewer rows a real expert may fail by chance: at 30 % on 10 classes and 20 rows, half do
+TELLING = 0.1  # share of the range above chance; where the bound is higher, a weak but real expert may miss it
+MANY_ROWS = 1000  # enough rows to judge a split of few of the classes
+SURE = 0.2  # mean confidence minus accuracy; untrained networks, whose logits are nearly equal, rarely reach it
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Chance:
     Attributes:
         rows: N ≥ 1.
         expected: its mean over all orders of the rows.
-        deviation: its standard deviation; 0 where every order has the same accuracy, as it has when all labels or
-            all predictions are of one class. Then this null says nothing.
+        deviation: its standard deviation; 0 where every order has the same accuracy, as when all labels or all
+            predictions are of one class. Then the null hypothesis cannot be tested.
     """
 
     rows: int
@@ -43,20 +43,21 @@ class Chance:
         return self.expected + DEVIATIONS * self.deviation if self.deviation else None
 
     def bound(self, classes: int) -> float:
-        """What an accuracy must exceed to count as better than chance; can be 1 or more.
+        """Return the accuracy to exceed to be better than chance.
 
-        The larger of `shuffled_bound` and the same for uniform guesses, p + 3·sqrt(p·(1−p)/N) with p = 1/C
-        (binomial). The second guards the places where the first says nothing or where a single match is much.
+        The larger of `shuffled_bound` and the bound of uniform guesses, p + 3·sqrt(p·(1−p)/N) with p = 1/C
+        (binomial), which is there where the first is None or a single match exceeds it. It can be 1 or more.
         """
         share = 1 / classes
         uniform = share + DEVIATIONS * math.sqrt(share * (1 - share) / self.rows)
         return max(uniform, self.shuffled_bound or 0.0)
 
     def surprise(self, accuracy: float) -> float:
-        """s such that shuffled rows reach this accuracy with a probability of at most 2·e^−s; 0 up to the mean.
+        """Return s: shuffled rows reach the accuracy with probability ≤ 2·e^−s.
 
-        s = t²/(4·E + 2·t), t matches more than the E expected. It holds for every N, so it can be divided among
-        many trials, where normal tails cannot: at E = 0.01 matches a single one is 10 deviations.
+        s = t²/(4·E + 2·t), for t matches more than the E expected; 0 up to the mean. The inequality holds for every
+        N, so that it can be divided among many trials; normal tails cannot: at E = 0.01 matches, a single match is
+        10 deviations.
         Source: Chatterjee, "Stein's method for concentration inequalities", Probability Theory and Related
         Fields 138, 2007, proposition 1.1.
         """
@@ -66,7 +67,7 @@ class Chance:
 
 
 def permutation_chance(predictions: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> Chance:
-    """Mean and deviation of the accuracy over all orders of the rows.
+    """Compute the accuracy's mean and deviation over all row orders.
 
     With r_c predictions and n_c labels of class c, matches have the mean Σ r_c·n_c / N and the variance
     [Σ r·n − Σ r·n·(r + n)/N + (Σ r·n)²/N²] / (N − 1). Source: Hubert, "Kappa revisited", Psychological Bulletin
@@ -77,7 +78,7 @@ def permutation_chance(predictions: NDArray[np.int64], labels: NDArray[np.int64]
         labels: [N] in 0…classes−1.
         classes: C.
     """
-    # Python's integers: the sums are exact, so a variance of 0 is 0 and none is negative.
+    # Python's integers are exact, so that no variance is negative, and one of 0 is 0.
     predicted: list[int] = np.bincount(predictions, minlength=classes).tolist()
     labelled: list[int] = np.bincount(labels, minlength=classes).tolist()
     rows = len(labels)
@@ -91,14 +92,12 @@ def permutation_chance(predictions: NDArray[np.int64], labels: NDArray[np.int64]
 def check_accuracy(
     predictions: NDArray[np.int64], labels: NDArray[np.int64], confidence: NDArray[np.float64], classes: int
 ) -> Check:
-    """The accuracy is better than chance, as `Chance.bound` says.
+    """Check that the accuracy is better than chance, see `Chance.bound`.
 
     Skipped where even perfect predictions could not pass. A failure is an error where it can only mean that
-    something is wrong: if the rows do no better than shuffled ones, there are CHANCE_ROWS, the bound is so low that
-    an honest weak expert passes it (TELLING), and the labels are of half the classes, or of more than one in
-    MANY_ROWS rows: an expert may honestly know nothing of a few rare ones. Else it is a warning; as it is for logits
-    that beat their shuffled rows and miss only the bound for uniform guesses. Predictions of one class alone do no
-    better than shuffled rows, whatever their accuracy.
+    something is wrong (see `_is_certain`); else it is a warning. Logits that beat their shuffled rows and only miss
+    the bound for uniform guesses are a warning as well. Predictions of one class alone fail whatever their accuracy:
+    they do no better than shuffled rows.
 
     Args:
         predictions: [N] in 0…classes−1.
@@ -113,45 +112,103 @@ def check_accuracy(
         if classes == 1:
             reason = "With one class every prediction is right by chance."
         return skipped("accuracy", "warning" if rows < CHANCE_ROWS else "error", reason)
-
-    chance = permutation_chance(predictions, labels, classes)
-    bound, shuffled = chance.bound(classes), chance.shuffled_bound
-    present = np.unique(labels).size
-    one_answer = present > 1 and shuffled is None
-    by_chance = chance.expected if present > 1 else 1 / classes
-    beats_shuffled = shuffled is not None and accuracy > shuffled
-    good = accuracy > bound and not one_answer
-    telling = rows >= CHANCE_ROWS and (bound - by_chance) <= TELLING * (1 - by_chance)
-    telling = telling and present > 1 and (2 * present >= classes or rows >= MANY_ROWS)
-    mean_confidence = float(np.mean(confidence))
-    figures = f"the accuracy of {accuracy:.2%} is no better than chance (it should be above {bound:.2%})"
-    if one_answer:
-        message = (
-            f"All predictions are class {int(predictions[0])}, so the accuracy of {accuracy:.2%} is that of shuffled "
-            "rows: the expert may be untrained, or the logits are not its own."
-        )
-    elif good:
-        message = f"The accuracy of {accuracy:.2%} is better than chance (above {bound:.2%})."
-    elif beats_shuffled:
-        message = (
-            f"For {classes} classes {figures}, though shuffled rows would reach only {by_chance:.2%}: "
-            "the expert hardly knows the classes of this split."
-        )
-    elif telling and shuffled is not None and mean_confidence > accuracy + SURE:
-        message = (
-            "The logits do not belong to these samples: an expert this sure (mean confidence "
-            f"{mean_confidence:.1%}) is trained, yet {figures}; the indices may point into another base, or the "
-            "rows or the classes are in another order."
-        )
-    else:
-        message = f"T{figures[1:]}: the expert may be untrained, or the logits belong to other samples."
-
-    certain = telling and (good or not beats_shuffled)
-    evidence = [
+    outcome = _Outcome.of(predictions, labels, float(np.mean(confidence)), classes)
+    make = error_check if outcome.certain and (outcome.good or not outcome.beats_shuffled) else warning_check
+    wrong = [
         {"row": row, "predicted": int(predictions[row]), "label": int(labels[row])}
         for row in first_rows(predictions != labels)
     ]
-    done = error_check if certain else warning_check
-    measured = {"accuracy": accuracy, "mean_confidence": finite_or_name(mean_confidence)}
-    expected = {"above": bound, "by_chance": by_chance}
-    return done("accuracy", good, measured, expected, message, [] if good else evidence)
+    return make(
+        "accuracy",
+        outcome.good,
+        {"accuracy": accuracy, "mean_confidence": finite_or_name(outcome.confidence)},
+        {"above": outcome.bound, "by_chance": outcome.by_chance},
+        _message(outcome, int(predictions[0]), classes),
+        [] if outcome.good else wrong,
+    )
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """An accuracy compared with chance.
+
+    Attributes:
+        accuracy: a fraction.
+        confidence: mean over the rows.
+        bound: of chance.
+        by_chance: accuracy that is expected by chance.
+        one_answer: whether all predictions are of one class, though the labels are not.
+        beats_shuffled: whether shuffled rows do worse.
+        testable: whether the order of rows matters at all.
+        certain: whether a failure can only mean that something is wrong.
+    """
+
+    accuracy: float
+    confidence: float
+    bound: float
+    by_chance: float
+    one_answer: bool
+    beats_shuffled: bool
+    testable: bool
+    certain: bool
+
+    @property
+    def good(self) -> bool:
+        """Whether the accuracy is better than chance."""
+        return self.accuracy > self.bound and not self.one_answer
+
+    @classmethod
+    def of(
+        cls, predictions: NDArray[np.int64], labels: NDArray[np.int64], confidence: float, classes: int
+    ) -> _Outcome:
+        """Compare predictions [N] with labels [N], N ≥ 1."""
+        chance = permutation_chance(predictions, labels, classes)
+        bound, shuffled = chance.bound(classes), chance.shuffled_bound
+        present = int(np.unique(labels).size)
+        accuracy = float(np.mean(predictions == labels))
+        by_chance = chance.expected if present > 1 else 1 / classes
+        return cls(
+            accuracy=accuracy,
+            confidence=confidence,
+            bound=bound,
+            by_chance=by_chance,
+            one_answer=present > 1 and shuffled is None,
+            beats_shuffled=shuffled is not None and accuracy > shuffled,
+            testable=shuffled is not None,
+            certain=_is_certain(len(labels), present, classes, bound, by_chance),
+        )
+
+
+def _is_certain(rows: int, present: int, classes: int, bound: float, by_chance: float) -> bool:
+    """Tell whether a failure can only mean that something is wrong.
+
+    It needs CHANCE_ROWS, a bound so low that a weak but real expert passes it (TELLING), and labels of half the
+    classes, or of more than one in MANY_ROWS rows: a real expert may know nothing of a few rare classes.
+    """
+    low_bound = (bound - by_chance) <= TELLING * (1 - by_chance)
+    varied = present > 1 and (2 * present >= classes or rows >= MANY_ROWS)
+    return rows >= CHANCE_ROWS and low_bound and varied
+
+
+def _message(outcome: _Outcome, first_prediction: int, classes: int) -> str:
+    accuracy, bound = f"{outcome.accuracy:.2%}", f"{outcome.bound:.2%}"
+    comparison = f"he accuracy of {accuracy} is no better than chance (it should be above {bound})"
+    if outcome.one_answer:
+        return (
+            f"All predictions are class {first_prediction}, so the accuracy of {accuracy} is that of shuffled "
+            "rows: the expert may be untrained, or the logits are not its own."
+        )
+    if outcome.good:
+        return f"The accuracy of {accuracy} is better than chance (above {bound})."
+    if outcome.beats_shuffled:
+        return (
+            f"For {classes} classes t{comparison}, though shuffled rows would reach only {outcome.by_chance:.2%}: "
+            "the expert hardly knows the classes of this split."
+        )
+    if outcome.certain and outcome.testable and outcome.confidence > outcome.accuracy + SURE:
+        return (
+            "The logits do not belong to these samples: an expert this sure (mean confidence "
+            f"{outcome.confidence:.1%}) is trained, yet t{comparison}; the indices may point into another base, or "
+            "the rows or the classes are in another order."
+        )
+    return f"T{comparison}: the expert may be untrained, or the logits belong to other samples."

@@ -1,19 +1,20 @@
-"""Checks of how rows came about: against those kept from earlier, and against exact arithmetic."""
+"""Checks of how rows were computed: against kept rows, and against exact arithmetic."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.verify.check import MAX_EVIDENCE, Check, error_check, finite_or_name, skipped
+from app.domain.checks import MAX_EVIDENCE, Check, error_check, skipped
+from worker.verify.json_values import finite_or_name
 from worker.verify.sample import relative_tolerance
 
 
 def check_kept_rows(differing: NDArray[np.int64], indices: NDArray[np.int64]) -> Check:
-    """Rows that were computed again have the bits that they were kept with.
+    """Check that rows that were recomputed have the bits that were kept.
 
     Args:
-        differing: [n] int64, places in the split where they have not.
+        differing: [n] int64, places in the split where the bits differ.
         indices: [N] int64, the split.
     """
     count = int(differing.size)
@@ -29,25 +30,25 @@ def check_kept_rows(differing: NDArray[np.int64], indices: NDArray[np.int64]) ->
 
 def check_precision(
     precision: str,
-    found: NDArray[np.float32],
+    rows: NDArray[np.float32],
     exact: NDArray[np.float32],
     images: NDArray[np.int64],
     total: int,
 ) -> Check:
-    """What a precision other than fp32 costs: rows whose largest logit is another class's.
+    """Check how many argmaxes change with a precision other than fp32.
 
     Args:
         precision: what `found` was computed in.
-        found: [n, C] float32 raw logits.
+        rows: [n, C] float32 raw logits.
         exact: [n, C] float32, the same rows computed in fp32.
         images: [n] int64, whose rows they are.
         total: distinct images in the split; those that were not compared are not judged.
     """
     if not images.size:
         return skipped("precision", "warning", "No row could be compared with exact ones.")
-    before, after = exact.argmax(axis=1), found.argmax(axis=1)
+    before, after = exact.argmax(axis=1), rows.argmax(axis=1)
     flipped = np.flatnonzero(before != after)
-    largest = float(np.abs(found.astype(np.float64) - exact).max())
+    largest = float(np.abs(rows.astype(np.float64) - exact).max())
     share = flipped.size / images.size
     measured = {
         "compared_rows": int(images.size),
@@ -87,7 +88,7 @@ def check_plain_forward(
         rows: [n, C] float32 raw logits of the expert.
         plain: [n, C] float32, the same rows by `worker.compute.plain_forward`.
         images: [n] int64, whose rows they are.
-        in_split: how many of them are of the split at hand; the others are of the same base.
+        in_split: how many of them are of the unit's split; the others are of the same base.
     """
     tolerance = relative_tolerance(rows.dtype, precision)
     if not images.size:

@@ -1,4 +1,4 @@
-"""Checks of what figures are made with: train counts, and the floors that somebody has set."""
+"""Checks of what a data set and a request declare: overrides, train counts and floors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from worker.verify.check import MAX_EVIDENCE, Check, first_rows, skipped, warning_check
+from app.domain.checks import MAX_EVIDENCE, Check, Metrics, skipped, warning_check
+from worker.verify.json_values import first_rows
 
 
 def check_overrides(dataset: str, overrides: int, unused: Sequence[str]) -> Check:
@@ -29,7 +30,9 @@ def check_overrides(dataset: str, overrides: int, unused: Sequence[str]) -> Chec
 
 
 def check_train_counts(counts: NDArray[Any], classes: int) -> Check:
-    """The train counts are C whole numbers, none negative; without them there are no groups of classes.
+    """Check that the train counts are C whole numbers, none negative.
+
+    Without them there are no groups of classes.
 
     Args:
         counts: one for each class; any shape and dtype.
@@ -37,9 +40,9 @@ def check_train_counts(counts: NDArray[Any], classes: int) -> Check:
     """
     right = f"{classes} whole numbers, none negative"
     if counts.shape != (classes,) or counts.dtype.kind not in "iu":
-        found = f"an array of shape {list(counts.shape)} and dtype {counts.dtype}"
-        message = f"The train counts are {found} where {right} are right."
-        return warning_check("train-counts", False, found, right, message)
+        actual = f"an array of shape {list(counts.shape)} and dtype {counts.dtype}"
+        message = f"The train counts are {actual} where {right} are right."
+        return warning_check("train-counts", False, actual, right, message)
     stray = counts < 0  # [C]
     evidence = [{"class": c, "count": int(counts[c])} for c in first_rows(stray)]
     message = (
@@ -51,23 +54,23 @@ def check_train_counts(counts: NDArray[Any], classes: int) -> Check:
     return warning_check("train-counts", not stray.any(), measured, right, message, evidence)
 
 
-def check_floors(floors: Mapping[Any, float], figures: Mapping[str, Any]) -> list[Check]:
-    """Each accuracy that a floor was set for is at least that: one check for each.
+def check_floors(floors: Mapping[Any, float], metrics: Metrics) -> list[Check]:
+    """Check each accuracy against the floor that the request sets for it.
 
-    A warning: how good an expert has to be is for its users to say, and says nothing of whether its logits are right.
+    A warning: how good an expert has to be is for its users to decide, and proves nothing about its logits.
 
     Args:
         floors: lowest fraction by the accuracy's name.
-        figures: the figures, with `reasons` for those that are None.
+        metrics: of the result.
     """
     checks = []
     for name, floor in floors.items():
-        said, value = name.replace("_", " "), figures.get(name)
+        label, value = name.replace("_", " "), metrics.number(name)
         if value is None:
-            reason = figures["reasons"].get(name, "It was not computed.")
-            checks.append(skipped("floor", "warning", f"There is no {said} to hold against its floor. {reason}"))
+            reason = metrics.reasons.get(name, "It was not computed.")
+            checks.append(skipped("floor", "warning", f"There is no {label} to compare with its floor. {reason}"))
             continue
         good = value >= floor
-        message = f"The {said} of {value:.2%} is {'at least' if good else 'below'} its floor of {floor:.2%}."
+        message = f"The {label} of {value:.2%} is {'at least' if good else 'below'} its floor of {floor:.2%}."
         checks.append(warning_check("floor", good, {name: value}, {"at_least": floor}, message))
     return checks

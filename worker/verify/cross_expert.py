@@ -1,14 +1,14 @@
-"""Checks between the units of a job: what no unit can see alone."""
+"""Checks between the units of a job."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from worker.verify.check import MAX_EVIDENCE, Check, error_check, skipped
+from app.domain.checks import MAX_EVIDENCE, Check, error_check, skipped
 
 
 def check_targets_between_experts(split: str, digests: Mapping[str, str]) -> Check:
-    """All experts of a job wrote the same targets for a split.
+    """Check that all experts of a job wrote the same targets.
 
     Args:
         split: its name.
@@ -20,7 +20,9 @@ def check_targets_between_experts(split: str, digests: Mapping[str, str]) -> Che
 
 
 def check_data_between_units(base: str, digests: Mapping[str, str]) -> Check:
-    """All units of a job that point into a base were computed on the same images and labels.
+    """Check that units of one base were computed on the same data.
+
+    The data are the base's images and labels.
 
     Args:
         base: its name.

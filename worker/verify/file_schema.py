@@ -1,4 +1,4 @@
-"""Checks of a file of logits by itself, and of its targets: form, dtypes, finite values, predictions, labels.
+"""Checks of the arrays in a file of logits: names, shapes, dtypes, finite values, predictions and targets.
 
 A check never raises on bad data; it fails. Each function states what must already hold for it to run;
 `worker.verify.report` decides which can run, and reports the others as skipped.
@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.verify.check import Check, error_check, finite_or_name, first_rows
+from app.domain.checks import Check, error_check
+from worker.verify.json_values import finite_or_name, first_rows
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,10 @@ BARE_WITH_TARGETS = Form(
 
 
 def check_arrays(arrays: Mapping[str, NDArray[Any]], form: Form = ARTIFACT) -> Check:
-    """The file holds exactly the arrays of its form."""
-    found, expected = sorted(arrays), sorted(form.dtypes)
+    """Check that the file holds exactly the arrays of its form."""
+    names, expected = sorted(arrays), sorted(form.dtypes)
     missing = [name for name in expected if name not in arrays]
-    extra = [name for name in found if name not in form.dtypes]
+    extra = [name for name in names if name not in form.dtypes]
     if missing or extra:
         message = (
             f"{form.holder} must hold exactly {_listed(expected)}; "
@@ -47,13 +48,18 @@ def check_arrays(arrays: Mapping[str, NDArray[Any]], form: Form = ARTIFACT) -> C
         )
     else:
         message = f"{form.holder} holds exactly {_listed(expected)}."
-    return error_check("arrays", not (missing or extra), found, expected, message)
+    return error_check("arrays", not (missing or extra), names, expected, message)
 
 
 def check_shapes(arrays: Mapping[str, NDArray[Any]], samples: int, classes: int) -> Check:
-    """Logits are (N, C), targets and predictions (N,), and there is at least one row.
+    """Check shapes: logits [N, C], targets and predictions [N], N ≥ 1.
 
-    Needs the logits. `samples` is the number of rows that the split asks for, N; `classes` is C.
+    Needs the logits.
+
+    Args:
+        arrays: by name.
+        samples: N, the rows of the split.
+        classes: C.
     """
     right = {"logits": [samples, classes], "targets": [samples], "predictions": [samples]}
     expected = {name: shape for name, shape in right.items() if name in arrays}
@@ -73,7 +79,7 @@ def check_shapes(arrays: Mapping[str, NDArray[Any]], samples: int, classes: int)
 
 
 def check_dtypes(arrays: Mapping[str, NDArray[Any]], form: Form = ARTIFACT) -> Check:
-    """Each array of the form that is there has one of its dtypes."""
+    """Check that each array of the form has one of its dtypes."""
     measured = {name: str(arrays[name].dtype) for name in form.dtypes if name in arrays}
     expected = {name: " or ".join(form.dtypes[name]) for name in measured}
     wrong = [
@@ -86,7 +92,10 @@ def check_dtypes(arrays: Mapping[str, NDArray[Any]], form: Form = ARTIFACT) -> C
 
 
 def check_finite(logits: NDArray[np.floating[Any]]) -> Check:
-    """No logit is NaN or infinite. Needs [N, C] of any float dtype."""
+    """Check that no logit is NaN or infinite.
+
+    Needs [N, C] of any float dtype.
+    """
     finite = np.isfinite(logits)  # [N, C]
     if finite.all():  # as a rule; to look row by row takes several times as long
         return error_check("finite", True, {"rows": 0}, {"rows": 0}, "Every logit is finite.")
@@ -102,9 +111,9 @@ def check_finite(logits: NDArray[np.floating[Any]]) -> Check:
 
 
 def check_predictions(logits: NDArray[np.floating[Any]], predictions: NDArray[np.integer[Any]]) -> Check:
-    """Each prediction is the argmax of its row; where several classes tie, the first of them.
+    """Check that each prediction is the argmax of its row.
 
-    Needs finite logits [N, C] and integer predictions [N].
+    Where several classes tie, the first of them is right. Needs finite logits [N, C] and integer predictions [N].
     """
     expected = logits.argmax(axis=1)  # [N]; numpy takes the first maximum
     largest = logits == logits[np.arange(len(logits)), expected][:, None]  # [N, C]
@@ -127,7 +136,9 @@ def check_predictions(logits: NDArray[np.floating[Any]], predictions: NDArray[np
 
 
 def check_targets(targets: NDArray[np.integer[Any]] | None, labels: NDArray[np.int64], classes: int) -> Check:
-    """Each target is the data set's label at the split's index, and that label is a class, 0…classes−1.
+    """Check that each target is the data set's label.
+
+    The label is that at the split's index, and has to be a class, 0…classes−1.
 
     Needs integer targets [N], or None where the file has none, and labels [N], in the split's order.
     """

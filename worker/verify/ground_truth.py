@@ -1,4 +1,4 @@
-"""What the logits of one (expert, split) are held against."""
+"""The ground truth of one (expert, split): labels, classes and class counts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Masks = dict[str, NDArray[np.bool_]]
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """What the logits of one (expert, split) are held against.
+    """Labels, classes and class counts of one split, and the standards that a result is judged by.
 
     Attributes:
         labels: [N] int64, the data set's labels at the split's indices, in the split's order.
@@ -48,7 +48,15 @@ class Truth:
     def of(
         cls, split: Split, labels: NDArray[np.int64], classes: int, long_tail: LongTail, standards: Standards
     ) -> Truth:
-        """The truth for a split, from its base's labels [size of the base] and what is known of the train part."""
+        """Build the truth for a split.
+
+        Args:
+            split: its indices and base.
+            labels: [size of the base] the base's labels.
+            classes: C.
+            long_tail: counts and weights of the train part.
+            standards: of the request.
+        """
         return cls(
             labels=labels[split.indices],
             classes=classes,

@@ -1,6 +1,6 @@
-"""Checks of the index lists and of what comes with them: repeats, overlaps, missing classes, class weights.
+"""Checks of index lists and class weights: repeats, overlaps, missing classes.
 
-All are warnings: logits are right or wrong for whatever list they follow, but figures over such a list mislead.
+All are warnings: logits are right or wrong for any list, but metrics over such a list mislead.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.verify.check import MAX_EVIDENCE, Check, finite_or_name, first_rows, skipped, warning_check
+from app.domain.checks import MAX_EVIDENCE, Check, skipped, warning_check
+from worker.verify.json_values import finite_or_name, first_rows
 
 WEIGHT_TOLERANCE = 1e-6  # of the sum, and relative of each weight; float32 rounds to 6e-8
 
 
 def check_repeats(indices: NDArray[np.int64], base: str, listed: int | None = MAX_EVIDENCE) -> Check:
-    """No sample is in the list twice.
+    """Check that no sample is in the list twice.
 
     Args:
         indices: [N] into the base.
@@ -49,7 +50,7 @@ def check_repeats(indices: NDArray[np.int64], base: str, listed: int | None = MA
 
 
 def check_missing_classes(labels: NDArray[np.int64], classes: int) -> Check:
-    """Every class 0…classes−1 has at least one row.
+    """Check that every class 0…classes−1 has at least one row.
 
     Args:
         labels: [N]; those outside the range are no class.
@@ -69,7 +70,9 @@ def check_missing_classes(labels: NDArray[np.int64], classes: int) -> Check:
 def check_overlap(
     base: str, lists: Mapping[str, NDArray[np.int64]], listed: int | None = MAX_EVIDENCE
 ) -> list[Check]:
-    """No sample is in two lists over the same base: one check for each pair.
+    """Check that no sample is in two lists over the same base.
+
+    There is one check for each pair of lists.
 
     Args:
         base: its name.
@@ -82,11 +85,13 @@ def check_overlap(
     if len(lists) < 2:
         reason = f"Two splits over the base {base!r} are needed to compare; here there is {len(lists)}."
         return [skipped("overlap", "warning", reason)]
-    return [_overlap_of_two(base, one, other, lists, listed) for one, other in combinations(lists, 2)]
+    return [_overlap_of_two(base, first, second, lists, listed) for first, second in combinations(lists, 2)]
 
 
 def check_class_weights(weights: NDArray[Any], train_counts: NDArray[np.int64] | None) -> Check:
-    """The class weights are finite, not negative, of sum 1, and the train counts' shares w_c = n_c / Σ n.
+    """Check that class weights are finite, not negative, and sum to 1.
+
+    With train counts they also have to be the shares w_c = n_c / Σ n.
 
     Source of the shares: the weights under which Σ_c w_c·a_c is the accuracy on data spread like the train split.
 
@@ -99,13 +104,13 @@ def check_class_weights(weights: NDArray[Any], train_counts: NDArray[np.int64] |
     right = "finite weights, none negative, of sum 1" + (", n_c / Σ n" if counts is not None else "")
     entries = weights.shape if counts is None else counts.shape
     if weights.ndim != 1 or not weights.size or weights.shape != entries or weights.dtype.kind not in "fiu":
-        found = f"an array of shape {list(weights.shape)} and dtype {weights.dtype}"
+        actual = f"an array of shape {list(weights.shape)} and dtype {weights.dtype}"
         wanted = "one number a class" if counts is None else f"{counts.size} numbers, one a class,"
         return warning_check(
-            check_id, False, found, right, f"The class weights are {found} where {wanted} would be right."
+            check_id, False, actual, right, f"The class weights are {actual} where {wanted} would be right."
         )
 
-    with np.errstate(all="ignore"):  # an infinity, or a sum beyond float64, is found and named below
+    with np.errstate(all="ignore"):  # an infinity, or a sum beyond float64, is reported below
         values = weights.astype(np.float64)
         total = float(values.sum())
         shares = None if counts is None else counts / counts.sum()
@@ -127,26 +132,26 @@ def check_class_weights(weights: NDArray[Any], train_counts: NDArray[np.int64] |
         }
         for c in first_rows(stray | unlike)
     ]
-    held = "" if shares is not None else "; they were not held against the train split, whose counts are not at hand"
-    said = "; ".join(problems) if problems else "their sum is 1" + (" and they fit the train counts" * (not held))
-    message = f"Of the class weights: {said}{held}."
+    held = "" if shares is not None else "; they were not compared with the train split, whose counts are not known"
+    findings = "; ".join(problems) if problems else "their sum is 1" + (" and they fit the train counts" * (not held))
+    message = f"Of the class weights: {findings}{held}."
     return warning_check(check_id, not problems, {"sum": finite_or_name(total)}, right, message, evidence)
 
 
 def _overlap_of_two(
-    base: str, one: str, other: str, lists: Mapping[str, NDArray[np.int64]], listed: int | None
+    base: str, first: str, second: str, lists: Mapping[str, NDArray[np.int64]], listed: int | None
 ) -> Check:
-    mine, rows = np.unique(lists[one], return_index=True)
-    shared, places, _ = np.intersect1d(mine, np.unique(lists[other]), assume_unique=True, return_indices=True)
+    mine, rows = np.unique(lists[first], return_index=True)
+    shared, places, _ = np.intersect1d(mine, np.unique(lists[second]), assume_unique=True, return_indices=True)
     order = np.argsort(rows[places])[:listed]  # as the first list has them
     evidence = [{"index": int(shared[place])} for place in order]
     message = (
-        f"{shared.size} samples of {base!r} are in {one!r} and in {other!r}; what was chosen on one of them is not "
-        "tested on the other."
+        f"{shared.size} samples of {base!r} are in {first!r} and in {second!r}; what was chosen on one of them is "
+        "not tested on the other."
         if shared.size
-        else f"No sample of {base!r} is both in {one!r} and in {other!r}."
+        else f"No sample of {base!r} is both in {first!r} and in {second!r}."
     )
-    measured = {"base": base, "splits": [one, other], "shared": int(shared.size)}
+    measured = {"base": base, "splits": [first, second], "shared": int(shared.size)}
     return warning_check("overlap", not shared.size, measured, {"shared": 0}, message, evidence)
 
 

@@ -1,4 +1,4 @@
-"""Checks of a manifest: is the file still the one it describes, and its checkpoint and split as they were then?"""
+"""Checks of a manifest: whether file, checkpoint and split are still those that it describes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from worker.verify.check import Check, error_check, skipped, warning_check
+from app.domain.checks import Check, error_check, skipped, warning_check
 
 OPEN = ("assumptions", "normalisation", "channel-order", "stored-accuracy")
 """Checks of what nothing in the files can prove; a manifest repeats them."""
@@ -20,7 +20,7 @@ IDS = ("manifest-file", "manifest-split", "manifest-checkpoint")
 
 @dataclass(frozen=True)
 class Now:
-    """What a manifest is held against."""
+    """The file, split and checkpoint as they are now."""
 
     expert: str
     split: str
@@ -32,7 +32,7 @@ class Now:
 
 
 def read_manifest(path: Path) -> Mapping[str, Any] | None:
-    """The manifest at that path, None where there is none.
+    """Read the manifest at a path; None where there is none.
 
     Raises:
         ValueError: it is no JSON object, or cannot be read.
@@ -49,13 +49,16 @@ def read_manifest(path: Path) -> Mapping[str, Any] | None:
 
 
 def checkpoint_of(manifest: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Folder (below the checkpoint directory) and name of the checkpoint that it names; None if it names none."""
+    """Return folder and name of the checkpoint that a manifest names.
+
+    The folder is below the checkpoint directory. None if it names no checkpoint.
+    """
     folder, file = plain_entry(manifest, "checkpoint", "folder"), plain_entry(manifest, "checkpoint", "file")
     return (folder, file) if folder is not None and file is not None else None
 
 
 def check_manifest(manifest: Mapping[str, Any] | None, now: Now) -> list[Check]:
-    """Four checks, or one that is skipped where there is no manifest."""
+    """Check a manifest; without one, the only check is skipped."""
     if manifest is None:
         reason = "There is no manifest beside the file: which checkpoint and split it comes from is not on record."
         return [skipped("manifest", "error", reason)]
@@ -70,18 +73,21 @@ def check_manifest(manifest: Mapping[str, Any] | None, now: Now) -> list[Check]:
 
 
 def open_questions(manifest: Mapping[str, Any]) -> list[Check]:
-    """Repeat what the manifest says nothing in the files can prove, such as what a network leaves open."""
+    """Repeat a manifest's checks of what no file can prove.
+
+    Such as what a network leaves open.
+    """
     checks = []
     entries = manifest.get("open")
     for entry in entries if isinstance(entries, list) else []:
         if not isinstance(entry, dict) or not {"id", "verdict", "message"} <= entry.keys():
             continue
         id_, verdict, message = (_plain_text(entry[name]) for name in ("id", "verdict", "message"))
-        told = f"When the rows were computed: {message}"
+        sentence = f"When the rows were computed: {message}"
         if id_ in OPEN and verdict in ("passed", "failed"):
-            checks.append(warning_check(id_, verdict == "passed", verdict, "passed", told))
+            checks.append(warning_check(id_, verdict == "passed", verdict, "passed", sentence))
         elif id_ in OPEN and id_ != "stored-accuracy":  # that a file names none is no open question
-            checks.append(skipped(id_, "warning", told))
+            checks.append(skipped(id_, "warning", sentence))
     return checks
 
 
@@ -90,7 +96,7 @@ def _plain_text(value: object) -> str:
 
 
 def unreadable_manifest(reason: str) -> list[Check]:
-    """What is said where there is one that cannot be read."""
+    """Build the failed check of a manifest that cannot be read."""
     return [error_check("manifest", False, "unreadable", "a JSON object", reason)]
 
 
@@ -109,28 +115,34 @@ def _check_name(manifest: Mapping[str, Any], now: Now) -> Check:
     return warning_check("manifest-name", good, measured, expected, message)
 
 
-def _compare(check_id: str, written: str | None, found: str | None, what: str) -> Check:
+def _compare(check_id: str, written: str | None, actual: str | None, what: str) -> Check:
     if written is None:
         return error_check(check_id, False, None, "a sha256", f"The manifest does not say which {what[4:]} it was.")
-    if found is None:
-        return skipped(check_id, "error", f"{what[0].upper()}{what[1:]} is not to be had, so it was not compared.")
-    good = written == found
+    if actual is None:
+        return skipped(check_id, "error", f"{what[0].upper()}{what[1:]} cannot be read, so it was not compared.")
+    good = written == actual
     message = (
         f"{what[0].upper()}{what[1:]} is still what the manifest says."
         if good
         else f"{what[0].upper()}{what[1:]} is not the one that the manifest names: these results are stale. "
         "Recompute them."
     )
-    return error_check(check_id, good, {"sha256": found}, {"sha256": written}, message)
+    return error_check(check_id, good, {"sha256": actual}, {"sha256": written}, message)
 
 
 def plain_entry(manifest: Mapping[str, Any], part: str, name: str) -> str | None:
-    """Read a text of a manifest's part, shortened to LONGEST; None where there is none."""
+    """Read a text of a manifest's part; None where there is none.
+
+    It is shortened to LONGEST.
+    """
     inner = manifest.get(part)
     value = inner.get(name) if isinstance(inner, dict) else None
     return _plain(value) if isinstance(value, str) else None
 
 
 def _plain(text: str) -> str:
-    """What JSON and a line of output can carry: JSON may hold halves of characters, and any length."""
+    """Truncate a text, and replace what cannot be encoded.
+
+    JSON may hold halves of characters, and texts of any length.
+    """
     return text[:LONGEST].encode(errors="replace").decode()

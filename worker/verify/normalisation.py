@@ -1,13 +1,13 @@
-"""Checks of mean, std and the order of channels against what the checkpoint itself shows."""
+"""Checks of mean, std and channel order against what the checkpoint itself shows."""
 
 from __future__ import annotations
 
 from app.catalog.normalisation import Evidence, proposal, swapped
-from worker.verify.check import Check, error_check, skipped, warning_check
+from app.domain.checks import Check, error_check, skipped, warning_check
 
 
 def check_normalisation(evidence: Evidence, dataset: str, stem: str, *, acknowledged: bool) -> Check:
-    """Check the declared mean and std against the first batch norm's running statistics.
+    """Check declared mean and std against the first batch norm.
 
     Args:
         evidence: as `worker.normalisation` found it.

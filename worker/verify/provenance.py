@@ -1,4 +1,4 @@
-"""Checks of where the files of a verification come from: whether they were made alike, and whether that is known."""
+"""Checks of where verified files come from: whether they were made alike, and whether that is known."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from worker.verify.check import MAX_EVIDENCE, Check, error_check, skipped, warning_check
+from app.domain.checks import MAX_EVIDENCE, Check, error_check, skipped, warning_check
 from worker.verify.manifest_checks import plain_entry
 
 Place = tuple[str, str]
@@ -24,7 +24,9 @@ NAMED = 5  # results, in a sentence
 
 
 def preparation(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Read what logits depend on besides the images: OF_EXPERT by name, each only where it is well-formed.
+    """Read what logits depend on besides the images.
+
+    OF_EXPERT by name, each only where it is well-formed.
 
     Returns:
         `transform` with `mean`, `std` and `scale`; `calibration` with `mode` and `divided_by`; `precision`;
@@ -50,7 +52,7 @@ def preparation(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_preparations(stated: Mapping[Place, Mapping[str, Any]]) -> list[Check]:
-    """Hold the manifests of each expert against each other, and those of each split.
+    """Compare the manifests of each expert, and those of each split.
 
     An expert's splits must agree in OF_EXPERT, an error; the experts of a split should agree in OF_SPLIT, a warning.
     Manifests that do not state something are not compared in it.
@@ -75,7 +77,7 @@ def check_preparations(stated: Mapping[Place, Mapping[str, Any]]) -> list[Check]
 
 
 def check_provenance(results: int, unknown: Sequence[Place]) -> Check:
-    """Each result has a manifest that fits its file, or rows that were computed anew.
+    """Check that each result has a fitting manifest or recomputed rows.
 
     Never a failure: files without either may be right, but what these checks cannot notice has to be said.
 
@@ -84,7 +86,7 @@ def check_provenance(results: int, unknown: Sequence[Place]) -> Check:
         unknown: those of them that have neither.
     """
     if not unknown:
-        message = "Each file has the manifest that it was written with, or rows of it were computed anew."
+        message = "Each file has the manifest that it was written with, or rows of it were recomputed."
         return warning_check("provenance", True, {"results": results, "unknown": 0}, {"unknown": 0}, message)
     more = f" and {len(unknown) - NAMED} more" if len(unknown) > NAMED else ""
     named = ", ".join(f"{expert} / {split}" for expert, split in unknown[:NAMED])
@@ -128,7 +130,11 @@ def _check_split(split: str, experts: Mapping[str, Mapping[str, Any]]) -> Check:
 def _compare(
     stated: Mapping[str, Mapping[str, Any]], names: Sequence[str], holders: str
 ) -> tuple[dict[str, list[dict[str, Any]]], dict[str, Any]]:
-    """The distinct values of what differs, each with who has it; and how many do not state what others do."""
+    """Find what manifests differ in, and what some do not state.
+
+    Returns:
+        The distinct values of each difference with their holders, and how many do not state what others do.
+    """
     differing: dict[str, list[dict[str, Any]]] = {}
     unstated: dict[str, int] = {}
     for name in names:
@@ -165,7 +171,10 @@ def _numbers(value: object) -> list[float] | None:
 
 
 def _is_number(value: object) -> bool:
-    """Whether JSON's number is one that can be stored again: no bool, no NaN, no integer beyond float64."""
+    """Tell whether a JSON number can be stored again.
+
+    No bool, no NaN, no integer beyond float64.
+    """
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     try:

@@ -1,21 +1,21 @@
-"""What a file of logits is held against, and the verdict on it.
+"""All checks of one file of logits, as its report.
 
-The order of the checks is the order of the report. A check whose ground is missing, because an earlier one
-failed, is skipped and names that one; everything that can still be said is said.
+The order of the checks is the order of the report. A check that needs what an earlier one found missing is skipped
+and names that one; all other checks are done.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.domain.checks import Check, Level, ResultReport, skipped
 from worker.verify import file_schema as form
 from worker.verify.chance import check_accuracy
-from worker.verify.check import Check, Level, skipped
 from worker.verify.criteria import check_floors, check_train_counts
 from worker.verify.file_schema import ARTIFACT, Form
 from worker.verify.ground_truth import Truth
@@ -26,72 +26,49 @@ from worker.verify.similarity import check_constant
 from worker.verify.summary_metrics import figures, no_figures
 
 
-@dataclass(frozen=True)
-class UnitReport:
-    """The verdict on one file.
-
-    Attributes:
-        verdict: `failed` exactly when a check of level `error` failed.
-        checks: every check, in a fixed order, done or skipped.
-        metrics: `samples` (N), `classes` (C), the FIGURES, and `reasons`: why, for each of them that is None.
-    """
-
-    verdict: Literal["passed", "failed"]
-    checks: tuple[Check, ...]
-    metrics: dict[str, Any]
-
-    def to_dict(self) -> dict[str, Any]:
-        """The report as it is stored and sent."""
-        return {
-            "verdict": self.verdict,
-            "checks": [check.to_dict() for check in self.checks],
-            "metrics": self.metrics,
-        }
-
-
 def verify_unit(
     arrays: Mapping[str, NDArray[Any]], truth: Truth, more: Sequence[Check] = (), kind: Form = ARTIFACT
-) -> UnitReport:
-    """Hold one file against the truth. Bad data fail a check; they raise nothing.
+) -> ResultReport:
+    """Check one file of logits, and compute its metrics.
 
-    The figures are computed only when it is certain which sample each row belongs to and what was predicted
-    for it; otherwise they are None, with the reason.
+    Bad data fail a check and raise nothing. Metrics are computed only where it is certain which sample each row
+    belongs to and what was predicted for it; otherwise they are None, with the reason.
 
     Args:
-        arrays: as read from the file, with whatever names, shapes and dtypes it really has.
-        truth: what they are held against.
-        more: outcomes of checks of how the rows came about; they are part of the verdict.
+        arrays: as read from the file, with any names, shapes and dtypes.
+        truth: labels, classes and class counts of the split.
+        more: checks of how the rows were computed; they are part of the verdict.
         kind: what such a file should hold.
     """
-    ground, blocker = _check_ground(arrays, truth, kind)
-    lists = [check_repeats(truth.indices, truth.base), check_missing_classes(truth.labels, truth.classes)]
-    lists += _check_train(truth)
+    array_checks, blocker = _check_arrays(arrays, truth, kind)
+    split_checks = [check_repeats(truth.indices, truth.base), check_missing_classes(truth.labels, truth.classes)]
+    split_checks += _check_train_part(truth)
     if blocker:
         reason = _because_of(blocker)
-        of_figures = [
+        row_checks = [
             skipped("raw-logits", "warning", reason),
             skipped("accuracy", "error", reason),
             skipped("constant", "warning", reason),
         ]
-        values = no_figures(reason)
+        metrics = no_figures(reason)
     else:
         logits, scores = arrays["logits"], scores_of(arrays, truth)
         scale = scale_of(logits)
-        values = figures(scores, truth, scale.reason)
+        metrics = figures(scores, truth, scale.reason)
         confidence = logits.max(axis=1) if scale.kind == "probabilities" else scores.confidence  # [N]
-        of_figures = [
+        row_checks = [
             check_raw_logits(scale, truth.classes),
             check_accuracy(scores.predictions, scores.labels, confidence.astype(np.float64), truth.classes),
             check_constant(logits, scores.predictions, scores.labels),
         ]
-    floors = check_floors(truth.standards.floors, values)
-    done = (*ground, *more, *of_figures, *lists, *floors)
+    floors = check_floors(truth.standards.floors, metrics)
     size = {"samples": len(truth.labels), "classes": truth.classes}
-    return UnitReport("failed" if any(check.fatal for check in done) else "passed", done, size | values)
+    sized = replace(metrics, values=size | dict(metrics.values))
+    return ResultReport.of((*array_checks, *more, *row_checks, *split_checks, *floors), sized)
 
 
 def scores_of(arrays: Mapping[str, NDArray[Any]], truth: Truth) -> RowScores:
-    """What each row contributes to the figures, for arrays that passed the checks of their form."""
+    """Compute each row's contribution to the metrics, for arrays that passed `_check_arrays`."""
     logits = arrays["logits"]
     predictions = arrays.get("predictions")
     if predictions is None:
@@ -99,8 +76,8 @@ def scores_of(arrays: Mapping[str, NDArray[Any]], truth: Truth) -> RowScores:
     return score_rows(logits, np.asarray(predictions, np.int64), truth.labels)
 
 
-def _check_ground(arrays: Mapping[str, NDArray[Any]], truth: Truth, kind: Form) -> tuple[list[Check], str | None]:
-    """The checks of the arrays themselves, and the id of the first that leaves the figures without ground."""
+def _check_arrays(arrays: Mapping[str, NDArray[Any]], truth: Truth, kind: Form) -> tuple[list[Check], str | None]:
+    """Check the arrays, and name the check that rules metrics out."""
     done: list[Check] = []
     broken: list[str] = []
 
@@ -128,8 +105,8 @@ def _check_ground(arrays: Mapping[str, NDArray[Any]], truth: Truth, kind: Form) 
     return done, broken[0] if broken else None
 
 
-def _check_train(truth: Truth) -> list[Check]:
-    """Whether the train split's counts and weights can be used; unusable ones cost figures, no verdict."""
+def _check_train_part(truth: Truth) -> list[Check]:
+    """Check the train counts and weights; these fail no verdict."""
     level: Level = "warning"
     if truth.train_counts is None:
         counts = skipped("train-counts", level, str(truth.counts_reason))
@@ -142,16 +119,16 @@ def _check_train(truth: Truth) -> list[Check]:
 
 
 def _leaves_ground(check: Check, arrays: Mapping[str, NDArray[Any]]) -> bool:
-    """Whether later checks can run after this one: not only when it passed.
+    """Tell whether later checks can run after this one.
 
-    One array too many or too few, or float64 where float32 is right, fails the file, but the rest can still be said.
+    One array too many or too few, or float64 where float32 is right, fails the file, but its rows can be checked.
     """
     if check.id == "arrays":
         return "logits" in arrays
     if check.id == "dtypes":
         kinds = {"logits": "f", "targets": "iu", "predictions": "iu"}
         known = all(arrays[name].dtype.kind in kinds[name] for name in kinds if name in arrays)
-        return known and arrays["logits"].dtype.itemsize <= 8  # figures are in float64; a wider one would overflow it
+        return known and arrays["logits"].dtype.itemsize <= 8  # metrics are float64; a wider dtype would overflow
     return check.verdict == "passed"
 
 

@@ -1,4 +1,4 @@
-"""Rows that were computed anew, held against those of a file."""
+"""Check of a file's rows against recomputed ones."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.verify.check import MAX_EVIDENCE, Check, error_check, finite_or_name
+from app.domain.checks import MAX_EVIDENCE, Check, error_check
+from worker.verify.json_values import finite_or_name
 
 CHECK_ID = "recomputed-sample"
 SEED = 0
 ABSOLUTE = 1e-4  # of a logit, for rows of small logits
-EXACT = 1e-4  # of a row's largest logit; float32 on other devices and libraries is off by less than a tenth of it
+EXACT = 1e-4  # of a row's largest logit; float32 on other devices and libraries differs by less than a tenth of it
 OF_HALF_FILE = 2.0**-10  # float16 rounds to 2^-11
 OF_PRECISION = {"tf32": 2.0**-6, "fp16": 2.0**-6, "bf16": 2.0**-3}
 """Measured for three published CIFAR ResNets, at most: tf32 0.0053, fp16 0.0065, bf16 0.064 of the largest logit."""
@@ -25,7 +26,7 @@ NAMED = 5  # rows, in a message
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """Rows of a split that were computed anew.
+    """Recomputed rows of a split.
 
     Attributes:
         rows: [n] int64, places in the split, ascending.
@@ -52,7 +53,7 @@ class Sample:
 
 @dataclass(frozen=True, eq=False)
 class _Fit:
-    """How far a file's rows are from one reading of the recomputed ones; [n] each."""
+    """Differences of a file's rows from the recomputed ones, divided by one temperature; [n] each."""
 
     divisor: float | None
     difference: NDArray[np.float64]
@@ -61,11 +62,13 @@ class _Fit:
 
 
 def spread_images(indices: NDArray[np.int64], count: int, seed: int = SEED) -> NDArray[np.int64]:
-    """Choose distinct images spread over a split: one at random out of each of `count` equal parts of its list.
+    """Choose distinct images spread over a split.
+
+    One is chosen at random from each of `count` equal parts of its list.
 
     Args:
         indices: [N] int64, the split; of an image that repeats the first place counts.
-        count: at least 1; all images, if there are fewer.
+        count: at least 1; all images are chosen, if there are fewer.
         seed: of numpy's default generator; equal arguments give equal images.
 
     Returns:
@@ -82,11 +85,11 @@ def spread_images(indices: NDArray[np.int64], count: int, seed: int = SEED) -> N
 def check_recomputed_sample(
     stored: NDArray[np.floating[Any]], sample: Sample, stated: Mapping[str, Any] | None = None
 ) -> Check:
-    """The file's rows are those that its checkpoint gives for the split's images.
+    """Check that the file's rows are those that its checkpoint gives.
 
-    A row is right if no logit is further from the recomputed one than a share of the row's largest recomputed logit
-    (see `relative_tolerance`), or than ABSOLUTE. Where a manifest states a calibration, that one must fit; else rows
-    may be raw, or divided by the temperature that the checkpoint stores.
+    A row is right if no logit differs from the recomputed one by more than a share of the row's largest recomputed
+    logit (see `relative_tolerance`), or than ABSOLUTE. Where a manifest states a calibration, that one must fit; else
+    rows may be raw, or divided by the temperature that the checkpoint stores.
 
     Args:
         stored: [n, C] the file's rows at `sample.rows`, in the file's dtype.
@@ -97,53 +100,58 @@ def check_recomputed_sample(
     calibration = None if stated is None else stated.get("calibration")
     known = list(dict.fromkeys((None, sample.temperature)))
     allowed = [divisor for divisor in known if calibration is None or _equal(divisor, calibration["divided_by"])]
-    if calibration is not None and not allowed:  # a manifest may state any number, and rows divided by it say nothing
-        stored_temperature = "no temperature" if sample.temperature is None else f"{sample.temperature:.6g}"
-        divisor = finite_or_name(calibration["divided_by"]) if calibration["divided_by"] is not None else None
-        message = (
-            f"The manifest says that the rows were divided by {divisor}, but {sample.checkpoint} stores "
-            f"{stored_temperature}."
-        )
-        return error_check(CHECK_ID, False, {"divided_by": divisor}, {"divided_by": known}, message)
-    # Of the readings the best one: of a divided file with some wrong rows, only these are wrong.
+    if (
+        calibration is not None and not allowed
+    ):  # a manifest may state any divisor, and rows that fit it prove nothing
+        return _impossible_divisor(calibration["divided_by"], known, sample)
+    # The divisor with the fewest wrong rows: of a divided file with some wrong rows, only these are wrong.
     fit = min(
         (_fit(stored, sample.logits, divisor, tolerance) for divisor in allowed), key=lambda fit: fit.wrong.sum()
     )
-    recomputed = sample.logits.argmax(axis=1)
-    unlike = stored.argmax(axis=1) != recomputed
+    message = _agreement_message(fit, sample)
     worst = np.argsort(-fit.difference, kind="stable")[: min(MAX_EVIDENCE, int(fit.wrong.sum()))]
-    evidence = [
-        {
-            "row": int(sample.rows[i]),
-            "image": int(sample.images[i]),
-            "difference": finite_or_name(fit.difference[i]),
-            "argmax": int(stored[i].argmax()),
-            "recomputed_argmax": int(recomputed[i]),
-        }
-        for i in worst
-    ]
+    if fit.wrong.any():
+        message = _difference_message(fit, sample, sample.rows[worst]) + _transform_note(sample, stated)
+        other_divisors = [divisor for divisor in known if divisor not in allowed]
+        message += next(_hints(stored, sample, fit, other_divisors, tolerance), "")
     measured = {
         "rows": int(sample.rows.size),
         "differing_rows": int(fit.wrong.sum()),
         "largest_difference": finite_or_name(fit.difference.max()),
         "largest_relative": finite_or_name(fit.relative.max()),
-        "argmax_differences": int(unlike.sum()),
+        "argmax_differences": int((stored.argmax(axis=1) != sample.logits.argmax(axis=1)).sum()),
         "divided_by": fit.divisor,
         "checkpoint": sample.checkpoint,
         "checkpoint_sha256": sample.sha256,
     }
     expected = {"differing_rows": 0, "relative": tolerance, "absolute": ABSOLUTE}
-    if fit.wrong.any():
-        message = _difference_message(fit, sample, sample.rows[worst])
-        if (of_file := (stated or {}).get("transform")) and any(
-            of_file[k] != sample.transform[k] for k in ("mean", "std")
-        ):
-            message += " The manifest states another mean or std than the data set declares now."
-        others = [divisor for divisor in known if divisor not in allowed]
-        message += next(_hints(stored, sample, fit, others, tolerance), "")
-    else:
-        message = _agreement_message(fit, sample)
+    evidence = [_evidence(stored, sample, fit, int(place)) for place in worst]
     return error_check(CHECK_ID, not fit.wrong.any(), measured, expected, message, evidence)
+
+
+def _evidence(stored: NDArray[np.floating[Any]], sample: Sample, fit: _Fit, place: int) -> dict[str, Any]:
+    return {
+        "row": int(sample.rows[place]),
+        "image": int(sample.images[place]),
+        "difference": finite_or_name(fit.difference[place]),
+        "argmax": int(stored[place].argmax()),
+        "recomputed_argmax": int(sample.logits[place].argmax()),
+    }
+
+
+def _impossible_divisor(stated: float | None, known: list[float | None], sample: Sample) -> Check:
+    """Build the failed check of a divisor unknown to the checkpoint."""
+    stored = "no temperature" if sample.temperature is None else f"{sample.temperature:.6g}"
+    divisor = finite_or_name(stated) if stated is not None else None
+    message = f"The manifest says that the rows were divided by {divisor}, but {sample.checkpoint} stores {stored}."
+    return error_check(CHECK_ID, False, {"divided_by": divisor}, {"divided_by": known}, message)
+
+
+def _transform_note(sample: Sample, stated: Mapping[str, Any] | None) -> str:
+    transform = (stated or {}).get("transform")
+    if not transform or all(transform[name] == sample.transform[name] for name in ("mean", "std")):
+        return ""
+    return " The manifest states another mean or std than the data set declares now."
 
 
 def _equal(divisor: float | None, stated: float | None) -> bool:
@@ -153,7 +161,10 @@ def _equal(divisor: float | None, stated: float | None) -> bool:
 
 
 def relative_tolerance(dtype: np.dtype[Any], precision: str | None) -> float:
-    """Share of a row's largest logit by which rows may differ: what the file's dtype and its precision explain."""
+    """Return the allowed difference, relative to a row's largest logit.
+
+    It is what the file's dtype and its precision explain.
+    """
     of_file = OF_HALF_FILE if dtype.itemsize == 2 else EXACT
     return max(of_file, OF_PRECISION.get(precision or "", 0.0))
 
@@ -193,11 +204,11 @@ def _hints(
     stored: NDArray[np.floating[Any]],
     sample: Sample,
     fit: _Fit,
-    others: list[float | None],
+    divisors: list[float | None],
     tolerance: float,
 ) -> Iterator[str]:
-    """What the rows may be instead, the likeliest first: only what explains all of them."""
-    for divisor in others:
+    """Yield explanations that fit all rows, the likeliest first."""
+    for divisor in divisors:
         if not _fit(stored, sample.logits, divisor, tolerance).wrong.any():
             how = "undivided" if divisor is None else f"divided by the stored temperature {divisor:.6g}"
             yield f" They fit {how}, which is not what the manifest says."

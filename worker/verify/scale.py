@@ -1,4 +1,4 @@
-"""Whether rows hold raw logits, or probabilities or their logarithms in the place of logits.
+"""Tell raw logits from probabilities or their logarithms.
 
 Softmax of probabilities is no probability: the NLL of right predictions is then near log C − 1, whatever the expert.
 Softmax of log-probabilities gives the probabilities back, so only the raw scale of the logits is lost.
@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.verify.check import Check, skipped, warning_check
+from app.domain.checks import Check, skipped, warning_check
 
 Kind = Literal["logits", "probabilities", "log-probabilities"]
 
@@ -85,7 +85,7 @@ def scale_of(logits: NDArray[np.floating[Any]]) -> Scale:
 
 
 def check_raw_logits(scale: Scale, classes: int) -> Check:
-    """The rows are raw logits: neither probabilities nor their logarithms.
+    """Check that the rows are raw logits, no probabilities or their logarithms.
 
     Args:
         scale: from `scale_of`.
@@ -119,7 +119,10 @@ def check_raw_logits(scale: Scale, classes: int) -> Check:
 
 
 def _measure(logits: NDArray[np.floating[Any]], kind: Kind) -> tuple[float, float]:
-    """The largest deviation of a row and the tolerance for it; infinity and 0 where a value or a row rules it out."""
+    """Compute the rows' largest deviation and its tolerance.
+
+    Infinity and 0 where a value or a row rules the kind out.
+    """
     rows, classes = logits.shape
     grains = _grains(logits.dtype)
     widest = max(_tolerance(kind, grain, classes, MAX_LOG) for grain in grains)
@@ -138,7 +141,11 @@ def _measure(logits: NDArray[np.floating[Any]], kind: Kind) -> tuple[float, floa
 
 
 def _deviations(values: NDArray[np.float64], kind: Kind) -> tuple[float, NDArray[np.float64]]:
-    """How far a value is outside its range at most, and [n] how far each row is from its sum."""
+    """Return how far values and row sums are off.
+
+    Returns:
+        The largest distance of a value from its range, and [n] the distance of each row's sum from 1.
+    """
     if kind == "probabilities":
         with np.errstate(over="ignore", invalid="ignore"):  # an infinite sum is far from 1
             return float(max(-values.min(), values.max() - 1)), np.abs(values.sum(axis=1) - 1)
@@ -149,7 +156,7 @@ def _deviations(values: NDArray[np.float64], kind: Kind) -> tuple[float, NDArray
 
 
 def _tolerance(kind: Kind, grain: _Grain, classes: int, largest: float) -> float:
-    """What rounding explains, see `scale_of`.
+    """Compute the deviation that rounding explains, see `scale_of`.
 
     The error of a log-probability l is up to u·|l|, which the sum weights with p: at most u·log C; a shift by a
     rounded logsumexp adds u times its size, about that of the `largest` |l|.
@@ -161,7 +168,10 @@ def _tolerance(kind: Kind, grain: _Grain, classes: int, largest: float) -> float
 
 
 def _grains(dtype: np.dtype[Any]) -> list[_Grain]:
-    """What values of a dtype may have been rounded to before, from coarse to fine; the dtype itself comes last."""
+    """List what values may have been rounded to, from coarse to fine.
+
+    The dtype itself comes last.
+    """
     grains = [_Grain(2.0**-8, 0.0, _in_bfloat16), _Grain(2.0**-11, 0.0, _in_float16)]
     if dtype.itemsize > 2:  # in float16 every number is near one of three decimals
         grains += [_Grain(0.0, 0.5 * 10.0**-digits, _in_decimals(digits)) for digits in (3, 4, 5, 6)]

@@ -1,4 +1,4 @@
-"""Outputs that are too much alike: of one expert for all its rows, or of two experts for the same rows."""
+"""Checks of outputs that are too similar: of one expert for all rows, or of two experts for the same rows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.verify.check import MAX_EVIDENCE, Check, skipped, warning_check
+from app.domain.checks import MAX_EVIDENCE, Check, skipped, warning_check
 
 ROWS_AT_ONCE = 4096
 OTHER_ROWS = 50  # an expert right on one in ten of these says another class at least once, but for 0.9^50 = 0.5 %
@@ -22,11 +22,12 @@ COPY_AGREEMENT = 0.9
 def check_constant(
     logits: NDArray[np.floating[Any]], predictions: NDArray[np.int64], labels: NDArray[np.int64]
 ) -> Check:
-    """The expert tells samples apart: its logits are not all the same, nor all its predictions.
+    """Check that the expert's outputs differ between samples.
+
+    Neither all logits nor all predictions may be the same.
 
     Skipped where the same answer could be the right one: labels of one class only (they may be one sample many
-    times). One class for every row is held against the expert if OTHER_ROWS rows are of other classes than the
-    commonest label.
+    times). One class for every row fails if OTHER_ROWS rows are of other classes than the commonest label.
 
     Args:
         logits: [N, C] finite.
@@ -39,17 +40,17 @@ def check_constant(
         return skipped("constant", "warning", reason)
     same_logits = _all_rows_alike(logits)
     same_prediction = bool((predictions == predictions[0]).all())
-    others = rows - int(np.unique(labels, return_counts=True)[1].max())
-    good = not same_logits and not (same_prediction and others >= OTHER_ROWS)
+    minority_rows = rows - int(np.unique(labels, return_counts=True)[1].max())
+    good = not same_logits and not (same_prediction and minority_rows >= OTHER_ROWS)
     if same_logits:
         message = f"All {rows} rows have the same logits: the expert does not look at its images."
     elif not good:
         message = (
-            f"All {rows} predictions are class {int(predictions[0])}, though {others} rows are not of the commonest "
-            "class: the expert does not tell the samples apart."
+            f"All {rows} predictions are class {int(predictions[0])}, though {minority_rows} rows are not of the "
+            "commonest class: the expert does not tell the samples apart."
         )
     elif same_prediction:
-        message = f"All {rows} predictions are one class, but the rows are too few to hold that against the expert."
+        message = f"All {rows} predictions are one class, but the rows are too few to blame the expert for it."
     else:
         message = "The logits and the predictions differ between rows."
     measured = {"same_logits": same_logits, "predicted_classes": int(np.unique(predictions).size)}
@@ -59,13 +60,19 @@ def check_constant(
 
 
 def sample_rows(n: int) -> NDArray[np.int64]:
-    """At most SAMPLE_ROWS places in 0…n−1, evenly spaced, ascending, distinct: enough of a split for `likeness`."""
+    """Choose evenly spaced rows of a split for `likeness`.
+
+    Returns:
+        At most SAMPLE_ROWS places in 0…n−1, int64, ascending, distinct.
+    """
     count = min(n, SAMPLE_ROWS)
     return np.arange(count, dtype=np.int64) * n // max(count, 1)
 
 
 def likeness(a: NDArray[np.floating[Any]], b: NDArray[np.floating[Any]]) -> float:
-    """Cosine of two experts' logits after each row's mean is taken off: Σ a'·b' / sqrt(Σ a'² · Σ b'²).
+    """Compute the cosine of two experts' centred logits.
+
+    It is Σ a'·b' / sqrt(Σ a'² · Σ b'²), after each row's mean is subtracted.
 
     A shift of all logits of a row and a division by a temperature change no prediction, nor this; so they do not
     hide a copy. Offsets of single classes (a logit adjustment) do change it: that is another expert. Source: the
@@ -81,13 +88,15 @@ def likeness(a: NDArray[np.floating[Any]], b: NDArray[np.floating[Any]]) -> floa
     return _cosine(_centred(a), _centred(b))
 
 
-def _cosine(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    scale = float(np.linalg.norm(one)) * float(np.linalg.norm(other))
-    return float(np.vdot(one, other)) / scale if scale else 0.0
+def _cosine(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    scale = float(np.linalg.norm(a)) * float(np.linalg.norm(b))
+    return float(np.vdot(a, b)) / scale if scale else 0.0
 
 
 def check_duplicates(split: str, samples: Mapping[str, NDArray[np.floating[Any]]]) -> Check:
-    """No two experts have the same outputs, as they have when one file stands under two names.
+    """Check that no two experts have the same outputs.
+
+    They have when one file stands under two names.
 
     A pair is a copy from a likeness of COPY_LIKENESS and equal predictions on a share of COPY_AGREEMENT. Measured:
     logits of a published ResNet-32 against their own float16 have 1 − 2e-8 and 100 %, against their bfloat16
@@ -105,18 +114,18 @@ def check_duplicates(split: str, samples: Mapping[str, NDArray[np.floating[Any]]
     highest: float | None = None
     sound = {name: rows for name, rows in samples.items() if rows.ndim == 2 and np.isfinite(rows).all()}
     centred = {name: _centred(rows) for name, rows in sound.items()}
-    for (one, a), (other, b) in combinations(samples.items(), 2):
+    for (first, a), (second, b) in combinations(samples.items(), 2):
         if a.ndim != 2 or a.shape != b.shape:
-            uneven.append(f"{one} {list(a.shape)} and {other} {list(b.shape)}")
+            uneven.append(f"{first} {list(a.shape)} and {second} {list(b.shape)}")
             continue
-        if len(a) < FEWEST_ROWS or a.shape[1] < 2 or one not in centred or other not in centred:
+        if len(a) < FEWEST_ROWS or a.shape[1] < 2 or first not in centred or second not in centred:
             continue
         compared += 1
-        value = _cosine(centred[one], centred[other])
+        value = _cosine(centred[first], centred[second])
         agreement = float(np.mean(a.argmax(axis=1) == b.argmax(axis=1)))
         highest = value if highest is None else max(highest, value)
         if value >= COPY_LIKENESS and agreement >= COPY_AGREEMENT:
-            copies.append({"experts": [one, other], "likeness": value, "agreement": agreement})
+            copies.append({"experts": [first, second], "likeness": value, "agreement": agreement})
     shapes = f" Not compared, because their shapes differ: {'; '.join(uneven[:MAX_EVIDENCE])}." if uneven else ""
     if not compared:
         few = (
@@ -135,7 +144,10 @@ def check_duplicates(split: str, samples: Mapping[str, NDArray[np.floating[Any]]
 
 
 def _all_rows_alike(logits: NDArray[np.floating[Any]]) -> bool:
-    """Whether every row is the first one, but for rounding: 4 units of the dtype's last place, at the least."""
+    """Tell whether every row equals the first one, up to rounding.
+
+    Rounding: 4 units of the dtype's last place, at least.
+    """
     first = np.abs(logits[0].astype(np.float64))
     unit = 4 * float(np.finfo(logits.dtype).eps)
     tolerance = unit * first + unit * np.median(first)  # [C]; summed first, the largest logits would overflow
@@ -150,7 +162,7 @@ def _all_rows_alike(logits: NDArray[np.floating[Any]]) -> bool:
 
 
 def _centred(logits: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-    """Each row without its mean, scaled so that no square overflows."""
+    """Subtract each row's mean, and scale so that no square overflows."""
     values = logits.astype(np.float64)
     values /= float(np.abs(values).max(initial=0)) or 1.0  # before the mean, whose sum could overflow as well
     values -= values.mean(axis=1, keepdims=True)

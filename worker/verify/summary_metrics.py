@@ -1,4 +1,4 @@
-"""The figures of one split, each with the reason where it has none."""
+"""The metrics of one result: figures, intervals and curves, each None with its reason where it has no value."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from app.domain.checks import Metrics
 from worker.verify.ground_truth import Truth
 from worker.verify.metrics import calibration, point, selective
 from worker.verify.metrics.bootstrap import intervals
@@ -24,35 +25,36 @@ RESAMPLES, LEVEL, SEED = 1000, 0.95, 0
 """Of the bootstrap: the same for everybody, so that equal files have equal intervals."""
 
 
-def figures(scores: RowScores, truth: Truth, unfit: str | None = None) -> dict[str, Any]:
-    """Compute the FIGURES by name, and under `reasons` why, for each that is None.
+def figures(scores: RowScores, truth: Truth, unfit: str | None = None) -> Metrics:
+    """Compute the FIGURES, with the reason for each that is None.
 
     Args:
         scores: of the rows.
-        truth: what they are held against.
+        truth: labels, groups and weights of the classes.
         unfit: why the rows give no probabilities, so that OF_CONFIDENCE are None; None where they do.
     """
-    found = point.point_metrics(scores, truth.classes, truth.groups, truth.usable_weights)
-    values: dict[str, Any] = {name: found[name] for name in FIGURES}
+    computed = point.point_metrics(scores, truth.classes, truth.groups, truth.usable_weights)
+    values = {name: computed[name] for name in FIGURES}
     reasons = {name: _reason(name, truth) for name in FIGURES if values[name] is None}
     if unfit is not None:
         values |= dict.fromkeys(OF_CONFIDENCE)
         reasons |= dict.fromkeys(OF_CONFIDENCE, unfit)
-    values["reasons"] = reasons
-    return values
+    return Metrics(values, reasons)
 
 
-def no_figures(reason: str) -> dict[str, Any]:
-    """The FIGURES where there is no ground for any."""
-    return {**dict.fromkeys(FIGURES), "reasons": dict.fromkeys(FIGURES, reason)}
+def no_figures(reason: str) -> Metrics:
+    """Return the FIGURES as None, all for one reason."""
+    return Metrics(dict.fromkeys(FIGURES), dict.fromkeys(FIGURES, reason))
 
 
 def statistics(scores: RowScores, truth: Truth, unfit: str | None = None) -> dict[str, Any]:
-    """Intervals, curves, areas and reliability; under `reasons` why, for each curve, area or diagram that is None.
+    """Compute intervals, curves, areas and the reliability diagram.
+
+    Each curve, area or diagram that is None has its reason under `reasons`.
 
     Args:
         scores: of the rows.
-        truth: what they are held against.
+        truth: labels, groups and weights of the classes.
         unfit: as of `figures`; then only the intervals of accuracies are left.
     """
     intervals_of = interval_figures(scores, truth)
@@ -64,8 +66,8 @@ def statistics(scores: RowScores, truth: Truth, unfit: str | None = None) -> dic
 
 
 def interval_figures(scores: RowScores, truth: Truth) -> dict[str, Any]:
-    """Bootstrap intervals of the headline figures, and how they were made."""
-    found = intervals(
+    """Compute bootstrap intervals of the headline figures, and name the method."""
+    computed = intervals(
         scores, truth.classes, truth.groups, truth.usable_weights, resamples=RESAMPLES, level=LEVEL, seed=SEED
     )
     made = {
@@ -74,11 +76,11 @@ def interval_figures(scores: RowScores, truth: Truth) -> dict[str, Any]:
         "seed": SEED,
         "method": "percentile bootstrap, stratified by class",
     }
-    return made | {"figures": {name: None if ends is None else list(ends) for name, ends in found.items()}}
+    return made | {"figures": {name: None if ends is None else list(ends) for name, ends in computed.items()}}
 
 
 def curves(scores: RowScores, truth: Truth) -> dict[str, Any]:
-    """Risk-coverage curves with their areas, thinned to be drawn, and the bins of the reliability diagram.
+    """Compute thinned risk-coverage curves, their areas, and reliability bins.
 
     The balanced and the worst-group curve are over head and tail, and None without train counts.
     """

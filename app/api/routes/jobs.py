@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Response
@@ -11,13 +11,13 @@ from app.api.dependencies import Services, ServicesDep
 from app.api.parameters import MAX_WAIT_S, JobId, Wait
 from app.api.schemas import JobList, JobView, PlanView
 from app.api.tracing import Traceparent
+from app.api.verdict_schemas import JobReportView
+from app.api.verdicts import verify_job
 from app.api.waiting import await_change, await_inspections
 from app.domain.fault_points import reach
-from app.domain.jobs import Job, JobState, Unit
+from app.domain.jobs import JobState
 from app.domain.numerics import ComputeEnvironment
 from app.domain.requests import Kind
-from app.report.published_files import file_checks
-from app.report.split_warnings import question_about, warnings_for
 from app.retention.retention import delete_job
 from app.store.inspection_requests.request import InspectionRequest
 from app.store.liveness import compute_environments
@@ -97,51 +97,16 @@ def delete(job_id: JobId, services: ServicesDep) -> None:
     delete_job(job_id, services.storage)
 
 
-@router.get("/{job_id}/verification")
-async def verification(job_id: JobId, used: ServicesDep, wait: Wait = 0.0) -> dict[str, Any]:
-    """What was checked, for each unit and for the job as a whole, and whether the files are still as written.
+@router.get("/{job_id}/verification", response_model_exclude_unset=True)
+async def verification(job_id: JobId, services: ServicesDep, wait: Wait = 0.0) -> JobReportView:
+    """Show the checks of each unit and of the job as a whole, and whether its files are unchanged.
 
-    Once the job has ended, with what an audit of its splits warns of; `?wait=SECONDS` (60 at most) for a worker that
-    is at it.
+    Once the job has ended, also what an audit of its splits warns of; `?wait=SECONDS` (60 at most) waits for the
+    worker that makes the audit.
     """
-    return await verify_job(used, await run_sync(used.jobs.get, job_id), min(wait, MAX_WAIT_S))
-
-
-async def verify_job(used: Services, job: Job, patience_s: float) -> dict[str, Any]:
-    """What `GET /jobs/{id}/verification` answers, with an audit that is known within so many seconds."""
-    found = await run_sync(_recorded, used, job)
-    question = await run_sync(question_about, job, used.catalog) if job.state.ended else None
-    if question is None:
-        return found
-    [fact] = await await_inspections(used, [question], patience_s)
-    return found | {"checks": [*found["checks"], *warnings_for(job, fact, found["results"])]}
-
-
-def _recorded(used: Services, job: Job) -> dict[str, Any]:
-    results = (job.verification or {}).get("results") or [_result(used, job, unit) for unit in job.units]
-    whole = job.verification or {"verdict": "skipped" if job.state.ended else "pending", "checks": []}
-    spoilt = whole["verdict"] == "passed" and any(result["verdict"] == "failed" for result in results)
-    return {"job": job.id, **whole, "verdict": "failed" if spoilt else whole["verdict"], "results": results}
+    job = await run_sync(services.jobs.get, job_id)
+    return JobReportView.of(job_id, await verify_job(services, job, min(wait, MAX_WAIT_S)))
 
 
 def _environments(services: Services) -> list[ComputeEnvironment]:
     return compute_environments(services.jobs, services.settings.locks_dir)
-
-
-def _result(used: Services, job: Job, unit: Unit) -> dict[str, Any]:
-    report = unit.report or {"checks": [], "metrics": {}}
-    checks = [*report["checks"], *file_checks(used.settings, job, unit)]
-    if any(check["verdict"] == "failed" and check["level"] == "error" for check in checks) or unit.error:
-        verdict = "failed"
-    elif unit.report is not None:
-        verdict = "passed"
-    else:
-        verdict = "skipped" if unit.state.ended else "pending"
-    return {
-        "expert": unit.expert,
-        "split": unit.split,
-        "verdict": verdict,
-        "checks": checks,
-        "metrics": report["metrics"],
-        "error": unit.error,
-    }

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from dataclasses import replace
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
-from app.api.dependencies import Services, Used
+from app.api.analyses import analyse_job
+from app.api.dependencies import Services, ServicesDep
 from app.api.parameters import JobId
-from app.api.routes.analysis import analyse
-from app.api.routes.jobs import verify_job
-from app.api.schemas import JobView
 from app.api.set_views import show_set
+from app.api.split_schemas import ClassGroups, ListView, SetView
+from app.api.verdicts import verify_job
 from app.api.waiting import PATIENCE_S
-from app.catalog.datasets import Dataset
-from app.domain.errors import RequestError
+from app.catalog.datasets import read_declaration
+from app.domain.checks import JobReport
+from app.domain.errors import NotFound, RequestError
 from app.domain.jobs import Job
 from app.report.page import render
+from app.report.split_picture import BY_SIZE, BY_THRESHOLD, ShownGroups, ShownList, ShownSet
 from app.report.split_warnings import changed_lists
 from app.report.view import Sources
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-"""The page holds all it needs; whatever slipped into it could load and run nothing."""
+"""The page holds all that it needs; nothing that might be injected into it can load or run anything."""
 
 RUNNING_AGAIN_S, PENDING_AGAIN_S = 3, 10
 """When a browser is to look again."""
@@ -33,26 +35,25 @@ router = APIRouter(prefix="/jobs/{job_id}", tags=["verifications"])
 
 
 @router.get("/report", response_class=HTMLResponse)
-async def report(job_id: JobId, used: Used) -> HTMLResponse:
-    """Verdict, failed checks, figures and pictures on one page without scripts, to be read, printed or mailed.
+async def report(job_id: JobId, services: ServicesDep) -> HTMLResponse:
+    """Show verdict, failed checks, metrics and charts on one page.
 
-    It waits ten seconds at most for intervals and causes; until they are there, and while the job runs, the browser
-    is told to look again. A saved copy stays as it is: that is told by a header, not by the page.
+    The page has no scripts and can be read, printed or mailed. It waits ten seconds at most for intervals and causes;
+    until they are there, and while the job runs, a header tells the browser to look again. A saved copy stays as it
+    is.
     """
-    job = await run_sync(used.jobs.get, job_id)
-    found, splits = await asyncio.gather(verify_job(used, job, PATIENCE_S), _splits(used, job))
-    if splits:
-        now = {one["name"]: one["sha256"] for one in splits["splits"]}
-        splits["changed"] = changed_lists(job, found["results"], now)
-    again: int | None
-    view = JobView.of(job).model_dump(mode="json")
-    if not job.state.ended:
-        sources, again = Sources(view, found, splits=splits), RUNNING_AGAIN_S
-    else:
+    job = await run_sync(services.jobs.get, job_id)
+    if job.logits_request is None:
+        raise NotFound("nothing-to-report", f"Job {job_id} created splits; there are no logits in it to report on.")
+    verdict, splits = await asyncio.gather(verify_job(services, job, PATIENCE_S), _splits(services, job))
+    sources = Sources(job, verdict, splits=_shown_set(splits, job, verdict))
+    again: int | None = RUNNING_AGAIN_S
+    if job.state.ended:
         statistics, causes = await asyncio.gather(
-            analyse(used, job_id, "statistics", PATIENCE_S), analyse(used, job_id, "causes", PATIENCE_S)
+            analyse_job(services, job_id, "statistics", PATIENCE_S),
+            analyse_job(services, job_id, "causes", PATIENCE_S),
         )
-        sources = Sources(view, found, statistics, causes, _digests(job, found), splits)
+        sources = replace(sources, statistics=statistics, causes=causes, digests=_digests(job, verdict))
         again = PENDING_AGAIN_S if sources.pending else None
     headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache"}
     if again is not None:
@@ -60,20 +61,46 @@ async def report(job_id: JobId, used: Used) -> HTMLResponse:
     return HTMLResponse(await run_sync(render, sources), headers=headers)
 
 
-async def _splits(used: Services, job: Job) -> dict[str, Any]:
-    """The set of splits that the job takes, as it is now; empty where it cannot be looked at."""
+async def _splits(services: Services, job: Job) -> SetView | None:
+    """Read the job's set of splits as it is now, if possible."""
     request = job.logits_request
     if request is None:
-        return {}
-    dataset = Dataset.model_validate(request.declaration)
+        return None
     try:
-        shown = await show_set(used, request.dataset, dataset, request.splits_dir, request.standards.head_threshold)
-        return shown.model_dump(mode="json")
+        dataset = read_declaration(request.declaration)
+        return await show_set(
+            services, request.dataset, dataset, request.splits_dir, request.standards.head_threshold
+        )
     except RequestError:
-        return {}
+        return None
 
 
-def _digests(job: Job, found: dict[str, Any]) -> dict[tuple[str, str], str]:
+def _shown_set(view: SetView | None, job: Job, verdict: JobReport) -> ShownSet | None:
+    if view is None:
+        return None
+    digests = {a_list.name: a_list.sha256 for a_list in view.splits}
+    return ShownSet(
+        view.name,
+        [_shown_list(a_list) for a_list in view.splits],
+        None if view.groups is None else _shown_groups(view.groups),
+        changed_lists(job, verdict.results or (), digests),
+    )
+
+
+def _shown_list(view: ListView) -> ShownList:
+    problem = None if view.problem is None else view.problem.message
+    return ShownList(view.name, view.base, view.size, view.class_counts, view.state == "unread", problem)
+
+
+def _shown_groups(view: ClassGroups) -> ShownGroups:
+    members = {name: getattr(view, name) for name in BY_SIZE + BY_THRESHOLD}
+    return ShownGroups(view.source, view.head_threshold, view.train_counts, members)
+
+
+def _digests(job: Job, verdict: JobReport) -> dict[tuple[str, str], str]:
+    """Return sha256 of each verified file, by expert and split."""
     digests = {(unit.expert, unit.split): unit.artifact.sha256 for unit in job.units if unit.artifact}
-    files = {(r["expert"], r["split"]): r["file"]["sha256"] for r in found["results"] if r.get("file")}
-    return digests | files
+    for result in verdict.results or ():
+        if result.source is not None and result.source.file is not None:
+            digests[result.place] = result.source.file.sha256
+    return digests

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import quote
 
 from anyio.to_thread import run_sync
@@ -12,6 +12,7 @@ from app.api.dependencies import ServicesDep
 from app.api.parameters import MAX_WAIT_S, DatasetName, SetName
 from app.api.set_views import list_sets, set_folder, show_set
 from app.api.split_schemas import CreatedSet, DatasetList, DatasetView, ImportedSet, IndexList, SetList, SetView
+from app.api.verdict_schemas import AuditView
 from app.api.waiting import await_inspections
 from app.catalog.datasets import DEFAULT_DATASET
 from app.catalog.folders import Folder
@@ -62,13 +63,13 @@ def list_splits(services: ServicesDep, dataset: DatasetName = DEFAULT_DATASET) -
     return SetList(dataset=dataset, sets=list_sets(dataset, services.catalog))
 
 
-@router.get("/splits/{name:path}/audit")
+@router.get("/splits/{name:path}/audit", response_model_exclude_unset=True)
 async def audit_splits(
     name: SetName,
     services: ServicesDep,
     dataset: DatasetName = DEFAULT_DATASET,
     wait: Annotated[float, Query(ge=0, description="Seconds to wait for a worker, 60 at most.")] = 10.0,
-) -> dict[str, Any]:
+) -> AuditView:
     """Audit a set of splits: each list, and the lists together.
 
     A worker audits it on the first request; `state` is `pending` until then, and `ready` afterwards. A job that
@@ -82,8 +83,7 @@ async def audit_splits(
     [audit] = await await_inspections(services, [await run_sync(request_audit)], min(wait, MAX_WAIT_S))
     if audit.error is not None:
         raise RequestError.from_dict(audit.error)
-    head = {"name": name, "dataset": dataset, "state": "pending" if audit.answer is None else "ready"}
-    return head | (audit.answer or {"verdict": None, "checks": [], "lists": {}})
+    return AuditView.of(name, dataset, audit.answer)
 
 
 @router.get("/splits/{name:path}/{split}")

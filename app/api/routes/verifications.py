@@ -9,8 +9,8 @@ from fastapi import APIRouter, Query, Response
 
 from app.api.dependencies import ServicesDep
 from app.api.parameters import JobId, Wait
-from app.api.schemas import VerificationList, VerificationView
 from app.api.tracing import Traceparent
+from app.api.verdict_schemas import VerificationList, VerificationView
 from app.api.waiting import await_change
 from app.domain.errors import NotFound
 from app.domain.fault_points import reach
@@ -21,7 +21,7 @@ from app.submission.verification import plan_verification
 router = APIRouter(prefix="/verifications", tags=["verifications"])
 
 
-@router.post("", status_code=202)
+@router.post("", status_code=202, response_model_exclude_unset=True)
 def submit(body: VerificationBody, services: ServicesDep, trace: Traceparent, response: Response) -> VerificationView:
     """Check a request to verify files and queue it.
 
@@ -35,14 +35,14 @@ def submit(body: VerificationBody, services: ServicesDep, trace: Traceparent, re
     return VerificationView.of(job)
 
 
-@router.get("")
+@router.get("", response_model_exclude_unset=True)
 def list_verifications(services: ServicesDep, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> VerificationList:
     """List verifications, the newest first."""
     jobs = services.jobs.jobs(kind=VerificationRequest.kind, limit=limit)
     return VerificationList(verifications=[VerificationView.of(job) for job in jobs])
 
 
-@router.get("/{job_id}")
+@router.get("/{job_id}", response_model_exclude_unset=True)
 async def get_verification(job_id: JobId, services: ServicesDep, wait: Wait = 0.0) -> VerificationView:
     """Show a verification, or hold the answer until it changes.
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from app.catalog.catalog import Catalog
 from app.catalog.datasets import Dataset
 from app.catalog.folders import Folder
 from app.catalog.split_lists import Split
+from app.domain.analyses import AnalysisPart
 from app.domain.revisions import JUDGING, code_digest
 from app.store.inspection_requests.identities import BaseFiles, all_base_files, list_digests, train_files
 from app.store.inspection_requests.request import InspectionRequest
-
-AnalysisPart = Literal["statistics", "causes"]
 
 
 @dataclass(frozen=True, slots=True)

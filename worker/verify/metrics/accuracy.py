@@ -1,4 +1,4 @@
-"""How often the predictions are right, as fractions of 1.
+"""Accuracies, as fractions of 1.
 
 a_c is the accuracy on the rows of class c, its recall; a class is *present* when at least one row is of it.
 """
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 
 def accuracy(predictions: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
-    """Top-1 accuracy: rows whose prediction is the label / N.
+    """Compute top-1 accuracy: rows whose prediction is the label / N.
 
     Args:
         predictions: [N] class of each row, N ≥ 1.
@@ -23,10 +23,12 @@ def accuracy(predictions: NDArray[np.int64], labels: NDArray[np.int64]) -> float
 
 
 def top_k_accuracy(rank: NDArray[np.int64], k: int) -> float:
-    """Rows whose label is among the k classes of the largest logits / N: the share with rank < k.
+    """Compute top-k accuracy: the share of rows with rank < k.
+
+    These are rows whose label is among the classes of the k largest logits.
 
     Of equal logits the lower class comes first, so k = 1 is the accuracy of the first argmax. From C ≤ k on it
-    is always 1 and says nothing; whoever knows C shows None then.
+    is always 1 and says nothing; callers that know C show None then.
 
     Args:
         rank: [N] from `score_rows`, N ≥ 1.
@@ -40,7 +42,7 @@ def top_k_accuracy(rank: NDArray[np.int64], k: int) -> float:
 
 
 def class_recalls(predictions: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
-    """Accuracy on each class: a_c = correct_c / total_c.
+    """Compute the accuracy on each class: a_c = correct_c / total_c.
 
     Args:
         predictions: [N] class of each row.
@@ -59,7 +61,9 @@ def class_recalls(predictions: NDArray[np.int64], labels: NDArray[np.int64], cla
 
 
 def balanced_accuracy(recalls: NDArray[np.float64]) -> float:
-    """Mean of a_c over the classes present; a class that is never right counts with its 0.
+    """Compute the mean of a_c over the classes present.
+
+    A class that is never right counts with its 0.
 
     Args:
         recalls: [C] from `class_recalls`, at least one of them not NaN.
@@ -72,7 +76,9 @@ def balanced_accuracy(recalls: NDArray[np.float64]) -> float:
 
 
 def legacy_balanced_accuracy(recalls: NDArray[np.float64]) -> float:
-    """Mean of a_c over the classes with a_c > 0; 0 when there is none.
+    """Compute the mean of a_c over the classes with a_c > 0.
+
+    It is 0 when there is no such class.
 
     The balanced accuracy of the scripts that relogit replaces, kept to compare with their figures. It flatters
     weak experts: a class that is never right is left out rather than counted as 0, so to lose one's last hit in
@@ -89,7 +95,7 @@ def legacy_balanced_accuracy(recalls: NDArray[np.float64]) -> float:
 
 
 def reweighted_accuracy(recalls: NDArray[np.float64], weights: NDArray[np.float64]) -> float | None:
-    """Σ_c w_c·a_c / Σ_c w_c, both sums over the classes present.
+    """Compute Σ_c w_c·a_c / Σ_c w_c, both over the classes present.
 
     A class without rows has no a_c: it is left out and the weights of the others are scaled up to sum 1. With
     every class present and weights of sum 1 this is the plain Σ_c w_c·a_c.

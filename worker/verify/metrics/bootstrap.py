@@ -1,4 +1,4 @@
-"""How far the figures would move had other samples of the same classes been drawn: bootstrap intervals.
+"""Bootstrap intervals: how far the metrics would differ on other samples of the same classes.
 
 Each resample draws, for every class, as many rows as the class has, with replacement from its own rows: the
 classes keep their sizes, as a test set with a planned number of rows for each class would. All figures are taken
@@ -32,7 +32,7 @@ def intervals(
     level: float = 0.95,
     seed: int = 0,
 ) -> dict[str, tuple[float, float] | None]:
-    """Percentile intervals of the headline figures, from a bootstrap stratified by class.
+    """Compute percentile intervals of the headline figures, stratified by class.
 
     They say how far a figure depends on which rows of each class were drawn; not on the training, nor on which
     classes there are. The percentile interval corrects no bias: figures that a resample's repeats shift (ECE most
@@ -64,7 +64,9 @@ def intervals(
 def draw(
     labels: NDArray[np.int64], confidence: NDArray[np.float64], resamples: int, seed: int
 ) -> Iterator[NDArray[np.int64]]:
-    """The resamples, a block at a time: which rows are drawn, [b, N], class by class in each line.
+    """Yield resamples in blocks: which rows are drawn, [b, N].
+
+    The rows of each line are drawn class by class.
 
     Within a class the rows are numbered by confidence, so the draws hardly depend on the order of rows.
     """
@@ -89,7 +91,7 @@ def _resampled(
     resamples: int,
     seed: int,
 ) -> Iterator[Values]:
-    """The figures that have a meaning, on each resample, a block at a time."""
+    """Yield the defined figures on each resample, in blocks."""
     rows = len(scores.labels)
     order = ConfidenceOrder.of(scores.confidence, scores.correct)
     linear = _linear_figures(scores, classes)
@@ -114,7 +116,7 @@ def _resampled(
 
 
 def _linear_figures(scores: RowScores, classes: int) -> Values:
-    """[N] each: the figures that are means over the rows."""
+    """Return the figures that are means over the rows, [N] each."""
     figures = {"accuracy": scores.correct, "nll": scores.nll, "brier": scores.brier}
     if classes > TOP:
         figures["top5_accuracy"] = scores.rank < TOP
@@ -122,7 +124,10 @@ def _linear_figures(scores: RowScores, classes: int) -> Values:
 
 
 def _bin_gaps(scores: RowScores) -> NDArray[np.float64]:
-    """[N, M]: confidence − correct of each row in the column of its bin of equal width, 0 elsewhere."""
+    """Return confidence − correct in each row's bin column, [N, M].
+
+    Bins are of equal width; the other columns are 0.
+    """
     gaps = np.zeros((len(scores.labels), calibration.BINS))
     place = calibration.bin_of(scores.confidence)
     gaps[np.arange(len(place)), place] = scores.confidence - scores.correct
@@ -132,7 +137,13 @@ def _bin_gaps(scores: RowScores) -> NDArray[np.float64]:
 def _class_figures(
     hits: NDArray[np.float64], totals: NDArray[np.int64], weights: NDArray[np.float64] | None
 ) -> Values:
-    """The figures that are means over the classes, from the right rows [b, C] of each class and all its rows [C]."""
+    """Compute the figures that are means over the classes.
+
+    Args:
+        hits: [b, C] right rows of each class.
+        totals: [C] rows of each class.
+        weights: [C] usable class weights, or None.
+    """
     present = totals > 0
     recalls = hits[:, present] / totals[present]  # [b, P]
     hit = np.count_nonzero(recalls, axis=1)
@@ -149,7 +160,7 @@ def _class_figures(
 def _group_values(
     hits: NDArray[np.float64], totals: NDArray[np.int64], groups: dict[str, NDArray[np.bool_]] | None
 ) -> Values:
-    """The accuracies of the groups that have rows, and the worst of them."""
+    """Compute the accuracy of each group that has rows, and the worst."""
     values = {
         f"{name}_accuracy": hits[:, mask].sum(axis=1) / totals[mask].sum()
         for name, mask in (groups or {}).items()

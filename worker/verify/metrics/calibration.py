@@ -1,4 +1,4 @@
-"""How far the probabilities can be believed.
+"""Calibration: how well confidence predicts accuracy.
 
 Confidence is the largest softmax probability. Both calibration errors are Σ_b (n_b/N)·|acc_b − conf_b| over the
 bins b, where n_b counts the rows of a bin, acc_b is the share of them that is right and conf_b their mean
@@ -35,7 +35,9 @@ class ReliabilityBins:
 
 
 def nll(row_nll: NDArray[np.float64]) -> float:
-    """Negative log-likelihood: mean of −log softmax[label] over the rows, the cross-entropy loss.
+    """Compute the negative log-likelihood: mean of −log softmax[label] over the rows.
+
+    It is the cross-entropy loss.
 
     Args:
         row_nll: [N] from `score_rows`, nats, N ≥ 1.
@@ -48,7 +50,9 @@ def nll(row_nll: NDArray[np.float64]) -> float:
 
 
 def brier(row_brier: NDArray[np.float64]) -> float:
-    """Mean over the rows of Σ_c (p_c − 1[c = label])²: summed, not averaged, over the classes.
+    """Compute the Brier score: mean over rows of Σ_c (p_c − 1[c = label])².
+
+    Classes are summed, not averaged.
 
     Args:
         row_brier: [N] from `score_rows`, N ≥ 1.
@@ -61,15 +65,18 @@ def brier(row_brier: NDArray[np.float64]) -> float:
 
 
 def bin_of(confidence: NDArray[np.float64], bins: int = BINS) -> NDArray[np.int64]:
-    """[N] the equal-width bin, 0…bins−1, of each confidence in 0…1: closed below, the last one above as well."""
-    found: NDArray[np.int64] = np.searchsorted(np.linspace(0, 1, bins + 1), confidence, side="right") - 1
-    return np.minimum(found, bins - 1)
+    """Return each confidence's equal-width bin, [N] in 0…bins−1.
+
+    Bins are closed below; the last one is closed above as well.
+    """
+    numbers: NDArray[np.int64] = np.searchsorted(np.linspace(0, 1, bins + 1), confidence, side="right") - 1
+    return np.minimum(numbers, bins - 1)
 
 
 def expected_calibration_error(
     confidence: NDArray[np.float64], correct: NDArray[np.bool_], bins: int = BINS
 ) -> float:
-    """ECE over bins of equal width: Σ_b (n_b/N)·|acc_b − conf_b|.
+    """Compute ECE over bins of equal width: Σ_b (n_b/N)·|acc_b − conf_b|.
 
     Bin b of M is b/M ≤ confidence < (b+1)/M; a confidence of exactly 1 is of the last bin.
 
@@ -90,7 +97,7 @@ def expected_calibration_error(
 def equal_mass_calibration_error(
     confidence: NDArray[np.float64], correct: NDArray[np.bool_], bins: int = BINS
 ) -> float:
-    """ECE over bins of equal mass: Σ_b (n_b/N)·|acc_b − conf_b|.
+    """Compute ECE over bins of equal mass: Σ_b (n_b/N)·|acc_b − conf_b|.
 
     By rising confidence, each of the M bins takes N//M rows, and the first N mod M of them one more. Where an
     edge falls into rows of equal confidence, the bins on its sides share them: each gets their mean, as often as
@@ -110,7 +117,10 @@ def equal_mass_calibration_error(
 
 
 def equal_mass_errors(ties: TieGroups, bins: int = BINS) -> NDArray[np.float64]:
-    """[B] `equal_mass_calibration_error` of each sample; every sample has the same N."""
+    """Compute `equal_mass_calibration_error` of each sample, [B].
+
+    Every sample has the same N.
+    """
     samples, groups = ties.rows.shape
     ends = ties.rows.cumsum(axis=1)  # [B, G]
     total = int(ends[0, -1])
@@ -135,7 +145,9 @@ def equal_mass_errors(ties: TieGroups, bins: int = BINS) -> NDArray[np.float64]:
 def reliability_bins(
     confidence: NDArray[np.float64], correct: NDArray[np.bool_], bins: int = BINS
 ) -> ReliabilityBins:
-    """The bins of `expected_calibration_error`, to draw. Σ_b (count_b/N)·|accuracy_b − confidence_b| is that figure.
+    """Compute the bins of a reliability diagram.
+
+    Σ_b (count_b/N)·|accuracy_b − confidence_b| over them is `expected_calibration_error`.
 
     Args:
         confidence: [N] largest softmax probability.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 def group_accuracy(
     predictions: NDArray[np.int64], labels: NDArray[np.int64], group: NDArray[np.bool_]
 ) -> float | None:
-    """Plain accuracy over the rows whose label is in the group: Σ_{c∈G} correct_c / Σ_{c∈G} total_c.
+    """Compute the accuracy over a group's rows: Σ_{c∈G} correct_c / Σ_{c∈G} total_c.
 
     Args:
         predictions: [N] class of each row.
@@ -28,7 +28,7 @@ def group_accuracy(
 def worst_group_accuracy(
     predictions: NDArray[np.int64], labels: NDArray[np.int64], groups: Iterable[NDArray[np.bool_]]
 ) -> float | None:
-    """The smallest `group_accuracy` of the groups that have rows.
+    """Return the smallest `group_accuracy` of the groups that have rows.
 
     Args:
         predictions: [N] class of each row.
@@ -39,5 +39,5 @@ def worst_group_accuracy(
         A fraction, 0…1, or None when no group has rows. Source: Sagawa et al., "Distributionally robust neural
         networks for group shifts", ICLR 2020.
     """
-    found = [group_accuracy(predictions, labels, group) for group in groups]
-    return min((value for value in found if value is not None), default=None)
+    accuracies = [group_accuracy(predictions, labels, group) for group in groups]
+    return min((value for value in accuracies if value is not None), default=None)

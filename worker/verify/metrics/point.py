@@ -1,4 +1,4 @@
-"""All figures of one split, without intervals: what gates a job. See docs/metrics.md for their definitions."""
+"""All metrics of one split, without intervals. docs/metrics.md defines them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def point_metrics(
     groups: dict[str, NDArray[np.bool_]] | None,
     weights: NDArray[np.float64] | None,
 ) -> dict[str, Figure]:
-    """Every figure of the split.
+    """Compute every metric of the split.
 
     Args:
         scores: from `score_rows`, N ≥ 1.

@@ -1,4 +1,4 @@
-"""What each row contributes: one pass over the logits, from which every figure follows.
+"""Scores of each row, from one pass over the logits; every metric follows from them.
 
 The softmax is in float64 with the row's largest logit subtracted first. Rows are worked in blocks that stay in
 the processor's cache, so no float64 copy of all logits ever exists. 10,000 rows x 100 classes of float32 take
@@ -19,7 +19,7 @@ MAX_NLL = 1e300  # nats; only float64 logits further apart than this reach it, a
 
 @dataclass(frozen=True, eq=False)
 class RowScores:
-    """What each row contributes to the figures; [N] each, in the rows' order.
+    """The scores of rows, [N] each, in the rows' order.
 
     Attributes:
         predictions: int64, the predicted class, as given.
@@ -76,12 +76,15 @@ def score_rows(
         values *= confidence[part, None]  # softmax
         values[every, label] -= 1.0
         np.einsum("ij,ij->i", values, values, out=brier[part])
-    given = predictions.astype(np.int64, copy=False)
-    return RowScores(given, labels, given == labels, confidence, nll, brier, rank)
+    recorded = predictions.astype(np.int64, copy=False)
+    return RowScores(recorded, labels, recorded == labels, confidence, nll, brier, rank)
 
 
 def _ranks(values: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """[b]: how many of the row's classes come before its label; of equal logits the lower class is first."""
+    """Count the classes that come before each row's label, [b].
+
+    Of equal logits the lower class comes first.
+    """
     own = values[np.arange(len(labels)), labels][:, None]  # [b, 1]
     larger: NDArray[np.int64] = np.count_nonzero(values > own, axis=1)
     tied = np.count_nonzero(values >= own, axis=1) - larger > 1

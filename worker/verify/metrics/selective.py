@@ -1,4 +1,4 @@
-"""How good the predictions are when the least confident are rejected: risk-coverage curves and their areas.
+"""Selective prediction: risk-coverage curves, and the areas under them.
 
 Rows are accepted in order of falling confidence, the largest softmax probability. Coverage k/N means that k of N
 rows are accepted; the selective risk is the share of wrong rows among them. Rows of equal confidence (as float64)
@@ -39,7 +39,9 @@ class Areas:
 
 
 def risk_coverage(confidence: NDArray[np.float64], correct: NDArray[np.bool_]) -> Curve:
-    """The selective risk at each coverage: r(k/N) = wrong among the k most confident rows / k.
+    """Compute the selective risk at each coverage.
+
+    r(k/N) = wrong rows among the k most confident / k.
 
     Args:
         confidence: [N] largest softmax probability, N ≥ 1.
@@ -54,7 +56,9 @@ def risk_coverage(confidence: NDArray[np.float64], correct: NDArray[np.bool_]) -
 
 
 def aurc(confidence: NDArray[np.float64], correct: NDArray[np.bool_]) -> float:
-    """Area under the risk-coverage curve: AURC = (1/N)·Σ_k r(k/N), the mean risk over the coverages 1/N…1.
+    """Compute the area under the risk-coverage curve: AURC = (1/N)·Σ_k r(k/N).
+
+    It is the mean risk over the coverages 1/N…1.
 
     Args:
         confidence: [N] largest softmax probability, N ≥ 1.
@@ -68,7 +72,9 @@ def aurc(confidence: NDArray[np.float64], correct: NDArray[np.bool_]) -> float:
 
 
 def e_aurc(confidence: NDArray[np.float64], correct: NDArray[np.bool_]) -> float:
-    """Excess AURC: AURC − AURC*, where AURC* is that of the best order of the same rows, all m wrong ones last.
+    """Compute the excess AURC: AURC − AURC*.
+
+    AURC* is that of the best order of the same rows, with all m wrong rows last.
 
     AURC* = (1/N)·Σ_{k>N−m} (k − (N−m))/k, exactly; not its limit e + (1−e)·ln(1−e) for the error rate e.
 
@@ -84,7 +90,9 @@ def e_aurc(confidence: NDArray[np.float64], correct: NDArray[np.bool_]) -> float
 
 
 def augrc(confidence: NDArray[np.float64], correct: NDArray[np.bool_]) -> float:
-    """Area under the generalised risk-coverage curve, whose risk is wrong among the k most confident rows / N.
+    """Compute the area under the generalised risk-coverage curve.
+
+    Its risk is the wrong rows among the k most confident / N.
 
     That risk is (k/N)·r(k/N): the share of all rows that are accepted and wrong. The area is exact, under straight
     lines between the coverages 0, 1/N, …, 1 (at coverage 0 the risk is 0). It equals
@@ -102,7 +110,7 @@ def augrc(confidence: NDArray[np.float64], correct: NDArray[np.bool_]) -> float:
 
 
 def areas(ties: TieGroups) -> Areas:
-    """The areas of each sample; every sample has the same N.
+    """Compute the areas of each sample; every sample has the same N.
 
     A group of n rows, e of them wrong, that comes after s rows, f of them wrong, has the expected errors
     f + j·e/n after its j-th row, so it adds Σ_j (f + j·e/n)/(s + j) = (f − s·e/n)·(H(s+n) − H(s)) + e to Σ_k r(k/N),
@@ -131,7 +139,9 @@ def areas(ties: TieGroups) -> Areas:
 def balanced_risk_coverage(
     confidence: NDArray[np.float64], correct: NDArray[np.bool_], group: NDArray[np.int64], groups: int
 ) -> Curve:
-    """At each coverage the mean over the groups of P(wrong | accepted, row of the group): the balanced error.
+    """Compute the balanced error at each coverage.
+
+    It is the mean over the groups of P(wrong | accepted, row of the group).
 
     A group of which no row is accepted yet has no such error: it is left out of the mean at that coverage, rather
     than counted as 0, which would flatter, or as 1. Where rows of equal confidence leave open which of them is
@@ -153,7 +163,9 @@ def balanced_risk_coverage(
 def worst_group_risk_coverage(
     confidence: NDArray[np.float64], correct: NDArray[np.bool_], group: NDArray[np.int64], groups: int
 ) -> Curve:
-    """At each coverage the largest of the groups' errors among accepted rows: the worst-group error.
+    """Compute the worst-group error at each coverage.
+
+    It is the largest of the groups' errors among accepted rows.
 
     Arguments, rules and source are those of `balanced_risk_coverage`, with the maximum for the mean.
     """
@@ -161,12 +173,17 @@ def worst_group_risk_coverage(
 
 
 def area(curve: Curve) -> float:
-    """The mean risk over the curve's coverages 1/N…1, as `aurc`; a fraction, 0…1. Of whole curves, not thinned."""
+    """Compute the mean risk over a whole curve's coverages 1/N…1, as `aurc`.
+
+    A fraction, 0…1. Thinned curves give another value.
+    """
     return float(curve.risk.mean())
 
 
 def thinned(curve: Curve, points: int = 200) -> Curve:
-    """At most so many points of the curve, at even steps of coverage, its ends among them.
+    """Reduce a curve to points at even steps of coverage.
+
+    Its ends are kept.
 
     Args:
         curve: any.
@@ -187,7 +204,10 @@ def _curve(risk: NDArray[np.float64]) -> Curve:
 
 
 def _accepted(confidence: NDArray[np.float64], marks: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[K, N]: for each line of marks [K, N], the expected sum of it over the 1…N most confident rows."""
+    """Sum marks over the 1…N most confident rows, [K, N].
+
+    For each line of marks [K, N] it is the expected sum over the orders of equally confident rows.
+    """
     order = (-confidence).argsort()
     ordered = confidence[order]
     last = np.flatnonzero(np.concatenate((ordered[1:] != ordered[:-1], [True])))  # of each group of equals
@@ -200,7 +220,9 @@ def _accepted(confidence: NDArray[np.float64], marks: NDArray[np.float64]) -> ND
 def _group_errors(
     confidence: NDArray[np.float64], correct: NDArray[np.bool_], group: NDArray[np.int64], groups: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """[N] mean and [N] largest error among the accepted rows of the groups that have any.
+    """Compute the groups' mean and largest error among accepted rows, [N] each.
+
+    Groups without accepted rows are left out.
 
     One group at a time, so that many groups (classes) need no [K, N].
     """

@@ -1,4 +1,4 @@
-"""Rows of equal confidence taken together, so that no figure depends on the order of rows.
+"""Groups of rows with equal confidence, so that no metric depends on the order of rows.
 
 Figures that sort by confidence are written over these groups, for many samples of the same rows at once: the
 plain figure is one sample in which each row counts once, a bootstrap's resamples are samples in which it counts
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, eq=False)
 class TieGroups:
-    """B samples of the same rows, the rows of equal confidence taken together.
+    """The tie groups of B samples of the same rows.
 
     Attributes:
         confidence: [G] float64, strictly rising.
@@ -48,14 +48,18 @@ class ConfidenceOrder:
 
     @classmethod
     def of(cls, confidence: NDArray[np.float64], correct: NDArray[np.bool_]) -> ConfidenceOrder:
-        """The order of rows with these confidences, [N]."""
+        """Order rows by confidence, [N]."""
         order = confidence.argsort()
         by_confidence = confidence[order]
         starts = np.flatnonzero(np.concatenate(([True], by_confidence[1:] != by_confidence[:-1])))
         return cls(order, starts, by_confidence[starts], (~correct[order]).astype(np.float64))
 
     def group(self, counts: NDArray[np.float64]) -> TieGroups:
-        """The groups of B samples in which each row counts as often as `counts` [B, N] says."""
+        """Group B samples in which rows count `counts` times.
+
+        Args:
+            counts: [B, N] times that each row counts.
+        """
         rows = np.take(counts, self.order, axis=1)
         errors = rows * self.wrong
         if len(self.starts) < len(self.order):
@@ -64,5 +68,5 @@ class ConfidenceOrder:
 
 
 def tie_groups(confidence: NDArray[np.float64], correct: NDArray[np.bool_]) -> TieGroups:
-    """The groups of one sample in which each row, [N], counts once."""
+    """Group the rows of one sample, in which each row counts once."""
     return ConfidenceOrder.of(confidence, correct).group(np.ones((1, len(confidence))))

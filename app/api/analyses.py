@@ -1,0 +1,158 @@
+"""Analyses of a job's results: computed by a worker on the first request, and kept."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from anyio.to_thread import run_sync
+
+from app.api.dependencies import Services
+from app.api.waiting import await_inspections
+from app.catalog.datasets import read_declaration
+from app.domain.analyses import AnalysedResult, AnalysisPart, AnalysisState, JobAnalysis
+from app.domain.checks import ResultReport
+from app.domain.errors import NotFound, RelogitError, RequestError
+from app.domain.jobs import Job
+from app.domain.requests import RecomputeRequest, VerificationRequest
+from app.files.artifacts import artifact_path
+from app.store.inspection_requests.analysis import AnalysisSubject, analysis_request
+from app.store.inspection_requests.request import InspectionRequest
+from app.store.inspections import Inspection
+
+WITH_CAUSES = ("accuracy", "targets")
+"""Checks whose failure has causes that can be searched for."""
+
+Analysed = RecomputeRequest | VerificationRequest
+
+
+@dataclass(frozen=True, slots=True)
+class _Recorded:
+    """A result with a file, and what is on record of it."""
+
+    expert: str
+    split: str
+    path: Path
+    sha256: str
+    """Of the file."""
+    split_sha256: str | None
+    report: ResultReport
+    targets: tuple[Path, str] | None = None
+    """The file of its targets, where that is one of its own, and that file's sha256."""
+
+    def has(self, part: AnalysisPart) -> bool:
+        """Tell whether there is anything to analyse."""
+        if part == "statistics":
+            return self.report.metrics.number("accuracy") is not None
+        return any(check.id in WITH_CAUSES and check.verdict == "failed" for check in self.report.checks)
+
+
+async def analyse_job(services: Services, job_id: str, part: AnalysisPart, patience_s: float) -> JobAnalysis:
+    """Collect one part of a job's analysis, waiting a while for workers.
+
+    Args:
+        services: of this process.
+        job_id: of the job.
+        part: what to analyse.
+        patience_s: seconds to wait for answers that are not known yet.
+
+    Raises:
+        NotFound: there is no such job, or it has no logits.
+    """
+
+    def read_results() -> list[tuple[AnalysedResult, InspectionRequest | None]]:
+        job = services.jobs.get(job_id)
+        request = job.logits_request
+        if request is None:
+            raise NotFound(
+                "nothing-to-analyse", f"Job {job_id} created splits; there are no logits in it to analyse."
+            )
+        return [_prepare(services, request, recorded, part) for recorded in _results(services, job, request)]
+
+    results = await run_sync(read_results)
+    requests = [request for _, request in results if request is not None]
+    inspections = iter(await await_inspections(services, requests, patience_s))
+    return JobAnalysis(
+        part,
+        tuple(result if request is None else _answered(result, next(inspections)) for result, request in results),
+    )
+
+
+def _prepare(
+    services: Services, request: Analysed, recorded: _Recorded, part: AnalysisPart
+) -> tuple[AnalysedResult, InspectionRequest | None]:
+    """Return a result without its analysis, and the request for that.
+
+    None where there is nothing to analyse, or it cannot be.
+    """
+    result = AnalysedResult(recorded.expert, recorded.split)
+    if not recorded.has(part):
+        return result, None
+    try:
+        return result, _inspection_request(services, request, recorded, part)
+    except RelogitError as error:
+        return replace(result, state="failed", error=error.to_dict()), None
+
+
+def _answered(result: AnalysedResult, inspection: Inspection) -> AnalysedResult:
+    if inspection.error is not None:
+        return replace(result, state="failed", error=inspection.error)
+    state: AnalysisState = "pending" if inspection.answer is None else "ready"
+    return replace(result, state=state, analysis=inspection.answer)
+
+
+def _results(services: Services, job: Job, request: Analysed) -> Iterator[_Recorded]:
+    if isinstance(request, RecomputeRequest):
+        for unit in job.units:
+            if unit.artifact is not None and unit.report is not None:
+                path = artifact_path(services.settings.objects_dir, unit.artifact.sha256)
+                yield _Recorded(unit.expert, unit.split, path, unit.artifact.sha256, unit.split_sha256, unit.report)
+        return
+    try:
+        root = services.uploads.root_of(request, services.settings.outputs_dir)
+    except NotFound:  # a deleted upload: its results stay, and each of its files is reported as gone
+        root = services.settings.uploads_dir / str(request.upload)
+    for result in (job.verification and job.verification.results) or ():
+        source = result.source
+        if source is not None and source.file is not None:
+            targets = source.targets_file
+            yield _Recorded(
+                *result.place,
+                root / source.file.name,
+                source.file.sha256,
+                source.split_sha256,
+                result.report,
+                None if targets is None else (root / targets.name, targets.sha256),
+            )
+
+
+def _inspection_request(
+    services: Services, request: Analysed, recorded: _Recorded, part: AnalysisPart
+) -> InspectionRequest:
+    """Build the request to a worker.
+
+    Raises:
+        RequestError: the file or the split is not the one that was verified, or cannot be read.
+    """
+    dataset = read_declaration(request.declaration)
+    folder = services.catalog.splits_folder(dataset, request.splits_dir)
+    split = services.catalog.read_split(dataset, folder, recorded.split)
+    if split.sha256 != recorded.split_sha256:
+        raise RequestError("split-changed", f"The index list {split.name!r} was changed since. Verify again.")
+    for path, sha256 in ((recorded.path, recorded.sha256), *([recorded.targets] if recorded.targets else [])):
+        _check_unchanged(path, sha256)
+    threshold = request.standards.head_threshold
+    subject = AnalysisSubject(recorded.path, recorded.sha256, dataset, folder, split, threshold, recorded.targets)
+    return analysis_request(part, subject, services.catalog)
+
+
+def _check_unchanged(path: Path, sha256: str) -> None:
+    try:
+        with path.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise RequestError("file-gone", f"{path.name} cannot be read: {error.strerror}.") from error
+    if digest != sha256:
+        raise RequestError("file-changed", f"{path.name} was changed since it was verified. Verify again.")
