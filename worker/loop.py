@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from app.domain.checks import JobReport, ResultReport
-from app.domain.errors import FatalError, RelogitError, RequestError, TransientError
+from app.domain.errors import FatalError, RelogitError, TransientError
 from app.domain.fault_points import reach
 from app.domain.job_kinds import TASKS, Task
 from app.domain.jobs import Claim, Progress, Unit, UnitState
@@ -139,18 +139,10 @@ def _recompute(claim: Claim, context: Context) -> None:
             _guarded(claim, context, [unit.split], lambda unit=unit: _log_unit(claim, unit, loaded[0].run(unit)))  # type: ignore[misc]
 
 
-def _refuse_draw(claim: Claim, context: Context) -> None:  # noqa: ARG001 — every task's function takes both
-    """Fail a job of an earlier version, which created sets of splits by jobs."""
-    raise RequestError(
-        "splits-without-job", "Sets of splits are created without a job now; `relogit splits create` does so at once."
-    )
-
-
 FUNCTIONS: Mapping[Task, Callable[[Claim, Context], None]] = {
     "recompute": _recompute,
     "verify": verify,
     "check": check_files,
-    "draw": _refuse_draw,
 }
 """What does each kind of task. `app.domain.job_kinds.TASKS` says in which thread, and what its failure fails."""
 

@@ -239,7 +239,7 @@ class JobStore(Workers, References):
     def finish_job(self, claim: Claim, verification: JobReport) -> None:
         """Record the checks of the job as a whole, and its final state.
 
-        A verification of files that was carried out has succeeded, whatever its verdict. So has a drawing of splits.
+        A verification of files that was carried out has succeeded, whatever its verdict.
         """
         with self._database.transaction() as db:
             check_claim(db, claim)

@@ -21,7 +21,7 @@ from app.store.jobs import JobStore
 from app.store.liveness import hold_lock, reap_dead_workers, worker_lock
 from tests.computing import worker_context
 from tests.fakes import ARITHMETIC, Home, finish, submit, take
-from tests.unit.test_requests import SPLITS, VERIFICATION
+from tests.unit.test_requests import VERIFICATION
 from worker import loop
 from worker.context import Context
 
@@ -209,14 +209,3 @@ def test_a_verification_is_handed_back_or_ended(database: Database, store: JobSt
 def test_every_kind_of_task_has_a_function() -> None:
     """A kind that the table names and no worker can do would wait for ever."""
     assert set(loop.FUNCTIONS) == set(TASKS) == {*HEAVY_TASKS, *LIGHT_TASKS}
-
-
-def test_a_job_that_creates_splits_fails_with_the_reason(context: Context, store: JobStore) -> None:
-    """A store of an earlier version may hold such a job: it ends instead of waiting for ever, and can be read."""
-    job = store.submit(SPLITS)
-    loop._do(take(store), context)
-    ended = store.get(job.id)
-    assert (ended.state, ended.request) == (JobState.FAILED, SPLITS)
-    assert ended.verification is not None
-    assert ended.verification.error is not None
-    assert ended.verification.error["code"] == "splits-without-job"
