@@ -32,7 +32,7 @@ from worker.datasets.pools import Pool
 from worker.evidence.origins import Origins
 from worker.evidence.plain_sample import PlainSample
 from worker.experts.loading import Assumptions
-from worker.inspections.pools import pool_answer
+from worker.inspections.handlers import pool_answer
 from worker.outputs.artifacts import Draft, Logits, drafted, publish, read_arrays, targets_sha256
 from worker.outputs.manifest import Origin, manifest
 from worker.timings import Timings
