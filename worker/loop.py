@@ -68,21 +68,14 @@ def work(context: Context, database: Database, worker: str, tasks: tuple[Task, .
 
 def _reap(context: Context, worker: str) -> bool:
     """Free the work of dead workers, stop overdue jobs; return whether any died."""
-    _check_recorded(context, worker)
-    dead = list(reap_dead_workers(context.jobs, context.settings.locks_dir))
+    # Others reap a living worker if its lock file was removed, say; they would take every claim from it.
+    if all(recorded["id"] != worker for recorded in context.jobs.workers()):
+        raise FatalError("buried-alive", f"Worker {worker} is on record no more: another process took it for dead.")
+    dead = reap_dead_workers(context.jobs, context.settings.locks_dir)
     for name in dead:
         log.warning("worker %s is dead; its work is free again", name)
     context.jobs.expire()  # the API does so as well, but it may have died
     return bool(dead)
-
-
-def _check_recorded(context: Context, worker: str) -> None:
-    """End a worker that is no longer on record.
-
-    Others reap a living worker if its lock file was removed, for example; they would take every claim from it.
-    """
-    if all(recorded["id"] != worker for recorded in context.jobs.workers()):
-        raise FatalError("buried-alive", f"Worker {worker} is on record no more: another process took it for dead.")
 
 
 def _run(claim: Claim, context: Context) -> None:
@@ -152,11 +145,7 @@ def _log_unit(claim: Claim, unit: Unit, progress: Progress) -> None:
     seconds = {phase: round(passed, 4) for phase, passed in progress.seconds.items()}
     log.info(
         "job %s: (%s, %s) is done, %d rows reused and %d computed; seconds: %s",
-        claim.job.id,
-        claim.expert,
-        unit.split,
-        progress.reused,
-        progress.computed,
+        *(claim.job.id, claim.expert, unit.split, progress.reused, progress.computed),
         ", ".join(f"{phase} {passed:.3f}" for phase, passed in seconds.items()),
         extra={"reused": progress.reused, "computed": progress.computed, "seconds": seconds},
     )

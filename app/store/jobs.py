@@ -47,24 +47,16 @@ class JobStore(Workers, References):
         terms: JobOptions | None = None,
         check: Callable[[], object] = lambda: None,
     ) -> Job:
-        """Record a job whose request was checked.
+        """Record a job whose request was checked; its units are computed in this order.
 
-        Args:
-            request: the work.
-            units: are computed in this order.
-            terms: its options.
-            check: raises if something that the job refers to was deleted meanwhile; it is kept from now on.
+        `check` raises if something that the job refers to was deleted meanwhile; it is kept from now on.
         """
         with self._database.transaction() as db:
             check()
             return insert_job(db, request, units, terms or JobOptions())
 
     def get(self, job_id: str) -> Job:
-        """Return a job.
-
-        Raises:
-            NotFound: no job has that id.
-        """
+        """Return a job, or raise NotFound."""
         with self._database.snapshot() as db:
             return read_job(db, job_id)
 
@@ -92,11 +84,7 @@ class JobStore(Workers, References):
             return read_job(db, job_id)
 
     def expire(self) -> list[str]:
-        """Stop the jobs whose deadline has passed, as `cancel` does; they fail.
-
-        Returns:
-            Their ids.
-        """
+        """Fail the jobs whose deadline has passed, stopped as by `cancel`; return their ids."""
         now = time.time()
         overdue = "SELECT id FROM jobs WHERE deadline_at <= ? AND finished_at IS NULL AND NOT cancel_requested"
         if self._database.connection.execute(overdue, (now,)).fetchone() is None:
@@ -113,18 +101,12 @@ class JobStore(Workers, References):
     # --- the worker's side ------------------------------------------------------------------------
 
     def claim(
-        self,
-        worker: str,
-        precisions: Sequence[str] = ("fp32",),
-        tasks: Sequence[Task] = tuple(TASKS),
+        self, worker: str, precisions: Sequence[str] = ("fp32",), tasks: Sequence[Task] = tuple(TASKS)
     ) -> Claim | None:
-        """Claim the next task of the oldest job; None when none is queued.
+        """Claim the next task of these kinds, of the oldest job; None when none is queued.
 
-        Args:
-            worker: its name.
-            precisions: those it can compute in. It leaves a task of another precision to a recorded worker that can;
-                without such a worker it takes the task and fails it with the reason.
-            tasks: kinds of task to take.
+        A worker leaves a task of another precision than its own to a recorded worker that has it; without such a
+        worker it takes the task and fails it with the reason.
         """
         with self._database.transaction() as db:
             return take_task(db, worker, precisions, tasks)
@@ -146,22 +128,14 @@ class JobStore(Workers, References):
             return not to_be_cancelled(db, claim)
 
     def progress(self, claim: Claim, split: str, progress: Progress) -> bool:
-        """Record how far a unit is.
-
-        Returns:
-            Whether to go on; False when the job is to be cancelled.
-        """
+        """Record how far a unit is; return False when the job is to be cancelled."""
         with self._database.transaction() as db:
             check_claim(db, claim)
             set_unit(db, claim, split, rate=progress.rate, **_counts(progress))
             return not to_be_cancelled(db, claim)
 
     def go_on(self, claim: Claim) -> bool:
-        """Tell whether to go on; False when the job is to be cancelled.
-
-        Raises:
-            ClaimLost: the claim was taken away.
-        """
+        """Tell whether to go on; False when the job is to be cancelled."""
         with self._database.snapshot() as db:
             check_claim(db, claim)
             return not to_be_cancelled(db, claim)
@@ -182,16 +156,9 @@ class JobStore(Workers, References):
     ) -> None:
         """Record a unit whose file is written and whose report passed.
 
-        Args:
-            claim: this worker's.
-            split: of the unit.
-            artifact: its file.
-            report: its verification.
-            progress: its final counts.
-            is_there: tells whether the file exists; the deletion of another job may have removed the same file.
-
         Raises:
-            TransientError: the file is gone; it can be written again.
+            TransientError: by `is_there`, the file is gone: the deletion of another job removed the same file. It can
+                be written again.
         """
         with self._database.transaction() as db:
             check_claim(db, claim)

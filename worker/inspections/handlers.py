@@ -100,7 +100,11 @@ def pool_answer(pool: Pool) -> dict[str, Any]:
     return {"pixels_sha256": pool.pixels_sha256, "images": list(pool.images.shape), "classes": pool.classes}
 
 
+def same_identity(first: object, second: object) -> bool:
+    """Compare identities of files as JSON: storing them turns tuples into lists."""
+    return json.dumps(first) == json.dumps(second)
+
+
 def _check_same(now: object, requested: object) -> None:
-    # Compared as JSON: only one of them may have been stored, which turns tuples into lists.
-    if json.dumps(now) != json.dumps(requested):
+    if not same_identity(now, requested):
         raise TransientError("file-changed", "The file was changed after the inspection was requested.")

@@ -48,7 +48,8 @@ class InspectionRequest:
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON values, as stored and in the key."""
         omitted: dict[str, Any] = dict(self.omitted)
-        fields: dict[str, Any] = _adapter(type(self)).dump_python(self, mode="json", exclude=omitted)
+        adapter = _adapter(type(self))  # type: ignore[arg-type]  # as in from_dict
+        fields: dict[str, Any] = adapter.dump_python(self, mode="json", exclude=omitted)
         return fields
 
     @classmethod
