@@ -123,7 +123,7 @@ def _run(settings: Settings, index: int, stop: threading.Event) -> None:
 
 @contextmanager
 def _beside(stop: threading.Event, run: Callable[[], None]) -> Iterator[None]:
-    """Run a function in a thread beside the block; its failure stops the block and is raised."""
+    """Run a function beside the block; its failure stops the block."""
     failures: list[BaseException] = []
 
     def guarded() -> None:

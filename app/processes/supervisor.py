@@ -98,7 +98,7 @@ class Supervisor:
         self._thread.join()
 
     def kill(self, worker: str, pid: int) -> bool:
-        """Kill a worker, which is then replaced; return False if this supervisor did not start it."""
+        """Kill a worker of this supervisor, which replaces it; else return False."""
         lock = worker_lock(self._settings.locks_dir, worker)
         processes = [process for process in self._processes() if process.pid == pid and has_open(pid, lock)]
         for process in processes:

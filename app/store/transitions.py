@@ -133,7 +133,7 @@ def end_task(db: sqlite3.Connection, claim: Claim) -> None:
 
 
 def requeue(db: sqlite3.Connection, job: str, task: str, expert: str) -> None:
-    """Queue a task again, or end it if its job is being cancelled; its running unit restarts."""
+    """Queue a task with its running unit again, or end a cancelled one."""
     db.execute(
         "UPDATE units SET state = 'queued', done = 0, reused = 0, computed = 0, rate = NULL, started_at = NULL"
         " WHERE job = ? AND expert = ? AND state = 'running'",
@@ -148,7 +148,7 @@ def requeue(db: sqlite3.Connection, job: str, task: str, expert: str) -> None:
 
 
 def reap_task(db: sqlite3.Connection, task: sqlite3.Row, *, blamed: bool) -> None:
-    """Queue the task of a dead worker again, or fail its unit at the `MAX_DEATHS`th death.
+    """Queue a dead worker's task again; at `MAX_DEATHS`, fail its unit.
 
     `task` has `job`, `task`, `expert` and `deaths`; `blamed` tells whether this death counts against it.
     """

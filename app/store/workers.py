@@ -63,7 +63,7 @@ class Workers:
         return [row["worker"] for row in self._database.connection.execute(query)]
 
     def reap(self, worker: str) -> list[str]:
-        """Remove a dead worker, free its tasks at once, and return the ids of their jobs.
+        """Remove a dead worker and free its tasks; return their jobs' ids.
 
         Its death counts against the units it was running; a unit that kills its workers fails at the `MAX_DEATHS`th.
         """

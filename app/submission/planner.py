@@ -70,7 +70,7 @@ def inspections_of(examined: Examined, catalog: Catalog, weights: str | None = N
 
 
 def _normalisation_requests(examined: Examined, catalog: Catalog) -> list[NormalisationRequest]:
-    """List the inspections of mean and std; none where no split or base is right."""
+    """List the inspections of mean and std, if a split is right."""
     if examined.dataset is None or examined.request is None or not examined.splits:
         return []
     base, request = evidence_base(split.base for split in examined.splits), examined.request

@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def check_prefix(prefix: str) -> str:
-    """Check what stands before an expert's name in its file name; it may be empty."""
+    """Check a prefix of checkpoint names, which may be empty."""
     return check_name("checkpoint_prefix", prefix, may_be_empty=True)
 
 

@@ -90,7 +90,7 @@ def _repeats(lists: Sequence[ImportedList]) -> list[str]:
 
 
 def _overlaps(lists: Sequence[ImportedList]) -> list[str]:
-    """Name the lists over one base that share samples, as tuning and test lists must not."""
+    """Name lists over one base that share samples."""
     sentences = []
     for first, second in combinations([(entry, set(entry.indices)) for entry in lists], 2):
         shared = len(first[1] & second[1])

@@ -32,7 +32,7 @@ Lists = dict[str, NDArray[np.int64]]
 
 
 def create_splits(body: SplitsBody, catalog: Catalog) -> dict[str, Any]:
-    """Draw a set of splits from the current labels, write it, and return its description.
+    """Draw a set of splits, write it, and return its description.
 
     Raises:
         Conflict: the name is taken.

@@ -48,7 +48,7 @@ class Auditor:
         self._catalog, self._pools = catalog, pools
 
     def audit(self, request: AuditRequest) -> dict[str, Any]:
-        """Audit a set of splits: its report, `described`, and the `sha256` of each readable list.
+        """Audit a set: its report, `described`, and the lists' `sha256`.
 
         Raises:
             RequestError: the folder or its `splits.json` cannot be read.
@@ -74,7 +74,7 @@ class Auditor:
         return answer | {"described": bool(description.lists), "sha256": digests}
 
     def groups(self, request: GroupsRequest) -> dict[str, Any]:
-        """Group the classes of a set by its train counts; `groups` is null without them.
+        """Group classes by train counts; `groups` is null without these.
 
         Raises:
             RequestError: the folder is missing.

@@ -117,7 +117,7 @@ class FileChecks:
         return Result(expert, split_name, report, source=source)
 
     def _report(self, file: LogitFile, split: Split, truth: Truth) -> tuple[ResultReport, Source]:
-        """Read a file and check it; its source names the files that could be read."""
+        """Read and check a file; the source names what was readable."""
         path, source = self._root / file.name, Source(None, None, split.base, split.sha256)
         try:
             stored = read_stored(path, len(truth.labels), truth.classes)

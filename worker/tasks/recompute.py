@@ -191,7 +191,7 @@ class Recompute:
         return publish(draft, settings.objects_dir, folder / f"{split.name}_logits.npz", described, lock)
 
     def _pool(self, base: str) -> Pool:
-        """Decode a base once, so that all of the claim's splits have the same images."""
+        """Decode a base once, so that all splits have equal images."""
         if base not in self._pools:
             pool = self._context.pools.get(self._dataset, base)
             identity = self._context.catalog.bases.identity(self._dataset, base)
@@ -212,7 +212,7 @@ class Recompute:
         return self._pools[base]
 
     def _logits(self, unit: Unit, split: Split, pool: Pool) -> tuple[NDArray[np.float32], Progress]:
-        """Compute all rows of a split: [N, C] float32 in its order, and report progress meanwhile."""
+        """Compute a split's rows [N, C] float32, and report progress meanwhile."""
         source, started, reported = self._source, time.monotonic(), 0.0
         progress = Progress(0, 0)
         for done, computed in source.fill(pool, split.indices):
