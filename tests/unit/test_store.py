@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from app.domain.checks import JobReport
 from app.domain.errors import Conflict, NotFound
 from app.domain.jobs import Job, JobState, Progress, UnitState
 from app.store.jobs import JobStore
-from tests.fakes import DONE, PASSED, REPORT, artifact, finish_all, refused, submit, take
+from tests.fakes import DONE, ERROR, PASSED, REPORT, artifact, finish_all, refused, submit, take
 from tests.unit.test_requests import VERIFICATION
 
 
@@ -96,3 +97,13 @@ def test_a_verification_is_one_task_without_units(store: JobStore) -> None:
     assert (done.state, done.request, done.verification) == (JobState.SUCCEEDED, VERIFICATION, PASSED)
     with pytest.raises(TypeError, match="is a verification"):
         _ = job.recompute
+
+
+@pytest.mark.parametrize(
+    ("report", "state"), [(JobReport("failed"), JobState.SUCCEEDED), (JobReport.failed(ERROR), JobState.FAILED)]
+)
+def test_a_verification_succeeds_if_it_was_carried_out(store: JobStore, report: JobReport, state: JobState) -> None:
+    """Whether the files are good is its verdict; whether they could be read is its state."""
+    job = store.submit(VERIFICATION)
+    store.finish_job(take(store), report)
+    assert (store.get(job.id).state, store.get(job.id).verification) == (state, report)
