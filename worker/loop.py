@@ -59,11 +59,9 @@ def work(context: Context, database: Database, worker: str, tasks: tuple[Task, .
             log.warning("the job store cannot be used: %s", error)
             time.sleep(AFTER_STORE_ERROR_S)
             continue
-        if claim is None:
-            idle_at = version  # read before the claim: a job that came in between has moved it again
-            continue
-        idle_at = -1
-        _run(claim, context)
+        idle_at = -1 if claim else version  # read before the claim: a job that came in between has moved it again
+        if claim:
+            _run(claim, context)
 
 
 def _reap(context: Context, worker: str) -> bool:
