@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Histogram
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.tracing import traceparent_of
+from app.api.parameters import traceparent_of
 from app.logs import bind
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

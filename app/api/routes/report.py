@@ -1,22 +1,25 @@
-"""A job's report as one page for people: `GET /jobs/{id}/report`."""
+"""A job's results for people: analyses as JSON, and the report as one page."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Annotated
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
 
 from app.api.analyses import analyse_job
 from app.api.dependencies import Services, ServicesDep
-from app.api.parameters import JobId
+from app.api.parameters import MAX_WAIT_S, JobId
 from app.api.set_views import show_set
 from app.api.split_schemas import ClassGroups, ListView, SetView
+from app.api.verdict_schemas import AnalysisView
 from app.api.verdicts import verify_job
 from app.api.waiting import PATIENCE_S
 from app.catalog.datasets import read_declaration
+from app.domain.analyses import AnalysisPart
 from app.domain.checks import JobReport
 from app.domain.errors import NotFound, RequestError
 from app.domain.jobs import Job
@@ -32,6 +35,21 @@ RUNNING_AGAIN_S, PENDING_AGAIN_S = 3, 10
 """When a browser is to look again."""
 
 router = APIRouter(prefix="/jobs/{job_id}", tags=["verifications"])
+
+
+@router.get("/analysis")
+async def analysis(
+    job_id: JobId,
+    services: ServicesDep,
+    part: Annotated[AnalysisPart, Query(description="Intervals and curves, or causes of a failure.")] = "statistics",
+    wait: Annotated[float, Query(ge=0, description="Seconds to wait for what is not known yet, 60 at most.")] = 10.0,
+) -> AnalysisView:
+    """Analyse the results of a job, file by file.
+
+    A worker analyses a file on the first request; `complete` tells whether all answers are there. The `state` of
+    each result is `ready`, `pending`, `failed` (with `error`), or `none`: nothing to analyse.
+    """
+    return AnalysisView.of(job_id, await analyse_job(services, job_id, part, min(wait, MAX_WAIT_S)))
 
 
 @router.get("/report", response_class=HTMLResponse)

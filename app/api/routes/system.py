@@ -1,13 +1,16 @@
-"""Health: whether the API lives, and whether jobs can be done."""
+"""Health and metrics: whether the API lives, whether jobs can be done, and what Prometheus reads."""
 
 from __future__ import annotations
 
 import json
 import shutil
 import sqlite3
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import PlainTextResponse
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
 
 from app import VERSION
 from app.api.dependencies import Services, ServicesDep
@@ -55,6 +58,26 @@ def readyz(services: ServicesDep, response: Response) -> Readiness:
     ready = checks.worker.ok and checks.store.ok and checks.disk.ok and checks.warm_start.ok
     response.status_code = 200 if ready else 503
     return Readiness(ready=ready, checks=checks)
+
+
+# async although it awaits nothing: FastAPI would run a plain function in a thread for each request.
+async def _registry(request: Request) -> CollectorRegistry:
+    registry: CollectorRegistry = request.app.state.registry
+    return registry
+
+
+@router.get("/metrics", response_class=PlainTextResponse)
+def get_metrics(request: Request, registry: Annotated[CollectorRegistry, Depends(_registry)]) -> Response:
+    """Show metrics in Prometheus' text format, or as OpenMetrics.
+
+    They cover jobs, units, rows, seconds by phase, the queue, workers, disk, memory and requests. `Accept` chooses
+    the format.
+    """
+    try:
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+    except TypeError:  # Accept names a malformed version
+        encode, content_type = choose_encoder("")
+    return Response(encode(registry), media_type=content_type)
 
 
 def _living_workers(services: Services) -> list[dict[str, Any]]:
