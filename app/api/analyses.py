@@ -50,13 +50,7 @@ class _Recorded:
 
 
 async def analyse_job(services: Services, job_id: str, part: AnalysisPart, patience_s: float) -> JobAnalysis:
-    """Collect one part of a job's analysis, waiting a while for workers.
-
-    Args:
-        services: of this process.
-        job_id: of the job.
-        part: what to analyse.
-        patience_s: seconds to wait for answers that are not known yet.
+    """Collect one part of a job's analysis, waiting `patience_s` for workers.
 
     Raises:
         NotFound: there is no such job, or it has no logits.
@@ -83,14 +77,11 @@ async def analyse_job(services: Services, job_id: str, part: AnalysisPart, patie
 def _prepare(
     services: Services, request: Analysed, recorded: _Recorded, part: AnalysisPart
 ) -> tuple[AnalysedResult, InspectionRequest | None]:
-    """Return a result without its analysis, and the request for that.
-
-    None where there is nothing to analyse, or it cannot be.
-    """
+    """Return a result without its analysis, and the request for that, if possible."""
     result = AnalysedResult(recorded.expert, recorded.split)
-    if not recorded.has(part):
-        return result, None
     try:
+        if not recorded.has(part):
+            return result, None
         return result, _inspection_request(services, request, recorded, part)
     except RelogitError as error:
         return replace(result, state="failed", error=error.to_dict()), None

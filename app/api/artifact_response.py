@@ -26,15 +26,7 @@ class ArtifactResponse(FileResponse):
 
     A `Range` that is malformed or in another unit than bytes is ignored (RFC 9110, 14.2); Starlette refuses it.
 
-    Args:
-        path: of the file.
-        check: raises if the file's content is not what was recorded; called in a thread.
-        headers: additional ones.
-        media_type: of the content.
-        filename: to save it under.
-
-    Raises:
-        JobError: from the call, what `check` raises.
+    `check` raises JobError if the file's content is not what was recorded; it is called in a thread.
     """
 
     def __init__(

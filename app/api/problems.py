@@ -76,15 +76,7 @@ def _with_problems(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def answer(request: Request, status: int, code: str, detail: str, errors: list[dict[str, Any]]) -> JSONResponse:
-    """Build the problem that answers a request.
-
-    Args:
-        request: that failed.
-        status: of the response.
-        code: stable kebab-case name.
-        detail: sentences for people.
-        errors: the causes, as `ProblemItem` has them.
-    """
+    """Build the problem that answers a request; `errors` are items as of `ProblemItem`."""
     body = {
         "type": f"urn:relogit:problem:{code}",
         "title": HTTPStatus(status).phrase,

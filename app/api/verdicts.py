@@ -15,14 +15,9 @@ from app.report.split_warnings import audit_request, audit_warnings
 
 
 async def verify_job(services: Services, job: Job, patience_s: float) -> JobReport:
-    """Return the report of a job with all of its results.
+    """Return the report of a job, in any state, with all of its results.
 
-    Once the job has ended, the warnings of an audit of its splits are among its checks.
-
-    Args:
-        services: of this process.
-        job: in any state.
-        patience_s: seconds to wait for the audit.
+    Once the job has ended, an audit of its splits adds warnings; it is awaited for `patience_s`.
     """
     report = await run_sync(_report_now, services, job)
     request = await run_sync(audit_request, job, services.catalog) if job.state.ended else None

@@ -35,11 +35,7 @@ def swatch(number: int) -> Markup:
 def risk_coverage(split: str, experts: Sequence[tuple[str, int, Statistics]]) -> list[Markup]:
     """Draw a split's risk-coverage curves, one chart for each kind of curve.
 
-    All charts have one scale.
-
-    Args:
-        split: its name.
-        experts: name, number and statistics of each expert.
+    All charts have one scale. `experts` has the name, number and statistics of each.
     """
     drawn: dict[str, list[tuple[str, int, Curve, float]]] = {}
     for kind in CURVES:

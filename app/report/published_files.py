@@ -17,9 +17,7 @@ from app.settings import Settings
 def file_checks(settings: Settings, job: Job, unit: Unit) -> list[Check]:
     """Check the files of a unit; each is read once.
 
-    Returns:
-        `stored-file` and `shown-file` for a unit that is done. For a unit that is not, `shown-file` if another file
-        lies where its own would be.
+    `stored-file` and `shown-file` for a unit that is done; else `shown-file` if there is another file in its place.
     """
     shown = settings.outputs_dir / job.recompute.output_dir / unit.expert / f"{unit.split}_logits.npz"
     if unit.artifact is None:
@@ -42,10 +40,7 @@ def _compare(check_id: str, path: Path, expected: str) -> Check:
 
 
 def _compare_shown(path: Path, expected: str, job: Job) -> Check:
-    """Compare the copy under `outputs/`.
-
-    That it is gone, or a later job's, is only a warning.
-    """
+    """Compare the copy under `outputs/`; one that is gone, or a later job's, is a warning."""
     check = _compare("shown-file", path, expected)
     if check.verdict == "passed":
         return check
@@ -59,10 +54,7 @@ def _compare_shown(path: Path, expected: str, job: Job) -> Check:
 
 
 def _manifest(path: Path) -> dict[str, Any]:
-    """Read job and sha256 from the manifest beside a file.
-
-    Empty where no manifest names both.
-    """
+    """Read job and sha256 from the manifest beside a file; empty unless it names both."""
     try:
         manifest = json.loads(path.with_suffix(".json").read_bytes())
         return {"job": manifest["job"], "sha256": manifest["file"]["sha256"]}

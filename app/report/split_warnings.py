@@ -38,19 +38,13 @@ def audit_warnings(job: Job, audit: Inspection, results: Sequence[Result]) -> li
     """Return an audit's failed checks that concern the job, as warnings.
 
     Without an answer, or for lists that were changed since, it is one skipped check with the reason.
-
-    Args:
-        job: whose splits they are.
-        audit: answer to `audit_request`, if there is one yet.
-        results: of the job's report.
     """
     if job.logits_request is None:
         return []
     name = job.logits_request.splits_dir
     if audit.answer is None:
-        why = "A worker is still looking at them; ask again in a moment."
-        if audit.error is not None:
-            why = audit.error["message"]
+        pending = "A worker is still looking at them; ask again in a moment."
+        why = audit.error["message"] if audit.error else pending
         return [skipped("splits", "warning", f"The splits {name!r} as a whole were not looked at: {why}")]
     if changed := changed_lists(job, results, audit.answer["sha256"]):
         lists = ", ".join(map(repr, changed))
@@ -66,13 +60,7 @@ def audit_warnings(job: Job, audit: Inspection, results: Sequence[Result]) -> li
 
 
 def changed_lists(job: Job, results: Sequence[Result], digests: Mapping[str, str | None]) -> list[str]:
-    """List the splits whose index files changed since, sorted.
-
-    Args:
-        job: that took them.
-        results: of its report, if it verified files.
-        digests: sha256 of the files as they are now, by the list's name.
-    """
+    """List the job's splits whose index files have other digests now, sorted."""
     taken = {(unit.split, unit.split_sha256) for unit in job.units}
     sources = ((result.split, result.source) for result in results)
     taken |= {(split, source.split_sha256) for split, source in sources if source and source.split_sha256}

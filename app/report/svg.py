@@ -44,10 +44,7 @@ class Axis:
         return self.ends[1] if self.ends else self.ticks[-1]
 
     def share(self, value: float) -> float:
-        """Return a value's place: 0 at the low end, 1 at the high.
-
-        Values outside lie at the ends.
-        """
+        """Return a value's place, from 0 at the low end to 1 at the high."""
         return min(max((value - self.low) / (self.high - self.low), 0.0), 1.0)
 
 
@@ -56,10 +53,7 @@ class LogAxis(Axis):
     """A scale of logarithms: ends and values lie above 0."""
 
     def share(self, value: float) -> float:
-        """Return a value's place: 0 at the low end, 1 at the high.
-
-        Values outside lie at the ends.
-        """
+        """Return a value's place, from 0 at the low end to 1 at the high."""
         part = math.log(value / self.low) / math.log(self.high / self.low)
         return min(max(part, 0.0), 1.0)
 
@@ -78,22 +72,13 @@ def ticks_to(highest: float) -> tuple[float, ...]:
 
 
 def log_axis(label: str, highest: float) -> LogAxis:
-    """Build a log scale for counts, with ticks at powers of ten.
-
-    1 lies above the low end, and `highest` below the high one.
-    """
+    """Build a log scale for counts, which has 1 and `highest` inside its ends."""
     end = max(10.0, highest * 1.1)
     return LogAxis(label, [10.0**power for power in range(math.floor(math.log10(end)) + 1)], (0.7, end))
 
 
 def apart(wanted: Sequence[float], widths: Sequence[float], ends: tuple[float, float]) -> list[float]:
-    """Move words apart so that none overlaps or leaves the ends.
-
-    Args:
-        wanted: middles of the words.
-        widths: of the words.
-        ends: of the line that they stand on.
-    """
+    """Move words, by their middles, apart so that none overlaps or leaves the ends."""
     placed, free = list(wanted), ends[0]
     for i, width in enumerate(widths):
         placed[i] = max(placed[i], free + width / 2)

@@ -1,12 +1,15 @@
-"""The report page as a value: all that the template shows, made from a job and its report."""
+"""The report page: a value with all that the template shows, and its HTML, one file without scripts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from app import VERSION
 from app.domain.analyses import AnalysedResult, Intervals, JobAnalysis, Statistics
 from app.domain.checks import JobReport, ReportVerdict, Result
 from app.domain.jobs import Job, JobState, Unit
@@ -101,6 +104,21 @@ class Page:
     """About intervals and curves that are pending or failed."""
     skipped: Sequence[Finding]
     passed: tuple[int, Sequence[str]]
+
+
+# Names of experts, splits and folders may hold anything, so all is escaped; charts are Markup, escaped already.
+_TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def render(sources: Sources) -> str:
+    """Render the report page, for a job in any state."""
+    return _TEMPLATES.get_template("report.html").render(page=page(sources), version=VERSION)
 
 
 def page(sources: Sources) -> Page:

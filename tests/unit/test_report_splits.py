@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from app.report.page import render
-from app.report.split_picture import ShownGroups, ShownList, ShownSet, class_counts, split_set
+from app.report.split_picture import ClassGroups, ShownList, ShownSet, class_counts, split_set
 from app.report.svg import Axis, Bands, Chart, LogAxis, Steps, apart, log_axis
+from app.report.view import render
 from tests.unit.report_inputs import result, sources
 
 
@@ -19,20 +19,22 @@ def one_list(name: str, counts: Sequence[int] | None, *, base: str | None = "tra
     return ShownList(name, base, sum(counts or []), counts, **more)
 
 
-def grouped(train_counts: Sequence[int], source: str = "train_class_counts.json") -> ShownGroups:
+def grouped(train_counts: Sequence[int], source: str = "train_class_counts.json") -> ClassGroups:
     """Groups of the classes with these train counts."""
     labels = range(len(train_counts))
-    members: dict[str, Sequence[int]] = {
-        "head": [c for c in labels if train_counts[c] > 20],
-        "tail": [c for c in labels if train_counts[c] <= 20],
-        "many": [c for c in labels if train_counts[c] > 100],
-        "medium": [c for c in labels if 20 <= train_counts[c] <= 100],
-        "few": [c for c in labels if train_counts[c] < 20],
-    }
-    return ShownGroups(source, 20, train_counts, members)
+    return ClassGroups(
+        source,
+        20,
+        train_counts,
+        head=[c for c in labels if train_counts[c] > 20],
+        tail=[c for c in labels if train_counts[c] <= 20],
+        many=[c for c in labels if train_counts[c] > 100],
+        medium=[c for c in labels if 20 <= train_counts[c] <= 100],
+        few=[c for c in labels if train_counts[c] < 20],
+    )
 
 
-def listing(lists: Sequence[ShownList], groups: ShownGroups | None = None, name: str = "lt") -> ShownSet:
+def listing(lists: Sequence[ShownList], groups: ClassGroups | None = None, name: str = "lt") -> ShownSet:
     return ShownSet(name, lists, groups)
 
 
@@ -151,7 +153,7 @@ def test_a_group_without_classes_has_no_band() -> None:
     assert not [path for path in picture.findall("path") if "rule" in path.get("class", "")]
     made = split_set(found)
     assert made is not None
-    assert [(group.name, group.text) for group in made.groups] == [
+    assert made.groups == [
         ("many", "more than 100 train samples; 5 classes, 2,500 samples"),
         ("medium", "20 to 100; 0 classes, 0 samples"),
         ("few", "fewer than 20; 0 classes, 0 samples"),
@@ -167,7 +169,7 @@ def test_a_class_without_samples_is_a_gap_and_is_counted() -> None:
     assert (val.get("d", "").count("M"), none.get("d")) == (3, "")
     made = split_set(found)
     assert made is not None
-    assert [entry.text for entry in made.key] == ["12 of train, none of 2 classes", "0 of train, none of 5 classes"]
+    assert [text for _, _, text in made.key] == ["12 of train, none of 2 classes", "0 of train, none of 5 classes"]
     assert str(drawn(found).findtext("desc")) == (
         "val: 12 of train, none of 2 classes; 4 a class. none: 0 of train, none of 5 classes; no samples."
     )
@@ -178,11 +180,11 @@ def test_lists_with_equal_counts_are_said_to_be_so() -> None:
     found = listing([one_list("val", [1] * 5), one_list("test", TRAIN), one_list("tunev", [1] * 5, base=None)])
     made = split_set(found)
     assert made is not None
-    assert [entry.text for entry in made.key] == ["5 of train", "663 of train", "5, same counts as val"]
+    assert [text for _, _, text in made.key] == ["5 of train", "663 of train", "5, same counts as val"]
     assert "tunev: 5, same counts as val; 1 a class." in str(drawn(found).findtext("desc"))
     styles = [path.get("class", "") for path in lines(drawn(found))]
     assert styles == ["line c0 d0", "line c1 d1", "line c2 d2"]
-    assert all(style in entry.swatch for style, entry in zip(styles, made.key, strict=True))
+    assert all(style in swatch for style, (swatch, _, _) in zip(styles, made.key, strict=True))
 
 
 def test_a_list_that_is_not_known_has_a_note_and_keeps_its_line_style() -> None:
@@ -196,7 +198,7 @@ def test_a_list_that_is_not_known_has_a_note_and_keeps_its_line_style() -> None:
         "c: No worker has read it yet; reload in a moment.",
         "d: Its samples are not counted by class.",
     ]
-    assert [entry.name for entry in made.key] == ["val"]
+    assert [name for _, name, _ in made.key] == ["val"]
     assert [path.get("class") for path in lines(drawn(found))] == ["line c4 d4"]
 
 

@@ -14,7 +14,7 @@ from app.api.analyses import analyse_job
 from app.api.dependencies import Services, ServicesDep
 from app.api.parameters import MAX_WAIT_S, JobId
 from app.api.set_views import show_set
-from app.api.split_schemas import ClassGroups, ListView, SetView
+from app.api.split_schemas import SetView
 from app.api.verdict_schemas import AnalysisView
 from app.api.verdicts import verify_job
 from app.api.waiting import PATIENCE_S
@@ -23,10 +23,9 @@ from app.domain.analyses import AnalysisPart
 from app.domain.checks import JobReport
 from app.domain.errors import NotFound, RequestError
 from app.domain.jobs import Job
-from app.report.page import render
-from app.report.split_picture import BY_SIZE, BY_THRESHOLD, ShownGroups, ShownList, ShownSet
+from app.report.split_picture import ShownList, ShownSet
 from app.report.split_warnings import changed_lists
-from app.report.view import Sources
+from app.report.view import Sources, render
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 """The page holds all that it needs; nothing that might be injected into it can load or run anything."""
@@ -97,22 +96,18 @@ def _shown_set(view: SetView | None, job: Job, verdict: JobReport) -> ShownSet |
     if view is None:
         return None
     digests = {a_list.name: a_list.sha256 for a_list in view.splits}
-    return ShownSet(
-        view.name,
-        [_shown_list(a_list) for a_list in view.splits],
-        None if view.groups is None else _shown_groups(view.groups),
-        changed_lists(job, verdict.results or (), digests),
-    )
-
-
-def _shown_list(view: ListView) -> ShownList:
-    problem = None if view.problem is None else view.problem.message
-    return ShownList(view.name, view.base, view.size, view.class_counts, view.state == "unread", problem)
-
-
-def _shown_groups(view: ClassGroups) -> ShownGroups:
-    members = {name: getattr(view, name) for name in BY_SIZE + BY_THRESHOLD}
-    return ShownGroups(view.source, view.head_threshold, view.train_counts, members)
+    lists = [
+        ShownList(
+            item.name,
+            item.base,
+            item.size,
+            item.class_counts,
+            item.state == "unread",
+            item.problem and item.problem.message,
+        )
+        for item in view.splits
+    ]
+    return ShownSet(view.name, lists, view.groups, changed_lists(job, verdict.results or (), digests))
 
 
 def _digests(job: Job, verdict: JobReport) -> dict[tuple[str, str], str]:
