@@ -41,7 +41,7 @@ def failures(report: JobReport, causes: Mapping[Place, str]) -> list[Finding]:
     for group in _merged(_outcomes(report, "failed"), _content):
         check, _ = group[0]
         searched = check.id in ("accuracy", "targets")
-        messages = [causes[place] for _, place in group if searched and place in causes]
+        messages = [causes[place] for _, place in group if searched and place and place in causes]
         findings.append(
             Finding(
                 check.id,

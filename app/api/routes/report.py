@@ -10,21 +10,20 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
 
-from app.api.analyses import analyse_job
 from app.api.dependencies import Services, ServicesDep
 from app.api.parameters import MAX_WAIT_S, JobId
+from app.api.results import analyse_job, verify_job
 from app.api.set_views import show_set
 from app.api.split_schemas import SetView
 from app.api.verdict_schemas import AnalysisView
-from app.api.verdicts import verify_job
 from app.api.waiting import PATIENCE_S
 from app.catalog.datasets import read_declaration
 from app.domain.analyses import AnalysisPart
 from app.domain.checks import JobReport
 from app.domain.errors import NotFound, RequestError
 from app.domain.jobs import Job
+from app.report.current_checks import changed_lists
 from app.report.split_picture import ShownList, ShownSet
-from app.report.split_warnings import changed_lists
 from app.report.view import Sources, render
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -96,17 +95,10 @@ def _shown_set(view: SetView | None, job: Job, verdict: JobReport) -> ShownSet |
     if view is None:
         return None
     digests = {a_list.name: a_list.sha256 for a_list in view.splits}
-    lists = [
-        ShownList(
-            item.name,
-            item.base,
-            item.size,
-            item.class_counts,
-            item.state == "unread",
-            item.problem and item.problem.message,
-        )
-        for item in view.splits
-    ]
+    lists = []
+    for item in view.splits:
+        unread, problem = item.state == "unread", item.problem.message if item.problem else None
+        lists.append(ShownList(item.name, item.base, item.size, item.class_counts, unread, problem))
     return ShownSet(view.name, lists, view.groups, changed_lists(job, verdict.results or (), digests))
 
 
