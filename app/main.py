@@ -46,11 +46,9 @@ def create_app(settings: Settings, launch: Launch = subprocess.Popen) -> FastAPI
             log.info("removed %d bytes below %s that no job refers to", freed, settings.outputs_dir)
         supervisor = Supervisor(settings, services.jobs, launch=launch)
         app.state.stopping = Stopping(services.watcher, supervisor)
+        tidying = partial(tidy, services.storage)
         async with services.watcher.running():
-            with (
-                Maintenance(services.jobs, services.hangs, supervisor.kill, partial(tidy, services.storage)),
-                supervisor,
-            ):
+            with Maintenance(services.jobs, services.hangs, supervisor.kill, tidying), supervisor:
                 yield
         app.state.hopeless = supervisor.hopeless
         services.database.close()

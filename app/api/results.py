@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,8 +15,9 @@ from app.domain.analyses import AnalysedResult, AnalysisPart, AnalysisState, Job
 from app.domain.checks import NO_METRICS, JobReport, ReportVerdict, Result, ResultReport, verdict_of
 from app.domain.errors import NotFound, RelogitError, RequestError
 from app.domain.jobs import Job, Unit
-from app.domain.requests import RecomputeRequest, VerificationRequest
+from app.domain.requests import LogitsRequest, RecomputeRequest
 from app.files.artifacts import artifact_path
+from app.files.disk import file_sha256
 from app.report.current_checks import audit_request, audit_warnings, file_checks
 from app.store.inspection_requests.analysis import AnalysisSubject, analysis_request
 from app.store.inspection_requests.request import InspectionRequest
@@ -25,8 +25,6 @@ from app.store.inspections import Inspection
 
 WITH_CAUSES = ("accuracy", "targets")
 """Checks whose failure has causes that can be searched for."""
-
-Analysed = RecomputeRequest | VerificationRequest
 
 
 async def verify_job(services: Services, job: Job, patience_s: float) -> JobReport:
@@ -97,22 +95,18 @@ async def analyse_job(services: Services, job_id: str, part: AnalysisPart, patie
         job = services.jobs.get(job_id)
         request = job.logits_request
         if request is None:
-            raise NotFound(
-                "nothing-to-analyse", f"Job {job_id} created splits; there are no logits in it to analyse."
-            )
+            raise NotFound("nothing-to-analyse", f"Job {job_id} created splits; it has no logits to analyse.")
         return [_prepare(services, request, recorded, part) for recorded in _results(services, job, request)]
 
     results = await run_sync(read_results)
     requests = [request for _, request in results if request is not None]
     inspections = iter(await await_inspections(services, requests, patience_s))
-    return JobAnalysis(
-        part,
-        tuple(result if request is None else _answered(result, next(inspections)) for result, request in results),
-    )
+    answered = (_answered(result, next(inspections)) if request else result for result, request in results)
+    return JobAnalysis(part, tuple(answered))
 
 
 def _prepare(
-    services: Services, request: Analysed, recorded: _Recorded, part: AnalysisPart
+    services: Services, request: LogitsRequest, recorded: _Recorded, part: AnalysisPart
 ) -> tuple[AnalysedResult, InspectionRequest | None]:
     """Return a result without its analysis, and the request for that, if possible."""
     result = AnalysedResult(recorded.expert, recorded.split)
@@ -131,7 +125,7 @@ def _answered(result: AnalysedResult, inspection: Inspection) -> AnalysedResult:
     return replace(result, state=state, analysis=inspection.answer)
 
 
-def _results(services: Services, job: Job, request: Analysed) -> Iterator[_Recorded]:
+def _results(services: Services, job: Job, request: LogitsRequest) -> Iterator[_Recorded]:
     if isinstance(request, RecomputeRequest):
         for unit in job.units:
             if unit.artifact is not None and unit.report is not None:
@@ -157,7 +151,7 @@ def _results(services: Services, job: Job, request: Analysed) -> Iterator[_Recor
 
 
 def _inspection_request(
-    services: Services, request: Analysed, recorded: _Recorded, part: AnalysisPart
+    services: Services, request: LogitsRequest, recorded: _Recorded, part: AnalysisPart
 ) -> InspectionRequest:
     """Build the request to a worker.
 
@@ -178,8 +172,7 @@ def _inspection_request(
 
 def _check_unchanged(path: Path, sha256: str) -> None:
     try:
-        with path.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        digest = file_sha256(path)
     except OSError as error:
         raise RequestError("file-gone", f"{path.name} cannot be read: {error.strerror}.") from error
     if digest != sha256:

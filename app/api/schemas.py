@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.domain.jobs import Job, JobState
 from app.domain.requests import Request
 from app.domain.times import rfc3339
+from app.files.row_store import Entry
 from app.submission.plans import Memory, Plan, PlannedUnit
 
 
@@ -150,6 +151,51 @@ class PlanView(BaseModel):
             totals=plan.totals(),
             **{name: getattr(plan, name) for name in names},
         )
+
+
+class RowsView(BaseModel):
+    """The kept rows of one expert over one pool, computed in one way."""
+
+    key: str
+    usable: bool = Field(description="False: damaged beyond use; created anew when a job asks for it.")
+    seen: dict[str, Any] | None = Field(description="What they were first computed for.")
+    architecture: str | None
+    classes: int | None
+    precision: str | None
+    engine: str | None
+    model: str | None = Field(description="The processor that they were computed on.")
+    rows: int = Field(description="Rows that are there.")
+    pool: int | None = Field(description="Images in the pool: the largest number of rows.")
+    bytes: int = Field(description="On disk.")
+    used_at: str | None = Field(description="When a job last used them.")
+
+    @classmethod
+    def of(cls, entry: Entry) -> RowsView:
+        """Build the view of an entry of the store."""
+        source = entry.about.get("source", {})
+        numerics = source.get("numerics", {})
+        return cls(
+            **{name: getattr(entry, name) for name in ("key", "usable", "rows", "bytes")},
+            **{name: numerics.get(name) for name in ("precision", "engine", "model")},
+            seen=entry.about.get("seen"),
+            architecture=source.get("network", {}).get("architecture"),
+            classes=source.get("classes"),
+            pool=entry.about.get("size"),
+            used_at=rfc3339(entry.used_at) if entry.used_at else None,
+        )
+
+
+class RowTotals(BaseModel):
+    """Kept rows, summed."""
+
+    keys: int
+    rows: int
+    bytes: int
+
+    @classmethod
+    def of(cls, entries: Sequence[Entry]) -> RowTotals:
+        """Sum the entries of the store."""
+        return cls(keys=len(entries), rows=sum(e.rows for e in entries), bytes=sum(e.bytes for e in entries))
 
 
 def _shown_request(request: Request) -> dict[str, Any]:

@@ -161,10 +161,9 @@ class Chart:
 
     def draw(self, marks: Iterable[Mark]) -> Markup:
         """Draw the chart with these marks, later ones above earlier ones."""
-        head = Markup(
-            '<svg class="chart" viewBox="0 0 {w} {h}" role="img"><title>{title}</title><desc>{desc}</desc>'
-        ).format(w=self.width, h=self.height, title=self.title, desc=self.description)
-        return Markup("").join([head, *self._axes(), *(self._mark(mark) for mark in marks), Markup("</svg>")])
+        svg = Markup('<svg class="chart" viewBox="0 0 {} {}" role="img"><title>{}</title><desc>{}</desc>{}</svg>')
+        drawn = Markup("").join([*self._axes(), *(self._mark(mark) for mark in marks)])
+        return svg.format(self.width, self.height, self.title, self.description, drawn)
 
     def at(self, x: float, y: float) -> tuple[float, float]:
         """Convert a point to the chart's units, from its upper left corner."""
@@ -184,13 +183,10 @@ class Chart:
             yield Markup('<path class="axis" d="M{:.1f} {:.1f}v4"/>').format(x, bottom)
             yield Markup('<text class="middle" x="{:.1f}" y="{:.1f}">{}</text>').format(x, bottom + 16, word)
         yield Markup('<path class="axis" d="M{:.1f} {:.1f}V{:.1f}H{:.1f}"/>').format(left, top, bottom, right)
-        middle = ((left + right) / 2, (top + bottom) / 2)
-        yield Markup('<text class="middle" x="{:.1f}" y="{}">{}</text>').format(
-            middle[0], self.height - 5, self.x.label
-        )
-        yield Markup('<text class="middle" transform="translate(11 {:.1f}) rotate(-90)">{}</text>').format(
-            middle[1], self.y.label
-        )
+        text = Markup('<text class="middle" x="{:.1f}" y="{}">{}</text>')
+        yield text.format((left + right) / 2, self.height - 5, self.x.label)
+        turned = Markup('<text class="middle" transform="translate(11 {:.1f}) rotate(-90)">{}</text>')
+        yield turned.format((top + bottom) / 2, self.y.label)
 
     def _mark(self, mark: Mark) -> Markup:
         if isinstance(mark, Bars):
@@ -199,10 +195,8 @@ class Chart:
             return Markup("").join(self._bands(mark))
         tip = Markup("<title>{}</title>").format(mark.name) if mark.name else ""
         if isinstance(mark, Dot):
-            place = self.at(mark.x, mark.y)
-            return Markup('<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="{:.1f}">{}</circle>').format(
-                mark.style, *place, mark.radius, tip
-            )
+            circle = Markup('<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="{:.1f}">{}</circle>')
+            return circle.format(mark.style, *self.at(mark.x, mark.y), mark.radius, tip)
         if isinstance(mark, Steps):
             path = "".join(self._steps(mark.levels))
         else:

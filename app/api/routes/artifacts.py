@@ -114,10 +114,8 @@ def _checked_file(services: Services, unit: Unit, artifact: Artifact) -> tuple[P
     try:
         check()
     except FileNotFoundError:
-        raise NotFound(
-            "artifact-gone",
-            f"The file of {name} was removed from {services.settings.objects_dir}. Run the job again.",
-        ) from None
+        message = f"The file of {name} was removed from {services.settings.objects_dir}. Run the job again."
+        raise NotFound("artifact-gone", message) from None
     except OSError as error:
         message = f"The file of {name} cannot be read: {error.strerror}. Run the job again."
         raise JobError("artifact-damaged", message) from error

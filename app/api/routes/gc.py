@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict
 
 from app.api.dependencies import ServicesDep
-from app.api.row_schemas import RowsView, RowTotals
+from app.api.schemas import RowsView, RowTotals
 from app.domain.times import rfc3339
 from app.retention.retention import Limits, collect
 

@@ -22,6 +22,7 @@ from app.domain.analyses import AnalysisPart
 from app.domain.checks import JobReport
 from app.domain.errors import NotFound, RequestError
 from app.domain.jobs import Job
+from app.domain.requests import LogitsRequest
 from app.report.current_checks import changed_lists
 from app.report.split_picture import ShownList, ShownSet
 from app.report.view import Sources, render
@@ -59,9 +60,10 @@ async def report(job_id: JobId, services: ServicesDep) -> HTMLResponse:
     is.
     """
     job = await run_sync(services.jobs.get, job_id)
-    if job.logits_request is None:
+    request = job.logits_request
+    if request is None:
         raise NotFound("nothing-to-report", f"Job {job_id} created splits; there are no logits in it to report on.")
-    verdict, splits = await asyncio.gather(verify_job(services, job, PATIENCE_S), _splits(services, job))
+    verdict, splits = await asyncio.gather(verify_job(services, job, PATIENCE_S), _splits(services, request))
     sources = Sources(job, verdict, splits=_shown_set(splits, job, verdict))
     again: int | None = RUNNING_AGAIN_S
     if job.state.ended:
@@ -77,16 +79,12 @@ async def report(job_id: JobId, services: ServicesDep) -> HTMLResponse:
     return HTMLResponse(await run_sync(render, sources), headers=headers)
 
 
-async def _splits(services: Services, job: Job) -> SetView | None:
+async def _splits(services: Services, request: LogitsRequest) -> SetView | None:
     """Read the job's set of splits as it is now, if possible."""
-    request = job.logits_request
-    if request is None:
-        return None
+    threshold = request.standards.head_threshold
     try:
         dataset = read_declaration(request.declaration)
-        return await show_set(
-            services, request.dataset, dataset, request.splits_dir, request.standards.head_threshold
-        )
+        return await show_set(services, request.dataset, dataset, request.splits_dir, threshold)
     except RequestError:
         return None
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
 
 from app.api.dependencies import Services, ServicesDep
-from app.api.row_schemas import RowsView, RowTotals
+from app.api.schemas import RowsView, RowTotals
 from app.domain.errors import NotFound, RequestError, TransientError
 from app.files.row_files import Condition
 from app.files.row_store import KEY, Entry

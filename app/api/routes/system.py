@@ -117,7 +117,7 @@ def readyz(services: ServicesDep, response: Response) -> Readiness:
         disk=_check_disk(services),
         warm_start=_check_warm_start(workers),
     )
-    ready = checks.worker.ok and checks.store.ok and checks.disk.ok and checks.warm_start.ok
+    ready = all(check.ok for _, check in checks)
     response.status_code = 200 if ready else 503
     return Readiness(ready=ready, checks=checks)
 
@@ -157,13 +157,11 @@ def _check_workers(services: Services, workers: list[dict[str, Any]]) -> WorkerC
     silent = services.hangs.hanging()
     views = [_view(worker, silent.get(worker["id"])) for worker in workers]
     hanging = [str(view.pid) for view in views if view.silent_s is not None]
-    if not hanging:
-        return WorkerCheck(ok=True, detail=f"{len(views)} alive", workers=views)
-    detail = (
-        f"{len(hanging)} of {len(views)} hang (pid {', '.join(hanging)}): no sign of life for "
-        f"{max(silent.values()):.0f} s."
-    )
-    return WorkerCheck(ok=False, detail=detail, workers=views)
+    detail = f"{len(views)} alive"
+    if hanging:
+        hung = f"{len(hanging)} of {len(views)} hang (pid {', '.join(hanging)})"
+        detail = f"{hung}: no sign of life for {max(silent.values()):.0f} s."
+    return WorkerCheck(ok=not hanging, detail=detail, workers=views)
 
 
 def _view(worker: dict[str, Any], silent_s: float | None) -> WorkerView:
@@ -188,13 +186,11 @@ def _check_disk(services: Services) -> DiskCheck:
         free = shutil.disk_usage(folder).free
     except OSError as error:
         return DiskCheck(ok=False, detail=f"The free space of {folder} cannot be measured: {error.strerror}.")
-    if free >= required:
-        return DiskCheck(ok=True, detail=f"{free:,} bytes are free", free_bytes=free)
-    detail = (
-        f"{free:,} bytes are free where results go; RELOGIT_MIN_FREE_BYTES requires {required:,}. Make room: "
-        "`relogit gc` and `relogit rows prune` remove what is kept."
-    )
-    return DiskCheck(ok=False, detail=detail, free_bytes=free)
+    detail = f"{free:,} bytes are free"
+    if free < required:
+        room = "Make room: `relogit gc` and `relogit rows prune` remove what is kept."
+        detail += f" where results go; RELOGIT_MIN_FREE_BYTES requires {required:,}. {room}"
+    return DiskCheck(ok=free >= required, detail=detail, free_bytes=free)
 
 
 def _check_warm_start(workers: list[dict[str, Any]]) -> WarmStartCheck:
