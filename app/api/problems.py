@@ -117,7 +117,8 @@ def _validation_item(request: Request, item: dict[str, Any]) -> dict[str, Any]:
     if item["type"] == "json_invalid":
         detail = f"The request body is not JSON: {item.get('ctx', {}).get('error', message)}."
         return {"code": "malformed-json", "detail": detail}
-    place = {"parameter": names[0]} if source in ("query", "path") else {"pointer": json_pointer(names)}
+    pointer = "#/" + "/".join(name.replace("~", "~0").replace("/", "~1") for name in names)  # RFC 6901
+    place = {"parameter": names[0]} if source in ("query", "path") else {"pointer": pointer}
     if item["type"] == "extra_forbidden":
         fields = _body_fields(request, location[:-1])
         detail = f"There is no field {names[-1]!r}. There are: {', '.join(fields)}."
@@ -125,11 +126,6 @@ def _validation_item(request: Request, item: dict[str, Any]) -> dict[str, Any]:
     value = json.dumps(item.get("input"), default=str)[:80]
     detail = f"{'.'.join(names) or 'The request body'}: {message} (got {value})."
     return {"code": "invalid-value", "detail": detail} | place
-
-
-def json_pointer(parts: Iterable[str]) -> str:
-    """Format a place in a body as a JSON pointer (RFC 6901)."""
-    return "#/" + "/".join(part.replace("~", "~0").replace("/", "~1") for part in parts)
 
 
 def _http_error(request: Request, error: Exception) -> JSONResponse:

@@ -67,17 +67,14 @@ def test_a_unit_that_could_not_be_computed_is_an_error() -> None:
 
 
 def test_a_reason_is_given_once_for_all_that_was_skipped_for_it() -> None:
-    """Checks and results with the same reason share a line."""
+    """Checks and results with the same reason share a line; passed ones are counted and named once."""
     why = "There is no manifest."
     checks = [check("manifest", "skipped", message=why), check("class-weights", "skipped", message=why)]
-    (line,) = skipped(sources([result("a", checks=checks), result("b", checks=checks)]).report)
+    checks += [check("shapes", "passed"), check("finite", "passed")]
+    made = sources([result("a", checks=checks), result("b", checks=checks)])
+    assert page(made).passed == (4, ["finite", "shapes"])
+    (line,) = skipped(made.report)
     assert (line.check, line.message, line.where) == ("manifest, class-weights", why, "all 2 results")
-
-
-def test_passed_checks_are_counted_and_named_once() -> None:
-    """One line, however many results."""
-    checks = [check("shapes", "passed"), check("finite", "passed")]
-    assert page(sources([result("a", checks=checks), result("b", checks=checks)])).passed == (4, ["finite", "shapes"])
 
 
 def test_a_figure_that_no_result_has_is_no_column_but_a_reason() -> None:
@@ -166,7 +163,7 @@ def test_a_cancelled_job_is_not_verified() -> None:
 
 @pytest.mark.parametrize("count", [1, 50])
 def test_a_page_has_all_results_and_parses(count: int) -> None:
-    """One result or fifty: each has its line in the table, two charts, and its curve."""
+    """Each has its line in the table, two charts, and its curve; no script, no address but an empty icon's."""
     html = render(sources([result(f"expert{number}", checks=[CHANCE]) for number in range(count)]))
     root = ET.fromstring(re.sub(r"<!DOCTYPE html>|<(meta|link)[^>]*>", "", html))
     assert len(root.findall(".//th[@scope='row']")) == count
@@ -175,6 +172,8 @@ def test_a_page_has_all_results_and_parses(count: int) -> None:
     assert sum(path.get("class", "").startswith("line") for path in curves.findall("path")) == count
     assert root.get("lang") == "en"
     assert root.findtext("head/title") == "Failed: digits, old/logits – relogit"
+    assert "<script" not in html
+    assert re.findall(r"""(?:src|href)=["'][^"']*["']|url\(|@import|https?://""", html) == ['href="data:,"']
 
 
 def test_whatever_a_name_holds_is_shown_as_text() -> None:
@@ -188,13 +187,6 @@ def test_whatever_a_name_holds_is_shown_as_text() -> None:
     html = render(sources(results, job=job, causes=analysed(results, analysis={"message": evil})))
     assert "<img" not in html
     assert html.count("&lt;img src=x onerror=&#34;alert(1)&#34;&gt;") >= 12
-
-
-def test_the_page_needs_nothing_but_itself() -> None:
-    """No script, and no address but a link's empty icon."""
-    html = render(sources([result("a", checks=[CHANCE])]))
-    assert "<script" not in html
-    assert re.findall(r"""(?:src|href)=["'][^"']*["']|url\(|@import|https?://""", html) == ['href="data:,"']
 
 
 @pytest.mark.parametrize(
