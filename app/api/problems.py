@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from app.api.schemas import Problem
-from app.domain.errors import Conflict, FatalError, NotFound, Refused, RelogitError, RequestError, TransientError
+from app.domain.errors import Conflict, NotFound, Refused, RelogitError, RequestError, TransientError
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,6 @@ STATUSES: tuple[tuple[type[RelogitError], int], ...] = (
     (Conflict, 409),
     (RequestError, 422),
     (TransientError, 503),
-    (FatalError, 500),
     (RelogitError, 500),
 )
 

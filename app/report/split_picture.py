@@ -116,20 +116,11 @@ def class_counts(shown: ShownSet) -> Markup:
     if groups:
         sizes = (f"{name} {_classes(len(groups.members(name)))}" for name in BY_SIZE + BY_THRESHOLD)
         sentences.append(f"Groups: {', '.join(sizes)}.")
-    chart = Chart(
-        f"Samples of each class, {shown.name}",
-        " ".join(sentences),
-        Axis(
-            "class number, by falling train samples" if groups else "class number",
-            ticks,
-            (-0.5, len(order) - 0.5),
-            [str(order[int(tick)]) for tick in ticks],
-        ),
-        log_axis("samples, log scale", max(max(counts) for counts in known.values())),
-        width=440,
-        height=300 if groups else 264,
-        rows=2 if groups else 0,
-    )
+    label = "class number, by falling train samples" if groups else "class number"
+    x = Axis(label, ticks, (-0.5, len(order) - 0.5), [str(order[int(tick)]) for tick in ticks])
+    y = log_axis("samples, log scale", max(max(counts) for counts in known.values()))
+    height, rows = (300, 2) if groups else (264, 0)
+    chart = Chart(f"Samples of each class, {shown.name}", " ".join(sentences), x, y, 440, height, rows)
     return chart.draw(marks)
 
 

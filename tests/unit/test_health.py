@@ -26,16 +26,9 @@ def test_a_service_without_workers_is_not_ready(app: FastAPI) -> None:
     response = send(app, "GET", "/readyz")
     body = response.json()
     worker, disk = body["checks"].pop("worker"), body["checks"].pop("disk")
-    assert (response.status_code, body) == (
-        503,
-        {
-            "ready": False,
-            "checks": {
-                "store": {"ok": True, "detail": store},
-                "warm_start": {"ok": True, "detail": "None was asked for", "experts": []},
-            },
-        },
-    )
+    warm_start = {"ok": True, "detail": "None was asked for", "experts": []}
+    checks = {"store": {"ok": True, "detail": store}, "warm_start": warm_start}
+    assert (response.status_code, body) == (503, {"ready": False, "checks": checks})
     assert (worker["ok"], worker["workers"]) == (False, [])
     assert set(disk) == {"ok", "detail", "free_bytes"}
     assert disk["ok"]
