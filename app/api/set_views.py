@@ -61,7 +61,7 @@ def list_sets(dataset_name: str, catalog: Catalog) -> list[SetSummary]:
 def read_list(
     dataset: Dataset, folder: Folder, split: str, catalog: Catalog
 ) -> tuple[ListView, InspectionRequest | None]:
-    """Read an index list, without class counts; build the request that counts them, if possible."""
+    """Read an index list; build the request to count its classes, if possible."""
     view = ListView(
         name=split, base=None, size=None, sha256=None, state="bad", classes=None, class_counts=None, problem=None
     )

@@ -50,7 +50,7 @@ def _compare(check_id: str, path: Path, expected: str) -> Check:
 
 
 def _compare_shown(path: Path, expected: str, job: Job) -> Check:
-    """Compare the copy under `outputs/`; one that is gone, or a later job's, is a warning."""
+    """Compare the copy under `outputs/`; only warn of a lost or later one."""
     check = _compare("shown-file", path, expected)
     if check.verdict == "passed":
         return check
@@ -64,7 +64,7 @@ def _compare_shown(path: Path, expected: str, job: Job) -> Check:
 
 
 def _manifest(path: Path) -> dict[str, Any]:
-    """Read job and sha256 from the manifest beside a file; empty unless it names both."""
+    """Read job and sha256 from a file's manifest, if it names both."""
     try:
         manifest = json.loads(path.with_suffix(".json").read_bytes())
         return {"job": manifest["job"], "sha256": manifest["file"]["sha256"]}

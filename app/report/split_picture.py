@@ -98,8 +98,7 @@ def class_counts(shown: ShownSet) -> Markup:
     """Draw each list's class counts as steps on a log scale.
 
     All lists have one order of classes, and a gap where a list has no sample of a class. With groups, classes go by
-    falling train samples, equal ones by number; without, by number.
-    At least one list has counts.
+    falling train samples, equal ones by number; without, by number. At least one list has counts.
     """
     groups = shown.groups
     known = {number: a_list.class_counts for number, a_list in enumerate(shown.lists) if a_list.class_counts}
@@ -151,7 +150,7 @@ def _range(counts: Sequence[int]) -> str:
 
 
 def _in_key(lists: Sequence[ShownList], number: int) -> str:
-    """Describe a list: its size, base, empty classes, and a list of equal counts before it."""
+    """Describe a list: size, base, empty classes, earlier list of equal counts."""
     a_list = lists[number]
     counts = a_list.class_counts or ()
     size = sum(counts) if a_list.size is None else a_list.size

@@ -44,7 +44,7 @@ class Axis:
         return self.ends[1] if self.ends else self.ticks[-1]
 
     def share(self, value: float) -> float:
-        """Return a value's place, from 0 at the low end to 1 at the high."""
+        """Return a value's place: 0 at the low end, 1 at the high."""
         return min(max((value - self.low) / (self.high - self.low), 0.0), 1.0)
 
 
@@ -53,7 +53,7 @@ class LogAxis(Axis):
     """A scale of logarithms: ends and values lie above 0."""
 
     def share(self, value: float) -> float:
-        """Return a value's place, from 0 at the low end to 1 at the high."""
+        """Return a value's place: 0 at the low end, 1 at the high."""
         part = math.log(value / self.low) / math.log(self.high / self.low)
         return min(max(part, 0.0), 1.0)
 
