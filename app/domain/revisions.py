@@ -1,17 +1,23 @@
 """Digests of the worker's code: results of other code are never taken for those of this one.
 
-Digested is what the code means (`app.domain.code_meaning`), so comments, docstrings and moved files cost nobody a
-recomputation. A version number, which somebody would have to raise, would be forgotten.
+Digested are syntax trees without comments, docstrings and the places of first-party modules, so that a remark or a
+moved file costs nobody a recomputation. A version number, which somebody would have to raise, would be forgotten.
 """
 
 from __future__ import annotations
 
+import ast
+import hashlib
+import json
 import os
 from functools import cache
 from pathlib import Path
 
-from app.domain.code_meaning import Source, meaning_of, read_source
 from app.domain.errors import FatalError
+from app.domain.syntax_trees import SYNTAX_TREES
+
+FIRST_PARTY = ("app", "worker")
+"""Packages whose modules may be moved without changing what their code means."""
 
 COMPUTING = (
     "compute/engines/__init__.py",
@@ -116,10 +122,16 @@ AUDITING = (
 
 WORKER = Path(__file__).parents[2] / "worker"
 
+Imported = tuple[str, str, str]
+"""Module, name in it, and its local name; empty where there is none."""
+
 
 @cache
 def code_digest(files: tuple[str, ...], *more: str, folder: Path = WORKER) -> str:
     """Digest what the files mean, as 16 hex digits.
+
+    A first-party import counts with the content of the module, if that is listed, and not with its place: a name
+    that is taken from another module is a change, and a moved module is none.
 
     Args:
         files: relative to `folder`.
@@ -129,26 +141,59 @@ def code_digest(files: tuple[str, ...], *more: str, folder: Path = WORKER) -> st
     Raises:
         FatalError: `code-missing`, a file is not there: a digest without it would let its changes pass.
     """
-    sources = {_module(name, folder): _source(folder, name) for name in files}
-    return meaning_of(sources, more)[:16]
+    modules = {_module(name, folder): read_code(folder / name) for name in files}
+    bodies = {module: body for module, (body, _) in modules.items()}
+    texts = [[body, *sorted(_origin(item, bodies) for item in imports)] for body, imports in modules.values()]
+    return _sha256(json.dumps([sorted(texts), more]))[:16]
 
 
 @cache
-def _source(folder: Path, name: str) -> Source:
-    """Parse a file once for all groups that it is in."""
+def read_code(path: Path) -> tuple[str, frozenset[Imported]]:
+    """Read a module's code without texts for people, and what it imports.
 
-    def is_module(dotted: str) -> bool:
-        path = folder.parent.joinpath(*dotted.split("."))
-        return path.is_dir() or path.with_name(f"{path.name}.py").is_file()
-
+    Raises:
+        FatalError: `code-missing`.
+    """
     try:
-        return read_source(folder / name, is_module)
+        source = path.read_bytes()
     except OSError as error:
         raise FatalError(
             "code-missing",
-            f"{folder / name} cannot be read ({error.strerror}), but kept results depend on what it does. If it was "
-            f"moved or renamed, give its new name in the lists of {Path(__file__).name}.",
+            f"{path} cannot be read ({error.strerror}), but kept results depend on what it does. If it was moved or "
+            f"renamed, give its new name in the lists of {Path(__file__).name}.",
         ) from error
+    with SYNTAX_TREES:
+        tree = ast.parse(source, path.name)
+    imports: set[Imported] = set()
+    for node in ast.walk(tree):
+        for field, block in ast.iter_fields(node):
+            if isinstance(block, list):
+                setattr(node, field, [item for item in block if not _is_text(item)])
+        if isinstance(node, ast.Import):
+            imports |= {(alias.name, "", alias.asname or "") for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            place = "." * node.level + (node.module or "")
+            imports |= {(place, alias.name, alias.asname or "") for alias in node.names}
+    return ast.unparse(tree), frozenset(imports)
+
+
+def _is_text(node: object) -> bool:
+    """Tell whether a part of the tree is an import or a text that is no value."""
+    if isinstance(node, ast.Expr):
+        return isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    return isinstance(node, ast.Import | ast.ImportFrom)
+
+
+def _origin(imported: Imported, bodies: dict[str, str]) -> list[str]:
+    module, name, local = imported
+    for place in (f"{module}.{name}", module):
+        if place in bodies:
+            return [_sha256(bodies[place]), name, local]
+    return ["" if module.split(".")[0] in ("", *FIRST_PARTY) else module, name, local]
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _module(name: str, folder: Path) -> str:
