@@ -230,7 +230,5 @@ def final_state(job: Job, *, verified: bool) -> JobState:
         return JobState.FAILED
     if job.cancel_requested:
         return JobState.CANCELLED
-    units = job.units
-    if verified and all(unit.state is UnitState.SUCCEEDED for unit in units):
-        return JobState.SUCCEEDED
-    return JobState.FAILED
+    complete = all(unit.state is UnitState.SUCCEEDED for unit in job.units)
+    return JobState.SUCCEEDED if verified and complete else JobState.FAILED

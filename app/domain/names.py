@@ -13,7 +13,7 @@ MAX_NAME_BYTES = 120
 MAX_FOLDER_BYTES = 1000
 """Leaves room for the server's own directory in a path's 4096 bytes."""
 
-_NAME = re.compile(r"[\w+=@,()][\w .+=@,()\-]*|")
+NAME = re.compile(r"[\w+=@,()][\w .+=@,()\-]*")
 
 
 def check_name(what: str, value: str, *, may_be_empty: bool = False) -> str:
@@ -27,15 +27,15 @@ def check_name(what: str, value: str, *, may_be_empty: bool = False) -> str:
     Raises:
         RequestError: `invalid-name`.
     """
-    if value or not may_be_empty:
-        well_formed = bool(value) and _NAME.fullmatch(value) and not value.endswith(" ")
-        if not well_formed or ".." in value or len(value.encode()) > MAX_NAME_BYTES:
-            raise RequestError(
-                "invalid-name",
-                f"{what} {value!r} is not a plain name. It begins with a letter, a digit or one of _ + = @ , ( ), "
-                "goes on with these, dots, dashes and spaces, without '/' and '..', and has at most "
-                f"{MAX_NAME_BYTES} bytes.",
-            )
+    if may_be_empty and not value:
+        return value
+    well_formed = NAME.fullmatch(value) and not value.endswith(" ") and ".." not in value
+    if not well_formed or len(value.encode()) > MAX_NAME_BYTES:
+        raise RequestError(
+            "invalid-name",
+            f"{what} {value!r} is not a plain name. It begins with a letter, a digit or one of _ + = @ , ( ), goes "
+            f"on with these, dots, dashes and spaces, without '/' and '..', and has at most {MAX_NAME_BYTES} bytes.",
+        )
     return value
 
 
