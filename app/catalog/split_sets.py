@@ -108,10 +108,8 @@ def list_sha256(values: Sequence[int]) -> str:
 def write_set(folder: Path, files: Mapping[str, Any], *, overwrite: bool) -> None:
     """Write JSON files as one folder, complete or not at all.
 
-    Args:
-        folder: the folder's place.
-        files: JSON-able content by file name; lists are written without spaces, so equal lists have equal bytes.
-        overwrite: whether a set of that name may be replaced. Until the new one is complete, the old one stays.
+    Lists are written without spaces, so equal lists have equal bytes. With `overwrite` the old set stays until the
+    new one is complete.
 
     Raises:
         Conflict: `splits-exist`, there is a folder, and it is not to be overwritten.
@@ -266,9 +264,8 @@ def free_name(given: str, data_dir: Path, overwrite: bool) -> str:
 
 def exists(name: str) -> Conflict:
     """Describe the conflict with a set of that name."""
-    return Conflict(
-        "splits-exist", f"There is a folder {name!r} already. Choose another name, or ask to overwrite it."
-    )
+    message = f"There is a folder {name!r} already. Choose another name, or ask to overwrite it."
+    return Conflict("splits-exist", message)
 
 
 def _is_free(path: Path) -> bool:

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.files.disk import ORPHAN_AGE_S
-from app.retention.orphans import remove_orphans
-from app.retention.storage import Storage
+from app.retention.orphans import Storage, remove_orphans
 from app.store.database import Database
 from app.store.liveness import hold_lock
 from tests.unit.test_retention import parts

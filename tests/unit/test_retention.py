@@ -23,9 +23,8 @@ from app.files.disk import ORPHAN_AGE_S
 from app.files.row_files import LOGITS
 from app.files.row_store import RowStore
 from app.files.uploads import Uploads
-from app.retention.orphans import remove_orphans
+from app.retention.orphans import Storage, remove_orphans
 from app.retention.retention import CLOCKS_DIFFER_S, Collected, Limits, collect, delete_job, tidy
-from app.retention.storage import Storage
 from app.settings import Settings
 from app.store.database import Database
 from app.store.inspections import InspectionStore
