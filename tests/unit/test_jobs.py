@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +12,6 @@ from hypothesis import strategies as st
 
 from app.domain.checks import JobReport
 from app.domain.jobs import Claim, Job, JobState, Progress, Unit, UnitState, final_state
-from app.domain.requests import RecomputeRequest
 from app.store.database import Database
 from app.store.jobs import JobStore
 from app.store.transitions import ClaimLost
@@ -22,12 +20,6 @@ from tests.fakes import DONE, ERROR, PASSED, REPORT, artifact, finish_all, job_r
 
 def unit(state: UnitState, **more: float) -> Unit:
     return Unit("ce", "val", state, total=10, split_sha256="x", done=int(more.get("done", 0)), rate=more.get("rate"))
-
-
-def test_a_request_survives_json() -> None:
-    """As it is stored, so it comes back, tuples included."""
-    request = job_request(["a", "b"], ["x"])
-    assert RecomputeRequest.from_dict(json.loads(json.dumps(request.to_dict()))) == request
 
 
 @pytest.mark.parametrize("enum", [JobState, UnitState])
