@@ -108,8 +108,7 @@ class SplitLists:
 def parse_indices(data: bytes, name: str, base: str, size: int) -> NDArray[np.int64]:
     """Parse a flat JSON list of indices into a base of `size` images.
 
-    Returns:
-        [N] int64, N ≥ 1, in file order; read-only.
+    The result is [N] int64, N ≥ 1, in file order; read-only.
 
     Raises:
         RequestError: `split-invalid` (no such list), `split-empty` or `split-out-of-range`; names the first offender.

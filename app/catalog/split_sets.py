@@ -13,7 +13,6 @@ old one back: a reader that misses the set calls it, and the sweep of orphans.
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
@@ -35,7 +34,7 @@ from app.catalog.folders import is_dir
 from app.domain.errors import Conflict, RequestError
 from app.domain.fault_points import reach
 from app.domain.names import check_name
-from app.files.disk import flush, remove
+from app.files.disk import TAKEN, flush, remove
 
 DESCRIPTION_FILE = "splits.json"
 LISTS = "*_indices.json"
@@ -47,8 +46,6 @@ REPLACING_S = 0.1
 """How long a reader leaves a living process to finish the two renames, which take microseconds."""
 MAX_TRIES = 10
 """A try fails if the set is replaced between two looks at the folder."""
-TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
-"""How rename(2) fails where the new name is taken. It does replace an empty folder."""
 
 
 T = TypeVar("T")

@@ -19,10 +19,7 @@ NAME = re.compile(r"[\w+=@,()][\w .+=@,()\-]*")
 def check_name(what: str, value: str, *, may_be_empty: bool = False) -> str:
     """Check a plain name: one path segment that is not hidden.
 
-    Args:
-        what: what it names, for the message, such as "expert".
-        value: as the request has it.
-        may_be_empty: True for a checkpoint prefix.
+    The message begins with what it names, such as "expert". Only a checkpoint prefix may be empty.
 
     Raises:
         RequestError: `invalid-name`.
@@ -40,10 +37,7 @@ def check_name(what: str, value: str, *, may_be_empty: bool = False) -> str:
 
 
 def check_folder(what: str, value: str) -> str:
-    """Check a relative folder: plain names joined by '/', or '.'.
-
-    Returns:
-        The folder without needless '.' and '/'.
+    """Check a relative folder; return it without needless '.' and '/'.
 
     Raises:
         RequestError: `invalid-name`, for an absolute path, '..' or a hidden folder.

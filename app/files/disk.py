@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import math
 import os
@@ -15,6 +16,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
+"""How rename(2) fails where the new name is taken. It does replace an empty folder."""
 
 ORPHAN_AGE_S = 3600.0
 """A file that nothing refers to, or that is still unfinished, after so long belongs to a process that died."""

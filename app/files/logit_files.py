@@ -48,11 +48,9 @@ def find_logit_files(root: Path, name: str) -> Found:
     paths = sorted(_walk(root))
     names = {path.as_posix() for path in paths}
     for path in paths:
-        shown = path.as_posix()
-        if not _utf8(shown):  # JSON could not carry it
-            if path.suffix in ARRAY_SUFFIXES:
-                unnamed.append(shown.encode(errors="replace").decode())
-        elif path.suffix in SUFFIXES and path.stem.endswith(MARK) and path.stem != MARK:
+        shown = path.as_posix().encode(errors="replace").decode()
+        is_text = shown == path.as_posix()  # JSON could not carry any other name
+        if is_text and path.suffix in SUFFIXES and path.stem.endswith(MARK) and path.stem != MARK:
             expert = path.parent.name or name
             targets = targets_name(shown, names.__contains__)
             files.append(LogitFile(shown, expert, path.stem.removesuffix(MARK), targets))
@@ -115,11 +113,3 @@ def _walk(root: Path) -> Iterator[PurePath]:
             continue
         names[:] = [name for name in names if not name.startswith(".")]
         yield from (PurePath(relative, name) for name in files if not name.startswith("."))
-
-
-def _utf8(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -86,10 +86,8 @@ class KeptRows:
     def read(self, indices: Indices) -> tuple[NDArray[np.bool_], Matrix]:
         """Read the rows at the given places.
 
-        The copies are checked, not the files.
-
-        Returns:
-            [n] bool, whether each row is there and undamaged, and [n, C] float32; other rows hold arbitrary values.
+        The copies are checked, not the files. Returns [n] bool, whether each row is there and undamaged, and [n, C]
+        float32; other rows hold arbitrary values.
         """
         try:
             logits = np.memmap(self.folder / LOGITS, "<f4", "r", self._offsets[0], self.shape)

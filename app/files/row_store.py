@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import math
 import os
@@ -19,14 +18,11 @@ from typing import Any
 import numpy as np
 
 from app.domain.numerics import NumericsKey, RowSource
-from app.files.disk import is_old, remove, tree_size
+from app.files.disk import TAKEN, is_old, remove, tree_size
 from app.files.row_files import ABOUT, LOGITS, SUMS, Condition, KeptRows, npy_header
 
 KEY = re.compile(r"[0-9a-f]{64}")
 """What a key looks like. Entries of the folder with other names do not belong to the store."""
-
-TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
-"""How a rename fails where there is a folder already, or a file."""
 
 MAX_TRIES = 10
 """A try fails only if another process removes the rows just after they were created."""
