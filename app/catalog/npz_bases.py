@@ -78,7 +78,7 @@ def _npy_header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], n
 
 
 def npz_classes(path: Path) -> int:
-    """Read how many classes the labels of an .npz show: the largest label plus 1.
+    """Count the classes of an .npz: its largest label plus 1.
 
     Raises:
         RequestError: `data-corrupt`.

@@ -266,7 +266,7 @@ def exists(name: str) -> Conflict:
 
 
 def _is_free(path: Path) -> bool:
-    """Tell whether a place is free for a new folder; an empty folder counts as free."""
+    """Tell whether a place is free; an empty folder is."""
     if path.is_symlink() or not path.is_dir():
         return not os.path.lexists(path)
     return not any(path.iterdir())

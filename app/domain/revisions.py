@@ -63,7 +63,7 @@ Imported = tuple[str, str, str]
 
 @cache
 def code_digest(places: tuple[str, ...], *more: str, folder: Path = WORKER) -> str:
-    """Digest what files and folders of code mean, as 16 hex digits.
+    """Digest the code of files and folders, as 16 hex digits.
 
     A first-party import counts with the content of the module, if that is listed, and not with its place: a name
     that is taken from another module is a change, and a moved module is none.
@@ -83,7 +83,8 @@ def code_digest(places: tuple[str, ...], *more: str, folder: Path = WORKER) -> s
 
 
 def code_files(places: tuple[str, ...], folder: Path = WORKER) -> list[Path]:
-    """List the files that are digested; a folder without modules stays, to be an error."""
+    """List the files that are digested."""
+    # A folder without modules stays on the list: reading it is an error.
     paths = [folder / place for place in places]
     return [file for path in paths for file in sorted(path.rglob("*.py")) or [path]]
 
@@ -119,7 +120,7 @@ def read_code(path: Path) -> tuple[str, frozenset[Imported]]:
 
 
 def _is_text(node: object) -> bool:
-    """Tell whether a part of the tree is an import or a text that is no value."""
+    """Tell whether a node is an import, or a text for people."""
     if isinstance(node, ast.Expr):
         return isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
     return isinstance(node, ast.Import | ast.ImportFrom)
