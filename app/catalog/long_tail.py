@@ -19,11 +19,11 @@ CHANCE_DEVIATIONS = 5.0
 def class_groups(train_counts: NDArray[np.int64], head_threshold: int) -> dict[str, NDArray[np.bool_]]:
     """Group the classes: head and tail, and many, medium and few.
 
-    From n_c, [C] train samples: [C] bool for `head` (n_c > threshold), `tail` (the rest), `many` (n_c > 100), `medium` (20 ≤ n_c ≤ 100)
-    and `few` (n_c < 20). A class of exactly 20 samples is medium, not few, and with the threshold 20 tail.
-    Sources: of head and tail the scripts that relogit replaces, after Narasimhan et al., "Learning to reject meets
-    long-tail learning", ICLR 2024; of the others Liu et al., "Large-scale long-tailed recognition in an open world",
-    CVPR 2019.
+    From n_c, [C] train samples: [C] bool for `head` (n_c > threshold), `tail` (the rest), `many` (n_c > 100),
+    `medium` (20 ≤ n_c ≤ 100) and `few` (n_c < 20). A class of exactly 20 samples is medium, not few, and with the
+    threshold 20 tail. Sources: of head and tail the scripts that relogit replaces, after Narasimhan et al., "Learning
+    to reject meets long-tail learning", ICLR 2024; of the others Liu et al., "Large-scale long-tailed recognition in
+    an open world", CVPR 2019.
     """
     head = train_counts > head_threshold
     many, few = train_counts > MANY_ABOVE, train_counts < FEW_BELOW

@@ -47,8 +47,8 @@ class Check:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Check:
         """Rebuild the check that `to_dict` wrote."""
-        evidence = tuple(data.get("evidence", ()))
-        return cls(**{item.name: data.get(item.name) for item in fields(cls)} | {"evidence": evidence})
+        data = {"measured": None, "expected": None, **data, "evidence": tuple(data.get("evidence", ()))}
+        return cls(**{item.name: data[item.name] for item in fields(cls)})
 
     def to_dict(self) -> dict[str, Any]:
         """Return the check as it is stored and sent."""
