@@ -63,7 +63,7 @@ Imported = tuple[str, str, str]
 
 @cache
 def code_digest(places: tuple[str, ...], *more: str, folder: Path = WORKER) -> str:
-    """Digest the code of files and folders, as 16 hex digits.
+    """Hash the code of files and folders, as 16 hex digits.
 
     A first-party import counts with the content of the module, if that is listed, and not with its place: a name
     that is taken from another module is a change, and a moved module is none.
