@@ -1,25 +1,17 @@
-"""Jobs and units as values; `test_store_machine` holds what no order of events may break."""
+"""Jobs and units as values; what no order of events may break, the store's state machine tests."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import pytest
 
 from app.domain.jobs import Job, JobState, Unit, UnitState, final_state
-from app.domain.requests import RecomputeRequest
 from tests.fakes import job_request
 
 
 def unit(state: UnitState, **more: float) -> Unit:
     return Unit("ce", "val", state, total=10, split_sha256="x", done=int(more.get("done", 0)), rate=more.get("rate"))
-
-
-def test_a_request_survives_json() -> None:
-    """As it is stored, so it comes back, tuples included."""
-    request = job_request(["a", "b"], ["x"])
-    assert RecomputeRequest.from_dict(json.loads(json.dumps(request.to_dict()))) == request
 
 
 @pytest.mark.parametrize("enum", [JobState, UnitState])
