@@ -170,12 +170,7 @@ def _read_images(dataset: Dataset, paths: list[str], beat: Callable[[], None]) -
     def decode(path: str) -> NDArray[np.uint8]:
         try:
             return np.asarray(prepare(load(path)), dtype=np.uint8)
-        except (
-            OSError,
-            SyntaxError,
-            ValueError,
-            Image.DecompressionBombError,
-        ) as error:  # Pillow's errors
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # Pillow's errors
             raise RequestError("data-corrupt", f"{path} is not a readable image: {error}.") from error
 
     first = decode(paths[0])

@@ -147,10 +147,7 @@ class _Fits:
 
 
 def judge_normalisation(
-    stem: Stem | str,
-    statistics: PatchStatistics,
-    declared: Transform,
-    extra: Mapping[str, Transform],
+    stem: Stem | str, statistics: PatchStatistics, declared: Transform, extra: Mapping[str, Transform]
 ) -> NormalisationEvidence:
     """Evaluate a declared normalisation by a network's stem.
 

@@ -169,6 +169,5 @@ def flipped_half(moments: Moments) -> Moments:
     """Return the moments after flipping images with probability 1/2."""
     order = np.arange(FEATURES).reshape(4, 3, 3)[:, :, ::-1].ravel()
     return Moments(
-        (moments.mean + moments.mean[order]) / 2,
-        (moments.second + moments.second[np.ix_(order, order)]) / 2,
+        (moments.mean + moments.mean[order]) / 2, (moments.second + moments.second[np.ix_(order, order)]) / 2
     )

@@ -242,10 +242,7 @@ def _check_images(
 
 
 def _check_train(
-    lists: Sequence[AuditedList],
-    problems: Mapping[str, RelogitError],
-    classes: int,
-    long_tail: LongTail,
+    lists: Sequence[AuditedList], problems: Mapping[str, RelogitError], classes: int, long_tail: LongTail
 ) -> list[Check]:
     train = next((a_list for a_list in lists if a_list.name == TRAIN_SPLIT), None)
     declared, absent = long_tail.counts, long_tail.counts_reason

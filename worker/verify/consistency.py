@@ -29,11 +29,7 @@ def check_kept_rows(differing: NDArray[np.int64], indices: NDArray[np.int64]) ->
 
 
 def check_precision(
-    precision: str,
-    rows: NDArray[np.float32],
-    exact: NDArray[np.float32],
-    images: NDArray[np.int64],
-    total: int,
+    precision: str, rows: NDArray[np.float32], exact: NDArray[np.float32], images: NDArray[np.int64], total: int
 ) -> Check:
     """Check how many argmaxes change with a precision other than fp32.
 
@@ -75,11 +71,7 @@ def check_precision(
 
 
 def check_plain_forward(
-    precision: str,
-    rows: NDArray[np.float32],
-    plain: NDArray[np.float32],
-    images: NDArray[np.int64],
-    in_split: int,
+    precision: str, rows: NDArray[np.float32], plain: NDArray[np.float32], images: NDArray[np.int64], in_split: int
 ) -> Check:
     """Compare rows with those of a plain forward pass of another implementation.
 

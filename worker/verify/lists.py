@@ -125,11 +125,7 @@ def check_class_weights(weights: NDArray[Any], train_counts: NDArray[np.int64] |
     if unlike.any():
         problems.append(f"{int(unlike.sum())} of {values.size} are not the class's share of the train split")
     evidence = [
-        {
-            "class": c,
-            "weight": finite_or_name(values[c]),
-            "expected": None if shares is None else float(shares[c]),
-        }
+        {"class": c, "weight": finite_or_name(values[c]), "expected": None if shares is None else float(shares[c])}
         for c in first_rows(stray | unlike)
     ]
     held = "" if shares is not None else "; they were not compared with the train split, whose counts are not known"

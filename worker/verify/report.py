@@ -95,9 +95,7 @@ def _check_arrays(arrays: Mapping[str, NDArray[Any]], truth: Truth, kind: Form) 
     attempt("finite", known, lambda: form.check_finite(arrays["logits"]))
     if "predictions" in arrays:
         attempt(
-            "predictions",
-            (*known, "finite"),
-            lambda: form.check_predictions(arrays["logits"], arrays["predictions"]),
+            "predictions", (*known, "finite"), lambda: form.check_predictions(arrays["logits"], arrays["predictions"])
         )
     else:
         done.append(skipped("predictions", "error", "The file has no predictions; the largest logits are taken."))

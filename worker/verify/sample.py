@@ -201,11 +201,7 @@ def _difference_message(fit: _Fit, sample: Sample, rows: NDArray[np.int64]) -> s
 
 
 def _hints(
-    stored: NDArray[np.floating[Any]],
-    sample: Sample,
-    fit: _Fit,
-    divisors: list[float | None],
-    tolerance: float,
+    stored: NDArray[np.floating[Any]], sample: Sample, fit: _Fit, divisors: list[float | None], tolerance: float
 ) -> Iterator[str]:
     """Yield explanations that fit all rows, the likeliest first."""
     for divisor in divisors:

@@ -43,10 +43,7 @@ Figure = float | list[float | None] | None
 
 
 def point_metrics(
-    scores: RowScores,
-    classes: int,
-    groups: dict[str, NDArray[np.bool_]] | None,
-    weights: NDArray[np.float64] | None,
+    scores: RowScores, classes: int, groups: dict[str, NDArray[np.bool_]] | None, weights: NDArray[np.float64] | None
 ) -> dict[str, Figure]:
     """Compute every metric of the split.
 
