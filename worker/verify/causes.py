@@ -99,13 +99,12 @@ def search(
 ) -> Causes:
     """Compare the predictions with every candidate in every order.
 
-    A trial fits if its accuracy is above `Chance.bound` and if shuffled rows would reach it in fewer than
-    FALSE_ALARM of such searches: half of that is shared among the fixed orders of all candidates, half among all
-    their shifts (Bonferroni). It must also stand alone, see `_stands_alone`.
+    A trial fits if its accuracy is above `Chance.bound` and if shuffled rows would reach it in fewer than FALSE_ALARM
+    of such searches: half of that is shared among the fixed orders of all candidates, half among all their shifts
+    (Bonferroni). It must also stand alone, see `_stands_alone`.
 
     Args:
         predictions: [N] in 0…classes−1.
-        classes: C.
         own: the list and base that the logits are said to be of.
         candidates: what else to try; one whose length or labels do not fit the logits is reported as untried.
         untried: name of a base or list, and why there is no candidate of it.
@@ -132,21 +131,12 @@ def search(
 
 
 def count_shifts(predictions: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
-    """Count matches under every cyclic shift.
+    """Count the matches under every cyclic shift, [N] int64.
 
-    Σ_i [predictions[i] = labels[(i + k) mod N]] for k = 0…N−1.
-
-    Class by class: a rare one by its pairs of rows, a common one by the cross-correlation theorem. At most
-    sqrt(N / FOURIER_PAIRS) classes can be common, so this is quick for any number of classes: 50,000 rows take 0.1 s
-    for 10 classes, 0.3 s for 100 and 0.1 s for 1,000, on one core and within 40 MB.
-
-    Args:
-        predictions: [N] in 0…classes−1, N ≥ 1.
-        labels: [N] in 0…classes−1.
-        classes: C.
-
-    Returns:
-        [N] int64; they sum to Σ_c r_c·n_c.
+    They are Σ_i [predictions[i] = labels[(i + k) mod N]] for k = 0…N−1, and sum to Σ_c r_c·n_c. Both are [N] in
+    0…classes−1, N ≥ 1. Class by class: a rare one by its pairs of rows, a common one by the cross-correlation
+    theorem. At most sqrt(N / FOURIER_PAIRS) classes can be common, so this is quick for any number of classes: 50,000
+    rows take 0.1 s for 10 classes, 0.3 s for 100 and 0.1 s for 1,000, on one core and within 40 MB.
     """
     rows = len(labels)
     counts = np.zeros(rows, dtype=np.int64)
@@ -253,12 +243,7 @@ def _rows_by_class(values: NDArray[np.int64], classes: int) -> list[NDArray[np.i
 
 
 def _transform(rows: NDArray[np.int64], size: int) -> NDArray[np.complex128]:
-    """Compute the Fourier transform of an indicator of rows.
-
-    Args:
-        rows: places where the sequence is 1; it is 0 at others.
-        size: its length.
-    """
+    """Compute the Fourier transform of a sequence that is 1 at `rows`."""
     places = np.zeros(size)
     places[rows] = 1
     return np.fft.rfft(places)

@@ -69,14 +69,9 @@ class Chance:
 def permutation_chance(predictions: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> Chance:
     """Compute the accuracy's mean and deviation over all row orders.
 
-    With r_c predictions and n_c labels of class c, matches have the mean Σ r_c·n_c / N and the variance
-    [Σ r·n − Σ r·n·(r + n)/N + (Σ r·n)²/N²] / (N − 1). Source: Hubert, "Kappa revisited", Psychological Bulletin
-    84, 1977: the permutation moments of the numerator of Cohen's kappa.
-
-    Args:
-        predictions: [N] in 0…classes−1, N ≥ 1.
-        labels: [N] in 0…classes−1.
-        classes: C.
+    With r_c predictions and n_c labels of class c, matches have the mean Σ r_c·n_c / N and the variance [Σ r·n − Σ
+    r·n·(r + n)/N + (Σ r·n)²/N²] / (N − 1). Predictions and labels are [N] in 0…classes−1, N ≥ 1. Source: Hubert,
+    "Kappa revisited", Psychological Bulletin 84, 1977: the permutation moments of the numerator of Cohen's kappa.
     """
     # Python's integers are exact, so that no variance is negative, and one of 0 is 0.
     predicted: list[int] = np.bincount(predictions, minlength=classes).tolist()
@@ -94,16 +89,11 @@ def check_accuracy(
 ) -> Check:
     """Check that the accuracy is better than chance, see `Chance.bound`.
 
-    Skipped where even perfect predictions could not pass. A failure is an error where it can only mean that
-    something is wrong (see `_is_certain`); else it is a warning. Logits that beat their shuffled rows and only miss
-    the bound for uniform guesses are a warning as well. Predictions of one class alone fail whatever their accuracy:
-    they do no better than shuffled rows.
-
-    Args:
-        predictions: [N] in 0…classes−1.
-        labels: [N] in 0…classes−1.
-        confidence: [N] largest softmax probability of each row.
-        classes: C ≥ 1.
+    Skipped where even perfect predictions could not pass. A failure is an error where it can only mean that something
+    is wrong (see `_is_certain`); else it is a warning. Logits that beat their shuffled rows and only miss the bound
+    for uniform guesses are a warning as well. Predictions of one class alone fail whatever their accuracy: they do no
+    better than shuffled rows. Predictions and labels are [N] in 0…classes−1, `confidence` [N] is the largest softmax
+    probability of each row.
     """
     rows = len(labels)
     accuracy = float(np.mean(predictions == labels)) if rows else 0.0

@@ -13,9 +13,7 @@ from worker.verify.sample import relative_tolerance
 def check_kept_rows(differing: NDArray[np.int64], indices: NDArray[np.int64]) -> Check:
     """Check that rows that were recomputed have the bits that were kept.
 
-    Args:
-        differing: [n] int64, places in the split where the bits differ.
-        indices: [N] int64, the split.
+    `differing` are [n] places in the split `indices` [N] where the bits differ.
     """
     count = int(differing.size)
     message = (
@@ -33,12 +31,8 @@ def check_precision(
 ) -> Check:
     """Check how many argmaxes change with a precision other than fp32.
 
-    Args:
-        precision: what `found` was computed in.
-        rows: [n, C] float32 raw logits.
-        exact: [n, C] float32, the same rows computed in fp32.
-        images: [n] int64, whose rows they are.
-        total: distinct images in the split; those that were not compared are not judged.
+    `rows` and `exact` are [n, C] float32 raw logits of `images` [n], in that precision and in fp32. The split has
+    `total` distinct images; those that were not compared are not judged.
     """
     if not images.size:
         return skipped("precision", "warning", "No row could be compared with exact ones.")
@@ -75,12 +69,8 @@ def check_plain_forward(
 ) -> Check:
     """Compare rows with those of a plain forward pass of another implementation.
 
-    Args:
-        precision: what `rows` were computed in.
-        rows: [n, C] float32 raw logits of the expert.
-        plain: [n, C] float32, the same rows by `worker.compute.plain_forward`.
-        images: [n] int64, whose rows they are.
-        in_split: how many of them are of the unit's split; the others are of the same base.
+    `rows` and `plain` are [n, C] float32 raw logits of `images` [n]; `in_split` of these are of the unit's split, the
+    others of the same base.
     """
     tolerance = relative_tolerance(rows.dtype, precision)
     if not images.size:

@@ -8,25 +8,16 @@ from app.domain.checks import MAX_EVIDENCE, Check, error_check, skipped
 
 
 def check_targets_between_experts(split: str, digests: Mapping[str, str]) -> Check:
-    """Check that all experts of a job wrote the same targets.
-
-    Args:
-        split: its name.
-        digests: sha256 of the targets that each expert wrote, by expert; at least one.
-    """
+    """Check by their sha256 that all experts wrote the same targets."""
     return _all_equal(
         "targets-between-experts", f"the same targets for the split {split!r}", {"split": split}, digests
     )
 
 
 def check_data_between_units(base: str, digests: Mapping[str, str]) -> Check:
-    """Check that units of one base were computed on the same data.
+    """Check that units of a base had the same images and labels.
 
-    The data are the base's images and labels.
-
-    Args:
-        base: its name.
-        digests: sha256 of pixels and labels that each unit was computed on, by "expert/split"; at least one.
+    `digests` are those of pixels and labels by "expert/split"; at least one.
     """
     what = f"the same data for the base {base!r}"
     return _all_equal("data-between-units", what, {"base": base}, digests)

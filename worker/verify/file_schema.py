@@ -54,12 +54,7 @@ def check_arrays(arrays: Mapping[str, NDArray[Any]], form: Form = ARTIFACT) -> C
 def check_shapes(arrays: Mapping[str, NDArray[Any]], samples: int, classes: int) -> Check:
     """Check shapes: logits [N, C], targets and predictions [N], N ≥ 1.
 
-    Needs the logits.
-
-    Args:
-        arrays: by name.
-        samples: N, the rows of the split.
-        classes: C.
+    Needs the logits; `samples` is N, the rows of the split.
     """
     right = {"logits": [samples, classes], "targets": [samples], "predictions": [samples]}
     expected = {name: shape for name, shape in right.items() if name in arrays}
@@ -92,10 +87,7 @@ def check_dtypes(arrays: Mapping[str, NDArray[Any]], form: Form = ARTIFACT) -> C
 
 
 def check_finite(logits: NDArray[np.floating[Any]]) -> Check:
-    """Check that no logit is NaN or infinite.
-
-    Needs [N, C] of any float dtype.
-    """
+    """Check that no logit of [N, C] is NaN or infinite."""
     finite = np.isfinite(logits)  # [N, C]
     if finite.all():  # as a rule; to look row by row takes several times as long
         return error_check("finite", True, {"rows": 0}, {"rows": 0}, "Every logit is finite.")
@@ -136,11 +128,10 @@ def check_predictions(logits: NDArray[np.floating[Any]], predictions: NDArray[np
 
 
 def check_targets(targets: NDArray[np.integer[Any]] | None, labels: NDArray[np.int64], classes: int) -> Check:
-    """Check that each target is the data set's label.
+    """Check that each target is the label at the split's index.
 
-    The label is that at the split's index, and has to be a class, 0…classes−1.
-
-    Needs integer targets [N], or None where the file has none, and labels [N], in the split's order.
+    A label has to be a class, 0…classes−1. Needs integer targets [N], or None where the file has none, and labels
+    [N], in the split's order.
     """
     stray = (labels < 0) | (labels >= classes)  # [N]
     differing = np.zeros_like(stray) if targets is None else targets != labels  # [N]

@@ -48,15 +48,7 @@ class Truth:
     def of(
         cls, split: Split, labels: NDArray[np.int64], classes: int, long_tail: LongTail, standards: Standards
     ) -> Truth:
-        """Build the truth for a split.
-
-        Args:
-            split: its indices and base.
-            labels: [size of the base] the base's labels.
-            classes: C.
-            long_tail: counts and weights of the train part.
-            standards: of the request.
-        """
+        """Build the truth for a split from its whole base's labels."""
         return cls(
             labels=labels[split.indices],
             classes=classes,

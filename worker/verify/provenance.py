@@ -26,11 +26,8 @@ NAMED = 5  # results, in a sentence
 def preparation(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """Read what logits depend on besides the images.
 
-    OF_EXPERT by name, each only where it is well-formed.
-
-    Returns:
-        `transform` with `mean`, `std` and `scale`; `calibration` with `mode` and `divided_by`; `precision`;
-        `tensors_sha256` of the checkpoint.
+    OF_EXPERT by name, each only where it is well-formed: `transform` with `mean`, `std` and `scale`; `calibration`
+    with `mode` and `divided_by`; `precision`; `tensors_sha256` of the checkpoint.
     """
     stated: dict[str, Any] = {}
     transform = _part(manifest, "transform")
@@ -55,14 +52,8 @@ def check_preparations(stated: Mapping[Place, Mapping[str, Any]]) -> list[Check]
     """Compare the manifests of each expert, and those of each split.
 
     An expert's splits must agree in OF_EXPERT, an error; the experts of a split should agree in OF_SPLIT, a warning.
-    Manifests that do not state something are not compared in it.
-
-    Args:
-        stated: `preparation` of each result that has a manifest, by expert and split.
-
-    Returns:
-        A check for each expert with two manifests or more, then one for each such split; a skipped one where there
-        are none of either; nothing without manifests.
+    Manifests (`preparation` of each result that has one) are not compared in what they do not state. A skipped check
+    where no expert and no split has two; nothing without manifests.
     """
     by_expert: dict[str, dict[str, Mapping[str, Any]]] = {}
     by_split: dict[str, dict[str, Mapping[str, Any]]] = {}
@@ -79,11 +70,8 @@ def check_preparations(stated: Mapping[Place, Mapping[str, Any]]) -> list[Check]
 def check_provenance(results: int, unknown: Sequence[Place]) -> Check:
     """Check that each result has a fitting manifest or recomputed rows.
 
-    Never a failure: files without either may be right, but what these checks cannot notice has to be said.
-
-    Args:
-        results: how many were looked at.
-        unknown: those of them that have neither.
+    Never a failure: files without either (`unknown`) may be right, but what these checks cannot notice has to be
+    said.
     """
     if not unknown:
         message = "Each file has the manifest that it was written with, or rows of it were recomputed."
@@ -171,10 +159,7 @@ def _numbers(value: object) -> list[float] | None:
 
 
 def _is_number(value: object) -> bool:
-    """Tell whether a JSON number can be stored again.
-
-    No bool, no NaN, no integer beyond float64.
-    """
+    """Tell whether a JSON number, no bool or NaN, fits float64."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     try:

@@ -36,7 +36,6 @@ def verify_unit(
 
     Args:
         arrays: as read from the file, with any names, shapes and dtypes.
-        truth: labels, classes and class counts of the split.
         more: checks of how the rows were computed; they are part of the verdict.
         kind: what such a file should hold.
     """

@@ -62,17 +62,10 @@ class _Fit:
 
 
 def spread_images(indices: NDArray[np.int64], count: int, seed: int = SEED) -> NDArray[np.int64]:
-    """Choose distinct images spread over a split.
+    """Choose distinct images, one at random from each equal part.
 
-    One is chosen at random from each of `count` equal parts of its list.
-
-    Args:
-        indices: [N] int64, the split; of an image that repeats the first place counts.
-        count: at least 1; all images are chosen, if there are fewer.
-        seed: of numpy's default generator; equal arguments give equal images.
-
-    Returns:
-        [n] int64, distinct, in the split's order.
+    `indices` are [N], the split; of an image that repeats the first place counts. All are chosen if there are fewer
+    than `count` ≥ 1. Returns [n] int64 in the split's order; equal arguments give equal images.
     """
     _, first = np.unique(indices, return_index=True)
     places = np.sort(first)
@@ -161,9 +154,9 @@ def _equal(divisor: float | None, stated: float | None) -> bool:
 
 
 def relative_tolerance(dtype: np.dtype[Any], precision: str | None) -> float:
-    """Return the allowed difference, relative to a row's largest logit.
+    """Return the difference that dtype and precision explain.
 
-    It is what the file's dtype and its precision explain.
+    It is relative to a row's largest logit.
     """
     of_file = OF_HALF_FILE if dtype.itemsize == 2 else EXACT
     return max(of_file, OF_PRECISION.get(precision or "", 0.0))

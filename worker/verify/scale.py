@@ -85,12 +85,7 @@ def scale_of(logits: NDArray[np.floating[Any]]) -> Scale:
 
 
 def check_raw_logits(scale: Scale, classes: int) -> Check:
-    """Check that the rows are raw logits, no probabilities or their logarithms.
-
-    Args:
-        scale: from `scale_of`.
-        classes: C ≥ 1.
-    """
+    """Check that the rows are raw logits, no probabilities or their logarithms."""
     check_id = "raw-logits"
     if classes < 2:
         return skipped(check_id, "warning", "With one class every softmax is 1, whatever the file holds.")
@@ -141,11 +136,7 @@ def _measure(logits: NDArray[np.floating[Any]], kind: Kind) -> tuple[float, floa
 
 
 def _deviations(values: NDArray[np.float64], kind: Kind) -> tuple[float, NDArray[np.float64]]:
-    """Return how far values and row sums are off.
-
-    Returns:
-        The largest distance of a value from its range, and [n] the distance of each row's sum from 1.
-    """
+    """Return how far values are out of range, and row sums off."""
     if kind == "probabilities":
         with np.errstate(over="ignore", invalid="ignore"):  # an infinite sum is far from 1
             return float(max(-values.min(), values.max() - 1)), np.abs(values.sum(axis=1) - 1)
@@ -168,10 +159,7 @@ def _tolerance(kind: Kind, grain: _Grain, classes: int, largest: float) -> float
 
 
 def _grains(dtype: np.dtype[Any]) -> list[_Grain]:
-    """List what values may have been rounded to, from coarse to fine.
-
-    The dtype itself comes last.
-    """
+    """List what values may have been rounded to, from coarse to fine."""
     grains = [_Grain(2.0**-8, 0.0, _in_bfloat16), _Grain(2.0**-11, 0.0, _in_float16)]
     if dtype.itemsize > 2:  # in float16 every number is near one of three decimals
         grains += [_Grain(0.0, 0.5 * 10.0**-digits, _in_decimals(digits)) for digits in (3, 4, 5, 6)]

@@ -28,10 +28,7 @@ RESAMPLES, LEVEL, SEED = 1000, 0.95, 0
 def figures(scores: RowScores, truth: Truth, unfit: str | None = None) -> Metrics:
     """Compute the FIGURES, with the reason for each that is None.
 
-    Args:
-        scores: of the rows.
-        truth: labels, groups and weights of the classes.
-        unfit: why the rows give no probabilities, so that OF_CONFIDENCE are None; None where they do.
+    `unfit`: why the rows give no probabilities, so that OF_CONFIDENCE are None; None where they do.
     """
     computed = point.point_metrics(scores, truth.classes, truth.groups, truth.usable_weights)
     values = {name: computed[name] for name in FIGURES}
@@ -50,12 +47,8 @@ def no_figures(reason: str) -> Metrics:
 def statistics(scores: RowScores, truth: Truth, unfit: str | None = None) -> dict[str, Any]:
     """Compute intervals, curves, areas and the reliability diagram.
 
-    Each curve, area or diagram that is None has its reason under `reasons`.
-
-    Args:
-        scores: of the rows.
-        truth: labels, groups and weights of the classes.
-        unfit: as of `figures`; then only the intervals of accuracies are left.
+    Each curve, area or diagram that is None has its reason under `reasons`. With `unfit` rows, as of `figures`, only
+    the intervals of accuracies are left.
     """
     intervals_of = interval_figures(scores, truth)
     if unfit is None:

@@ -13,13 +13,7 @@ def group_accuracy(
 ) -> float | None:
     """Compute the accuracy over a group's rows: Σ_{c∈G} correct_c / Σ_{c∈G} total_c.
 
-    Args:
-        predictions: [N] class of each row.
-        labels: [N] true class of each row, 0…C−1.
-        group: [C] bool, the classes of the group.
-
-    Returns:
-        A fraction, 0…1, or None when no row is of the group. Source: as `accuracy`, on those rows.
+    `group` is [C] bool, its classes. None when no row is of the group.
     """
     rows = group[labels]  # [N]
     return float(np.mean(predictions[rows] == labels[rows])) if rows.any() else None
@@ -30,14 +24,8 @@ def worst_group_accuracy(
 ) -> float | None:
     """Return the smallest `group_accuracy` of the groups that have rows.
 
-    Args:
-        predictions: [N] class of each row.
-        labels: [N] true class of each row, 0…C−1.
-        groups: [C] bool each.
-
-    Returns:
-        A fraction, 0…1, or None when no group has rows. Source: Sagawa et al., "Distributionally robust neural
-        networks for group shifts", ICLR 2020.
+    None when no group has rows. Source: Sagawa et al., "Distributionally robust neural networks for group shifts",
+    ICLR 2020.
     """
     accuracies = [group_accuracy(predictions, labels, group) for group in groups]
     return min((value for value in accuracies if value is not None), default=None)

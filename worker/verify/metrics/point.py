@@ -47,16 +47,9 @@ def point_metrics(
 ) -> dict[str, Figure]:
     """Compute every metric of the split.
 
-    Args:
-        scores: from `score_rows`, N ≥ 1.
-        classes: C.
-        groups: from `class_groups`, or None: then there are no accuracies of groups.
-        weights: [C] finite, none negative, or None: then there is no reweighted accuracy.
-
-    Returns:
-        The FIGURES in their order, then `class_recalls`, a list of C. None where a figure has no meaning: top-5
-        of at most 5 classes, groups and classes without rows, classes present without weight, or an argument
-        that is None.
+    `groups` are those of `class_groups`, `weights` [C] finite and not negative. Returns the FIGURES in their order,
+    then `class_recalls`, a list of C. None where a figure has no meaning: top-5 of at most 5 classes, groups and
+    classes without rows, classes present without weight, or an argument that is None.
     """
     predictions, labels = scores.predictions, scores.labels
     recalls = class_recalls(predictions, labels, classes)
