@@ -161,10 +161,7 @@ class OptionAShortcut(nn.Module):
         self.stride = stride
 
     def forward(self, x: Tensor) -> Tensor:
-        """Sample every stride-th pixel, and pad the channels with zeros.
-
-        [N, in, H, W] becomes [N, out, H/stride, W/stride].
-        """
+        """Subsample and pad [N, in, H, W] to [N, out, H/stride, W/stride]."""
         # F.pad counts from the last dimension: W, H, then channels.
         return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, *self.channels))
 
@@ -232,13 +229,9 @@ class CifarResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, images: Tensor) -> Tensor:
-        """Compute raw logits, before softmax and temperature.
+        """Compute raw logits [N, C] float32, before softmax and temperature.
 
-        Args:
-            images: [N, 3, H, W] float32, normalised with the expert's mean and std. Any H and W from 1.
-
-        Returns:
-            [N, C] float32; row n belongs to images[n].
+        `images` are [N, 3, H, W] float32 of any H and W from 1, normalised with the expert's mean and std.
         """
         x = F.relu(self.bn1(self.conv1(images)))
         x = self.layer3(self.layer2(self.layer1(x)))

@@ -78,15 +78,7 @@ class Assumed:
 
 
 def settle(file: str, spec: NetworkSpec, assumptions: Assumptions) -> tuple[NetworkSpec, tuple[Assumed, ...]]:
-    """Put declared values into a spec.
-
-    Args:
-        file: the file's name, for errors.
-        spec: the spec that the tensors show, with everything else at its usual value.
-        assumptions: the declarations.
-
-    Returns:
-        The spec, and a record of every property that the file does not show.
+    """Put declared values into a spec, and record what no tensor shows.
 
     Raises:
         JobError: `override-not-applicable`.
@@ -113,11 +105,7 @@ def _usual(key: str, spec: NetworkSpec) -> Any:
 
 
 def _only_for(key: str, spec: NetworkSpec, value: Any = None) -> str | None:
-    """Name the networks that a key or value applies to.
-
-    Returns:
-        Their description; None if the spec is one of them.
-    """
+    """Name the networks that a key or value needs, or None."""
     option_a = isinstance(spec, CifarResNetSpec) and spec.shortcut == "option_a"
     torchvision = isinstance(spec, TorchvisionResNetSpec)
     bottleneck = isinstance(spec, TorchvisionResNetSpec) and spec.bottleneck

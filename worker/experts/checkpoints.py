@@ -75,9 +75,7 @@ class CheckpointFile:
 def read_checkpoint(path: Path, weights: str | None = None) -> CheckpointFile:
     """Read a checkpoint without running any code that it may hold.
 
-    Args:
-        path: of the file.
-        weights: the declared path of the weights in the file; None if none is declared.
+    `weights` is the declared path of the weights in the file; None if none is declared.
 
     Raises:
         JobError: `checkpoint-missing`, `-empty`, `-unreadable`, `-unsafe`, `-no-weights`, `-ambiguous`,
@@ -124,10 +122,7 @@ def read_checkpoint(path: Path, weights: str | None = None) -> CheckpointFile:
 
 
 def _load(file: str, data: bytes) -> tuple[Format, object]:
-    """Load the object in a file.
-
-    A safetensors file gives a wrapper of its metadata and its `state_dict`.
-    """
+    """Load a file's object, or safetensors' metadata with their `state_dict`."""
     header_size = int.from_bytes(data[:8], "little")
     try:
         if data[8:9] == b"{" and header_size <= len(data) - 8:
@@ -165,11 +160,7 @@ def _load(file: str, data: bytes) -> tuple[Format, object]:
 
 
 def _as_float32(file: str, named: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str, list[str]]:
-    """Convert weights to float32.
-
-    Returns:
-        The tensors, their stored types, and notes on conversions.
-    """
+    """Convert weights to float32; also return stored types and notes."""
     tensors: dict[str, Tensor] = {}
     dtypes: Counter[torch.dtype] = Counter()
     for name, tensor in named.items():
@@ -197,10 +188,7 @@ def _as_float32(file: str, named: Mapping[str, Tensor]) -> tuple[dict[str, Tenso
 
 
 def _check_variance(file: str, name: str, variance: Tensor) -> None:
-    """Refuse a negative variance, whose square root is NaN.
-
-    A ReLU may hide that NaN from the logits.
-    """
+    """Refuse a negative variance, whose NaN a ReLU may hide from logits."""
     negative = (variance < 0).nonzero()
     if len(negative):
         index = negative[0].tolist()

@@ -98,10 +98,8 @@ def _tupled(value: Any) -> Any:
 class Expert:
     """A network that is ready for inference, and its passport.
 
-    Attributes:
-        network: [N, 3, H, W] float32 normalised images to [N, C] float32 raw logits; in eval mode, on the CPU,
-            without gradients. The temperature is not applied.
-        passport: the expert's properties.
+    The network maps [N, 3, H, W] float32 normalised images to [N, C] float32 raw logits; it is in eval mode, on the
+    CPU, without gradients. The temperature is not applied.
     """
 
     network: nn.Module
@@ -109,15 +107,11 @@ class Expert:
 
 
 def load_expert(path: Path, assumptions: Assumptions | None = None) -> Expert:
-    """Load an expert strictly.
-
-    Args:
-        path: a .pth, .pt, .th or .safetensors file; its bytes decide its format, not its name.
-        assumptions: declarations of the data set for this file; None for none.
+    """Load an expert strictly; its bytes decide its format, not its name.
 
     Raises:
-        JobError: as `read_checkpoint` and `recognise` raise; `tensors-mismatch` with `missing`,
-            `unexpected` and `shapes`; `override-not-applicable`; `weights-overflow`.
+        JobError: as `read_checkpoint` and `recognise` raise; `tensors-mismatch` with `missing`, `unexpected` and
+            `shapes`; `override-not-applicable`; `weights-overflow`.
     """
     assumptions = assumptions or Assumptions()
     file = read_checkpoint(path, assumptions.weights)
@@ -171,10 +165,7 @@ def _described(spec: NetworkSpec) -> dict[str, Any]:
 
 
 def _digest(network: nn.Module) -> str:
-    """Hash the tensors' names, shapes and values.
-
-    Batch norm's counters are left out, because logits do not depend on them.
-    """
+    """Hash the tensors' names, shapes and values, but for unused counters."""
     digest = hashlib.sha256()
     for name, tensor in sorted(network.state_dict().items()):
         if not name.endswith(BATCH_COUNTER):
@@ -184,11 +175,7 @@ def _digest(network: nn.Module) -> str:
 
 
 def _name_shortcuts(file: CheckpointFile, own: str) -> tuple[dict[str, Tensor], list[str]]:
-    """Rename shortcut tensors to the network's name.
-
-    Returns:
-        The tensors, and the rule if one applied.
-    """
+    """Rename shortcut tensors as the network does; also return the rule."""
     tensors = rename(file.name, file.tensors, lambda name: SHORTCUT.sub(rf"\1.{own}.", name))
     other = {"shortcut": "downsample", "downsample": "shortcut"}[own]
     return tensors, [f"{other}.* -> {own}.*"] if tensors.keys() != file.tensors.keys() else []

@@ -33,11 +33,7 @@ def recognise(file: str, tensors: Mapping[str, Tensor]) -> NetworkSpec:
     """Infer the spec of the network that has these weights.
 
     Properties that tensors cannot show get their usual value: `option_a_padding` symmetric; `max_pool` true for
-    ImageNet's stem and false for CIFAR's.
-
-    Args:
-        file: the checkpoint's name, for the error.
-        tensors: weights under bare names, shortcuts called `shortcut` or `downsample`.
+    ImageNet's stem and false for CIFAR's. Names are bare, shortcuts called `shortcut` or `downsample`.
 
     Raises:
         JobError: `architecture-unknown`, with the observed blocks and the known architectures.

@@ -96,9 +96,7 @@ def _accuracy(path: Place, value: object) -> Iterator[tuple[str, object]]:
 def read_temperature(file: str, stored: Mapping[str, object]) -> float | None:
     """Read the only temperature of a file, finite and above 0.
 
-    Args:
-        file: the file's name, for errors.
-        stored: path to value; a tensor has shape () or (1,).
+    `stored` is path to value, of which a tensor has shape () or (1,).
 
     Raises:
         JobError: `temperature-invalid`; `checkpoint-ambiguous`, the values at two paths differ.
@@ -130,15 +128,10 @@ def read_temperature(file: str, stored: Mapping[str, object]) -> float | None:
 
 
 def read_accuracy(stored: Mapping[str, object]) -> tuple[StoredAccuracy | None, list[str]]:
-    """Read the accuracy that was saved in a file.
+    """Read the accuracy that was saved in a file; also return notes.
 
     A value above 1 is in percent, any other value is a fraction. Of several accuracies, one named `best_*` is taken.
-
-    Args:
-        stored: path to value of any type, of entries with a name of ACCURACIES.
-
-    Returns:
-        The accuracy, None if none can be read; and notes for the passport.
+    `stored` is path to value of any type.
     """
     notes: list[str] = []
     accuracies: list[StoredAccuracy] = []

@@ -40,10 +40,7 @@ def rename(file: str, tensors: Mapping[str, Tensor], new_name: Callable[[str], s
 
 
 def bare_names(file: str, tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-    """Remove the saved module's prefixes and call the head `fc`.
-
-    Returns:
-        The renamed tensors, and the rules that applied.
+    """Remove the module's prefixes, call the head `fc`; return the rules.
 
     Raises:
         JobError: `checkpoint-ambiguous`: two names become the same one.

@@ -22,10 +22,6 @@ FLOAT32_MAX = float(np.finfo(np.float32).max)
 def folded_extreme(file: str, network: nn.Module) -> float:
     """Find the largest absolute float32 parameter with batch norms folded.
 
-    Args:
-        file: the checkpoint's name, for the error.
-        network: float32, on the CPU; a batch norm follows its convolution in the same module.
-
     Raises:
         JobError: `weights-overflow`: a parameter is not finite in float32.
     """

@@ -96,12 +96,8 @@ def choose_weights(file: str, loaded: object, wanted: str | None) -> Choice:
     """Choose the expert's set of weights in a loaded file.
 
     Sets at the top and within WRAPPERS compete with each other. Any other set competes with the chosen one if they
-    share at least half of the names of the smaller one. Competing sets that are bitwise equal count as one.
-
-    Args:
-        file: the file's name, for errors.
-        loaded: the object that the file holds.
-        wanted: the declared path of the weights; None if none is declared.
+    share at least half of the names of the smaller one. Competing sets that are bitwise equal count as one. `wanted`
+    is the declared path of the weights; None if none is declared.
 
     Raises:
         JobError: `checkpoint-no-weights`; `checkpoint-ambiguous`, naming the sets; `weights-not-found`.
@@ -137,10 +133,7 @@ def is_optimizer(key: str) -> bool:
 
 
 def _find_sets(loaded: object) -> list[WeightSet]:
-    """Find every mapping with tensors, from the top downwards.
-
-    Each object is searched once, because a mapping may contain itself.
-    """
+    """Find every mapping with tensors, from the top, each object once."""
     sets: dict[int, WeightSet] = {}
     visited: set[int] = set()
     waiting: deque[tuple[Place, tuple[Mapping[str, Any], ...], Any]] = deque([((), (), loaded)])

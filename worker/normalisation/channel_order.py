@@ -62,11 +62,7 @@ def channel_order(
 ) -> ChannelOrder:
     """Compare a network's logits on RGB and on BGR input.
 
-    Args:
-        logits: the network in eval mode.
-        images: [N, H, W, 3] uint8, RGB; up to 200 are taken at random.
-        labels: [N] int64, true classes.
-        transform: the network's normalisation, for R, G, B.
+    `images` are [N, H, W, 3] uint8, RGB, of which up to 200 are taken at random, `labels` [N] their classes.
     """
     rows = np.random.default_rng(SEED).permutation(len(images))[:MAX_IMAGES]
     if len(rows) < MIN_IMAGES:

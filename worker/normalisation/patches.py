@@ -89,12 +89,9 @@ class PatchStatistics:
 def patch_statistics(images: Images, beat: Callable[[], None] = lambda: None) -> PatchStatistics:
     """Measure a sample of a pool under every hypothesis.
 
-    It takes about 0.1 ms per image and augmentation.
-    The sample and all draws depend on the number of images only, so equal pools give equal statistics.
-
-    Args:
-        images: [N, H, W, 3] uint8, RGB; up to 10,000 are taken at random.
-        beat: called before each block of 16 images, to show progress; what it raises ends the work.
+    `images` are [N, H, W, 3] uint8, RGB, of which up to 10,000 are taken at random; it takes about 0.1 ms per image
+    and augmentation. The sample and all draws depend on the number of images only, so equal pools give equal
+    statistics. `beat` is called before each block of 16 images, to show progress; what it raises ends the work.
     """
     height, width = images.shape[1:3]
     rows = sampled_rows(len(images))
@@ -140,13 +137,9 @@ def _measure(sample: Images, hypothesis: str, beat: Callable[[], None]) -> tuple
 def mixed(own: Moments, between: Moments) -> Moments:
     """Return the moments after mixup with weights from Beta(1, 1).
 
-    Source: Zhang et al., arXiv:1710.09412.
-    A mixture w x + (1 - w) y of independent images has E[w^2 + (1 - w)^2] = 2/3 of the second moments within an
-    image and E[2 w (1 - w)] = 1/3 of those between two images.
-
-    Args:
-        own: moments of single images.
-        between: moments of the average image, which are those between two independent images.
+    A mixture w x + (1 - w) y of independent images has E[w^2 + (1 - w)^2] = 2/3 of the second moments within an image
+    and E[2 w (1 - w)] = 1/3 of those between two images, which are those of the average image. Source: Zhang et al.,
+    arXiv:1710.09412.
     """
     return Moments(own.mean, own.second * 2 / 3 + between.second / 3)
 

@@ -68,12 +68,9 @@ class StoredTargets:
 
 
 def read_stored(path: Path, samples: int, classes: int) -> StoredLogits:
-    """Read an .npz, or a .pt with one tensor.
+    """Read an .npz, or a .pt with one tensor, without checks.
 
-    Args:
-        path: of the file.
-        samples: expected number of rows.
-        classes: expected number of classes.
+    What is far larger than samples x classes is not read.
 
     Raises:
         JobError: `logits-missing`; `logits-unreadable`, with the reason and what would have been right.
@@ -88,16 +85,10 @@ def read_stored(path: Path, samples: int, classes: int) -> StoredLogits:
 
 
 def read_targets(path: Path, samples: int) -> StoredTargets:
-    """Read targets from a .pt with one tensor.
-
-    The tensor may have any shape and dtype.
-
-    Args:
-        path: of the file.
-        samples: expected number of targets.
+    """Read targets from a .pt with one tensor of any kind.
 
     Raises:
-        JobError: `logits-missing`; `logits-unreadable`, with the reason and what would have been right.
+        JobError: as `read_stored`.
     """
     with _errors(path), DigestedFile(path) as stream:
         targets = _read_tensor(stream, SIZE_FACTOR * 8 * max(samples, 1) + 2**20, "(N) of targets")

@@ -50,14 +50,9 @@ class Origin:
 
 
 def manifest(origin: Origin, draft: Draft, shape: tuple[int, ...]) -> dict[str, Any]:
-    """Describe an artifact as JSON.
+    """Describe an artifact with logits of `shape` [N, C] as JSON.
 
     Everything but `job`, `rows` and `times` is the same whenever the same rows are computed again.
-
-    Args:
-        origin: where its rows come from.
-        draft: its file.
-        shape: [N, C] of the logits.
     """
     request = origin.claim.job.recompute
     divisor = origin.passport.temperature if request.calibration == "checkpoint" else None

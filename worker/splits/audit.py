@@ -106,12 +106,10 @@ def audit(
     Unusable lists fail their checks; they raise nothing.
 
     Args:
-        lists: the lists that could be read, each name once.
         problems: by name, why the other lists could not be read; a code of ERRORS where the list is to blame.
-        classes: C ≥ 1, of the data set.
         digests: for each base of `lists`, the result of `image_digests` for all its images, or why there is none.
-        long_tail: counts and weights as their files have them, each None, with the reason, where there is no such
-            file. Do not pass counts derived from the train list: they would be compared with themselves.
+        long_tail: counts and weights as their files have them. Do not pass counts derived from the train list: they
+            would be compared with themselves.
         descriptions: what `splits.json` says of each list.
     """
     groups = ImageGroups({base: rows for base, rows in digests.items() if not isinstance(rows, str)})
@@ -173,10 +171,7 @@ def _check_absent(name: str, about: ListDescription) -> tuple[Check, ...]:
 
 
 def _failed_at(check_id: str, measured: object, message: str, position: int | None = None) -> tuple[Check, ...]:
-    """Give all checks of an unusable list.
-
-    The checks before `check_id` passed, the checks after it are skipped.
-    """
+    """Give all checks of a list that `check_id` shows to be unusable."""
     order = list(LIST_CHECKS)
     place = order.index(check_id)
     evidence = [] if position is None else [position]
@@ -209,10 +204,7 @@ def _pair(check: Check) -> frozenset[str]:
 
 
 def _allowed(check: Check) -> Check:
-    """Pass an overlap check of a part and its whole.
-
-    The shared samples are intended.
-    """
+    """Pass an overlap check of a part and its whole."""
     first, second = check.measured["splits"]
     shared = check.measured["shared"]
     message = f"{first!r} and {second!r} share {shared} samples: one is a part of the other, as described."

@@ -44,7 +44,7 @@ def nll(row_nll: NDArray[np.float64]) -> float:
 
 
 def brier(row_brier: NDArray[np.float64]) -> float:
-    """Compute the Brier score: mean over rows of Σ_c (p_c − 1[c = label])².
+    """Compute the Brier score: the rows' mean of Σ_c (p_c − 1[c = label])².
 
     It is 0…2: classes are summed, not averaged. Half of it is the 0…1 scale that some libraries use for two classes.
     Source: Brier, "Verification of forecasts expressed in terms of probability", Monthly Weather Review 1950.
