@@ -54,8 +54,7 @@ RECOGNITION = (
     "experts/plain_values.py",
     "experts/recognition.py",
     "experts/stored_numbers.py",
-    "experts/tensor_kinds.py",
-    "experts/tensor_names.py",
+    "experts/tensors.py",
     "experts/weight_range.py",
     "experts/weight_sets.py",
 )
@@ -73,7 +72,6 @@ JUDGING = (
     "verify/chance.py",
     "verify/consistency.py",
     "verify/criteria.py",
-    "verify/cross_expert.py",
     "verify/file_schema.py",
     "verify/ground_truth.py",
     "verify/json_values.py",
@@ -83,7 +81,6 @@ JUDGING = (
     "verify/metrics/accuracy.py",
     "verify/metrics/bootstrap.py",
     "verify/metrics/calibration.py",
-    "verify/metrics/groups.py",
     "verify/metrics/point.py",
     "verify/metrics/rows.py",
     "verify/metrics/selective.py",
@@ -110,7 +107,6 @@ AUDITING = (
     "splits/duplicate_images.py",
     "verify/json_values.py",
     "verify/lists.py",
-    "verify/metrics/groups.py",
 )
 """What decides what is said of a set of splits, and which groups its classes make."""
 

@@ -93,13 +93,6 @@ def test_other_stems_are_refused_with_the_reason(conv1: nn.Module, bn1: nn.Modul
     assert reason in answer
 
 
-def test_an_imagenet_stem_is_refused() -> None:
-    """torchvision's usual stem of 7x7 with stride 2 was not measured."""
-    answer = stem_of(collected(TorchvisionResNetSpec("resnet18", 10, cifar_stem=False, max_pool=True).build()))
-    assert isinstance(answer, str)
-    assert "7x7 with stride 2" in answer
-
-
 def test_untouched_statistics_are_refused() -> None:
     """A fresh network's means of 0 and variances of 1 judge_normalisation to nothing."""
     answer = stem_of(CifarResNetSpec((1, 1, 1), (8, 8, 8), 10).build())

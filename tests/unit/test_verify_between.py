@@ -12,7 +12,7 @@ from app.domain.checks import MAX_EVIDENCE, Check
 from app.domain.jobs import Unit, UnitState
 from tests.fakes import artifact
 from worker.tasks.verify import compare
-from worker.verify.cross_expert import check_data_between_units, check_targets_between_experts
+from worker.verify.similarity import check_data_between_units, check_targets_between_experts
 
 BOTH = pytest.mark.parametrize("check", [check_targets_between_experts, check_data_between_units])
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from worker.verify.similarity import OTHER_ROWS, check_constant, check_duplicates, likeness, sample_rows
+from worker.verify.similarity import OTHER_ROWS, check_constant, check_duplicates, sample_rows
 
 Logits = NDArray[np.floating[Any]]
 
@@ -102,11 +102,11 @@ def test_the_sample_is_spread_over_the_split(rows: int) -> None:
 
 def test_likeness_is_the_cosine_of_centred_rows() -> None:
     """By hand: rows (1, −1) and (2, −2) against (1, −1) and (0, 0): 2/sqrt(10·2)."""
-    one, other = np.array([[2.0, 0.0], [5.0, 1.0]]), np.array([[8.0, 6.0], [3.0, 3.0]])
-    assert likeness(one, other) == pytest.approx(2 / np.sqrt(10 * 2))
-    assert likeness(one, -other) == pytest.approx(-2 / np.sqrt(10 * 2))
-    assert likeness(one, np.ones((2, 2))) == 0
-    assert likeness(one * 1e200, other * 1e200) == pytest.approx(2 / np.sqrt(10 * 2))
+    one, other = np.tile([[2.0, 0.0], [5.0, 1.0]], (5, 1)), np.tile([[8.0, 6.0], [3.0, 3.0]], (5, 1))
+    likeness = 2 / np.sqrt(10 * 2)
+    pairs = [(one, other), (one, -other), (one, np.ones((10, 2))), (one * 1e200, other * 1e200)]
+    for (a, b), expected in zip(pairs, (likeness, -likeness, 0, likeness), strict=True):
+        assert check_duplicates("val", {"a": a, "b": b}).measured["highest_likeness"] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import Any
 
 import numpy as np
@@ -12,12 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from app.domain.checks import Check
-from tests.unit.verified import CLASSES, ROWS, TRUTH, Arrays, good, truth_of, verify
-from worker.verify.file_schema import BARE
-from worker.verify.ground_truth import Truth
+from tests.unit.verified import ROWS, TRUTH, good, verify
 from worker.verify.report import scores_of
 from worker.verify.scale import check_raw_logits, scale_of
-from worker.verify.summary_metrics import OF_CONFIDENCE, figures, statistics
+from worker.verify.summary_metrics import OF_CONFIDENCE, statistics
 
 Floats = NDArray[np.floating[Any]]
 
@@ -212,14 +209,6 @@ def test_a_file_of_log_probabilities_keeps_all_its_figures() -> None:
         assert report.metrics.values[name] == pytest.approx(of_logits[name], rel=1e-5), name
 
 
-def test_bare_half_precision_probabilities_are_named() -> None:
-    """As an old script leaves them: a float16 tensor alone."""
-    shares = torch.from_numpy(good()["logits"]).softmax(dim=1).half().numpy()
-    report, checks = verify({"logits": shares}, kind=BARE)
-    assert checks["raw-logits"].measured["scale"] == "probabilities"
-    assert report.metrics.values["nll"] is None
-
-
 def test_statistics_of_probabilities_are_those_of_accuracies_alone() -> None:
     """No interval, curve, area or diagram that a second softmax would make wrong; each with the reason."""
     scores = scores_of(good(), TRUTH)
@@ -233,20 +222,3 @@ def test_statistics_of_probabilities_are_those_of_accuracies_alone() -> None:
     assert part["curves"].keys() == whole["curves"].keys() == part["areas"].keys()
     assert {*part["curves"].values(), *part["areas"].values(), part["reliability"]} == {None}
     assert part["reasons"] == dict.fromkeys(("curves", "areas", "reliability"), "Probabilities.")
-
-
-def _nll(arrays: Arrays, truth: Truth) -> float:
-    nll = figures(scores_of(arrays, truth), truth).number("nll")
-    assert nll is not None
-    return nll
-
-
-def test_the_nll_that_was_reported_before_was_wrong() -> None:
-    """What the nulls are for: a right, sure expert's probabilities have the NLL of one that knows nothing."""
-    labels = np.arange(ROWS) % CLASSES
-    shares = np.full((ROWS, CLASSES), 0.001 / (CLASSES - 1))
-    shares[np.arange(ROWS), labels] = 0.999
-    arrays = {"logits": shares, "targets": labels, "predictions": labels}
-    truth = truth_of(labels)
-    assert _nll(arrays, truth) > math.log(CLASSES) / 2
-    assert _nll({**arrays, "logits": np.log(shares)}, truth) < 0.002

@@ -14,7 +14,7 @@ from worker.experts.architectures import (
     StemStride,
     TorchvisionResNetSpec,
 )
-from worker.experts.tensor_names import problem
+from worker.experts.tensors import problem
 
 NAMES = {
     "option_a_padding": "padding of the option A shortcuts",
@@ -62,13 +62,10 @@ class Assumptions:
 
 @dataclass(frozen=True)
 class Assumed:
-    """One property that the file does not show.
+    """One property that the file does not show, and the value taken.
 
-    Attributes:
-        what: the property, in words.
-        value: the value that the network was built with.
-        basis: `declared` in datasets.toml, or `assumed` to have its usual value.
-        override: the key in datasets.toml that declares it.
+    `basis` is `declared` in datasets.toml, or `assumed` to have its usual value; `override` is the key that declares
+    it.
     """
 
     what: str

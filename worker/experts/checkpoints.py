@@ -29,8 +29,16 @@ from app.domain.errors import TransientError
 from worker.device import NO_MEMORY
 from worker.experts.plain_values import plain_values_allowed
 from worker.experts.stored_numbers import StoredAccuracy, other_entries, read_accuracy, read_temperature
-from worker.experts.tensor_kinds import FLOATS, INTEGERS, is_plain, short_name
-from worker.experts.tensor_names import AVERAGED, BATCH_COUNTER, bare_names, problem
+from worker.experts.tensors import (
+    AVERAGED,
+    BATCH_COUNTER,
+    FLOATS,
+    INTEGERS,
+    bare_names,
+    is_plain,
+    problem,
+    short_name,
+)
 from worker.experts.weight_sets import TOP, choose_weights
 
 Format = Literal["pytorch-zip", "pytorch-legacy", "safetensors"]

@@ -21,7 +21,7 @@ from worker.experts.assumptions import Assumed, Assumptions, settle
 from worker.experts.checkpoints import CheckpointFile, read_checkpoint
 from worker.experts.recognition import SHORTCUT, recognise
 from worker.experts.stored_numbers import StoredAccuracy
-from worker.experts.tensor_names import BATCH_COUNTER, problem, rename
+from worker.experts.tensors import BATCH_COUNTER, problem, rename
 from worker.experts.weight_range import folded_extreme
 
 __all__ = ["Assumed", "Assumptions", "Expert", "Passport", "load_expert"]

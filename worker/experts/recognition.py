@@ -14,7 +14,7 @@ from torch import Tensor
 
 from app.domain.errors import JobError
 from worker.experts.architectures import CifarResNetSpec, NetworkSpec, TorchvisionResNetSpec, Variant
-from worker.experts.tensor_names import problem
+from worker.experts.tensors import problem
 
 KNOWN = (
     "CIFAR ResNets of depth 6n+2 (20, 32, 44, 56, 110: three equal stages of basic blocks) and "

@@ -9,8 +9,7 @@ from typing import Any, cast
 
 from torch import Tensor
 
-from worker.experts.tensor_kinds import FLOATS, INTEGERS, is_plain
-from worker.experts.tensor_names import problem
+from worker.experts.tensors import FLOATS, INTEGERS, is_plain, problem
 from worker.experts.weight_sets import MAX_NESTING, TOP, Choice, Place, is_optimizer
 
 ACCURACIES = (
@@ -24,9 +23,7 @@ ACCURACIES = (
 class StoredAccuracy:
     """An accuracy that the training script saved in the file.
 
-    Attributes:
-        name: its path in the file, such as `best_acc1` or `metrics.acc`.
-        value: a fraction, 0…1.
+    `name` is its path in the file, such as `best_acc1` or `metrics.acc`; `value` is a fraction, 0…1.
     """
 
     name: str
@@ -37,10 +34,8 @@ class StoredAccuracy:
 class OtherEntries:
     """The entries of a file beside the chosen set of weights.
 
-    Attributes:
-        temperatures: path to value, of entries named `temperature`.
-        accuracies: path to value, of entries with a name of ACCURACIES.
-        ignored: paths of all entries that are no weights.
+    `temperatures` and `accuracies` are path to value, of entries with such a name; `ignored` are the paths of all
+    entries that are no weights.
     """
 
     temperatures: dict[str, object]

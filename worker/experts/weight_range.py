@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from worker.experts.tensor_names import problem
+from worker.experts.tensors import problem
 
 Channels = NDArray[np.float64]
 FLOAT32_MAX = float(np.finfo(np.float32).max)

@@ -16,8 +16,7 @@ from typing import Any
 from torch import Tensor
 
 from app.domain.errors import JobError
-from worker.experts.tensor_kinds import bits_equal
-from worker.experts.tensor_names import AVERAGED, BATCH_COUNTER, HEADS, bare_names, problem
+from worker.experts.tensors import AVERAGED, BATCH_COUNTER, HEADS, bare_names, bits_equal, problem
 
 WRAPPERS = ("model_state_dict", "state_dict", "model", "net")
 MAX_NESTING = 4  # depth of the search: a pickled dictionary may contain itself
@@ -40,7 +39,6 @@ class WeightSet:
     Attributes:
         places: its places in the file; several if the file holds the same object several times.
         levels: the mappings on the way to its first place, from the file's top to the set itself.
-        tensors: the mapping's own tensors, by their names in the file.
     """
 
     places: list[Place]
@@ -79,13 +77,7 @@ class WeightSet:
 
 @dataclass(frozen=True)
 class Choice:
-    """The expert's set of weights among all sets of a file.
-
-    Attributes:
-        weights: the set.
-        other_sets: every other set of named tensors.
-        notes: sentences for the passport.
-    """
+    """The expert's set of weights, every other set, and notes for the passport."""
 
     weights: WeightSet
     other_sets: list[WeightSet]

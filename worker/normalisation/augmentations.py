@@ -33,9 +33,8 @@ Images = NDArray[np.uint8]
 class Augmented:
     """Augmented images before normalisation.
 
-    Attributes:
-        values: [N, 3, 32, 32] float64 in [0, 1]; 0 where `inside` is 0.
-        inside: [N, 32, 32] float64; 0 where the network sees 0 after normalising, 1 where it sees a pixel.
+    `values` are [N, 3, 32, 32] float64 in [0, 1]; `inside` is [N, 32, 32] float64: 1 where the network sees a pixel,
+    0 where it sees 0 after normalising.
     """
 
     values: Floats

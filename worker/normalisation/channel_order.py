@@ -38,12 +38,8 @@ Logits = Callable[[Tensor], Tensor]
 class ChannelOrder:
     """The channel order that the labels support.
 
-    Attributes:
-        order: `rgb`, `bgr` or `undecidable`.
-        images: number of labelled images.
-        difference: mean of the relative log-likelihood under RGB minus that under BGR, in nats an image.
-        standard_error: standard error of `difference`.
-        message: one sentence for people.
+    `difference` is the mean of the relative log-likelihood under RGB minus that under BGR, in nats an image; `images`
+    is the number of labelled images.
     """
 
     order: Literal["rgb", "bgr", "undecidable"]

@@ -58,14 +58,10 @@ class NormalisationEvidence:
     """The verdict of running statistics on a declared mean and std.
 
     Attributes:
-        verdict: `supported`, `contradicted` or `undecidable`.
         severity: `error` or `warning` if contradicted, else None.
-        message: one to three sentences for people.
-        declared: the normalisation in question.
         images: number of images in the sample.
         best: the best other normalisation; None, like all fields below, if nothing could be compared.
-        declared_divergence: D of the declared normalisation.
-        best_divergence: D of `best`.
+        declared_divergence, best_divergence: D of the declared normalisation, and of `best`.
         hypothesis: the augmentation under which the better of the two fits.
         hint: the free fit under that augmentation, or None if even that does not fit.
     """

@@ -24,10 +24,7 @@ TINY = 1e-12  # keeps variances and curvatures of grey images above 0
 class Response:
     """A stem's response to a pool, as a function of u.
 
-    Attributes:
-        stem: the stem.
-        linear: [..., O, 6] float64, L; leading axes are those of the moments.
-        quadratic: [..., O, 6, 6] float64, Q.
+    `linear` is [..., O, 6] float64, L; `quadratic` [..., O, 6, 6] float64, Q; leading axes are those of the moments.
     """
 
     stem: Stem

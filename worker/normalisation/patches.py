@@ -33,11 +33,9 @@ IMAGES_AT_ONCE = 16  # 5 MB of patches: larger blocks leave the processor's cach
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """First and second moments of the patch features over all positions.
+    """Moments of the patch features over all positions.
 
-    Attributes:
-        mean: [..., 36] float64.
-        second: [..., 36, 36] float64, E[f f^T].
+    `mean` is [..., 36] float64, `second` [..., 36, 36] float64, E[f f^T].
     """
 
     mean: Floats
@@ -51,12 +49,9 @@ class Moments:
 
 @dataclass(frozen=True, eq=False)
 class PatchStatistics:
-    """The moments of one pool under every augmentation hypothesis.
+    """The moments of one pool's sample under every augmentation hypothesis.
 
-    Attributes:
-        images: number of images in the sample.
-        size: height and width of the pool's images.
-        moments: by hypothesis; empty where the images are not 32x32.
+    `size` is height and width; there are no `moments` where the images are not 32x32.
     """
 
     images: int

@@ -11,7 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -44,23 +44,11 @@ DAMAGED = (
 
 @dataclass(frozen=True, eq=False)
 class StoredLogits:
-    """The content of a logit file, unchecked."""
+    """The content of a file of logits, or of targets, unchecked."""
 
     arrays: dict[str, NDArray[Any]]
     """Name → array. An array that is far too large, or has an unknown name, has valid shape and dtype only."""
     form: Form
-    sha256: str
-    """Digest of the file's bytes."""
-    size: int
-    """Bytes of the file."""
-
-
-@dataclass(frozen=True, eq=False)
-class StoredTargets:
-    """The content of a file of targets, unchecked."""
-
-    targets: NDArray[Any]
-    """The targets; valid shape and dtype only if they are far too large."""
     sha256: str
     """Digest of the file's bytes."""
     size: int
@@ -84,7 +72,12 @@ def read_stored(path: Path, samples: int, classes: int) -> StoredLogits:
         return StoredLogits(_read_arrays(stream, max_bytes), ARTIFACT, stream.sha256, stream.size)
 
 
-def read_targets(path: Path, samples: int) -> StoredTargets:
+def with_targets(stored: StoredLogits, targets: StoredLogits) -> StoredLogits:
+    """Combine a bare tensor with the targets from the file beside it."""
+    return replace(stored, arrays={**stored.arrays, **targets.arrays}, form=targets.form)
+
+
+def read_targets(path: Path, samples: int) -> StoredLogits:
     """Read targets from a .pt with one tensor of any kind.
 
     Raises:
@@ -92,13 +85,7 @@ def read_targets(path: Path, samples: int) -> StoredTargets:
     """
     with _errors(path), DigestedFile(path) as stream:
         targets = _read_tensor(stream, SIZE_FACTOR * 8 * max(samples, 1) + 2**20, "(N) of targets")
-        return StoredTargets(targets, stream.sha256, stream.size)
-
-
-def with_targets(stored: StoredLogits, targets: StoredTargets) -> StoredLogits:
-    """Combine a bare tensor with the targets from the file beside it."""
-    arrays = {**stored.arrays, "targets": targets.targets}
-    return StoredLogits(arrays, BARE_WITH_TARGETS, stored.sha256, stored.size)
+        return StoredLogits({"targets": targets}, BARE_WITH_TARGETS, stream.sha256, stream.size)
 
 
 def _read_arrays(stream: IO[bytes], max_bytes: int) -> dict[str, NDArray[Any]]:

@@ -57,11 +57,7 @@ EXPECTED = {"schema": "a flat list of integers", "empty": "one row or more", "ra
 class AuditedList:
     """An index list that could be read.
 
-    Attributes:
-        name: of the split.
-        base: the base that the indices point into.
-        indices: [N] int64, each in [0, size of the base), in the file's order.
-        labels: [N] int64, the base's labels at these indices, each in [0, classes).
+    `indices` are [N] int64, each in [0, size of the base), in the file's order, `labels` the base's labels there.
     """
 
     name: str
@@ -72,13 +68,7 @@ class AuditedList:
 
 @dataclass(frozen=True)
 class AuditReport:
-    """The result of an audit.
-
-    Attributes:
-        verdict: `failed` exactly when a check of level `error` failed.
-        checks: the checks of the whole set.
-        lists: the checks of each list, by its name, in the order of LIST_CHECKS.
-    """
+    """Checks of a whole set and of each list, in the order of LIST_CHECKS."""
 
     verdict: Literal["passed", "failed"]
     checks: tuple[Check, ...]

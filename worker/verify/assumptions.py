@@ -27,7 +27,6 @@ class Coverage:
     """How far a split speaks for its whole base.
 
     Attributes:
-        base: the base's name.
         rows: distinct images of the split.
         whole: whether the split holds every image of the base, each once.
         balanced: whether its classes are as frequent as in the base, up to what a random draw varies.

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.verify.chance import Chance, permutation_chance
+from worker.verify.chance import permutation_chance
 
 FALSE_ALARM = 0.001  # probability that a search over logits that fit nothing names a cause all the same
 ALONE = 4  # times as far above chance as under another naming of the classes; see `_stands_alone`
@@ -32,13 +32,9 @@ SAID = {
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """Another reading of the rows: the same indices into another base, or another list of equal length.
+    """Another list of equal length, or the same indices into another base.
 
-    Attributes:
-        base: the base's name.
-        split: the list's name.
-        indices: [N] int64 into the base.
-        labels: [N] int64, the base's labels there.
+    `indices` [N] int64 point into the base, `labels` [N] int64 are those there.
     """
 
     base: str
@@ -51,14 +47,9 @@ class Candidate:
 class Trial:
     """One candidate in one order.
 
-    Attributes:
-        base: the candidate's base.
-        split: the candidate's list.
-        order: `as listed`, `sorted by index`, `reversed`, `sorted by class`, or `shifted by k rows`: row i of the
-            logits is entry (i + k) mod N of the list, k being the shift that fits best.
-        accuracy: of the predictions against these labels, 0…1.
-        by_chance: the same expected of shuffled rows.
-        fits: whether chance is ruled out, by the rule of `search`.
+    `order` is `as listed`, `sorted by index`, `reversed`, `sorted by class`, or `shifted by k rows`: row i of the
+    logits is entry (i + k) mod N of the list, k being the shift that fits best. `accuracy` is a fraction, `by_chance`
+    what is expected of shuffled rows; it `fits` where chance is ruled out, by the rule of `search`.
     """
 
     base: str
@@ -77,7 +68,6 @@ class Causes:
         found: the trial of the highest accuracy among those that fit, or None.
         tried: the MAX_TRIED best trials, best first.
         untried: what could not be tried, each with `base` and `reason`.
-        message: one or two sentences.
     """
 
     found: Trial | None
@@ -116,14 +106,7 @@ def search(
             left_out.append({"base": candidate.base, "reason": problem})
         else:
             usable.append(candidate)
-    trials = [
-        trial
-        for candidate in usable
-        for trial in (
-            *_fixed_orders(predictions, classes, candidate, 2 * len(usable) * len(SAID)),
-            *_best_shift(predictions, classes, candidate, 2 * len(usable) * len(predictions)),
-        )
-    ]
+    trials = [trial for candidate in usable for trial in _trials(predictions, classes, candidate, len(usable))]
     trials.sort(key=lambda trial: -trial.accuracy)  # stable: of equals the own list and the simpler order lead
     found = next((trial for trial in trials if trial.fits), None)
     message = _found_message(found, own) if found else _nothing_message(trials, left_out)
@@ -166,44 +149,30 @@ def count_shifts(predictions: NDArray[np.int64], labels: NDArray[np.int64], clas
     return counts
 
 
-def _fixed_orders(
-    predictions: NDArray[np.int64], classes: int, candidate: Candidate, alternatives: int
-) -> Iterator[Trial]:
-    labels = candidate.labels
+def _trials(predictions: NDArray[np.int64], classes: int, candidate: Candidate, candidates: int) -> Iterator[Trial]:
+    """Try a candidate, one of several, in each fixed order and the best shift."""
+    labels, rows = candidate.labels, len(predictions)
     chance = permutation_chance(predictions, labels, classes)
-    orders = {
+
+    def attempt(order: str, ordered: NDArray[np.int64], orders: int) -> Trial:
+        accuracy = float(np.mean(predictions == ordered))
+        enough = math.log(2 * 2 * candidates * orders / FALSE_ALARM)
+        fits = accuracy > chance.bound(classes) and chance.surprise(accuracy) >= enough
+        fits = fits and _stands_alone(predictions, ordered, classes)
+        return Trial(candidate.base, candidate.split, order, accuracy, chance.expected, fits)
+
+    fixed_orders = {
         LISTED: labels,
         "sorted by index": labels[np.argsort(candidate.indices, kind="stable")],
         "reversed": labels[::-1],
         "sorted by class": np.sort(labels),
     }
-    for order, ordered in orders.items():
+    for order, ordered in fixed_orders.items():
         if order == LISTED or not np.array_equal(ordered, labels):
-            accuracy = float(np.mean(predictions == ordered))
-            fits = _beyond_chance(accuracy, chance, classes, alternatives)
-            fits = fits and _stands_alone(predictions, ordered, classes)
-            yield Trial(candidate.base, candidate.split, order, accuracy, chance.expected, fits)
-
-
-def _best_shift(
-    predictions: NDArray[np.int64], classes: int, candidate: Candidate, alternatives: int
-) -> Iterator[Trial]:
-    rows = len(predictions)
-    if rows < 2:
-        return
-    counts = count_shifts(predictions, candidate.labels, classes)
-    shift = 1 + int(counts[1:].argmax())
-    accuracy = int(counts[shift]) / rows
-    chance = permutation_chance(predictions, candidate.labels, classes)
-    fits = _beyond_chance(accuracy, chance, classes, alternatives)
-    fits = fits and _stands_alone(predictions, np.roll(candidate.labels, -shift), classes)
-    order = f"shifted by {shift} rows"
-    yield Trial(candidate.base, candidate.split, order, accuracy, chance.expected, fits)
-
-
-def _beyond_chance(accuracy: float, chance: Chance, classes: int, alternatives: int) -> bool:
-    enough = math.log(2 * alternatives / FALSE_ALARM)
-    return accuracy > chance.bound(classes) and chance.surprise(accuracy) >= enough
+            yield attempt(order, ordered, len(SAID))
+    if rows > 1:
+        shift = 1 + int(count_shifts(predictions, labels, classes)[1:].argmax())
+        yield attempt(f"shifted by {shift} rows", np.roll(labels, -shift), rows)
 
 
 def _stands_alone(predictions: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> bool:

@@ -26,11 +26,8 @@ SURE = 0.2  # mean confidence minus accuracy; untrained networks, whose logits a
 class Chance:
     """The accuracy of predictions whose rows are shuffled, in fractions.
 
-    Attributes:
-        rows: N ≥ 1.
-        expected: its mean over all orders of the rows.
-        deviation: its standard deviation; 0 where every order has the same accuracy, as when all labels or all
-            predictions are of one class. Then the null hypothesis cannot be tested.
+    `expected` and `deviation` are over all orders of the N ≥ 1 rows. The deviation is 0 where every order has the
+    same accuracy, as when all labels or all predictions are of one class. Then the null hypothesis cannot be tested.
     """
 
     rows: int
@@ -123,13 +120,9 @@ class _Outcome:
     """An accuracy compared with chance.
 
     Attributes:
-        accuracy: a fraction.
-        confidence: mean over the rows.
-        bound: of chance.
-        by_chance: accuracy that is expected by chance.
+        bound, by_chance: of chance, and what is expected by it.
         one_answer: whether all predictions are of one class, though the labels are not.
-        beats_shuffled: whether shuffled rows do worse.
-        testable: whether the order of rows matters at all.
+        beats_shuffled: whether shuffled rows do worse; `testable`, whether the order of rows matters at all.
         certain: whether a failure can only mean that something is wrong.
     """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from app.domain.checks import MAX_EVIDENCE, Check, error_check, skipped
+from app.domain.checks import MAX_EVIDENCE, Check, error_check, skipped, warning_check
 from worker.verify.json_values import finite_or_name
 from worker.verify.sample import relative_tolerance
 
@@ -50,18 +50,10 @@ def check_precision(
         f"{precision} gives {flipped.size} of {images.size} compared rows ({share:.2%}) another argmax than fp32; "
         f"{total} images are in the split. The largest difference of a logit is {largest:.3g}."
     )
-    evidence = tuple(
+    evidence = [
         {"image": int(images[i]), "fp32": int(before[i]), precision: int(after[i])} for i in flipped[:MAX_EVIDENCE]
-    )
-    return Check(
-        "precision",
-        "warning",
-        "failed" if flipped.size else "passed",
-        measured,
-        {"argmax_flips": 0},
-        message,
-        evidence,
-    )
+    ]
+    return warning_check("precision", not flipped.size, measured, {"argmax_flips": 0}, message, evidence)
 
 
 def check_plain_forward(

@@ -17,17 +17,13 @@ Masks = dict[str, NDArray[np.bool_]]
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """Labels, classes and class counts of one split, and the standards that a result is judged by.
+    """Labels, classes and class counts of one split, and the standards for results.
 
     Attributes:
-        labels: [N] int64, the data set's labels at the split's indices, in the split's order.
+        labels: [N] int64, the data set's labels at the split's `indices` [N] int64 into `base`.
         classes: C ≥ 1.
-        base: what the indices point into.
-        indices: [N] int64, the split.
         train_counts: samples of each class in the train split, as they were found, or None.
-        weights: class weights, as they were found, or None.
-        counts_reason: one sentence, why `train_counts` is None; None exactly when it is not.
-        weights_reason: the same for `weights`.
+        counts_reason: one sentence, why `train_counts` is None; None exactly when it is not. So is `weights_reason`.
         standards: what the figures are judged by.
 
     Raises:

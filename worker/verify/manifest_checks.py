@@ -76,17 +76,13 @@ def open_questions(manifest: Mapping[str, Any]) -> list[Check]:
     for entry in entries if isinstance(entries, list) else []:
         if not isinstance(entry, dict) or not {"id", "verdict", "message"} <= entry.keys():
             continue
-        id_, verdict, message = (_plain_text(entry[name]) for name in ("id", "verdict", "message"))
+        id_, verdict, message = (_plain(str(entry[name]), LONGEST_MESSAGE) for name in ("id", "verdict", "message"))
         sentence = f"When the rows were computed: {message}"
         if id_ in OPEN and verdict in ("passed", "failed"):
             checks.append(warning_check(id_, verdict == "passed", verdict, "passed", sentence))
         elif id_ in OPEN and id_ != "stored-accuracy":  # that a file names none is no open question
             checks.append(skipped(id_, "warning", sentence))
     return checks
-
-
-def _plain_text(value: object) -> str:
-    return str(value)[:LONGEST_MESSAGE].encode(errors="replace").decode()
 
 
 def unreadable_manifest(reason: str) -> list[Check]:
@@ -131,6 +127,6 @@ def plain_entry(manifest: Mapping[str, Any], part: str, name: str) -> str | None
     return _plain(value) if isinstance(value, str) else None
 
 
-def _plain(text: str) -> str:
+def _plain(text: str, longest: int = LONGEST) -> str:
     """Truncate a text, and replace halves of characters, which JSON may hold."""
-    return text[:LONGEST].encode(errors="replace").decode()
+    return text[:longest].encode(errors="replace").decode()

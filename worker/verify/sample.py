@@ -26,17 +26,12 @@ NAMED = 5  # rows, in a message
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """Recomputed rows of a split.
+    """Recomputed rows of a split, and the checkpoint that they were computed with.
 
     Attributes:
-        rows: [n] int64, places in the split, ascending.
-        images: [n] int64, the indices there.
+        rows: [n] int64, places in the split, ascending; `images` are the indices there.
         logits: [n, C] float32, raw and finite.
-        computed: distinct images among them.
-        distinct: distinct images of the split.
-        checkpoint: name of the file that they were computed with.
-        sha256: of its bytes.
-        temperature: that it stores, or None.
+        computed: distinct images among them, of `distinct` ones in the split.
         transform: `mean` and `std` of the pixels that they were computed from.
     """
 
@@ -93,14 +88,11 @@ def check_recomputed_sample(
     calibration = None if stated is None else stated.get("calibration")
     known = list(dict.fromkeys((None, sample.temperature)))
     allowed = [divisor for divisor in known if calibration is None or _equal(divisor, calibration["divided_by"])]
-    if (
-        calibration is not None and not allowed
-    ):  # a manifest may state any divisor, and rows that fit it prove nothing
+    if calibration is not None and not allowed:  # rows that fit any stated divisor prove nothing
         return _impossible_divisor(calibration["divided_by"], known, sample)
     # The divisor with the fewest wrong rows: of a divided file with some wrong rows, only these are wrong.
-    fit = min(
-        (_fit(stored, sample.logits, divisor, tolerance) for divisor in allowed), key=lambda fit: fit.wrong.sum()
-    )
+    fits = [_fit(stored, sample.logits, divisor, tolerance) for divisor in allowed]
+    fit = min(fits, key=lambda fit: fit.wrong.sum())
     message = _agreement_message(fit, sample)
     worst = np.argsort(-fit.difference, kind="stable")[: min(MAX_EVIDENCE, int(fit.wrong.sum()))]
     if fit.wrong.any():

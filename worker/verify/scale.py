@@ -160,10 +160,10 @@ def _tolerance(kind: Kind, grain: _Grain, classes: int, largest: float) -> float
 
 def _grains(dtype: np.dtype[Any]) -> list[_Grain]:
     """List what values may have been rounded to, from coarse to fine."""
-    grains = [_Grain(2.0**-8, 0.0, _in_bfloat16), _Grain(2.0**-11, 0.0, _in_float16)]
+    grains = [_Grain(2.0**-8, 0.0, _in_bfloat16), _Grain(2.0**-11, 0.0, _in_dtype(np.float16))]
     if dtype.itemsize > 2:  # in float16 every number is near one of three decimals
         grains += [_Grain(0.0, 0.5 * 10.0**-digits, _in_decimals(digits)) for digits in (3, 4, 5, 6)]
-        grains.append(_Grain(2.0**-24, 0.0, _in_float32))
+        grains.append(_Grain(2.0**-24, 0.0, _in_dtype(np.float32)))
     return [*grains, _Grain(float(np.finfo(dtype).eps) / 2, 0.0, lambda _: True)]
 
 
@@ -173,14 +173,12 @@ def _in_bfloat16(values: NDArray[np.floating[Any]]) -> bool:
     return bool((single == values).all()) and not (single.view(np.uint32) & 0xFFFF).any()
 
 
-def _in_float16(values: NDArray[np.floating[Any]]) -> bool:
-    with np.errstate(over="ignore"):
-        return bool((values.astype(np.float16) == values).all())
+def _in_dtype(dtype: type[np.floating[Any]]) -> Callable[[NDArray[np.floating[Any]]], bool]:
+    def holds(values: NDArray[np.floating[Any]]) -> bool:
+        with np.errstate(over="ignore"):
+            return bool((values.astype(dtype) == values).all())
 
-
-def _in_float32(values: NDArray[np.floating[Any]]) -> bool:
-    with np.errstate(over="ignore"):
-        return bool((values.astype(np.float32) == values).all())
+    return holds
 
 
 def _in_decimals(digits: int) -> Callable[[NDArray[np.floating[Any]]], bool]:

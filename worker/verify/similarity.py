@@ -1,4 +1,4 @@
-"""Checks of outputs that are too similar: of one expert for all rows, or of two experts for the same rows."""
+"""Checks of what is the same: outputs of one expert for all rows, of two experts, and data that units share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.domain.checks import MAX_EVIDENCE, Check, skipped, warning_check
+from app.domain.checks import MAX_EVIDENCE, Check, error_check, skipped, warning_check
 
 ROWS_AT_ONCE = 4096
 OTHER_ROWS = 50  # an expert right on one in ten of these says another class at least once, but for 0.9^50 = 0.5 %
@@ -105,6 +105,35 @@ def check_duplicates(split: str, samples: Mapping[str, NDArray[np.floating[Any]]
     measured = {"split": split, "compared_pairs": compared, "copies": len(copies), "highest_likeness": highest}
     expected = {"likeness_below": COPY_LIKENESS}
     return warning_check(check_id, not copies, measured, expected, message + shapes, copies[:MAX_EVIDENCE])
+
+
+def check_targets_between_experts(split: str, digests: Mapping[str, str]) -> Check:
+    """Check by their sha256 that all experts wrote the same targets."""
+    return _all_equal(
+        "targets-between-experts", f"the same targets for the split {split!r}", {"split": split}, digests
+    )
+
+
+def check_data_between_units(base: str, digests: Mapping[str, str]) -> Check:
+    """Check that units of a base had the same images and labels.
+
+    `digests` are those of pixels and labels by "expert/split"; at least one.
+    """
+    what = f"the same data for the base {base!r}"
+    return _all_equal("data-between-units", what, {"base": base}, digests)
+
+
+def _all_equal(check_id: str, what: str, of: dict[str, str], digests: Mapping[str, str]) -> Check:
+    if len(digests) < 2:
+        return skipped(check_id, "error", f"Only {next(iter(digests))} has {what}; two are needed to compare.")
+    holders: dict[str, list[str]] = {}
+    for name, digest in digests.items():
+        holders.setdefault(digest, []).append(name)
+    good = len(holders) == 1
+    message = f"All {len(digests)} have {what}." if good else f"Not all {len(digests)} have {what}, as they must."
+    groups = [{"sha256": sha256, "of": names[:MAX_EVIDENCE]} for sha256, names in holders.items()]
+    measured = of | {"compared": len(digests), "distinct": len(holders)}
+    return error_check(check_id, good, measured, of | {"distinct": 1}, message, [] if good else groups[:MAX_EVIDENCE])
 
 
 def _all_rows_alike(logits: NDArray[np.floating[Any]]) -> bool:

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.domain.checks import Metrics
 from worker.verify.ground_truth import Truth
@@ -91,17 +92,13 @@ def curves(scores: RowScores, truth: Truth) -> dict[str, Any]:
         "curves": {name: None if curve is None else _points(curve) for name, curve in drawn.items()},
         "areas": {name: None if curve is None else selective.area(curve) for name, curve in drawn.items()},
         "reliability": [
-            {"from": low, "to": high, "rows": rows, "confidence": _or_none(mean), "accuracy": _or_none(right)}
-            for low, high, rows, mean, right in zip(
-                bins.edges[:-1].tolist(),
-                bins.edges[1:].tolist(),
-                bins.count.tolist(),
-                bins.confidence.tolist(),
-                bins.accuracy.tolist(),
-                strict=True,
+            dict(zip(("from", "to", "rows", "confidence", "accuracy"), values, strict=True))
+            for values in zip(
+                bins.edges[:-1].tolist(), bins.edges[1:].tolist(), bins.count.tolist(),
+                _numbers(bins.confidence), _numbers(bins.accuracy), strict=True,
             )
         ],
-    }
+    }  # fmt: skip
 
 
 def _points(curve: selective.Curve) -> dict[str, list[float]]:
@@ -109,8 +106,8 @@ def _points(curve: selective.Curve) -> dict[str, list[float]]:
     return {"coverage": thin.coverage.tolist(), "risk": thin.risk.tolist()}
 
 
-def _or_none(value: float) -> float | None:
-    return None if math.isnan(value) else value
+def _numbers(values: NDArray[np.float64]) -> list[float | None]:
+    return [None if math.isnan(value) else value for value in values.tolist()]
 
 
 def _reason(name: str, truth: Truth) -> str:

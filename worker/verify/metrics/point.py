@@ -10,11 +10,12 @@ from worker.verify.metrics.accuracy import (
     accuracy,
     balanced_accuracy,
     class_recalls,
+    group_accuracy,
     legacy_balanced_accuracy,
     reweighted_accuracy,
     top_k_accuracy,
+    worst_group_accuracy,
 )
-from worker.verify.metrics.groups import group_accuracy, worst_group_accuracy
 from worker.verify.metrics.rows import RowScores
 from worker.verify.metrics.ties import tie_groups
 
@@ -64,15 +65,16 @@ def point_metrics(
         result[f"{name}_accuracy"] = None if groups is None else group_accuracy(predictions, labels, groups[name])
     worst_of = [] if groups is None else [groups[name] for name in WORST_OF]
     result["worst_group_accuracy"] = worst_group_accuracy(predictions, labels, worst_of)
-
-    result["nll"] = calibration.nll(scores.nll)
-    result["brier"] = calibration.brier(scores.brier)
-    result["ece"] = calibration.expected_calibration_error(scores.confidence, scores.correct)
     ties = tie_groups(scores.confidence, scores.correct)  # sorted once for the four figures that need it
-    result["ece_equal_mass"] = float(calibration.equal_mass_errors(ties)[0])
     areas = selective.areas(ties)
-    result["aurc"] = float(areas.aurc[0])
-    result["e_aurc"] = float(areas.e_aurc[0])
-    result["augrc"] = float(areas.augrc[0])
+    result |= {
+        "nll": calibration.nll(scores.nll),
+        "brier": calibration.brier(scores.brier),
+        "ece": calibration.expected_calibration_error(scores.confidence, scores.correct),
+        "ece_equal_mass": float(calibration.equal_mass_errors(ties)[0]),
+        "aurc": float(areas.aurc[0]),
+        "e_aurc": float(areas.e_aurc[0]),
+        "augrc": float(areas.augrc[0]),
+    }
     result["class_recalls"] = [None if np.isnan(recall) else float(recall) for recall in recalls]
     return result

@@ -18,12 +18,7 @@ from worker.verify.metrics.ties import TieGroups
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """A risk-coverage curve.
-
-    Attributes:
-        coverage: [N] float64, 1/N…1, rising.
-        risk: [N] float64, 0…1, the risk at that coverage.
-    """
+    """A risk-coverage curve: the `risk` [N] float64 at each `coverage` 1/N…1."""
 
     coverage: NDArray[np.float64]
     risk: NDArray[np.float64]
