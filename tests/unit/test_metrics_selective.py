@@ -17,10 +17,9 @@ from worker.verify.metrics.selective import (
     Curve,
     area,
     areas,
-    balanced_risk_coverage,
+    group_risk_coverage,
     risk_coverage,
     thinned,
-    worst_group_risk_coverage,
 )
 from worker.verify.metrics.ties import tie_groups
 
@@ -136,9 +135,8 @@ def test_group_curves_are_expected_wrong_over_expected_accepted(drawn: list[tupl
                 errors.append(sum((~correct[part]).sum() for part in chosen) / rows)
         mean.append(np.mean(errors))
         worst.append(max(errors))
-    found = balanced_risk_coverage(confidence, correct, group, 3)
-    np.testing.assert_allclose(found.risk, mean, atol=1e-12)
-    np.testing.assert_allclose(worst_group_risk_coverage(confidence, correct, group, 3).risk, worst, atol=1e-12)
+    for found, expected in zip(group_risk_coverage(confidence, correct, group, 3), (mean, worst), strict=True):
+        np.testing.assert_allclose(found.risk, expected, atol=1e-12)
 
 
 @every_case
@@ -147,8 +145,8 @@ def test_of_one_group_the_curves_are_the_plain_one(case: Case) -> None:
     confidence, correct = case.scores.confidence, case.scores.correct
     group = np.ones(len(correct), dtype=np.int64)
     expected = risk_coverage(confidence, correct).risk
-    for curve in (balanced_risk_coverage, worst_group_risk_coverage):
-        np.testing.assert_allclose(curve(confidence, correct, group, 3).risk, expected, atol=1e-12)
+    for curve in group_risk_coverage(confidence, correct, group, 3):
+        np.testing.assert_allclose(curve.risk, expected, atol=1e-12)
 
 
 @pytest.mark.parametrize(("size", "kept"), [(1, 1), (2, 2), (200, 200), (201, 200), (10_000, 200)])

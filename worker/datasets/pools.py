@@ -49,12 +49,9 @@ class Pool:
 
 
 class Pools:
-    """Cache of the most recently requested pools.
-
-    It lives as long as the worker, and both of the worker's threads use it.
+    """Cache of the most recently requested pools, for both of a worker's threads.
 
     Args:
-        bases: the bases on disk.
         max_bytes: decoded pixels to keep; the last requested pool stays whatever its size.
         beat: sends a heartbeat; called by a thread that decodes, or that waits while another one decodes.
     """

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from app.domain.errors import JobError
 from worker.experts.architectures import (
     BottleneckStride,
     CifarResNetSpec,
@@ -88,7 +87,15 @@ def settle(file: str, spec: NetworkSpec, assumptions: Assumptions) -> tuple[Netw
         declared = getattr(assumptions, key)
         if declared is not None and (networks := _only_for(key, spec, declared)):
             if key not in assumptions.shared:
-                raise _not_applicable(file, key, spec, networks)
+                shortcuts = " with projection shortcuts" if key == "option_a_padding" else ""
+                raise problem(
+                    "override-not-applicable",
+                    file,
+                    f"datasets.toml sets {key} for it, which is for {networks} only, and this is a "
+                    f"{spec.architecture}{shortcuts}; remove the override.",
+                    override=key,
+                    architecture=spec.architecture,
+                )
             declared = None
         if _only_for(key, spec):
             continue
@@ -116,14 +123,3 @@ def _only_for(key: str, spec: NetworkSpec, value: Any = None) -> str | None:
         case "stage_strides" if value is not None and len(value) != len(spec.stage_strides):
             return f"networks of {len(value)} stages"
     return None
-
-
-def _not_applicable(file: str, key: str, spec: NetworkSpec, networks: str) -> JobError:
-    return problem(
-        "override-not-applicable",
-        file,
-        f"datasets.toml sets {key} for it, which is for {networks} only, and this is a {spec.architecture}"
-        f"{' with projection shortcuts' if key == 'option_a_padding' else ''}; remove the override.",
-        override=key,
-        architecture=spec.architecture,
-    )

@@ -51,14 +51,10 @@ class CheckpointFile:
     """One checkpoint, read once.
 
     Attributes:
-        name: the file's name, without its folder.
         sha256: digest of the file's bytes, in hex.
-        bytes: size of the file.
-        format: the format that the file was saved in.
         tensors: name to float32 tensor (int64 for `num_batches_tracked`) on the CPU, all finite. Names are bare:
             `conv1.weight`, `fc.bias`; shortcuts keep their names in the file.
-        temperature: the stored calibration scalar, finite and > 0; None if the file has none.
-        stored_accuracy: the accuracy that the training script saved beside the weights, or None.
+        temperature: the stored calibration scalar, finite and > 0, or None.
         weights: path of the weights in the file, such as `state_dict` or `ema.module`; None for its top.
         dtype: types of the saved weights, such as `float32` or `float16, float32`.
         ignored: entries beside the weights that are no weights, such as `epoch` or `optimizer`.

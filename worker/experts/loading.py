@@ -40,12 +40,9 @@ class Passport:
         widths: output channels of each stage.
         shortcut: `projection`, or `option_a` (parameter-free).
         parameters: number of trained parameters, without the temperature and batch norm's running statistics.
-        classes: logits per image.
         tensors_sha256: digest of the tensors that logits depend on, with their names and shapes.
         largest_parameter: the largest absolute parameter with batch norm folded into the convolutions; finite.
         network: the architecture with everything that shapes the computation, as JSON.
-        assumed: properties that the file does not show.
-        notes: further sentences for people.
     """
 
     file: str
@@ -141,7 +138,7 @@ def load_expert(path: Path, assumptions: Assumptions | None = None) -> Expert:
         dtype=file.dtype,
         tensors_sha256=_digest(network),
         largest_parameter=folded_extreme(file.name, network),
-        network=_described(spec),
+        network={"kind": type(spec).__name__, "architecture": spec.architecture, **_listed(asdict(spec))},
         renamed=(*file.renamed, *renamed),
         assumed=assumed,
         ignored=file.ignored,
@@ -158,10 +155,6 @@ def _notes(file: CheckpointFile, absent_counters: int) -> tuple[str, ...]:
     if hub_hash and file.sha256.startswith(hub_hash[1]):
         notes.append(f"The file's name carries the first digits of its sha256, {hub_hash[1]}, and they are right.")
     return tuple(notes)
-
-
-def _described(spec: NetworkSpec) -> dict[str, Any]:
-    return {"kind": type(spec).__name__, "architecture": spec.architecture, **_listed(asdict(spec))}
 
 
 def _digest(network: nn.Module) -> str:

@@ -77,7 +77,7 @@ class WeightSet:
 
 @dataclass(frozen=True)
 class Choice:
-    """The expert's set of weights, every other set, and notes for the passport."""
+    """The expert's set of weights, every other set, and notes."""
 
     weights: WeightSet
     other_sets: list[WeightSet]

@@ -21,15 +21,10 @@ UNTOUCHED = 1e-4
 
 @dataclass(frozen=True, eq=False)
 class Stem:
-    """A 3x3 convolution and the training's running statistics of its output.
+    """A 3x3 convolution of stride 1 and zero padding 1, with running statistics.
 
-    It has stride 1 and zero padding 1.
-
-    Attributes:
-        weight: [O, 3, 3, 3] float64, live channels only.
-        bias: [O] float64; zeros if the convolution has no bias.
-        mean: [O] float64, running mean.
-        variance: [O] float64, running variance.
+    `weight` is [O, 3, 3, 3] float64, live channels only; `bias`, and `mean` and `variance` of its output in training,
+    are [O] float64.
     """
 
     weight: Floats

@@ -68,7 +68,7 @@ class AuditedList:
 
 @dataclass(frozen=True)
 class AuditReport:
-    """Checks of a whole set and of each list, in the order of LIST_CHECKS."""
+    """Checks of the whole set, and LIST_CHECKS of each list."""
 
     verdict: Literal["passed", "failed"]
     checks: tuple[Check, ...]
@@ -93,14 +93,9 @@ def audit(
 ) -> AuditReport:
     """Audit a set of splits against its bases and its description.
 
-    Unusable lists fail their checks; they raise nothing.
-
-    Args:
-        problems: by name, why the other lists could not be read; a code of ERRORS where the list is to blame.
-        digests: for each base of `lists`, the result of `image_digests` for all its images, or why there is none.
-        long_tail: counts and weights as their files have them. Do not pass counts derived from the train list: they
-            would be compared with themselves.
-        descriptions: what `splits.json` says of each list.
+    Unusable lists fail their checks; they raise nothing. `problems` says by name why other lists could not be read,
+    with a code of ERRORS where the list is to blame; `digests` are those of `image_digests` for each base, or why
+    there are none. Do not pass a `long_tail` derived from the train list: it would be compared with itself.
     """
     groups = ImageGroups({base: rows for base, rows in digests.items() if not isinstance(rows, str)})
     readable: Lists = {a_list.name: (a_list.base, a_list.indices) for a_list in lists}
@@ -185,16 +180,14 @@ def _check_overlaps(
     for a_list in lists:
         bases.setdefault(a_list.base, {})[a_list.name] = a_list.indices
     checks = [check for base, members in bases.items() for check in check_overlap(base, members, listed=None)]
-    checks = [_allowed(check) if check.measured and _pair(check) in part_pairs else check for check in checks]
+    checks = [_allowed(check, part_pairs) for check in checks]
     return checks + [_not_compared("overlap", name, problem.message) for name, problem in problems.items()]
 
 
-def _pair(check: Check) -> frozenset[str]:
-    return frozenset(check.measured["splits"])
-
-
-def _allowed(check: Check) -> Check:
-    """Pass an overlap check of a part and its whole."""
+def _allowed(check: Check, part_pairs: Collection[frozenset[str]]) -> Check:
+    """Pass an overlap check if it is of a part and its whole."""
+    if not check.measured or frozenset(check.measured["splits"]) not in part_pairs:
+        return check
     first, second = check.measured["splits"]
     shared = check.measured["shared"]
     message = f"{first!r} and {second!r} share {shared} samples: one is a part of the other, as described."

@@ -91,13 +91,9 @@ def search(
 
     A trial fits if its accuracy is above `Chance.bound` and if shuffled rows would reach it in fewer than FALSE_ALARM
     of such searches: half of that is shared among the fixed orders of all candidates, half among all their shifts
-    (Bonferroni). It must also stand alone, see `_stands_alone`.
-
-    Args:
-        predictions: [N] in 0…classes−1.
-        own: the list and base that the logits are said to be of.
-        candidates: what else to try; one whose length or labels do not fit the logits is reported as untried.
-        untried: name of a base or list, and why there is no candidate of it.
+    (Bonferroni). It must also stand alone, see `_stands_alone`. Predictions are [N] in 0…classes−1; `own` is the list
+    and base that they are said to be of. A candidate whose length or labels do not fit is reported as untried, beside
+    `untried`: names with reasons.
     """
     left_out = [{"base": base, "reason": reason} for base, reason in untried]
     usable: list[Candidate] = []

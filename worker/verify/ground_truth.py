@@ -17,14 +17,14 @@ Masks = dict[str, NDArray[np.bool_]]
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """Labels, classes and class counts of one split, and the standards for results.
+    """What a result of one split is judged by.
 
     Attributes:
         labels: [N] int64, the data set's labels at the split's `indices` [N] int64 into `base`.
         classes: C ≥ 1.
         train_counts: samples of each class in the train split, as they were found, or None.
         counts_reason: one sentence, why `train_counts` is None; None exactly when it is not. So is `weights_reason`.
-        standards: what the figures are judged by.
+        standards: thresholds and floors of the request.
 
     Raises:
         ValueError: labels of another rank or no integers, no class, or a None without its reason.

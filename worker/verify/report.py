@@ -32,12 +32,8 @@ def verify_unit(
     """Check one file of logits, and compute its metrics.
 
     Bad data fail a check and raise nothing. Metrics are computed only where it is certain which sample each row
-    belongs to and what was predicted for it; otherwise they are None, with the reason.
-
-    Args:
-        arrays: as read from the file, with any names, shapes and dtypes.
-        more: checks of how the rows were computed; they are part of the verdict.
-        kind: what such a file should hold.
+    belongs to and what was predicted for it; otherwise they are None, with the reason. `more` are checks of how the
+    rows were computed, part of the verdict; `kind` is what such a file should hold.
     """
     array_checks, blocker = _check_arrays(arrays, truth, kind)
     split_checks = [check_repeats(truth.indices, truth.base), check_missing_classes(truth.labels, truth.classes)]

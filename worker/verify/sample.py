@@ -26,7 +26,7 @@ NAMED = 5  # rows, in a message
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """Recomputed rows of a split, and the checkpoint that they were computed with.
+    """Recomputed rows of a split, and their checkpoint.
 
     Attributes:
         rows: [n] int64, places in the split, ascending; `images` are the indices there.
@@ -76,13 +76,9 @@ def check_recomputed_sample(
     """Check that the file's rows are those that its checkpoint gives.
 
     A row is right if no logit differs from the recomputed one by more than a share of the row's largest recomputed
-    logit (see `relative_tolerance`), or than ABSOLUTE. Where a manifest states a calibration, that one must fit; else
-    rows may be raw, or divided by the temperature that the checkpoint stores.
-
-    Args:
-        stored: [n, C] the file's rows at `sample.rows`, in the file's dtype.
-        sample: from the checkpoint.
-        stated: what the manifest states, see `worker.verify.provenance.preparation`; None without manifest.
+    logit (see `relative_tolerance`), or than ABSOLUTE. Where a manifest states a calibration (`preparation`), that
+    one must fit; else rows may be raw, or divided by the temperature that the checkpoint stores. `stored` is [n, C],
+    the file's rows at `sample.rows`, in the file's dtype.
     """
     tolerance = relative_tolerance(stored.dtype, None if stated is None else stated.get("precision"))
     calibration = None if stated is None else stated.get("calibration")

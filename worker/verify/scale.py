@@ -69,10 +69,8 @@ def scale_of(logits: NDArray[np.floating[Any]]) -> Scale:
     sums to 1 within ROUNDINGS·u, and storing small numbers with a fixed step of 2h adds up to C·h.
 
     Logits pass for something else by chance: where a row's sum may be any number, it is within ±t of 1 with a
-    probability of about 2t. So (2t)^N must be at most CHANCE, and the rows must not be all the same.
-
-    Args:
-        logits: [N, C] float16, float32 or float64, finite, N ≥ 1, C ≥ 1.
+    probability of about 2t. So (2t)^N must be at most CHANCE, and the rows must not be all the same. `logits` are [N,
+    C] of any float dtype, finite, N ≥ 1.
     """
     rows, classes = logits.shape
     if classes > 1:

@@ -84,9 +84,8 @@ def curves(scores: RowScores, truth: Truth) -> dict[str, Any]:
         drawn |= {"balanced_risk_coverage": None, "worst_group_risk_coverage": None}
     else:
         group = truth.groups["tail"].astype(np.int64)[scores.labels]  # [N] 0 head, 1 tail
-        of = (scores.confidence, scores.correct, group, 2)
-        drawn["balanced_risk_coverage"] = selective.balanced_risk_coverage(*of)
-        drawn["worst_group_risk_coverage"] = selective.worst_group_risk_coverage(*of)
+        balanced, worst = selective.group_risk_coverage(scores.confidence, scores.correct, group, 2)
+        drawn |= {"balanced_risk_coverage": balanced, "worst_group_risk_coverage": worst}
     bins = calibration.reliability_bins(scores.confidence, scores.correct)
     return {
         "curves": {name: None if curve is None else _points(curve) for name, curve in drawn.items()},

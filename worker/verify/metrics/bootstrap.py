@@ -38,16 +38,10 @@ def intervals(
     classes there are. The percentile interval corrects no bias: figures that a resample's repeats shift (ECE most of
     all, which repeats raise) may lie near an end of theirs, or outside.
 
-    Args:
-        groups: from `class_groups`, or None.
-        weights: [C] usable class weights, or None.
-        level: 0…1, the share of the resampled figures that the interval holds.
-        seed: of numpy's default generator; equal arguments give equal intervals.
-
-    Returns:
-        For each of FIGURES (low, high), the quantiles (1 ∓ level)/2 of its values on the resamples; None where the
-            figure itself is None. Source: Efron & Tibshirani, "An introduction to the bootstrap", 1993, chapter 13
-            (percentiles), and 8.3 (strata).
+    `groups` are those of `class_groups`, `weights` [C] usable class weights, either None; equal arguments give equal
+    intervals. For each of FIGURES (low, high), the quantiles (1 ∓ level)/2 of its values on the resamples; None where
+    the figure itself is None. Source: Efron & Tibshirani, "An introduction to the bootstrap", 1993, chapter 13
+    (percentiles), and 8.3 (strata).
     """
     blocks = list(_resampled(scores, classes, groups, weights, resamples, seed))
     tails = ((1 - level) / 2, (1 + level) / 2)
@@ -89,7 +83,10 @@ def _resampled(
     """Yield the defined figures on each resample, in blocks."""
     rows = len(scores.labels)
     order = ConfidenceOrder.of(scores.confidence, scores.correct)
-    linear = _linear_figures(scores, classes)
+    figures = {"accuracy": scores.correct, "nll": scores.nll, "brier": scores.brier}
+    if classes > TOP:
+        figures["top5_accuracy"] = scores.rank < TOP
+    linear = {name: values.astype(np.float64) for name, values in figures.items()}  # means over the rows, [N] each
     bins = _bin_gaps(scores)  # [N, M]
     features = np.column_stack([*linear.values(), bins])  # [N, F+M]
     totals = np.bincount(scores.labels, minlength=classes)  # [C]
@@ -108,14 +105,6 @@ def _resampled(
         areas = selective.areas(ties)
         values |= {"aurc": areas.aurc, "e_aurc": areas.e_aurc, "augrc": areas.augrc}
         yield values | _class_figures(hits, totals, weights) | _group_values(hits, totals, groups)
-
-
-def _linear_figures(scores: RowScores, classes: int) -> Values:
-    """Return the figures that are means over the rows, [N] each."""
-    figures = {"accuracy": scores.correct, "nll": scores.nll, "brier": scores.brier}
-    if classes > TOP:
-        figures["top5_accuracy"] = scores.rank < TOP
-    return {name: values.astype(np.float64) for name, values in figures.items()}
 
 
 def _bin_gaps(scores: RowScores) -> NDArray[np.float64]:

@@ -21,11 +21,8 @@ BINS = 15
 class ReliabilityBins:
     """A reliability diagram of M bins.
 
-    Attributes:
-        edges: [M+1] float64, 0…1; bin b is edges[b] ≤ confidence < edges[b+1], the last one closed on both sides.
-        count: [M] int64 rows.
-        confidence: [M] float64 mean confidence, NaN for a bin without rows.
-        accuracy: [M] float64 fraction right, NaN for a bin without rows.
+    `edges` are [M+1] float64, 0…1: bin b is edges[b] ≤ confidence < edges[b+1], the last one closed on both sides. Of
+    [M] bins each, `confidence` is the mean and `accuracy` the fraction right, NaN for a bin without rows.
     """
 
     edges: NDArray[np.float64]

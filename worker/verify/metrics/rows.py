@@ -22,14 +22,11 @@ class RowScores:
     """The scores of rows, [N] each, in the rows' order.
 
     Attributes:
-        predictions: int64, the predicted class, as given.
-        labels: int64, the true class, 0…C−1.
-        correct: bool, prediction = label.
         confidence: float64, the largest softmax probability, 1/C…1.
         nll: float64, −log softmax[label] in nats, 0…MAX_NLL.
         brier: float64, Σ_c (p_c − 1[c = label])², 0…2.
-        rank: int64, the number of classes that come before the label in order of falling logit; of equal logits
-            the lower class comes first. 0 exactly when the first argmax is the label; at most C−1.
+        rank: int64, the number of classes that come before the label in order of falling logit; of equal logits the
+            lower class comes first. 0 exactly when the first argmax is the label; at most C−1.
     """
 
     predictions: NDArray[np.int64]

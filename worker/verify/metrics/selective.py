@@ -83,28 +83,29 @@ def areas(ties: TieGroups) -> Areas:
     return Areas(risks / total, excess / total, generalised / total**2)
 
 
-def balanced_risk_coverage(
+def group_risk_coverage(
     confidence: NDArray[np.float64], correct: NDArray[np.bool_], group: NDArray[np.int64], groups: int
-) -> Curve:
-    """Compute the groups' mean of P(wrong | accepted, row of group).
+) -> tuple[Curve, Curve]:
+    """Compute the balanced and the worst-group error at each coverage.
 
-    `group` is [N] in 0…groups−1: a class each, or head and tail. A group of which no row is accepted yet has no such
-    error: it is left out of the mean at that coverage, rather than counted as 0, which would flatter, or as 1. Where
-    rows of equal confidence leave open which of them is accepted, a group's error is its expected wrong among its
-    expected accepted rows. Source: Narasimhan, Menon, Jitkrittum, Gupta & Kumar, "Learning to reject meets long-tail
-    learning", ICLR 2024.
+    They are the mean and the largest of the groups' P(wrong | accepted, row of the group). `group` is [N] in
+    0…groups−1: a class each, or head and tail. A group of which no row is accepted yet has no such error: it is left
+    out at that coverage, rather than counted as 0, which would flatter, or as 1. Where rows of equal confidence leave
+    open which of them is accepted, a group's error is its expected wrong among its expected accepted rows. Source:
+    Narasimhan, Menon, Jitkrittum, Gupta & Kumar, "Learning to reject meets long-tail learning", ICLR 2024.
     """
-    return _curve(_group_errors(confidence, correct, group, groups)[0])
-
-
-def worst_group_risk_coverage(
-    confidence: NDArray[np.float64], correct: NDArray[np.bool_], group: NDArray[np.int64], groups: int
-) -> Curve:
-    """Compute the largest of the groups' errors among accepted rows by coverage.
-
-    Rules and source are those of `balanced_risk_coverage`, with the maximum for the mean.
-    """
-    return _curve(_group_errors(confidence, correct, group, groups)[1])
+    rows = len(confidence)
+    total, taking_part, worst = np.zeros(rows), np.zeros(rows), np.zeros(rows)
+    for number in range(groups):  # one at a time, so that many groups (classes) need no [K, N]
+        member = group == number  # [N]
+        if not member.any():
+            continue
+        accepted, wrong = _accepted(confidence, np.stack([member, member & ~correct]).astype(np.float64))
+        error = np.divide(wrong, accepted, out=np.zeros(rows), where=accepted > 0)
+        total += error
+        taking_part += accepted > 0
+        np.maximum(worst, error, out=worst)
+    return _curve(total / taking_part), _curve(worst)
 
 
 def area(curve: Curve) -> float:
@@ -137,24 +138,3 @@ def _accepted(confidence: NDArray[np.float64], marks: NDArray[np.float64]) -> ND
     sums = np.cumsum(marks[:, order], axis=1)[:, last]
     every = np.arange(1, len(confidence) + 1)
     return np.stack([np.interp(every, ends, np.concatenate(([0.0], line))) for line in sums])
-
-
-def _group_errors(
-    confidence: NDArray[np.float64], correct: NDArray[np.bool_], group: NDArray[np.int64], groups: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Compute the groups' mean and largest error among accepted rows, [N] each.
-
-    Groups without accepted rows are left out. One group at a time, so that many groups (classes) need no [K, N].
-    """
-    rows = len(confidence)
-    total, taking_part, worst = np.zeros(rows), np.zeros(rows), np.zeros(rows)
-    for number in range(groups):
-        member = group == number  # [N]
-        if not member.any():
-            continue
-        accepted, wrong = _accepted(confidence, np.stack([member, member & ~correct]).astype(np.float64))
-        error = np.divide(wrong, accepted, out=np.zeros(rows), where=accepted > 0)
-        total += error
-        taking_part += accepted > 0
-        np.maximum(worst, error, out=worst)
-    return total / taking_part, worst
