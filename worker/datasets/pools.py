@@ -49,7 +49,7 @@ class Pool:
 
 
 class Pools:
-    """Cache of the most recently requested pools, for both of a worker's threads.
+    """Cache of the most recently requested pools, for both worker threads.
 
     Args:
         max_bytes: decoded pixels to keep; the last requested pool stays whatever its size.
@@ -84,7 +84,7 @@ class Pools:
                     raise TransientError("data-changing", message)
                 self._kept[key] = kept = (identity, pool)
             self._kept.move_to_end(key)
-            while len(self._kept) > 1 and self._bytes() > self._max_bytes:
+            while len(self._kept) > 1 and sum(p.images.nbytes for _, p in self._kept.values()) > self._max_bytes:
                 self._kept.popitem(last=False)
             return kept[1]
 
@@ -140,9 +140,6 @@ class Pools:
 
     def _identity(self, dataset: Dataset, base: str) -> tuple[object, int]:
         return self._bases.identity(dataset, base), self._bases.classes(dataset)
-
-    def _bytes(self) -> int:
-        return sum(pool.images.nbytes for _, pool in self._kept.values())
 
 
 def _read_cifar(kind: str, base: str, paths: tuple[Path, ...]) -> Decoded:

@@ -21,7 +21,7 @@ UNTOUCHED = 1e-4
 
 @dataclass(frozen=True, eq=False)
 class Stem:
-    """A 3x3 convolution of stride 1 and zero padding 1, with running statistics.
+    """A 3x3 convolution of stride 1 and padding 1, with running statistics.
 
     `weight` is [O, 3, 3, 3] float64, live channels only; `bias`, and `mean` and `variance` of its output in training,
     are [O] float64.

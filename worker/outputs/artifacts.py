@@ -113,11 +113,11 @@ def targets_sha256(targets: NDArray[Any]) -> str:
 
 
 def publish(draft: Draft, objects_dir: Path, target: Path, manifest: dict[str, Any], lock: Path) -> Path:
-    """Name a draft by its content, copy it with its manifest, return its path.
+    """Name a draft by its content, and copy it with its manifest.
 
-    The shown file, `target`, is a copy, never a link: saving over it must not change the job's own. When this
-    returns, all three files survive a power cut. Every publisher locks `lock`: two jobs may write to one folder, and
-    each pair belongs together.
+    The shown file, `target`, is a copy, never a link: saving over it must not change the job's own, whose path is
+    returned. When this returns, all three files survive a power cut. Every publisher locks `lock`: two jobs may write
+    to one folder, and each pair belongs together.
 
     Raises:
         TransientError: `copy-incomplete`.

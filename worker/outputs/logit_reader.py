@@ -30,15 +30,9 @@ SIZE_FACTOR = 4
 MAX_HEADER_BYTES = 2**16
 """A plain array's header has about a hundred bytes; a forged header may claim 4 GiB."""
 DAMAGED = (
-    pickle.UnpicklingError,
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-    tokenize.TokenError,
-    struct.error,
-    AssertionError,
-    LookupError,
-)
+    pickle.UnpicklingError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, tokenize.TokenError, struct.error,
+    AssertionError, LookupError,
+)  # fmt: skip
 """Errors of Python, numpy and torch about damaged files. Their texts help no user, so they are replaced."""
 
 

@@ -26,16 +26,9 @@ from worker.splits.duplicate_images import ImageGroups, Lists
 from worker.verify.lists import check_missing_classes, check_overlap, check_repeats
 
 LIST_CHECKS: dict[str, Level] = {
-    "schema": "error",
-    "empty": "error",
-    "range": "error",
-    "repeats": "warning",
-    "same-picture": "warning",
-    "missing-classes": "warning",
-    "balance": "warning",
-    "row-order": "warning",
-    "as-described": "warning",
-}
+    "schema": "error", "empty": "error", "range": "error", "repeats": "warning", "same-picture": "warning",
+    "missing-classes": "warning", "balance": "warning", "row-order": "warning", "as-described": "warning",
+}  # fmt: skip
 """The checks of each list, in this order. After a failed error the remaining checks are skipped."""
 
 ERRORS = {

@@ -43,11 +43,11 @@ def check_arrays(arrays: Mapping[str, NDArray[Any]], form: Form = ARTIFACT) -> C
     extra = [name for name in names if name not in form.dtypes]
     if missing or extra:
         message = (
-            f"{form.holder} must hold exactly {_listed(expected)}; "
-            f"missing: {_listed(missing)}; too many: {_listed(extra)}."
+            f"{form.holder} must hold exactly {', '.join(expected)}; "
+            f"missing: {', '.join(missing) or 'none'}; too many: {', '.join(extra) or 'none'}."
         )
     else:
-        message = f"{form.holder} holds exactly {_listed(expected)}."
+        message = f"{form.holder} holds exactly {', '.join(expected)}."
     return error_check("arrays", not (missing or extra), names, expected, message)
 
 
@@ -157,7 +157,3 @@ def check_targets(targets: NDArray[np.integer[Any]] | None, labels: NDArray[np.i
     ]
     expected = {"differing_rows": 0, "labels_out_of_range": 0}
     return error_check("targets", not wrong.any(), measured, expected, message, evidence)
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names) if names else "none"

@@ -64,13 +64,13 @@ def interval_figures(scores: RowScores, truth: Truth) -> dict[str, Any]:
     computed = intervals(
         scores, truth.classes, truth.groups, truth.usable_weights, resamples=RESAMPLES, level=LEVEL, seed=SEED
     )
-    made = {
+    return {
         "level": LEVEL,
         "resamples": RESAMPLES,
         "seed": SEED,
         "method": "percentile bootstrap, stratified by class",
+        "figures": {name: None if ends is None else list(ends) for name, ends in computed.items()},
     }
-    return made | {"figures": {name: None if ends is None else list(ends) for name, ends in computed.items()}}
 
 
 def curves(scores: RowScores, truth: Truth) -> dict[str, Any]:

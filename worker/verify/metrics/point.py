@@ -5,17 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.verify.metrics import calibration, selective
-from worker.verify.metrics.accuracy import (
-    accuracy,
-    balanced_accuracy,
-    class_recalls,
-    group_accuracy,
-    legacy_balanced_accuracy,
-    reweighted_accuracy,
-    top_k_accuracy,
-    worst_group_accuracy,
-)
+from worker.verify.metrics import accuracy, calibration, selective
 from worker.verify.metrics.rows import RowScores
 from worker.verify.metrics.ties import tie_groups
 
@@ -24,20 +14,9 @@ WORST_OF = ("head", "tail")
 TOP = 5
 
 FIGURES = (
-    "accuracy",
-    "top5_accuracy",
-    "balanced_accuracy",
-    "reweighted_accuracy",
-    "legacy_balanced_accuracy",
-    *(f"{name}_accuracy" for name in GROUPS),
-    "worst_group_accuracy",
-    "nll",
-    "brier",
-    "ece",
-    "ece_equal_mass",
-    "aurc",
-    "e_aurc",
-    "augrc",
+    *("accuracy", "top5_accuracy", "balanced_accuracy", "reweighted_accuracy", "legacy_balanced_accuracy"),
+    *(f"{name}_accuracy" for name in (*GROUPS, "worst_group")),
+    *("nll", "brier", "ece", "ece_equal_mass", "aurc", "e_aurc", "augrc"),
 )
 
 Figure = float | list[float | None] | None
@@ -53,18 +32,20 @@ def point_metrics(
     classes without rows, classes present without weight, or an argument that is None.
     """
     predictions, labels = scores.predictions, scores.labels
-    recalls = class_recalls(predictions, labels, classes)
+    recalls = accuracy.class_recalls(predictions, labels, classes)
     result: dict[str, Figure] = {
-        "accuracy": accuracy(predictions, labels),
-        "top5_accuracy": top_k_accuracy(scores.rank, TOP) if classes > TOP else None,
-        "balanced_accuracy": balanced_accuracy(recalls),
-        "reweighted_accuracy": None if weights is None else reweighted_accuracy(recalls, weights),
-        "legacy_balanced_accuracy": legacy_balanced_accuracy(recalls),
+        "accuracy": accuracy.accuracy(predictions, labels),
+        "top5_accuracy": accuracy.top_k_accuracy(scores.rank, TOP) if classes > TOP else None,
+        "balanced_accuracy": accuracy.balanced_accuracy(recalls),
+        "reweighted_accuracy": None if weights is None else accuracy.reweighted_accuracy(recalls, weights),
+        "legacy_balanced_accuracy": accuracy.legacy_balanced_accuracy(recalls),
     }
     for name in GROUPS:
-        result[f"{name}_accuracy"] = None if groups is None else group_accuracy(predictions, labels, groups[name])
+        result[f"{name}_accuracy"] = (
+            None if groups is None else accuracy.group_accuracy(predictions, labels, groups[name])
+        )
     worst_of = [] if groups is None else [groups[name] for name in WORST_OF]
-    result["worst_group_accuracy"] = worst_group_accuracy(predictions, labels, worst_of)
+    result["worst_group_accuracy"] = accuracy.worst_group_accuracy(predictions, labels, worst_of)
     ties = tie_groups(scores.confidence, scores.correct)  # sorted once for the four figures that need it
     areas = selective.areas(ties)
     result |= {
