@@ -22,7 +22,6 @@ from worker.experts.checkpoints import read_checkpoint
     ("content", "named"),
     [
         ({"model": weights(), "net": others()}, ["'model'", "'net'"]),
-        ({"model": {"state_dict": weights(), "net": others()}}, ["'model.state_dict'", "'model.net'"]),
         ({"fc.weight": torch.ones(1), "model": weights()}, ["'fc.weight'", "'model'"]),
         (weights() | {"linear.bias": torch.zeros(4)}, ["'fc.bias'", "'linear.bias'"]),
         (

@@ -43,20 +43,11 @@ def _check(values: Floats) -> Check:
 def test_a_softmax_is_named_whatever_it_was_made_and_stored_in(
     classes: int, spread: float, made: torch.dtype, stored: torch.dtype
 ) -> None:
-    """The rounding of half precisions and of many classes hides no probabilities, flat or sharp."""
-    probabilities = _logits(200, classes, spread).to(made).softmax(dim=1).to(stored)
-    assert _kind(probabilities) == "probabilities"
-
-
-@pytest.mark.parametrize("classes", [2, 10, 100, 1000])
-@pytest.mark.parametrize("spread", [0.01, 1, 6])
-@pytest.mark.parametrize("made", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
-@pytest.mark.parametrize("stored", [torch.float16, torch.float32])
-def test_a_log_softmax_is_named_whatever_it_was_made_and_stored_in(
-    classes: int, spread: float, made: torch.dtype, stored: torch.dtype
-) -> None:
-    """Log-probabilities have larger rounding, which goes with their size, and are named all the same."""
-    assert _kind(_logits(200, classes, spread).to(made).log_softmax(dim=1).to(stored)) == "log-probabilities"
+    """The rounding of half precisions and of many classes hides none, flat or sharp, nor its logarithm."""
+    logits = _logits(200, classes, spread).to(made)
+    assert _kind(logits.softmax(dim=1).to(stored)) == "probabilities"
+    if spread < 30 and stored is not torch.float64:
+        assert _kind(logits.log_softmax(dim=1).to(stored)) == "log-probabilities"
 
 
 def test_a_softmax_in_numpy_half_precision_is_named() -> None:
@@ -127,14 +118,10 @@ def test_negative_numbers_with_another_sum_are_logits() -> None:
 @pytest.mark.parametrize(
     ("rows", "made", "verdict"),
     [
-        (1, torch.float32, "skipped"),
-        (2, torch.float32, "failed"),
-        (2, torch.float16, "skipped"),
-        (5, torch.float16, "failed"),
-        (4, torch.bfloat16, "skipped"),
-        (8, torch.bfloat16, "failed"),
+        (1, torch.float32, "skipped"), (2, torch.float32, "failed"), (2, torch.float16, "skipped"),
+        (5, torch.float16, "failed"), (4, torch.bfloat16, "skipped"), (8, torch.bfloat16, "failed"),
     ],
-)
+)  # fmt: skip
 def test_few_rows_may_sum_to_1_by_chance(rows: int, made: torch.dtype, verdict: str) -> None:
     """The coarser the numbers, the more rows it takes; below that the check says that it cannot tell."""
     shares = _logits(rows, 10).to(made).softmax(dim=1).float().numpy()
