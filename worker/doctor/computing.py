@@ -74,8 +74,7 @@ def check_engine(wanted: Engine, device: torch.device) -> Finding:
     if wanted != "auto" or engine == "openvino" or device.type != "cpu":
         return Finding("ok", "engine", message)
     if find_spec("openvino") is None:
-        message += " OpenVINO, faster on CPUs, is not installed."
-        return Finding("ok", "engine", message, "pip install '.[openvino]'")
+        return Finding("ok", "engine", f"{message} OpenVINO would be faster.", "pip install '.[openvino]'")
     message += " OpenVINO, faster on CPUs, is installed but cannot be used."
     return Finding("warning", "engine", message, "RELOGIT_ENGINE=openvino relogit doctor says why.")
 

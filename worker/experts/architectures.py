@@ -156,7 +156,7 @@ class OptionAShortcut(nn.Module):
         self.stride = stride
 
     def forward(self, x: Tensor) -> Tensor:
-        """Subsample and pad [N, in, H, W] to [N, out, H/stride, W/stride]."""
+        """Sample and pad [N, in, H, W] to [N, out, H/stride, W/stride]."""
         # F.pad counts from the last dimension: W, H, then channels.
         return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, *self.channels))
 

@@ -27,7 +27,6 @@ LISTED = 10  # sets that an error names
 Place = tuple[str, ...]
 """The keys that lead to a mapping; none for the top."""
 
-
 OPTIMIZER = re.compile(r"optim(izer)?s?(_(ema|state|states|state_dict|state_dicts))?(_?\d+)?")
 """Keys under which an optimizer keeps its state."""
 

@@ -32,14 +32,9 @@ LIST_CHECKS: dict[str, Level] = {
 """The checks of each list, in this order. After a failed error the remaining checks are skipped."""
 
 ERRORS = {
-    "split-invalid": "schema",
-    "split-unreadable": "schema",
-    "split-empty": "empty",
-    "unknown-split": "schema",
-    "split-out-of-range": "range",
-    "invalid-name": "schema",
-    "base-unknown": "schema",
-}
+    "split-invalid": "schema", "split-unreadable": "schema", "unknown-split": "schema", "invalid-name": "schema",
+    "base-unknown": "schema", "split-empty": "empty", "split-out-of-range": "range",
+}  # fmt: skip
 """Error code of the catalog → the check that it fails. Any other code concerns the base's files, not the list."""
 
 EXPECTED = {"schema": "a flat list of integers", "empty": "one row or more", "range": "indices of the base"}
