@@ -83,8 +83,7 @@ def floors_of(values: Sequence[str] | None) -> dict[str, float] | None:
             number = math.nan
         if not name or not math.isfinite(number):
             raise typer.BadParameter(
-                f"{pair!r} is not of the form balanced_accuracy=0.35 or balanced_accuracy=35%.",
-                param_hint="--floor",
+                f"{pair!r} is not of the form balanced_accuracy=0.35 or balanced_accuracy=35%.", param_hint="--floor"
             )
         if name in floors:
             raise typer.BadParameter(f"{name} has two floors.", param_hint="--floor")

@@ -19,8 +19,7 @@ def gc(
         str | None, typer.Option("--jobs-older-than", help="Delete jobs that ended longer ago, such as 30d")
     ] = None,
     max_artifacts: Annotated[
-        str | None,
-        typer.Option("--max-artifacts", help="Not supported any more: the server refuses it", hidden=True),
+        str | None, typer.Option("--max-artifacts", help="Not supported any more: the server refuses it", hidden=True)
     ] = None,
     rows_older_than: Annotated[
         str | None,

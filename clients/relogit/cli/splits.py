@@ -23,8 +23,7 @@ from relogit.render.splits import split_lines
 from relogit.render.tables import NONE, Record, count, new_table
 
 SetArgument = Annotated[
-    str | None,
-    typer.Argument(metavar="NAME", help="Folder below the server's data [default: the data set's own]"),
+    str | None, typer.Argument(metavar="NAME", help="Folder below the server's data [default: the data set's own]")
 ]
 SHARES = re.compile(r"(\d{1,4}):(\d{1,4}):(\d{1,4})")
 
@@ -40,10 +39,7 @@ class Profile(StrEnum):
 
 @app.callback(invoke_without_command=True)
 def splits(
-    ctx: typer.Context,
-    dataset: DatasetOption = None,
-    server: ServerOption = None,
-    as_json: JsonOption = False,
+    ctx: typer.Context, dataset: DatasetOption = None, server: ServerOption = None, as_json: JsonOption = False
 ) -> None:
     """List, create, check and compare sets of splits."""
     if ctx.invoked_subcommand is None:

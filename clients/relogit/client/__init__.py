@@ -44,11 +44,7 @@ class Client(SplitMethods, StorageMethods):
     """
 
     def __init__(
-        self,
-        server: str | None = None,
-        *,
-        transport: httpx.BaseTransport | None = None,
-        timeout: float = 30.0,
+        self, server: str | None = None, *, transport: httpx.BaseTransport | None = None, timeout: float = 30.0
     ) -> None:
         self.server = server or os.environ.get(SERVER_VARIABLE) or DEFAULT_SERVER
         self._wire = Wire(self.server, transport=transport, timeout_s=timeout)
@@ -192,12 +188,7 @@ class Client(SplitMethods, StorageMethods):
         return self._wire.get("/experts", params={"dataset": dataset, "prefix": prefix, "experts_dir": experts_dir})
 
     def expert(
-        self,
-        name: str,
-        *,
-        dataset: str | None = None,
-        prefix: str | None = None,
-        experts_dir: str | None = None,
+        self, name: str, *, dataset: str | None = None, prefix: str | None = None, experts_dir: str | None = None
     ) -> dict[str, Any]:
         """Get one checkpoint with its passport or its problem.
 
