@@ -176,7 +176,7 @@ def test_an_empty_list_is_wrong_usage(relogit: Relogit, argv: str, option: str) 
     ("argv", "words"),
     [
         (["recompute", "--experts", "--json"], "--experts needs at least one name"),
-        (["--json", "recompute", "--batch-size", "many"], "--batch-size: 'many' is neither a whole number nor auto"),
+        (["--json", "recompute", "--batch-size", "many"], "--batch-size': 'many' is neither a whole number nor auto"),
         (["jobs", "--limit", "0", "--json"], "--limit"),
         (["--json", "nonsense"], "nonsense"),
         (["delete", "--json"], "ID"),

@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, NoReturn
@@ -150,15 +150,6 @@ def session(transport: httpx.BaseTransport | None, server: str | None, as_json: 
             for line in error_lines(error):
                 err.print(line)
         raise typer.Exit(exit_code(error)) from None
-
-
-def group_session(ctx: typer.Context, server: str | None, as_json: bool) -> AbstractContextManager[Session]:
-    """Open the session of a command in a group.
-
-    In `relogit --json rows list` the option precedes the sub-command, so the group holds its value.
-    """
-    above = ctx.parent.params if ctx.parent else {}
-    return session(ctx.obj, server or above.get("server"), as_json or above.get("as_json", False))
 
 
 def execute(app: typer.Typer, argv: Sequence[str], transport: httpx.BaseTransport | None) -> NoReturn:

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from relogit.cli.argv import own_folder
-from relogit.cli.options import DatasetOption, JsonOption, PrefixOption, ServerOption, group_dataset
-from relogit.cli.session import ExitCode, Session, group_session
+from relogit.cli.argv import below
+from relogit.cli.command import command
+from relogit.cli.options import DatasetOption, PrefixOption
+from relogit.cli.session import ExitCode, Session
 from relogit.render.plan import plan_problem_lines
 from relogit.render.splits import difference_lines
 from relogit.render.tables import Record
@@ -29,14 +30,13 @@ class Lists:
     unreadable: dict[str, Record]
 
 
+@command
 def diff(
-    ctx: typer.Context,
-    first: Annotated[str, typer.Argument(metavar="A", help="Folder below the server's data")],
-    second: Annotated[str, typer.Argument(metavar="B", help="Folder to compare with A")],
+    run: Session,
+    first: Annotated[str, typer.Argument(metavar="A", parser=below("data"), help="Folder below the server's data")],
+    second: Annotated[str, typer.Argument(metavar="B", parser=below("data"), help="Folder to compare with A")],
     dataset: DatasetOption = None,
     prefix: PrefixOption = None,
-    server: ServerOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Show what B changes, and the cost of a job over B.
 
@@ -44,31 +44,29 @@ def diff(
 
     A list that cannot be read is named and compared in neither set; the exit code is 1 then.
     """
-    data = group_dataset(ctx, dataset)
-    names = (own_folder(first, "data") or first, own_folder(second, "data") or second)
-    with group_session(ctx, server, as_json) as run:
-        old, new = (_read_lists(run, name, data) for name in names)
-        unreadable: list[Record] = [
-            {"set": name, "list": list_name, "problem": problem}
-            for name, lists in zip(names, (old, new), strict=True)
-            for list_name, problem in lists.unreadable.items()
-        ]
-        plan: Record = {"ok": False, "problems": []}
-        if new.rows:
-            splits = sorted(new.rows)
-            plan = run.client.plan(dataset=data, splits=splits, splits_dir=names[1], checkpoint_prefix=prefix)
-        cost = plan["totals"] if plan["ok"] else None
-        # A list that one set does not show would look added or removed.
-        hidden = {item["list"] for item in unreadable}
-        changes = difference(_without(old.rows, hidden), _without(new.rows, hidden))
-        document = {**_document(changes), "unreadable": unreadable, "cost": cost, "problems": plan["problems"]}
-        run.show(document, lambda: difference_lines(names, changes, unreadable, cost))
-        if plan["problems"] and not run.json:
-            run.err.print("The cost of a job over it is not known:", style="yellow")
-            for line in plan_problem_lines(plan):
-                run.err.print(line)
-        if unreadable:
-            raise typer.Exit(ExitCode.FAILED)
+    names = (first, second)
+    old, new = (_read_lists(run, name, dataset) for name in names)
+    unreadable: list[Record] = [
+        {"set": name, "list": list_name, "problem": problem}
+        for name, lists in zip(names, (old, new), strict=True)
+        for list_name, problem in lists.unreadable.items()
+    ]
+    plan: Record = {"ok": False, "problems": []}
+    if new.rows:
+        splits = sorted(new.rows)
+        plan = run.client.plan(dataset=dataset, splits=splits, splits_dir=names[1], checkpoint_prefix=prefix)
+    cost = plan["totals"] if plan["ok"] else None
+    # A list that one set does not show would look added or removed.
+    hidden = {item["list"] for item in unreadable}
+    changes = difference(_without(old.rows, hidden), _without(new.rows, hidden))
+    document = {**_document(changes), "unreadable": unreadable, "cost": cost, "problems": plan["problems"]}
+    run.show(document, lambda: difference_lines(names, changes, unreadable, cost))
+    if plan["problems"] and not run.json:
+        run.err.print("The cost of a job over it is not known:", style="yellow")
+        for line in plan_problem_lines(plan):
+            run.err.print(line)
+    if unreadable:
+        raise typer.Exit(ExitCode.FAILED)
 
 
 def _read_lists(run: Session, name: str, dataset: str | None) -> Lists:

@@ -112,7 +112,7 @@ class Client(SplitMethods, StorageMethods):
         """
         files = find_logit_files(Path(path))
         body = without_none(request)
-        token = str(self._wire.get("/healthz").get("instance", ""))
+        token = str(self.health().get("instance", ""))
         remote_path = path_at_server(Path(path), token)
         if remote_path is not None:
             data = self._wire.post("/verifications", {**body, "path": remote_path})
@@ -205,6 +205,10 @@ class Client(SplitMethods, StorageMethods):
             names = [dataset["name"] for dataset in client.datasets()]
         """
         return self._wire.get_list("/datasets", "datasets")
+
+    def health(self) -> dict[str, Any]:
+        """Get the server's `version` and `instance`, whether or not it is ready."""
+        return self._wire.get("/healthz")
 
     def ready(self) -> dict[str, Any]:
         """Tell whether the server can do jobs now.
