@@ -15,7 +15,6 @@ from tests.fakes import DIGITS, Home
 from tests.unit.asgi import send
 
 
-
 @pytest.fixture
 def app(home: Home) -> Iterator[FastAPI]:
     """The API with its services, without workers."""

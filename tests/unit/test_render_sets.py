@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from relogit.render.problems import problem_lines
-from relogit.render.sets import set_lines
+from relogit.render.splits import set_lines
 from relogit.render.tables import NONE, new_table, printable
 
 Record = dict[str, Any]
@@ -114,9 +114,7 @@ def test_a_message_may_have_several_lines() -> None:
 
 def test_tables_escape_their_cells() -> None:
     """Every table escapes its words, and coloured words keep their colour."""
-    made = new_table(["expert"])
-    made.add_row("a\nb")
-    made.add_row(Text("a\nb", style="red"))
+    made = new_table([{"expert": "a\nb"}, {"expert": Text("a\nb", style="red")}])
     assert [str(cell) for cell in made.columns[0].cells] == ["a\\nb", "a\\nb"]
     [_, coloured] = made.columns[0].cells
     assert isinstance(coloured, Text)

@@ -9,8 +9,7 @@ import typer
 from relogit.cli.command import command
 from relogit.cli.options import size_option, time_option
 from relogit.cli.session import ExitCode, Session
-from relogit.render.gc import garbage_lines
-from relogit.render.rows import current_time
+from relogit.render.rows import current_time, garbage_lines
 
 
 class Limits(TypedDict, total=False):

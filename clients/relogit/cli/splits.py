@@ -17,8 +17,7 @@ from relogit.cli.session import ExitCode, Session
 from relogit.cli.splits_diff import diff
 from relogit.cli.splits_import import import_lists
 from relogit.render.checks import audit_lines
-from relogit.render.sets import set_lines
-from relogit.render.splits import split_lines
+from relogit.render.splits import set_lines, split_lines
 from relogit.render.tables import NONE, Record, count, new_table
 
 SetArgument = Annotated[
@@ -118,9 +117,10 @@ def _own_set(run: Session, dataset: str | None) -> str:
 
 
 def _created(description: Record) -> Iterator[RenderableType]:
-    table = new_table(["list", "base", "balance"], ["size"])
-    for name, entry in description["lists"].items():
-        table.add_row(name, entry["base"], entry["balance"] or NONE, count(entry["size"]))
-    yield table
+    rows = (
+        {"list": name, "base": entry["base"], "balance": entry["balance"] or NONE, "size": count(entry["size"])}
+        for name, entry in description["lists"].items()
+    )
+    yield new_table(rows, ["size"])
     name = description["name"]
     yield Text(f"The splits {name!r} are there; a job takes them with --splits-dir {name}.", style="green")

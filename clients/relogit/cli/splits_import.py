@@ -77,10 +77,8 @@ def _read_lists(files: dict[str, Path], mapping: Mapping) -> tuple[list[dict[str
 
 
 def _imported_lines(description: Record) -> Iterator[RenderableType]:
-    table = new_table(["list", "base"], ["size"])
-    for name, entry in description["lists"].items():
-        table.add_row(name, entry["base"], count(entry["size"]))
-    yield table
+    lists = description["lists"].items()
+    yield new_table(({"list": n, "base": e["base"], "size": count(e["size"])} for n, e in lists), ["size"])
     for doubt in description["doubtful"]:
         yield Text(f"doubtful  {printable(doubt)}", style="yellow")
     name = description["name"]

@@ -55,16 +55,20 @@ def results_table(verification: Record) -> Group:
 
     The headings are short, so that 80 columns have room for the names.
     """
-    table = new_table(["expert", "split"], ["n", *(heading for heading, _ in FIGURES.values())], ["verdict"])
-    for result in verification["results"]:
-        metrics = result["metrics"] or {}
-        table.add_row(
-            result["expert"],
-            result["split"],
-            count(metrics.get("samples")),
-            *(percent(metrics.get(name)).removesuffix(" %") for name in FIGURES),
-            coloured(result["verdict"]),
-        )
+    rows = (
+        {
+            "expert": result["expert"],
+            "split": result["split"],
+            "n": count((result["metrics"] or {}).get("samples")),
+            **{
+                heading: percent((result["metrics"] or {}).get(name)).removesuffix(" %")
+                for name, (heading, _) in FIGURES.items()
+            },
+            "verdict": coloured(result["verdict"]),
+        }
+        for result in verification["results"]
+    )
+    table = new_table(rows, ["n", *(heading for heading, _ in FIGURES.values())])
     return Group(table, Text(LEGEND, style="dim"))
 
 

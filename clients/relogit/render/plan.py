@@ -46,18 +46,19 @@ def rough_duration(seconds: float | None) -> str:
 
 
 def _units_table(plan: Record) -> Table:
-    table = new_table(["expert", "split"], ["rows", "reuse", "compute", "time", "size"])
-    for unit in plan["units"]:
-        table.add_row(
-            unit["expert"],
-            unit["split"],
-            count(unit["total"]),
-            count(unit["reused"]),
-            count(unit["computed"]),
-            rough_duration(unit["seconds"]),
-            size(unit["bytes"]),
-        )
-    return table
+    rows = (
+        {
+            "expert": unit["expert"],
+            "split": unit["split"],
+            "rows": count(unit["total"]),
+            "reuse": count(unit["reused"]),
+            "compute": count(unit["computed"]),
+            "time": rough_duration(unit["seconds"]),
+            "size": size(unit["bytes"]),
+        }
+        for unit in plan["units"]
+    )
+    return new_table(rows, ["rows", "reuse", "compute", "time", "size"])
 
 
 def _totals(plan: Record) -> Text:
