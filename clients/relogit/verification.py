@@ -10,9 +10,7 @@ from relogit.work import Work
 
 
 class VerifyRequest(TypedDict, total=False):
-    """The options of a verification.
-
-    The server has a default for each option that is missing or None.
+    """The options of a verification; the server has defaults for those missing.
 
     Attributes:
         dataset: a name in the server's `datasets.toml`.
@@ -40,7 +38,7 @@ class VerifyRequest(TypedDict, total=False):
 class Verification(Work):
     """A verification with its last known state.
 
-    It is usable while its `Client` is open. Its state is `succeeded` once all checks ran, whatever their outcome;
+    Its state is `succeeded` once all checks ran, whatever their outcome;
     `verdict` tells the outcome.
 
     Example:
@@ -49,7 +47,6 @@ class Verification(Work):
             print([result["split"] for result in verification.results if result["verdict"] != "passed"])
 
     Attributes:
-        data: its JSON, as the server last sent it.
         others: files of arrays beside those verified whose names are not `<split>_logits.npz` or `.pt`.
     """
 

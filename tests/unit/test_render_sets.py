@@ -9,9 +9,8 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from relogit.render.problems import problem_lines
 from relogit.render.splits import set_lines
-from relogit.render.tables import NONE, new_table, printable
+from relogit.render.tables import NONE, new_table, printable, problem_lines
 
 Record = dict[str, Any]
 

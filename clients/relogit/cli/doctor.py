@@ -5,21 +5,25 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 import typer
+from rich import box
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
 
 from relogit.cli.command import command
 from relogit.cli.session import ExitCode, Session
 from relogit.client import Client
 from relogit.errors import Problem, ServerUnreachable
-from relogit.render.doctor import report
-from relogit.render.tables import Record
+from relogit.render.tables import Record, number_of
 
 SERVICE_TIMEOUT_S = 900.0
-LEVELS = ("problem", "warning", "ok")
+LEVELS = {"problem": "bold red", "warning": "yellow", "ok": "green"}  # in the order of their lines
 
 
 @command
@@ -30,10 +34,10 @@ def doctor(run: Session) -> None:
     """
     with run.err.status("Checking the installation …"):
         findings = [*service_findings(), *server_findings(run.client, named=run.server is not None)]
-    findings.sort(key=lambda finding: LEVELS.index(finding["level"]))
+    findings.sort(key=lambda finding: list(LEVELS).index(finding["level"]))
     problems = [finding["check"] for finding in findings if finding["level"] == "problem"]
     document = {"healthy": not problems, "version": version("relogit"), "server": run.client.server}
-    run.show({**document, "findings": findings}, lambda: report(findings))
+    run.show({**document, "findings": findings}, lambda: _report(findings))
     if run.server is not None and "server" in problems:
         raise typer.Exit(ExitCode.UNREACHABLE)
     raise typer.Exit(ExitCode.FAILED if problems else ExitCode.OK)
@@ -93,3 +97,21 @@ def server_findings(client: Client, *, named: bool) -> Iterator[Record]:
 
 def _finding(check: str, level: str, found: str, do: str = "") -> Record:
     return {"check": check, "level": level, "found": found, "do": do}
+
+
+def _report(findings: Sequence[Record]) -> list[RenderableType]:
+    """Return a table of the findings in the order given, each with its remedy below it, and their counts."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    table.add_column("state", no_wrap=True)
+    table.add_column("check", overflow="fold")
+    table.add_column("found, and what to do", overflow="fold", ratio=1)
+    for finding in findings:
+        text = Text(finding["found"])
+        if finding["do"]:
+            text.append(f"\n→ {finding['do']}", style="dim" if finding["level"] == "ok" else "bold")
+        table.add_row(Text(finding["level"], style=LEVELS[finding["level"]]), finding["check"], text)
+    counts = Counter(finding["level"] for finding in findings)
+    bad = [number_of(counts[level], level) for level in ("problem", "warning") if counts[level]]
+    fine = f"{counts['ok']:,} of {number_of(len(findings), 'finding')} {'is' if counts['ok'] == 1 else 'are'} fine"
+    worst = next((level for level in LEVELS if counts[level]), "ok")
+    return [table, Text(f"{', '.join([*bad, fine])}.", style=LEVELS[worst])]

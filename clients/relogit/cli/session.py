@@ -20,8 +20,8 @@ from relogit.cli.argv import prepare
 from relogit.client import Client
 from relogit.errors import IntegrityError, Problem, RelogitError, ServerUnreachable, WrongUsage
 from relogit.job import Job
-from relogit.render.problems import available_lines
 from relogit.render.progress import display_for, follow, no_display
+from relogit.render.tables import available_lines
 from relogit.work import Work
 
 PIPE_WIDTH = 200  # columns where there is no window: tables keep one line for each row
@@ -29,44 +29,34 @@ PREFIX_SEARCH = 1000  # newest jobs among which to look for a short id: the limi
 
 
 class ExitCode(IntEnum):
-    """The exit codes of commands; each has its meaning for `relogit --help`."""
+    """The exit codes of commands."""
 
-    meaning: str
+    OK = 0
+    FAILED = 1
+    REFUSED = 2
+    UNREACHABLE = 3
+    INTERRUPTED = 130
 
-    def __new__(cls, code: int, meaning: str) -> ExitCode:
-        """Create a member with its code and meaning."""
-        member = int.__new__(cls, code)
-        member._value_ = code
-        member.meaning = meaning
-        return member
 
-    OK = 0, "done; for recompute, wait and verify: every result is verified"
-    FAILED = (
-        1,
-        "a job failed or was cancelled, a result is not verified, rows are damaged, the doctor found a problem",
-    )
-    REFUSED = 2, "wrong usage, the server refused the request (4xx), or a plan has problems"
-    UNREACHABLE = 3, "the server is out of reach or out of order (no connection, no answer in time, 5xx)"
-    INTERRUPTED = 130, "interrupted with Ctrl-C; a job that was submitted goes on, an upload is deleted"
+MEANINGS = {  # for `relogit --help`
+    ExitCode.OK: "done; for recompute, wait and verify: every result is verified",
+    ExitCode.FAILED: "a job failed or was cancelled, a result is not verified, rows are damaged, "
+    "the doctor found a problem",
+    ExitCode.REFUSED: "wrong usage, the server refused the request (4xx), or a plan has problems",
+    ExitCode.UNREACHABLE: "the server is out of reach or out of order (no connection, no answer in time, 5xx)",
+    ExitCode.INTERRUPTED: "interrupted with Ctrl-C; a job that was submitted goes on, an upload is deleted",
+}
 
 
 @dataclass(frozen=True)
 class Session:
-    """One run of a command.
+    """One run of a command."""
 
-    Attributes:
-        client: open while the command runs.
-        out: results for people; unused with `json`.
-        err: warnings and errors for people.
-        json: whether standard output gets one JSON document and nothing else.
-        server: the value of `--server`, which suggested commands repeat.
-    """
-
-    client: Client
-    out: Console
-    err: Console
-    json: bool
-    server: str | None
+    client: Client  # open while the command runs
+    out: Console  # for people; unused with `json`
+    err: Console  # warnings and errors for people
+    json: bool  # whether standard output gets one JSON document and nothing else
+    server: str | None  # the value of `--server`, which suggested commands repeat
 
     def find(self, job_id: str | None) -> Job:
         """Find a job by its id, or the start of it.

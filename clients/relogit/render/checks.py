@@ -9,8 +9,7 @@ from rich.console import Group
 from rich.text import Text
 
 from relogit.render.jobs import job_verdict
-from relogit.render.problems import problem_lines
-from relogit.render.tables import Record, coloured, count, new_table, number_of, percent, plain
+from relogit.render.tables import Record, coloured, count, new_table, number_of, percent, plain, problem_lines
 
 FIGURES = {  # metric: heading in the table, word in sentences
     "accuracy": ("acc", "plain"),

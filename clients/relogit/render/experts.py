@@ -10,8 +10,17 @@ from typing import Any
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from relogit.render.problems import file_problem_lines, problem_lines
-from relogit.render.tables import NONE, Record, coloured, count, fitting_table, percent, plain
+from relogit.render.tables import (
+    NONE,
+    Record,
+    coloured,
+    count,
+    file_problem_lines,
+    fitting_table,
+    percent,
+    plain,
+    problem_lines,
+)
 
 OWN = "own mean/std"
 STYLES = {"supported": "green", "contradicted": "red", "undecidable": "yellow"}

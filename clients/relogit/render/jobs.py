@@ -10,7 +10,6 @@ from rich.table import Table
 from rich.text import Text
 
 from relogit.download import Saved
-from relogit.render.problems import problem_lines
 from relogit.render.tables import (
     ID_SHOWN,
     NONE,
@@ -23,6 +22,7 @@ from relogit.render.tables import (
     number_of,
     percent,
     plain,
+    problem_lines,
     rate,
 )
 

@@ -6,8 +6,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from relogit.render.problems import available_lines
-from relogit.render.tables import NONE, Record, count, new_table, number_of, size
+from relogit.render.tables import NONE, Record, available_lines, count, new_table, number_of, size
 
 NOT_READ = "not looked at yet"
 STYLES = {"supported": "green", "contradicted": "red"}

@@ -24,23 +24,15 @@ PATIENCE_S = 30.0  # enough for a restart of the service
 RETRY_EVERY_S = 0.5
 BAR_WIDTHS = (10, 30)  # columns: the least and the most
 
-
 Show = Callable[[Record], None]
 """Shows a job's JSON as it is now."""
 
 
 def follow(job: Work, display: AbstractContextManager[Show], patience_s: float = PATIENCE_S) -> None:
-    """Show the job until it has ended.
-
-    Its handle then has the final state.
-
-    Args:
-        job: the job or verification.
-        display: shows the job whenever its JSON changes.
-        patience_s: how long the server may be out of reach.
+    """Show the job until it has ended; its handle then has the final state.
 
     Raises:
-        ServerUnreachable: the server was out of reach for longer.
+        ServerUnreachable: the server was out of reach for longer than `patience_s`.
     """
     lost_at: float | None = None
     with display as show:

@@ -9,8 +9,17 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from relogit.render.problems import file_problem_lines, problem_lines
-from relogit.render.tables import NONE, Record, count, new_table, number_of, plain, printable
+from relogit.render.tables import (
+    NONE,
+    Record,
+    count,
+    file_problem_lines,
+    new_table,
+    number_of,
+    plain,
+    printable,
+    problem_lines,
+)
 from relogit.split_diff import Difference
 
 GROUPS = {"many": "more than 100 train samples", "medium": "20 to 100", "few": "fewer than 20"}
@@ -41,8 +50,7 @@ def set_lines(listing: Record) -> list[RenderableType]:
 def split_lines(split_set: Record) -> list[RenderableType]:
     """Show the sizes and class counts of a set's lists.
 
-    Args:
-        split_set: the answer to `GET /splits/{name}`. Its `groups` are None if the train samples are not known.
+    Its `groups` are None if the train samples are not known.
     """
     lists, groups = split_set["splits"], split_set["groups"]
     if not lists:
@@ -66,11 +74,8 @@ def difference_lines(
 ) -> list[RenderableType]:
     """Show what changed between two sets, and a job's cost.
 
-    Args:
-        names: of the old and the new set.
-        difference: between them, without the lists that are `unreadable` in either.
-        unreadable: each with its `set`, its `list` and the `problem`.
-        cost: totals of the plan of a job over the new set; None if there is no plan.
+    The `names` are of the old and the new set. The `difference` leaves out lists that are `unreadable` in either. The
+    `cost` is the totals of the plan of a job over the new set, None if there is no plan.
     """
     old_name, new_name = map(printable, names)
     changes = {"same": difference.same, "added": difference.added, "removed": difference.removed}
