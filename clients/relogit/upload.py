@@ -21,8 +21,7 @@ INSTANCE = Path(".relogit", "instance")  # below a server's outputs: identifies 
 CHUNK = 2**20  # bytes read at a time
 OTHERS_NAMED = 5  # of the other files, in an error
 
-Progress = Callable[[int, int], None]
-"""Receives the bytes sent so far and the bytes in all."""
+Progress = Callable[[int, int], None]  # receives the bytes sent so far and the bytes in all
 
 
 @dataclass(frozen=True)
@@ -56,12 +55,10 @@ def find_logit_files(path: Path) -> LogitFiles:
 
 
 def path_at_server(path: Path, token: str) -> str | None:
-    """Return the path relative to the server's outputs, or None.
+    """Return an existing path relative to the server's outputs, or None.
 
-    Args:
-        path: a folder or a file that exists. The outputs folder itself is ".".
-        token: the server's `instance`: `<hex>:<inode>` of the file INSTANCE, which itself holds only the hex.
-            Neither another server's outputs nor a copy of this one's have both.
+    The token is the server's `instance`: `<hex>:<inode>` of the file INSTANCE, which itself holds only the hex.
+    Neither another server's outputs nor a copy of this one's have both.
     """
     real = path.resolve()
     if path.is_file() and real.parts[-2:] != _absolute(path).parts[-2:]:

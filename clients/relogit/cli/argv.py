@@ -27,9 +27,6 @@ def prepare(argv: Sequence[str]) -> list[str]:
     """Rewrite an old command line for typer.
 
     Common options move behind the command, and list options are repeated for each value.
-
-    Raises:
-        typer.BadParameter: a list option has no value.
     """
     args = _common_options_last(argv)
     return _repeat_lists(args) if args[:1] == ["recompute"] else args
@@ -66,11 +63,7 @@ def batch_size(value: str) -> int | Literal["auto"]:
 
 
 def floors_of(values: Sequence[str] | None) -> dict[str, float] | None:
-    """Read the values of `--floor` as fractions by name.
-
-    Raises:
-        typer.BadParameter: a value is not NAME=VALUE, or a name comes twice.
-    """
+    """Read the values of `--floor` as fractions by name."""
     floors: dict[str, float] = {}
     for pair in values or ():
         name, _, value = pair.partition("=")
@@ -125,10 +118,7 @@ def _common_options_last(argv: Sequence[str]) -> list[str]:
 def _repeat_lists(args: Sequence[str]) -> list[str]:
     """Turn `--experts a b` and `--experts=a b` into `--experts=a --experts=b`.
 
-    A list ends at the next option.
-
-    Raises:
-        typer.BadParameter: a list is empty; the default needs no option.
+    A list ends at the next option. An empty one is an error; the default needs no option.
     """
     repeated: list[str] = []
     current: str | None = None

@@ -8,7 +8,7 @@ import typer
 
 from relogit.cli.command import command
 from relogit.cli.options import size_option, time_option
-from relogit.cli.session import ExitCode, Session
+from relogit.cli.session import Session
 from relogit.render.rows import current_time, garbage_lines
 
 
@@ -44,6 +44,4 @@ def gc(
     job refers to stays, and so does all in your output folders. Exits with 1 if something could not be removed.
     """
     answer = run.client.collect_garbage(dry_run=dry_run, **limits)
-    run.show(answer, lambda: garbage_lines(answer, run.out, current_time()))
-    if answer["kept_back"]:
-        raise typer.Exit(ExitCode.FAILED)
+    run.show(answer, lambda: garbage_lines(answer, run.out, current_time()), failed=bool(answer["kept_back"]))

@@ -73,11 +73,7 @@ def recompute(
 
 
 def show_end(run: Session, job: Job) -> None:
-    """Watch a job and show its results.
-
-    Raises:
-        typer.Exit: 1 unless it succeeded and is verified.
-    """
+    """Watch a job and show its results; exit with 1 unless it is verified."""
     run.follow(job)
     verification = job.verification()
     run.show(
@@ -90,9 +86,8 @@ def show_end(run: Session, job: Job) -> None:
             *reuse_lines(job.data),
             end_verdict(job.data, verification),
         ],
+        failed=job.state != "succeeded" or verification["verdict"] != "passed",
     )
-    if job.state != "succeeded" or verification["verdict"] != "passed":
-        raise typer.Exit(ExitCode.FAILED)
 
 
 def _submit(run: Session, request: JobRequest, *, wait: bool) -> None:

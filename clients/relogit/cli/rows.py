@@ -9,7 +9,7 @@ from rich.progress import track
 
 from relogit.cli.command import command
 from relogit.cli.options import size_option, time_option
-from relogit.cli.session import ExitCode, Session
+from relogit.cli.session import Session
 from relogit.errors import Problem
 from relogit.render.rows import checked_row_lines, current_time, is_damaged, pruned_row_lines, row_lines
 from relogit.render.tables import Record
@@ -39,9 +39,7 @@ def verify(
     Exits with 1 if any is damaged.
     """
     checked = _check(run, _matching(run.client.rows()["rows"], key))
-    run.show({"rows": checked}, lambda: checked_row_lines(checked))
-    if any(is_damaged(entry) for entry in checked):
-        raise typer.Exit(ExitCode.FAILED)
+    run.show({"rows": checked}, lambda: checked_row_lines(checked), failed=any(map(is_damaged, checked)))
 
 
 @app.command()

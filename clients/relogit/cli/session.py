@@ -59,10 +59,7 @@ class Session:
     server: str | None  # the value of `--server`, which suggested commands repeat
 
     def find(self, job_id: str | None) -> Job:
-        """Find a job by its id, or the start of it.
-
-        Without an id it is the newest job that recomputes.
-        """
+        """Find a job by the start of its id; without one, the newest recompute job."""
         if job_id is None:
             return self.client.latest()
         try:
@@ -78,13 +75,14 @@ class Session:
                 raise typer.BadParameter(f"Several jobs have ids that begin with {job_id}: {ids}.") from None
             return matches[0]
 
-    def show(self, document: Any, lines: Callable[[], Iterable[RenderableType]]) -> None:
-        """Print the document with `--json`, else the lines."""
+    def show(self, document: Any, lines: Callable[[], Iterable[RenderableType]], *, failed: bool = False) -> None:
+        """Print the document with `--json`, else the lines; exit with 1 if `failed`."""
         if self.json:
             typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
-            return
-        for line in lines():
+        for line in () if self.json else lines():
             self.out.print(line)
+        if failed:
+            raise typer.Exit(ExitCode.FAILED)
 
     def warn_unless_ready(self, health: dict[str, Any]) -> None:
         """Warn that a new job waits, if the server is not ready."""
@@ -97,11 +95,7 @@ class Session:
     def follow(self, job: Work) -> None:
         """Show the job or verification until it has ended.
 
-        Ctrl-C ends the display and leaves the job running.
-
-        Raises:
-            typer.Exit: 130 after Ctrl-C.
-            ServerUnreachable: the server is gone; the job goes on when it is back.
+        Ctrl-C ends the command with 130 and leaves the job running.
         """
         has_units = bool(job.data.get("units"))
         try:

@@ -13,7 +13,7 @@ from rich.text import Text
 from relogit.cli.argv import below
 from relogit.cli.command import command
 from relogit.cli.options import DatasetOption, NewSetArgument, OverwriteOption
-from relogit.cli.session import ExitCode, Session
+from relogit.cli.session import Session
 from relogit.cli.splits_diff import diff
 from relogit.cli.splits_import import import_lists
 from relogit.render.checks import audit_lines
@@ -86,9 +86,7 @@ def check(run: Session, name: SetArgument = None, dataset: DatasetOption = None)
     Exits with 1 if a job cannot use one of its lists; warnings fail nothing.
     """
     audit = run.client.audit(name or _own_set(run, dataset), dataset=dataset)
-    run.show(audit, lambda: audit_lines(audit))
-    if audit["verdict"] != "passed":
-        raise typer.Exit(ExitCode.FAILED)
+    run.show(audit, lambda: audit_lines(audit), failed=audit["verdict"] != "passed")
 
 
 @app.command()
@@ -99,9 +97,8 @@ def show(run: Session, name: SetArgument = None, dataset: DatasetOption = None) 
     Exits with 1 if one of its lists is bad.
     """
     split_set = run.client.split_set(name or _own_set(run, dataset), dataset=dataset)
-    run.show(split_set, lambda: split_lines(split_set))
-    if any(entry["state"] == "bad" for entry in split_set["splits"]):
-        raise typer.Exit(ExitCode.FAILED)
+    bad = any(entry["state"] == "bad" for entry in split_set["splits"])
+    run.show(split_set, lambda: split_lines(split_set), failed=bad)
 
 
 app.command()(diff)

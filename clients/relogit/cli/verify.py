@@ -14,7 +14,7 @@ from relogit.cli.argv import floors_of
 from relogit.cli.command import command
 from relogit.cli.options import CommonOptions, FloorOption
 from relogit.cli.session import ExitCode, Session
-from relogit.render.analysis import cause_lines, missing_reason, statistics_lines
+from relogit.render.analysis import cause_lines, entry_of, missing_reason, statistics_lines
 from relogit.render.checks import (
     chance_results,
     failed_check_lines,
@@ -94,11 +94,7 @@ def verify(
 
 
 def show_verification(run: Session, verification: Verification, *, full: bool = False) -> None:
-    """Show the outcome of a verification of files.
-
-    Raises:
-        typer.Exit: 1 unless all checks ran and passed.
-    """
+    """Show the outcome of a verification of files; exit with 1 unless it passed."""
     if verification.others and not run.json:
         names = ", ".join(verification.others[:OTHERS_SHOWN])
         hidden = len(verification.others) - OTHERS_SHOWN
@@ -140,11 +136,7 @@ def _show_job(run: Session, job_id: str, *, full: bool) -> None:
 
 
 def _show(run: Session, work: Work, document: Record, verdict: Text, *, full: bool) -> None:
-    """Show failures first, then all figures, then the verdict.
-
-    Raises:
-        typer.Exit: 1 unless it passed.
-    """
+    """Show failures, figures and the verdict; exit with 1 unless it passed."""
     statistics = _analysis(run, work, "statistics") if full and document["results"] else None
     needs_causes = document["results"] if full else not run.json and chance_results(document)
     causes = _analysis(run, work, "causes") if needs_causes else None
@@ -163,9 +155,8 @@ def _show(run: Session, work: Work, document: Record, verdict: Text, *, full: bo
             verdict,
             *provenance_lines(document),
         ],
+        failed=document["verdict"] != "passed",
     )
-    if document["verdict"] != "passed":
-        raise typer.Exit(ExitCode.FAILED)
 
 
 def _analysis(run: Session, work: Work, part: Part) -> Record:
@@ -180,18 +171,13 @@ def _with_analysis(document: Record, statistics: Record | None, causes: Record |
     for result in document["results"]:
         analysis: dict[str, Any] = {"reasons": {}}
         for part, answer in (("statistics", statistics), ("causes", causes)):
-            entries = (answer or {"results": []})["results"]
-            entry = next((entry for entry in entries if _is_of(entry, result)), {"state": "none"})
+            entry = entry_of(answer, result)
             reason = missing_reason(entry)
             analysis[part] = entry["analysis"] if reason is None else None
             if reason is not None:
                 analysis["reasons"][part] = reason
         results.append({**result, "analysis": analysis})
     return results
-
-
-def _is_of(entry: Record, result: Record) -> bool:
-    return (entry["expert"], entry["split"]) == (result["expert"], result["split"])
 
 
 def _exists(path: Path) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal, Self, Unpack
 
 import httpx
@@ -53,9 +52,7 @@ class Client(SplitMethods, StorageMethods):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -187,6 +184,5 @@ class Client(SplitMethods, StorageMethods):
         """Tell whether the server can do jobs now.
 
         The answer has `ready`, and the reasons under `checks`.
-
         """
         return self._wire.probe("/readyz")

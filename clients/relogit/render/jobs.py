@@ -151,10 +151,7 @@ def download_lines(files: Sequence[Saved]) -> list[Text]:
 
 
 def _progress(job: Record) -> tuple[int, int]:
-    """Count finished results and all.
-
-    A verification finishes all of them at once.
-    """
+    """Count finished results and all; a verification finishes all at once."""
     if _is_verification(job):
         files = len(job["request"]["files"])
         return (files if job["state"] == "succeeded" else 0), files

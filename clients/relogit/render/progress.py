@@ -24,8 +24,7 @@ PATIENCE_S = 30.0  # enough for a restart of the service
 RETRY_EVERY_S = 0.5
 BAR_WIDTHS = (10, 30)  # columns: the least and the most
 
-Show = Callable[[Record], None]
-"""Shows a job's JSON as it is now."""
+Show = Callable[[Record], None]  # shows a job's JSON as it is now
 
 
 def follow(job: Work, display: AbstractContextManager[Show], patience_s: float = PATIENCE_S) -> None:
@@ -71,10 +70,7 @@ def spinner(console: Console) -> Iterator[Show]:
 
 @contextmanager
 def bars(console: Console) -> Iterator[Show]:
-    """Show a bar for each unit.
-
-    Beside it are rows done, samples per second, the remaining time and the final accuracy.
-    """
+    """Show a bar with figures for each unit."""
     frames = BarFrames(rows=console.height - 1)  # the last row is the cursor's
     with Live(console=console, auto_refresh=False) as live:
         yield lambda job: live.update(frames.frame(job["units"]), refresh=True)
