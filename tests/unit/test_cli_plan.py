@@ -9,7 +9,6 @@ import pytest
 from rich.console import RenderableType
 
 from relogit import Client, Problem
-from relogit.render.jobs import units_table
 from relogit.render.plan import plan_lines, rough_duration
 from relogit.render.tables import size
 from tests.unit.command_line import Relogit
@@ -72,20 +71,6 @@ def test_reused_rows_are_counted(relogit: Relogit, reused: int, computed: int, s
     """`status`, `wait` and `recompute` tell how many rows were reused and computed."""
     for command in ("status", "wait", "recompute"):
         assert said in relogit(FakeServer(job_of(reused, computed)), command).out.splitlines()
-
-
-def test_a_queued_job_has_no_count_of_rows(relogit: Relogit) -> None:
-    """A job that has finished no rows has no sentence about them."""
-    waiting = job("queued", units=[unit(state="queued")])
-    assert "row" not in relogit(FakeServer(waiting), "status").out
-
-
-def test_status_shows_reuse_by_unit() -> None:
-    """The table of units has a column of reused rows beside the finished ones."""
-    mixed = unit("val", total=10, done=8, reused=5, computed=3)
-    heading, _, row = printed(window(), units_table(job(units=[mixed])))
-    assert heading.split()[:5] == ["expert", "split", "state", "done", "reused"]
-    assert row.split()[:5] == ["ce", "val", "succeeded", "8/10", "5"]
 
 
 # --- figures ------------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,7 +11,7 @@ import pytest
 from relogit.render.tables import plain
 from tests.unit.command_line import Relogit
 from tests.unit.fake_answers import WRONG_INDEX, comparing
-from tests.unit.fake_server import JOB_ID, FakeServer, job, npz, verification
+from tests.unit.fake_server import JOB_ID, FakeServer, job, verification
 
 Lists = dict[str, Any]
 
@@ -42,13 +41,6 @@ def test_verify_exits_with_0_only_if_verified(relogit: Relogit, verdict: str, co
 def test_measurements_are_in_words(value: object, said: str) -> None:
     """A measurement has neither the signs of JSON nor meaningless digits."""
     assert plain(value) == said
-
-
-def test_download_puts_files_below_the_folder(relogit: Relogit, tmp_path: Path) -> None:
-    """`download` fetches the newest job's files; those of a failed job as well, but then it exits with 1."""
-    for state, code in (("succeeded", 0), ("failed", 1)):
-        assert relogit(FakeServer(job(state)), "download", "--to", str(tmp_path / state)).code == code
-        assert (tmp_path / state / "logits_fixed/ce/val_logits.npz").read_bytes() == npz()
 
 
 def test_ids_may_be_abbreviated(relogit: Relogit) -> None:
@@ -94,14 +86,3 @@ def test_json_has_order_and_repeats(relogit: Relogit) -> None:
     document = compared(relogit, {"val": [0, 1, 2], "test": [5, 6]}, {"val": [2, 1, 0, 0], "test": [5, 6]})
     assert (document["order"], document["repeats"]) == (["val"], {"val": {"before": 0, "now": 1}})
     assert (document["unreadable"], document["code"]) == ([], 0)
-
-
-def test_a_wrong_import_sends_nothing(relogit: Relogit, tmp_path: Path) -> None:
-    """Two new names for a list, and a file that is no list, are refused before any request."""
-    (tmp_path / "ok_indices.txt").write_text("1")
-    server = FakeServer()
-    twice = ["--map", "ok=val", "--map", "ok=test:train"]
-    assert relogit(server, "splits", "import", "x", str(tmp_path), *twice).code == 2
-    (tmp_path / "ok_indices.txt").write_text("1_0")
-    assert relogit(server, "splits", "import", "x", str(tmp_path)).code == 2
-    assert server.requests == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from datetime import UTC, datetime, timedelta
@@ -11,7 +10,6 @@ from typing import Any
 import httpx
 import pytest
 import typer
-from rich.console import Console
 
 from relogit import Client
 from relogit.cli.argv import age as seconds_of
@@ -19,21 +17,11 @@ from relogit.cli.argv import size as bytes_of
 from relogit.render.rows import age, row_lines
 from tests.unit.command_line import Relogit
 from tests.unit.fake_answers import keeping, kept, totals
-from tests.unit.fake_server import FakeServer, problem
+from tests.unit.fake_server import FakeServer, answering, problem
+from tests.unit.test_cli_window import printed, window
 
 NOW = datetime(2026, 1, 4, 3, 4, 5, tzinfo=UTC)
 KEYS = tuple(start.ljust(64, "0") for start in ("ab", "ac", "ff"))
-
-
-def window(width: int) -> Console:
-    return Console(file=io.StringIO(), force_terminal=True, color_system=None, width=width, soft_wrap=True)
-
-
-def printed(console: Console, found: dict[str, Any]) -> list[str]:
-    with console.capture() as captured:
-        for line in row_lines(found, console, NOW):
-            console.print(line)
-    return [line.rstrip() for line in captured.get().splitlines()]
 
 
 @pytest.mark.parametrize("name", ["balsoftmax_baseline", "logitadjust_baseline"])
@@ -41,13 +29,14 @@ def test_a_key_keeps_one_line(name: str) -> None:
     """In 80 columns nothing is cut beside the project's names; a wide window shows more columns."""
     used_at = (NOW - timedelta(hours=23)).isoformat()
     listed = [kept("ab", seen={"expert": name, "dataset": "cifar100_lt_if100", "base": "test"}, used_at=used_at)] * 2
-    narrow = printed(window(80), {"rows": listed, "totals": totals(*listed)})
+    answer = {"rows": listed, "totals": totals(*listed)}
+    narrow = printed(window(), *row_lines(answer, window(), NOW))
     assert len(narrow) == 2 + 2 + 1
     assert all(len(line) <= 80 for line in narrow)
     assert narrow[2].split() == [
         "ab000000", name, "cifar100_lt_if100", "fp32", "10,000", "4.1", "MB", "23", "hours", "ago"
     ]  # fmt: skip
-    wide = printed(window(140), {"rows": listed, "totals": totals(*listed)})
+    wide = printed(window(140), *row_lines(answer, window(140), NOW))
     assert wide[2].split()[4:9] == ["test", "cifar_resnet32", "openvino", "10,000", "10,000"]
 
 
@@ -68,13 +57,6 @@ def test_a_key_keeps_one_line(name: str) -> None:
 def test_ages_have_one_unit(seconds: float, said: str) -> None:
     """An age is in its largest unit; a time in the future is `just now`."""
     assert age((NOW - timedelta(seconds=seconds)).isoformat(), NOW) == said
-
-
-def test_every_key_is_checked(relogit: Relogit) -> None:
-    """`rows verify` asks the server to check each listed key."""
-    server = keeping(kept("ab"), kept("ff"))
-    assert relogit(server, "rows", "verify").code == 0
-    assert server.asked == ["GET /rows", f"GET /rows/{KEYS[0]}", f"GET /rows/{KEYS[2]}"]
 
 
 def test_a_key_may_be_abbreviated(relogit: Relogit) -> None:
@@ -98,10 +80,8 @@ def test_removed_rows_are_no_damage(relogit: Relogit) -> None:
 
 
 def pruning(*removed: dict[str, Any], freed: int = 4_100_000) -> FakeServer:
-    made = FakeServer()
-    answer = {"removed": list(removed), "freed_bytes": freed, "left": totals(kept("ab"), kept("ab"))}
-    made.answers["POST /rows/prune"] = httpx.Response(200, json=answer)
-    return made
+    left = totals(kept("ab"), kept("ab"))
+    return answering(POST_rows__prune={"removed": list(removed), "freed_bytes": freed, "left": left})
 
 
 def test_prune_sends_bytes_and_seconds(relogit: Relogit) -> None:
@@ -177,16 +157,6 @@ def test_json_and_server_may_be_anywhere(relogit: Relogit, argv: tuple[str, ...]
     assert (ran.code, ran.err) == (0, "")
     assert json.loads(ran.out) == {"rows": [entry], "totals": totals(entry)}
     assert asked.requests[-1].url.host == ("other.test" if "--server" in argv else "127.0.0.1")
-
-
-@pytest.mark.parametrize("place", [0, 1, 2])
-def test_the_server_may_be_anywhere(relogit: Relogit, place: int) -> None:
-    """All requests go to the named server, wherever the option is."""
-    asked = keeping(kept("ab"))
-    argv = ["rows", "verify"]
-    argv[place:place] = ["--server", "http://other.test"]
-    assert relogit(asked, *argv).code == 0
-    assert {request.url.host for request in asked.requests} == {"other.test"}
 
 
 def test_sub_commands_print_json(relogit: Relogit) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import pytest
-from rich.console import Console
 from rich.text import Text
 
 from relogit.render.splits import set_lines
 from relogit.render.tables import NONE, new_table, printable, problem_lines
+from tests.unit.test_cli_window import printed, window
 
 Record = dict[str, Any]
 
@@ -27,15 +26,9 @@ def one_set(name: str, *lists: Record, **description: Any) -> Record:
     return {"name": name, "own": True, "claimed": True, "description": described, "problem": None, "splits": lists}
 
 
-def printed(width: int, *listed: Record) -> list[str]:
+def printed_sets(width: int, *listed: Record) -> list[str]:
     """The lines in a window of so many columns."""
-    console = Console(
-        file=io.StringIO(), width=width, markup=False, emoji=False, highlight=False, soft_wrap=True, color_system=None
-    )
-    with console.capture() as capture:
-        for line in set_lines({"sets": listed}):
-            console.print(line)
-    return [line.rstrip() for line in capture.get().splitlines()]
+    return printed(window(width), *set_lines({"sets": listed}))
 
 
 def column(lines: list[str], heading: str) -> list[str]:
@@ -55,20 +48,12 @@ def column(lines: list[str], heading: str) -> list[str]:
 def test_no_digit_is_cut_in_a_narrow_window(width: int) -> None:
     """Sizes and bases are whole; names and descriptions are folded, and nothing is lost."""
     listed = one_set(LONG, one_list("train", 10_000_000), one_list(LONG, 10_847, "test"), one_list("val", 999))
-    lines = printed(width, listed)
+    lines = printed_sets(width, listed)
     assert max(map(len, lines[:-1])) <= width
     assert [said for said in column(lines, "size") if said] == ["10,000,000", "10,847", "999"]
     assert [line.split()[-2:] for line in lines if line.endswith("10,847")] == [["test", "10,847"]]
     assert "".join(column(lines, "set")).replace(" ", "") == f"{LONG}*"
     assert "".join(column(lines, "list")) == f"train{LONG}val"
-    assert " ".join(said for said in column(lines, "made") if said) == "exponential, factor 100, seed 42"
-
-
-def test_a_long_name_fits_80_columns() -> None:
-    """The project's own set name and its description fit in 80 columns."""
-    lines = printed(80, one_set("cifar100_lt_if100_splits_fixed", one_list("train", 10_847)))
-    assert column(lines, "size")[0] == "10,847"
-    assert column(lines, "list")[0] == "train"
     assert " ".join(said for said in column(lines, "made") if said) == "exponential, factor 100, seed 42"
 
 
@@ -86,7 +71,7 @@ def test_a_long_name_fits_80_columns() -> None:
 )
 def test_any_description_is_shown(description: Record, said: str) -> None:
     """`splits.json` may hold any value; a strange one hides no other set."""
-    assert column(printed(600, one_set("s", one_list("train", 5), **description)), "made") == [said]
+    assert column(printed_sets(600, one_set("s", one_list("train", 5), **description)), "made") == [said]
 
 
 @pytest.mark.parametrize(
@@ -97,7 +82,7 @@ def test_names_are_escaped(name: str, said: str) -> None:
     """Unprintable characters of names are escaped in cells and in errors."""
     problem = {"message": f"No {name}.", "details": {"available": [name, "x"]}}
     listed = one_set(name, {**one_list(name, 5), "problem": problem})
-    lines = printed(200, listed)
+    lines = printed_sets(200, listed)
     assert lines[2].split()[:3] == [said, "*", said]
     assert f"{said}/{said}: No " in lines[3]
     assert all(line.isprintable() for line in lines)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console
-
 from relogit.render.splits import split_lines
+from tests.unit.test_cli_window import printed, window
 
 Record = dict[str, Any]
 
@@ -32,20 +31,16 @@ def grouped(counts: Sequence[int], source: str = "train_class_counts.json") -> R
     }
 
 
-def printed(lists: Sequence[Record], groups: Record | None = None) -> list[str]:
+def printed_set(lists: Sequence[Record], groups: Record | None = None) -> list[str]:
     """The lines in a window of 80 columns."""
-    console = Console(width=80, markup=False, emoji=False, highlight=False, soft_wrap=True)
-    with console.capture() as capture:
-        for line in split_lines({"splits": list(lists), "groups": groups}):
-            console.print(line)
-    return [line.rstrip() for line in capture.get().splitlines()]
+    return printed(window(), *split_lines({"splits": list(lists), "groups": groups}))
 
 
 def test_six_lists_fit_a_window() -> None:
     """In 80 columns and 24 rows no line of six lists is folded."""
     counts = [int(500 * 0.01 ** (label / 99)) for label in range(100)]
     names = ("train", "test", "val", "tunev", "expert", "gating")
-    lines = printed([split(name, counts) for name in names], grouped(counts))
+    lines = printed_set([split(name, counts) for name in names], grouped(counts))
     assert len(lines) == 2 + len(names) + 1 + 2 + 5
     assert max(map(len, lines)) <= 80
 
@@ -53,7 +48,7 @@ def test_six_lists_fit_a_window() -> None:
 def test_numbers_are_never_cut() -> None:
     """Beside millions of samples a long name is folded, and every digit stays."""
     counts = [5_000_000] * 30 + [50] * 60 + [1] * 10
-    lines = printed([split("n" * 40, counts)], grouped(counts))
+    lines = printed_set([split("n" * 40, counts)], grouped(counts))
     row = next(line for line in lines if "150,003,010" in line)
     numbers = ["150,003,010", "5,000,000", "1", "5000000.0", "150,000,000", "3,000", "10"]
     assert row.split()[-len(numbers) :] == numbers
@@ -63,5 +58,5 @@ def test_numbers_are_never_cut() -> None:
 
 def test_names_are_not_markup() -> None:
     """A name, a base or a source with brackets is printed as it is."""
-    text = "\n".join(printed([split("[bold]x", [5], base="[i]b")], grouped([5], source="[red]s[/]")))
+    text = "\n".join(printed_set([split("[bold]x", [5], base="[i]b")], grouped([5], source="[red]s[/]")))
     assert all(name in text for name in ("[bold]x", "[i]b", "([red]s[/])"))
