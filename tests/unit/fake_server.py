@@ -15,6 +15,7 @@ JOB_ID = "0001abcd"
 VERIFICATION_ID = "0002abcd"
 UPLOAD_ID = "0003abcd"
 LOGITS = np.array([[2.0, 1.0], [0.5, 3.0], [1.0, 0.0]], dtype=np.float32)
+MANIFEST = {"manifest": {"dtype": "f4"}}
 TARGETS = np.array([0, 1, 1], dtype=np.int64)
 
 
@@ -218,13 +219,8 @@ class FakeServer:
         if asked.startswith(f"PUT /uploads/{UPLOAD_ID}/"):
             self.files[request.url.path.removeprefix(f"/uploads/{UPLOAD_ID}/")] = request.content
             return httpx.Response(204)
-        artifact = {
-            "expert": "ce",
-            "split": "val",
-            "path": self.path,
-            "bytes": len(npz()),
-            "manifest": {"dtype": "f4"},
-        }
+        sha256 = hashlib.sha256(npz()).hexdigest()
+        artifact = {"expert": "ce", "split": "val", "path": self.path, "bytes": 1, "sha256": sha256}
         known: dict[str, Callable[[], httpx.Response]] = {
             "POST /jobs": lambda: httpx.Response(202, json=self.states[0]),
             "GET /jobs": lambda: httpx.Response(200, json={"jobs": [self.states[0]]}),
@@ -239,9 +235,7 @@ class FakeServer:
             f"DELETE {here}": lambda: httpx.Response(204),
             f"GET {here}/verification": lambda: httpx.Response(200, json=self.verification),
             f"GET {here}/artifacts/ce/val": lambda: httpx.Response(200, content=self.body),
-            f"GET {here}/artifacts": lambda: httpx.Response(
-                200, json={"job": JOB_ID, "artifacts": [{**artifact, "sha256": hashlib.sha256(npz()).hexdigest()}]}
-            ),
+            f"GET {here}/artifacts": lambda: httpx.Response(200, json={"artifacts": [artifact | MANIFEST]}),
         }
         if asked in known:
             return known[asked]()

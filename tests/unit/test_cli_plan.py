@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 from rich.console import RenderableType
 
 from relogit import Client, Problem
+from relogit.render.jobs import reuse_lines
 from relogit.render.plan import plan_lines, rough_duration
 from relogit.render.tables import size
 from tests.unit.command_line import Relogit
 from tests.unit.fake_answers import plan, planned
-from tests.unit.fake_server import FakeServer, answering, job, problem, unit
+from tests.unit.fake_server import answering, job, problem, unit
 from tests.unit.test_cli_window import NAMES, printed, window
 
 
@@ -49,15 +49,6 @@ def test_the_client_returns_the_plan() -> None:
             client.plan()
 
 
-# --- reuse --------------------------------------------------------------------------------------------
-
-
-def job_of(reused: int, computed: int) -> dict[str, Any]:
-    """A job of one unit with so many rows."""
-    rows = reused + computed
-    return job(units=[unit(done=rows, total=rows, reused=reused, computed=computed)])
-
-
 @pytest.mark.parametrize(
     ("reused", "computed", "said"),
     [
@@ -67,13 +58,9 @@ def job_of(reused: int, computed: int) -> dict[str, Any]:
         (1, 0, "1 row, all reused; nothing computed."),
     ],
 )
-def test_reused_rows_are_counted(relogit: Relogit, reused: int, computed: int, said: str) -> None:
-    """`status`, `wait` and `recompute` tell how many rows were reused and computed."""
-    for command in ("status", "wait", "recompute"):
-        assert said in relogit(FakeServer(job_of(reused, computed)), command).out.splitlines()
-
-
-# --- figures ------------------------------------------------------------------------------------------
+def test_reused_rows_are_counted(reused: int, computed: int, said: str) -> None:
+    """A sentence tells how many rows were reused and computed."""
+    assert [str(line) for line in reuse_lines(job(units=[unit(reused=reused, computed=computed)]))] == [said]
 
 
 @pytest.mark.parametrize(

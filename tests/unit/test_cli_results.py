@@ -11,17 +11,9 @@ import pytest
 from relogit.render.tables import plain
 from tests.unit.command_line import Relogit
 from tests.unit.fake_answers import WRONG_INDEX, comparing
-from tests.unit.fake_server import JOB_ID, FakeServer, job, verification
+from tests.unit.fake_server import JOB_ID, FakeServer, job
 
 Lists = dict[str, Any]
-
-
-@pytest.mark.parametrize(("verdict", "code"), [("passed", 0), ("pending", 1), ("skipped", 1)])
-def test_verify_exits_with_0_only_if_verified(relogit: Relogit, verdict: str, code: int) -> None:
-    """A job whose verdict is not `passed` fails the command, whatever the reason."""
-    server = FakeServer()
-    server.verification = verification(verdict)
-    assert relogit(server, "verify", JOB_ID).code == code
 
 
 @pytest.mark.parametrize(

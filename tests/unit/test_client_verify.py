@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -19,7 +18,7 @@ from tests.unit.fake_server import (
     causes,
     entry,
     files_verification,
-    problem,
+    raising,
 )
 
 DELETED = f"DELETE /uploads/{UPLOAD_ID}"
@@ -180,22 +179,13 @@ def test_a_large_file_is_sent_in_pieces(tmp_path: Path) -> None:
     assert server.requests[2].headers["Transfer-Encoding"] == "chunked"
 
 
-def interrupt() -> httpx.Response:
-    raise KeyboardInterrupt
-
-
-def refuse() -> httpx.Response:
-    return problem(422, "unknown-dataset", "No data set d.")
-
-
-@pytest.mark.parametrize("asked", [f"PUT /uploads/{UPLOAD_ID}/ce/val_logits.npz", "POST /verifications"])
-@pytest.mark.parametrize(("answer", "error"), [(interrupt, KeyboardInterrupt), (refuse, relogit.Problem)])
-def test_failures_delete_the_upload(tmp_path: Path, asked: str, answer: Any, error: type) -> None:
+@pytest.mark.parametrize("request_", [f"PUT /uploads/{UPLOAD_ID}/ce/val_logits.npz", "POST /verifications"])
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), relogit.Problem(422, {})])
+def test_failures_delete_the_upload(tmp_path: Path, request_: str, error: BaseException) -> None:
     """A refusal by the server and an interrupt both delete the upload."""
     put(tmp_path, "ce/val_logits.npz")
-    server = FakeServer()
-    server.answers[asked] = answer
-    with pytest.raises(error):
+    server = raising(error, request_, FakeServer())
+    with pytest.raises(type(error)):
         connect(server).verify(tmp_path)
     assert server.asked[-1] == DELETED
 
