@@ -23,12 +23,9 @@ BAD_HEADER = (ValueError, OverflowError, SyntaxError, TokenError, TypeError, Rec
 
 
 def find_lists(sources: Sequence[Path]) -> tuple[dict[str, Path], dict[str, Any]]:
-    """Find index lists, and NUMBER_LISTS, in files and folders.
+    """Find the paths of index lists, and the numbers of NUMBER_LISTS, by name.
 
     In a folder only files NAME_indices are lists; a file that is named itself may have any name.
-
-    Returns:
-        The path of each list by its name, and the numbers of each of NUMBER_LISTS that exists.
 
     Raises:
         InvalidPath: a source does not exist or cannot be listed, there is no list, or two have one name.

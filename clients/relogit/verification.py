@@ -38,8 +38,7 @@ class VerifyRequest(TypedDict, total=False):
 class Verification(Work):
     """A verification with its last known state.
 
-    Its state is `succeeded` once all checks ran, whatever their outcome;
-    `verdict` tells the outcome.
+    Its state is `succeeded` once all checks ran, whatever their outcome; `verdict` tells the outcome.
 
     Example:
         verification = client.verify("outputs/logits_fixed").wait()
@@ -69,10 +68,7 @@ class Verification(Work):
 
     @property
     def results(self) -> list[dict[str, Any]]:
-        """The results of all files; empty until all checks ran.
-
-        Each has expert, split, verdict, checks, metrics and error.
-        """
+        """Each file's expert, split, verdict, checks, metrics and error."""
         return list(self.data["results"])
 
     def cancel(self) -> Self:

@@ -57,29 +57,22 @@ class Work:
 
     @property
     def _job_path(self) -> str:
-        """Its path among all jobs, whatever its kind."""
         return f"/jobs/{segment(self.id)}"
 
     def refresh(self) -> Self:
-        """Fetch the current state and return this handle.
-
-        if job.refresh().ended:
-            print(job.state)
-        """
+        """Fetch the current state and return this handle."""
         self.data = self._wire.get(self._path)
         return self
 
     def watch(self, *, timeout: float | None = None) -> Iterator[dict[str, Any]]:
         """Yield its JSON now and after each change, until it has ended.
 
+        Example:
             for data in job.watch():
                 print(data["state"])
 
-        Args:
-            timeout: seconds to watch; None for no limit.
-
         Raises:
-            StillRunning: it did not end in that time; it goes on.
+            StillRunning: it did not end within `timeout` seconds; it goes on.
         """
         yield self.data
         if self.ended:
@@ -114,16 +107,13 @@ class Work:
         return self
 
     def delete(self) -> None:
-        """Delete its record and its uploaded files from the server.
-
-        Raises:
-            Problem: it has not ended.
-        """
+        """Delete its record and its uploaded files; a `Problem` unless it has ended."""
         self._wire.delete(self._job_path)
 
     def analysis(self, part: Part, *, timeout: float = 60.0) -> dict[str, Any]:
         """Request an analysis, which the server computes on demand.
 
+        Example:
             for result in job.analysis("statistics")["results"]:
                 print(result["expert"], result["analysis"]["intervals"])
 

@@ -53,10 +53,5 @@ def _root(
 
 
 def main(argv: Sequence[str] | None = None, *, transport: httpx.BaseTransport | None = None) -> NoReturn:
-    """Run a command and exit with its `ExitCode`.
-
-    Args:
-        argv: the words after `relogit`; the process's own by default.
-        transport: what carries the requests instead of the network, for tests.
-    """
+    """Run a command and exit with its `ExitCode`; tests give a `transport`."""
     execute(app, sys.argv[1:] if argv is None else argv, transport)

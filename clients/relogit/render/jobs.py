@@ -94,11 +94,9 @@ def reuse_lines(job: Record) -> list[Text]:
     if not reused + computed:
         return []
     rows = number_of(reused + computed, "row")
-    if not computed:
-        return [Text(f"{rows}, all reused; nothing computed.")]
-    if not reused:
-        return [Text(f"{rows}, all computed.")]
-    return [Text(f"{rows}: {reused:,} reused, {computed:,} computed.")]
+    if reused and computed:
+        return [Text(f"{rows}: {reused:,} reused, {computed:,} computed.")]
+    return [Text(f"{rows}, all reused; nothing computed." if reused else f"{rows}, all computed.")]
 
 
 def failure_lines(job: Record) -> list[Text]:
