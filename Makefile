@@ -11,7 +11,7 @@ SHELL_SCRIPTS := .ci/run
 COMPOSE_FILES := docker/compose.yaml docker/compose.gpu.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow coverage lint types bench chaos soak serve demo-data clean
+.PHONY: help setup demo test test-slow lint types bench chaos soak serve demo-data clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -19,6 +19,7 @@ help: ## this list
 	@echo
 	@echo "Each target sets up what it needs. To choose:"
 	@echo "  another Python                     make setup PYTHON=/path/to/python3.12"
+	@echo "  tests with their coverage          make test COVERAGE=1"
 	@echo "  only one of the benchmarks         make bench ONLY=reuse"
 	@echo "  fewer kills, or others             make chaos KILLS=200 SEED=2"
 	@echo "  a longer soak                      make soak MINUTES=120"
@@ -44,15 +45,13 @@ demo: $(READY) ## run the main job on real images: service, recompute, verificat
 	@$(BIN)/python -m docs.demo
 
 JOBS ?= 2
+COVERAGE ?=
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadscope
 test: $(READY) ## run the quick tests, two at a time (JOBS=1: one after the other), some 4 minutes
-	@$(PYTEST) -m "not slow"
+	@$(PYTEST) -m "not slow" $(if $(COVERAGE),--cov --cov-report=term:skip-covered)
 
 test-slow: $(READY) ## run the slow tests: kills, hangs, full disks, soaks, large networks, some 6 minutes
 	@$(PYTEST) -m slow
-
-coverage: $(READY) ## run the quick tests, and fail if they reach too little of the code
-	@$(PYTEST) -m "not slow" --cov --cov-report=term:skip-covered
 
 lint: $(READY) ## check style, import rules, shell, YAML and the Dockerfile
 	@$(BIN)/ruff check .

@@ -87,6 +87,7 @@ def between(older: relogit.Job, newer: relogit.Job) -> float:
     return datetime.now(UTC).timestamp() - sum(ends) / 2
 
 
+@pytest.mark.slow
 def test_a_running_job_keeps_all_that_is_its_own(client: relogit.Client, workspace: Workspace) -> None:
     """With every limit at nought: its first file, the rows that it is at, and its record. It succeeds."""
     done = run(client, output_dir="before")

@@ -30,7 +30,7 @@ from worker.normalisation.candidates import LISTED, nearly_equal
 from worker.normalisation.fit import Response, coefficients
 from worker.normalisation.patches import patch_moments
 
-pytestmark = needs_realdata
+pytestmark = [needs_realdata, pytest.mark.slow]
 
 ROUNDED = LISTED["CIFAR-100 (other rounding)"]
 IMAGENET = LISTED["ImageNet"]

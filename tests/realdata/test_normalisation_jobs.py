@@ -51,6 +51,7 @@ def check(found: dict[str, Any], check_id: str) -> dict[str, Any]:
     return dict(one)
 
 
+@pytest.mark.slow
 def test_the_shipped_default_is_no_trap(service: Service) -> None:
     """CIFAR's constants for experts trained with ImageNet's: no file is written, and the next job is refused."""
     found = run(service, "wrong")
