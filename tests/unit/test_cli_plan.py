@@ -78,15 +78,10 @@ def test_sizes_have_two_digits_or_more(bytes_: int | None, said: str) -> None:
 @pytest.mark.parametrize(
     ("seconds", "said"),
     [
-        (None, "-"),
-        (0.2, "< 1 s"),
-        (1.4, "1 s"),
-        (99.4, "99 s"),
-        (125.0, "2 min"),
-        (5900.0, "98 min"),
+        (None, "-"), (0.2, "< 1 s"), (1.4, "1 s"), (99.4, "99 s"), (125.0, "2 min"), (5900.0, "98 min"),
         (9000.0, "2.5 h"),
     ],
-)
+)  # fmt: skip
 def test_expected_times_are_rough(seconds: float | None, said: str) -> None:
     """An expected time has one unit, and no seconds beyond 100 s."""
     assert rough_duration(seconds) == said

@@ -1,17 +1,19 @@
-"""The command line's results: verifications, downloads, differences of splits."""
+"""The command line's results: measurements, differences of splits, checkpoints."""
 
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import httpx
 import pytest
 
+from relogit.render.experts import passport_lines
 from relogit.render.tables import plain
 from tests.unit.command_line import Relogit
 from tests.unit.fake_answers import WRONG_INDEX, comparing
-from tests.unit.fake_server import JOB_ID, FakeServer, job
+from tests.unit.fake_server import JOB_ID, FakeServer, answering, expert, expert_list, job
 
 Lists = dict[str, Any]
 
@@ -78,3 +80,32 @@ def test_json_has_order_and_repeats(relogit: Relogit) -> None:
     document = compared(relogit, {"val": [0, 1, 2], "test": [5, 6]}, {"val": [2, 1, 0, 0], "test": [5, 6]})
     assert (document["order"], document["repeats"]) == (["val"], {"val": {"before": 0, "now": 1}})
     assert (document["unreadable"], document["code"]) == ([], 0)
+
+
+def test_experts_sends_its_options(relogit: Relogit) -> None:
+    """An empty prefix is sent, and the server's own root is removed."""
+    server = answering(GET_experts=expert_list(expert()))
+    relogit(server, "experts", "--prefix", "", "--experts-dir", "checkpoints/e")
+    assert dict(server.requests[-1].url.params) == {"prefix": "", "experts_dir": "e"}
+
+
+def test_no_file_is_a_dash(relogit: Relogit) -> None:
+    """A checkpoint without a single file has a dash in place of the file's name."""
+    wrong = {"code": "checkpoint-ambiguous", "message": "Two files.", "details": {}}
+    none = expert(file=None, state="bad", passport=None, problem=wrong)
+    out = relogit(answering(GET_experts=expert_list(none)), "experts").out
+    assert re.search(r"^ce +bad.* - *$", out, re.M)
+    assert [str(line) for line in passport_lines(none)][1] == "  file         -"
+
+
+def test_only_assumptions_are_to_declare() -> None:
+    """Lines for datasets.toml declare what was assumed, under a valid TOML key."""
+    one = expert(file="best ce.v2.pth")
+    one["passport"]["file"] = "best ce.v2.pth"
+    padding = {"what": "padding", "value": "end", "basis": "declared", "override": "option_a_padding"}
+    one["passport"]["assumed"] = [padding]
+    assert "to declare" not in "\n".join(map(str, passport_lines(one)))
+    one["passport"]["assumed"] = [padding | {"basis": "assumed"}]
+    lines = [str(line) for line in passport_lines(one)]
+    assert '  to declare     option_a_padding = "end"' in lines
+    assert any('[DATA_SET.overrides."best ce.v2"]' in line for line in lines)

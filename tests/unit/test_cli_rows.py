@@ -43,17 +43,10 @@ def test_a_key_keeps_one_line(name: str) -> None:
 @pytest.mark.parametrize(
     ("seconds", "said"),
     [
-        (-5, "just now"),
-        (59, "just now"),
-        (60, "1 min ago"),
-        (3599, "59 min ago"),
-        (3600, "1 hour ago"),
-        (86399, "23 hours ago"),
-        (86400, "1 day ago"),
-        (2 * 86400, "2 days ago"),
-        (1000 * 86400, "1,000 days ago"),
+        (-5, "just now"), (59, "just now"), (60, "1 min ago"), (3599, "59 min ago"), (3600, "1 hour ago"),
+        (86399, "23 hours ago"), (86400, "1 day ago"), (2 * 86400, "2 days ago"), (1000 * 86400, "1,000 days ago"),
     ],
-)
+)  # fmt: skip
 def test_ages_have_one_unit(seconds: float, said: str) -> None:
     """An age is in its largest unit; a time in the future is `just now`."""
     assert age((NOW - timedelta(seconds=seconds)).isoformat(), NOW) == said
@@ -107,15 +100,10 @@ def test_prune_needs_a_limit(relogit: Relogit, argv: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     ("given", "value"),
     [
-        ("500MB", 500e6),
-        ("2GiB", 2 * 1024**3),
-        ("1.5 kb", 1500),
-        ("7B", 7),
-        ("0", 0),
-        ("3tib", 3 * 1024**4),
+        ("500MB", 500e6), ("2GiB", 2 * 1024**3), ("1.5 kb", 1500), ("7B", 7), ("0", 0), ("3tib", 3 * 1024**4),
         (" 1KiB ", 1024),
     ],
-)
+)  # fmt: skip
 def test_sizes_have_decimal_and_binary_units(given: str, value: float) -> None:
     """Units are powers of 1000, or of 1024 with an i, in any case and with or without a space."""
     assert bytes_of(given) == value
