@@ -66,17 +66,10 @@ def test_recompute_sends_the_old_options(relogit: Relogit) -> None:
     )
     assert relogit(server, *argv.split()).code == 0
     assert server.submitted == {
-        "experts": ["a", "b"],
-        "checkpoint_prefix": "best_",
-        "splits": ["val", "test"],
-        "batch_size": 64,
-        "output_dir": "logits_new",
-        "experts_dir": "experts",
-        "splits_dir": "s",
-        "calibration": "none",
-        "floors": {"accuracy": 0.5},
-        "head_threshold": 7,
-    }
+        "experts": ["a", "b"], "checkpoint_prefix": "best_", "splits": ["val", "test"], "batch_size": 64,
+        "output_dir": "logits_new", "experts_dir": "experts", "splits_dir": "s", "calibration": "none",
+        "floors": {"accuracy": 0.5}, "head_threshold": 7,
+    }  # fmt: skip
 
 
 def test_recompute_leaves_defaults_to_the_server(relogit: Relogit) -> None:

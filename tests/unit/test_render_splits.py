@@ -113,17 +113,9 @@ def split(name: str, counts: Sequence[int], base: str = "train") -> Record:
 
 
 def grouped(counts: Sequence[int], source: str = "train_class_counts.json") -> Record:
-    labels = range(len(counts))
-    return {
-        "source": source,
-        "head_threshold": 20,
-        "train_counts": list(counts),
-        "head": [label for label in labels if counts[label] > 20],
-        "tail": [label for label in labels if counts[label] <= 20],
-        "many": [label for label in labels if counts[label] > 100],
-        "medium": [label for label in labels if 20 <= counts[label] <= 100],
-        "few": [label for label in labels if counts[label] < 20],
-    }
+    ranges = {"head": (21, 10**9), "tail": (0, 20), "many": (101, 10**9), "medium": (20, 100), "few": (0, 19)}
+    groups = {name: [i for i, n in enumerate(counts) if low <= n <= high] for name, (low, high) in ranges.items()}
+    return {"source": source, "head_threshold": 20, "train_counts": list(counts), **groups}
 
 
 def printed_set(lists: Sequence[Record], groups: Record | None = None) -> list[str]:
