@@ -123,10 +123,10 @@ class Home:
 
 
 @contextmanager
-def refused(code: str, *fragments: str) -> Iterator[None]:
+def refused(code: str, *fragments: str) -> Iterator[pytest.ExceptionInfo[RelogitError]]:
     """Expect an error of that code, with every fragment in its message."""
     with pytest.raises(RelogitError) as caught:
-        yield
+        yield caught
     assert caught.value.code == code
     missing = [fragment for fragment in fragments if fragment not in caught.value.message]
     assert not missing, f"{missing} not in {caught.value.message!r}"

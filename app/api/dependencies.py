@@ -14,7 +14,7 @@ from app.catalog.catalog import Catalog
 from app.domain.errors import RequestError
 from app.files.row_store import RowStore
 from app.files.uploads import Uploads
-from app.retention.storage import Storage
+from app.retention.orphans import Storage
 from app.settings import Settings
 from app.store.database import Database
 from app.store.inspections import InspectionStore

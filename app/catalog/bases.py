@@ -252,5 +252,4 @@ def _unreadable(path: Path, error: OSError) -> RequestError:
 
 
 def _npz_identity(path: Path) -> tuple[FileId, ...]:
-    sums = npz_checksums(path)
-    return (file_id(path), *sums)
+    return (file_id(path), *npz_checksums(path))

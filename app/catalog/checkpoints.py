@@ -62,11 +62,7 @@ class ExpertFiles:
     ) -> Path:
         """Return the one file `{prefix}{expert}` with a suffix of a checkpoint.
 
-        Args:
-            folder: that holds it.
-            prefix: of the expert's file name.
-            expert: its name.
-            available: the result of `experts`, for callers that look up many.
+        Callers that look up many pass the result of `experts` as `available`.
 
         Raises:
             RequestError: `unknown-expert`, `unknown-prefix` or `checkpoint-ambiguous`.
@@ -95,9 +91,7 @@ class ExpertFiles:
     def unused_overrides(self, dataset: Dataset, folder: Folder | None = None) -> list[str]:
         """Return the data set's overrides that match no checkpoint, sorted.
 
-        Args:
-            dataset: as declared.
-            folder: of checkpoints that a request names, beside the data set's own; None for the latter alone.
+        Checkpoints are those of the data set's own folder and of the one that a request names, if any.
         """
         own = Folder(dataset.experts, self.settings.checkpoints_dir / dataset.experts)
         folders = [place for place in (own, folder) if place is not None and is_dir(place.path)]
@@ -145,12 +139,7 @@ def check_temperature(file: str, temperature: float | None) -> float:
 
 
 def check_precision_range(file: str, largest: float, precision: Precision) -> None:
-    """Refuse a precision that cannot hold an expert's parameters.
-
-    Args:
-        file: the checkpoint's name.
-        largest: the passport's `largest_parameter`.
-        precision: that a request asks for.
+    """Refuse a precision that cannot hold the `largest` parameter of an expert.
 
     Raises:
         RequestError: `weights-overflow`.
@@ -158,11 +147,11 @@ def check_precision_range(file: str, largest: float, precision: Precision) -> No
     limit = RANGES[precision]
     if largest > limit:
         wider = [name for name, end in RANGES.items() if largest <= end]
+        remedy = f"Use {wider[-1]}." if wider else "No precision can hold it; the checkpoint is damaged."
         raise RequestError(
             "weights-overflow",
             f"{file} has a parameter of {largest:.6g} (batch norm folded in), and {precision} ends at {limit:.6g}: "
-            "its logits would be infinite or NaN. "
-            + (f"Use {wider[-1]}." if wider else "No precision can hold it; the checkpoint is damaged."),
+            f"its logits would be infinite or NaN. {remedy}",
             largest=largest,
             limit=limit,
         )

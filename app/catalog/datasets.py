@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -30,22 +30,18 @@ DEFAULT_DATASET = "cifar100_lt_if100"
 """For requests that name no data set."""
 
 
-def _folder(value: str) -> str:
-    try:
-        return check_folder("folder", value)
-    except RequestError as error:
-        raise ValueError(error.message) from error
+def _by(check: Callable[[str, str], str], what: str) -> AfterValidator:
+    def validate(value: str) -> str:
+        try:
+            return check(what, value)
+        except RequestError as error:
+            raise ValueError(error.message) from error
+
+    return AfterValidator(validate)
 
 
-def _base_name(value: str) -> str:
-    try:
-        return check_name("base", value)
-    except RequestError as error:
-        raise ValueError(error.message) from error
-
-
-Folder = Annotated[str, AfterValidator(_folder)]
-BaseName = Annotated[str, AfterValidator(_base_name)]
+Folder = Annotated[str, _by(check_folder, "folder")]
+BaseName = Annotated[str, _by(check_name, "base")]
 # Strict: neither true nor "0.5" is a number.
 Channel = Annotated[float, Strict()]
 Deviation = Annotated[float, Strict(), Field(gt=0)]
@@ -143,12 +139,9 @@ class Dataset(_Table):
         return tuple(sorted({DEFAULT_BASE, *self.bases.values()}))
 
     def override(self, stem: str) -> Override:
-        """Return what is declared for a checkpoint file.
+        """Return what is declared for a checkpoint file, such as `best_ce`.
 
         A pattern that matches the file fills in what an entry of its full name leaves out.
-
-        Args:
-            stem: the file's name without its suffix, such as `best_ce`.
 
         Raises:
             RequestError: `override-ambiguous`, two patterns match the file.
@@ -168,11 +161,7 @@ class Dataset(_Table):
         """Merge what is declared for a checkpoint file and for all experts.
 
         By name, None for what is not declared. `shared` lists the keys that come from `[X.network]`: a network to
-        which one does not apply ignores it.
-
-        Args:
-            stem: the file's name without its suffix.
-            weights: which of the file's sets of weights a request asks for; None for the declared one.
+        which one does not apply ignores it. `weights` is the set that a request asks for; None for the declared one.
 
         Raises:
             RequestError: `override-ambiguous`.
@@ -198,10 +187,6 @@ class Dataset(_Table):
 
     def check_override(self, stem: str, expert: str) -> None:
         """Refuse an override that bears an expert's name but does not match its file.
-
-        Args:
-            stem: of the checkpoint file that the expert's name leads to.
-            expert: the file's name without suffix and without the request's prefix.
 
         Raises:
             RequestError: `override-unmatched`; `override-ambiguous`.

@@ -29,11 +29,7 @@ def is_dir(path: Path) -> bool:
 def existing_folder(parameter: str, root: Path, name: str, variable: str) -> Folder:
     """Return the folder of a name below a root.
 
-    Args:
-        parameter: that names the folder in requests.
-        root: the server's own directory.
-        name: of the folder.
-        variable: the setting that names the root.
+    The message names the `parameter` of requests and the setting of the root, `variable`.
 
     Raises:
         RequestError: `<parameter>-missing`.

@@ -18,10 +18,7 @@ from app.domain.syntax_trees import SYNTAX_TREES
 
 
 def read_labels(bases: Bases, dataset: Dataset, base: str) -> NDArray[np.int64]:
-    """Read the labels of a base, in the base's own order.
-
-    Returns:
-        [N] int64, each in [0, classes).
+    """Read the labels of a base, [N] int64, in its order.
 
     Raises:
         RequestError: `base-unknown`, `data-missing`, `data-unreadable` or `data-corrupt`.

@@ -19,16 +19,11 @@ CHANCE_DEVIATIONS = 5.0
 def class_groups(train_counts: NDArray[np.int64], head_threshold: int) -> dict[str, NDArray[np.bool_]]:
     """Group the classes: head and tail, and many, medium and few.
 
-    Args:
-        train_counts: [C] samples of each class in the train split, n_c.
-        head_threshold: a class with more train samples is head.
-
-    Returns:
-        [C] bool for `head` (n_c > threshold), `tail` (the rest), `many` (n_c > 100), `medium` (20 ≤ n_c ≤ 100)
-        and `few` (n_c < 20). A class of exactly 20 samples is medium, not few, and with the threshold 20 tail.
-        Sources: of head and tail the scripts that relogit replaces, after Narasimhan et al., "Learning to reject
-        meets long-tail learning", ICLR 2024; of the others Liu et al., "Large-scale long-tailed recognition in an
-        open world", CVPR 2019.
+    From n_c, [C] train samples: [C] bool for `head` (n_c > threshold), `tail` (the rest), `many` (n_c > 100),
+    `medium` (20 ≤ n_c ≤ 100) and `few` (n_c < 20). A class of exactly 20 samples is medium, not few, and with the
+    threshold 20 tail. Sources: of head and tail the scripts that relogit replaces, after Narasimhan et al., "Learning
+    to reject meets long-tail learning", ICLR 2024; of the others Liu et al., "Large-scale long-tailed recognition in
+    an open world", CVPR 2019.
     """
     head = train_counts > head_threshold
     many, few = train_counts > MANY_ABOVE, train_counts < FEW_BELOW
@@ -36,19 +31,13 @@ def class_groups(train_counts: NDArray[np.int64], head_threshold: int) -> dict[s
 
 
 def balance_of(counts: NDArray[np.int64]) -> Balance | None:
-    """Classify how a list is spread over the classes.
+    """Classify how a list is spread over the classes, from [C] rows of each.
 
     `balanced`: the counts n_c of all classes are equal, ±1. `long-tailed`: among the classes present the imbalance
     factor max n_c / min n_c is 2 or more, and the index of dispersion Σ (n_c − n̄)² / n̄ exceeds its mean under a
     random draw from equal classes by five standard deviations. Under such a draw the index follows about χ² with
-    C − 1 degrees of freedom: mean C − 1, standard deviation √(2(C − 1)).
-
-    Args:
-        counts: [C] rows of each class, at least one of them above 0.
-
-    Returns:
-        None where the list is neither, as a few rows drawn at random from a balanced base are, however large their
-        factor.
+    C − 1 degrees of freedom: mean C − 1, standard deviation √(2(C − 1)). None where the list is neither, as a few
+    rows drawn at random from a balanced base are, however large their factor.
     """
     present = counts[counts > 0]
     most = int(present.max())

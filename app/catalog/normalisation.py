@@ -19,14 +19,7 @@ Evidence = Mapping[str, Any]
 
 
 def refusal(evidence: Evidence, dataset: str, stem: str, *, acknowledged: bool) -> RequestError | None:
-    """Return the error of a contradicted declaration; None where a job may go on.
-
-    Args:
-        evidence: from a worker.
-        dataset: the data set's name.
-        stem: of the checkpoint file.
-        acknowledged: whether the owner keeps the declaration all the same.
-    """
+    """Return the error of a contradicted declaration; None where a job may go on."""
     if acknowledged or not contradicted(evidence):
         return None
     if swapped(evidence):
@@ -56,13 +49,7 @@ def swapped(evidence: Evidence) -> bool:
 
 
 def proposal(evidence: Evidence, dataset: str, stem: str) -> list[str]:
-    """Return lines of datasets.toml that fit the evidence better, if any.
-
-    Args:
-        evidence: from a worker.
-        dataset: the data set's name.
-        stem: of the checkpoint file.
-    """
+    """Return lines of datasets.toml that fit the evidence better, if any."""
     best = evidence["best"]
     if evidence["verdict"] != "contradicted" or best is None:
         return []

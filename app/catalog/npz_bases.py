@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
 from numpy.lib import format as npy
@@ -69,21 +69,16 @@ def npz_size(path: Path) -> int:
 
 
 def _npy_header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
-    with archive.open(f"{name}.npy") as stream:
-        return read_header(stream)  # type: ignore[arg-type]  # a ZipExtFile reads like a file
-
-
-def read_header(stream: BinaryIO) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
-    """Read shape and dtype of an .npy stream, without its data."""
-    version = npy.read_magic(stream)
-    header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    with SYNTAX_TREES:
+    with archive.open(f"{name}.npy") as member, SYNTAX_TREES:
+        stream = cast("BinaryIO", member)
+        version = npy.read_magic(stream)
+        header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, _, dtype = header(stream)
     return shape, dtype
 
 
 def npz_classes(path: Path) -> int:
-    """Read how many classes the labels of an .npz show: the largest label plus 1.
+    """Count the classes of an .npz: its largest label plus 1.
 
     Raises:
         RequestError: `data-corrupt`.

@@ -46,13 +46,8 @@ def class_counts(available: Indices, profile: Profile, imbalance: float) -> Indi
 def draw_train(labels: Indices, counts: Indices, seed: int) -> Indices:
     """Draw a train list: n_c of each class's ascending indices, without replacement.
 
-    Args:
-        labels: [N] of the base.
-        counts: [C] n_c, each at most what its class has.
-        seed: 0…2³²−1.
-
-    Returns:
-        [Σ n_c] int64, class after class, within each in the order drawn.
+    From labels [N] and counts [C], each at most what its class has, with a seed in 0…2³²−1: [Σ n_c] int64, class
+    after class, within each in the order drawn.
     """
     generator = np.random.RandomState(seed)
     drawn = [
@@ -65,17 +60,8 @@ def draw_train(labels: Indices, counts: Indices, seed: int) -> Indices:
 def part_balanced(labels: Indices, classes: int, shares: Sequence[int], seed: int) -> list[Indices]:
     """Split a base so that every class has the same shares.
 
-    Each class's ascending indices are shuffled, then cut: of n samples the first p parts get
-    ⌊n·(s_1+…+s_p)/Σs⌋.
-
-    Args:
-        labels: [N] of the base.
-        classes: C.
-        shares: weights of the parts, such as (8, 1, 1).
-        seed: 0…2³²−1.
-
-    Returns:
-        For each part [n] int64, class after class.
+    Each class's ascending indices are shuffled, then cut: of n samples the first p parts get ⌊n·(s_1+…+s_p)/Σs⌋, for
+    shares such as (8, 1, 1). Each part is [n] int64, class after class. The seed is in 0…2³²−1.
     """
     generator = np.random.RandomState(seed)
     edges = np.cumsum(shares)
@@ -92,15 +78,7 @@ def part_balanced(labels: Indices, classes: int, shares: Sequence[int], seed: in
 def divide(train: Indices, labels: Indices, classes: int, share: float, seed: int) -> tuple[Indices, Indices]:
     """Divide the train list: of each class's n samples int(n·share), shuffled, and the rest.
 
-    Args:
-        train: [n] indices into the base.
-        labels: [N] of the base.
-        classes: C.
-        share: of the first part, 0…1.
-        seed: 0…2³²−1.
-
-    Returns:
-        Two lists of int64, class after class.
+    From indices [n] into a base of labels [N]: two lists of int64, class after class. The seed is in 0…2³²−1.
     """
     generator = np.random.RandomState(seed)
     first, second = [], []

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -90,18 +88,10 @@ class SplitLists:
             RequestError: `unknown-split`, or what `parse_indices` and `Bases.size` raise.
         """
         path = self.split_path(folder, check_name("split", split))
-        with self._unreadable_split(folder, split, path):
+        try:
             data, base = read_unchanged(
                 folder.path, lambda: (path.read_bytes(), self.base_of(dataset, folder, split))
             )
-        size = self.bases.size(dataset, base)
-        sha256 = hashlib.sha256(data).hexdigest()
-        return Split(split, base, self._parse(data, path.name, base, size), sha256)
-
-    @contextmanager
-    def _unreadable_split(self, folder: Folder, split: str, path: Path) -> Iterator[None]:
-        try:
-            yield
         except FileNotFoundError:
             names = self.split_names(folder)
             raise RequestError(
@@ -111,13 +101,14 @@ class SplitLists:
             ) from None
         except OSError as error:
             raise RequestError("split-unreadable", f"{path.name} cannot be read: {error.strerror}.") from error
+        indices = self._parse(data, path.name, base, self.bases.size(dataset, base))
+        return Split(split, base, indices, hashlib.sha256(data).hexdigest())
 
 
 def parse_indices(data: bytes, name: str, base: str, size: int) -> NDArray[np.int64]:
     """Parse a flat JSON list of indices into a base of `size` images.
 
-    Returns:
-        [N] int64, N ≥ 1, in file order; read-only.
+    The result is [N] int64, N ≥ 1, in file order; read-only.
 
     Raises:
         RequestError: `split-invalid` (no such list), `split-empty` or `split-out-of-range`; names the first offender.

@@ -13,7 +13,6 @@ old one back: a reader that misses the set calls it, and the sweep of orphans.
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
@@ -35,7 +34,7 @@ from app.catalog.folders import is_dir
 from app.domain.errors import Conflict, RequestError
 from app.domain.fault_points import reach
 from app.domain.names import check_name
-from app.files.disk import flush, remove
+from app.files.disk import TAKEN, flush, remove
 
 DESCRIPTION_FILE = "splits.json"
 LISTS = "*_indices.json"
@@ -47,8 +46,6 @@ REPLACING_S = 0.1
 """How long a reader leaves a living process to finish the two renames, which take microseconds."""
 MAX_TRIES = 10
 """A try fails if the set is replaced between two looks at the folder."""
-TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
-"""How rename(2) fails where the new name is taken. It does replace an empty folder."""
 
 
 T = TypeVar("T")
@@ -108,10 +105,8 @@ def list_sha256(values: Sequence[int]) -> str:
 def write_set(folder: Path, files: Mapping[str, Any], *, overwrite: bool) -> None:
     """Write JSON files as one folder, complete or not at all.
 
-    Args:
-        folder: the folder's place.
-        files: JSON-able content by file name; lists are written without spaces, so equal lists have equal bytes.
-        overwrite: whether a set of that name may be replaced. Until the new one is complete, the old one stays.
+    Lists are written without spaces, so equal lists have equal bytes. With `overwrite` the old set stays until the
+    new one is complete.
 
     Raises:
         Conflict: `splits-exist`, there is a folder, and it is not to be overwritten.
@@ -266,13 +261,12 @@ def free_name(given: str, data_dir: Path, overwrite: bool) -> str:
 
 def exists(name: str) -> Conflict:
     """Describe the conflict with a set of that name."""
-    return Conflict(
-        "splits-exist", f"There is a folder {name!r} already. Choose another name, or ask to overwrite it."
-    )
+    message = f"There is a folder {name!r} already. Choose another name, or ask to overwrite it."
+    return Conflict("splits-exist", message)
 
 
 def _is_free(path: Path) -> bool:
-    """Tell whether a place is free for a new folder; an empty folder counts as free."""
+    """Tell whether a place is free; an empty folder is."""
     if path.is_symlink() or not path.is_dir():
         return not os.path.lexists(path)
     return not any(path.iterdir())

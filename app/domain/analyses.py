@@ -92,15 +92,11 @@ class Statistics:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Statistics:
         """Read a worker's answer."""
-        bins = data["reliability"]
-        return cls(
-            Intervals(**data["intervals"]),
-            {name: None if curve is None else Curve(**curve) for name, curve in data["curves"].items()},
-            data["areas"],
+        curves = {name: None if curve is None else Curve(**curve) for name, curve in data["curves"].items()}
+        names = ("from", "to", "rows", "confidence", "accuracy")
+        bins = (
             None
-            if bins is None
-            else [
-                ReliabilityBin(item["from"], item["to"], item["rows"], item["confidence"], item["accuracy"])
-                for item in bins
-            ],
+            if data["reliability"] is None
+            else [ReliabilityBin(*(item[name] for name in names)) for item in data["reliability"]]
         )
+        return cls(Intervals(**data["intervals"]), curves, data["areas"], bins)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
 MAX_EVIDENCE = 10
@@ -47,15 +47,8 @@ class Check:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Check:
         """Rebuild the check that `to_dict` wrote."""
-        return cls(
-            id=data["id"],
-            level=data["level"],
-            verdict=data["verdict"],
-            measured=data.get("measured"),
-            expected=data.get("expected"),
-            message=data["message"],
-            evidence=tuple(data.get("evidence", ())),
-        )
+        data = {"measured": None, "expected": None, **data, "evidence": tuple(data.get("evidence", ()))}
+        return cls(**{item.name: data[item.name] for item in fields(cls)})
 
     def to_dict(self) -> dict[str, Any]:
         """Return the check as it is stored and sent."""
@@ -84,11 +77,9 @@ def warning_check(
 
 
 def verdict_of(checks: Iterable[Check], *, complete: bool = True) -> Verdict:
-    """Decide a verdict: `failed` by an error or something missing.
+    """Decide a verdict: `failed` by an error or unless `complete`.
 
-    Args:
-        checks: all of them; skipped checks and warnings fail nothing.
-        complete: whether all that the verdict covers is there and passed by itself.
+    Skipped checks and warnings fail nothing.
     """
     return "passed" if complete and not any(check.fatal for check in checks) else "failed"
 
@@ -152,11 +143,8 @@ class ResultReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as it is stored and sent."""
-        return {
-            "verdict": self.verdict,
-            "checks": [check.to_dict() for check in self.checks],
-            "metrics": self.metrics.to_dict(),
-        }
+        checks = [check.to_dict() for check in self.checks]
+        return {"verdict": self.verdict, "checks": checks, "metrics": self.metrics.to_dict()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,15 +156,6 @@ class VerifiedFile:
     sha256: str
     """Lower-case hex."""
     bytes: int
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> VerifiedFile:
-        """Rebuild the file that `to_dict` wrote."""
-        return cls(data["name"], data["sha256"], data["bytes"])
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the file as it is stored and sent."""
-        return {item.name: getattr(self, item.name) for item in fields(self)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,21 +174,15 @@ class Source:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Source:
         """Rebuild the source that `to_dict` wrote; older versions had no `targets_file`."""
-        files = {
-            name: VerifiedFile.from_dict(data[name]) if data.get(name) else None for name in ("file", "targets_file")
-        }
-        return cls(**files, base=data.get("base"), split_sha256=data.get("split_sha256"))
+        file, targets = (VerifiedFile(**data[name]) if data.get(name) else None for name in ("file", "targets_file"))
+        return cls(file, targets, data.get("base"), data.get("split_sha256"))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the source as it is stored and sent.
 
         Base and sha256 are left out where the split could not be read.
         """
-        files = {"file": self.file, "targets_file": self.targets_file}
-        split = {"base": self.base, "split_sha256": self.split_sha256}
-        return {name: None if file is None else file.to_dict() for name, file in files.items()} | {
-            name: value for name, value in split.items() if value is not None
-        }
+        return {k: v for k, v in asdict(self).items() if v is not None or k in ("file", "targets_file")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,11 +246,8 @@ class JobReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as it is stored, without what is None."""
-        more = {
-            "error": self.error,
-            "splits": self.splits,
-            "results": None if self.results is None else [result.to_dict() for result in self.results],
-        }
+        results = None if self.results is None else [result.to_dict() for result in self.results]
+        more = {"error": self.error, "splits": self.splits, "results": results}
         checks = [check.to_dict() for check in self.checks]
         return {"verdict": self.verdict, "checks": checks} | {k: v for k, v in more.items() if v is not None}
 

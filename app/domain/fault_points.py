@@ -45,6 +45,6 @@ LABELS = (
 """Every fault point there is. Facts, where there are any, are for whoever listens."""
 
 
-def reach(label: str, *inspections: object) -> None:
-    """This is the place of that label."""
-    sys.audit(EVENT, label, *inspections)
+def reach(label: str, *facts: object) -> None:
+    """Mark the place of a label."""
+    sys.audit(EVENT, label, *facts)

@@ -19,7 +19,14 @@ MAX_DEATHS = 5
 """Workers that may die over the same unit before it counts as failed."""
 
 
-class JobState(StrEnum):
+class _State(StrEnum):
+    @property
+    def ended(self) -> bool:
+        """Whether the state is final."""
+        return self.value in ("succeeded", "failed", "cancelled")
+
+
+class JobState(_State):
     """State of a job. The last three are final."""
 
     QUEUED = "queued"
@@ -29,13 +36,8 @@ class JobState(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
 
-    @property
-    def ended(self) -> bool:
-        """Whether the state is final."""
-        return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 
-
-class UnitState(StrEnum):
+class UnitState(_State):
     """State of one (expert, split). The last three are final."""
 
     QUEUED = "queued"
@@ -43,11 +45,6 @@ class UnitState(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
-
-    @property
-    def ended(self) -> bool:
-        """Whether the state is final."""
-        return self in (UnitState.SUCCEEDED, UnitState.FAILED, UnitState.CANCELLED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +227,5 @@ def final_state(job: Job, *, verified: bool) -> JobState:
         return JobState.FAILED
     if job.cancel_requested:
         return JobState.CANCELLED
-    units = job.units
-    if verified and all(unit.state is UnitState.SUCCEEDED for unit in units):
-        return JobState.SUCCEEDED
-    return JobState.FAILED
+    complete = all(unit.state is UnitState.SUCCEEDED for unit in job.units)
+    return JobState.SUCCEEDED if verified and complete else JobState.FAILED

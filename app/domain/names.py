@@ -13,37 +13,31 @@ MAX_NAME_BYTES = 120
 MAX_FOLDER_BYTES = 1000
 """Leaves room for the server's own directory in a path's 4096 bytes."""
 
-_NAME = re.compile(r"[\w+=@,()][\w .+=@,()\-]*|")
+NAME = re.compile(r"[\w+=@,()][\w .+=@,()\-]*")
 
 
 def check_name(what: str, value: str, *, may_be_empty: bool = False) -> str:
     """Check a plain name: one path segment that is not hidden.
 
-    Args:
-        what: what it names, for the message, such as "expert".
-        value: as the request has it.
-        may_be_empty: True for a checkpoint prefix.
+    The message begins with what it names, such as "expert". Only a checkpoint prefix may be empty.
 
     Raises:
         RequestError: `invalid-name`.
     """
-    if value or not may_be_empty:
-        well_formed = bool(value) and _NAME.fullmatch(value) and not value.endswith(" ")
-        if not well_formed or ".." in value or len(value.encode()) > MAX_NAME_BYTES:
-            raise RequestError(
-                "invalid-name",
-                f"{what} {value!r} is not a plain name. It begins with a letter, a digit or one of _ + = @ , ( ), "
-                "goes on with these, dots, dashes and spaces, without '/' and '..', and has at most "
-                f"{MAX_NAME_BYTES} bytes.",
-            )
+    if may_be_empty and not value:
+        return value
+    well_formed = NAME.fullmatch(value) and not value.endswith(" ") and ".." not in value
+    if not well_formed or len(value.encode()) > MAX_NAME_BYTES:
+        raise RequestError(
+            "invalid-name",
+            f"{what} {value!r} is not a plain name. It begins with a letter, a digit or one of _ + = @ , ( ), goes "
+            f"on with these, dots, dashes and spaces, without '/' and '..', and has at most {MAX_NAME_BYTES} bytes.",
+        )
     return value
 
 
 def check_folder(what: str, value: str) -> str:
-    """Check a relative folder: plain names joined by '/', or '.'.
-
-    Returns:
-        The folder without needless '.' and '/'.
+    """Check a relative folder; return it without needless '.' and '/'.
 
     Raises:
         RequestError: `invalid-name`, for an absolute path, '..' or a hidden folder.

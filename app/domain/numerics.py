@@ -77,16 +77,8 @@ class ComputeEnvironment:
                 available=list(self.precisions),
             )
         free = (self.device, self.engine, precision) == ("cpu", "torch", "fp32") and batch % ROW_GROUP == 0
-        return NumericsKey(
-            precision=precision,
-            device=self.device,
-            model=self.model,
-            capability=self.capability,
-            engine=self.engine,
-            engine_version=self.engine_version,
-            revision=self.revision,
-            batch=f"any multiple of {ROW_GROUP}" if free else batch,
-        )
+        of_worker = (self.device, self.model, self.capability, self.engine, self.engine_version, self.revision)
+        return NumericsKey(precision, *of_worker, f"any multiple of {ROW_GROUP}" if free else batch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,19 +127,7 @@ def row_source(
 ) -> RowSource:
     """Gather what an expert's rows over a pool depend on.
 
-    Workers and plans both use it, so that they agree on the key.
-
-    Args:
-        passport: as JSON has it.
-        pixels_sha256: of the pool.
-        transform: how its pixels are normalised for this expert.
-        numerics: how the rows are computed.
+    Workers and plans both use it, so that they agree on the key. The passport is as JSON has it.
     """
-    return RowSource(
-        tensors_sha256=passport["tensors_sha256"],
-        network=passport["network"],
-        classes=passport["classes"],
-        pixels_sha256=pixels_sha256,
-        transform=transform,
-        numerics=numerics,
-    )
+    of_passport = {name: passport[name] for name in ("tensors_sha256", "network", "classes")}
+    return RowSource(**of_passport, pixels_sha256=pixels_sha256, transform=transform, numerics=numerics)

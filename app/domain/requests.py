@@ -57,7 +57,16 @@ class Grounds:
 
 
 @dataclass(frozen=True, slots=True)
-class RecomputeRequest:
+class _Stored:
+    """A value that is stored as JSON."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Write it as JSON-able fields, as stored."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class RecomputeRequest(_Stored):
     """Recompute the logits of experts for splits."""
 
     kind: ClassVar[Kind] = "recompute"
@@ -94,10 +103,6 @@ class RecomputeRequest:
         lists = {name: tuple(data[name]) for name in ("experts", "splits")}
         return cls(**{**data, **lists, "standards": standards, "grounds": grounds})
 
-    def to_dict(self) -> dict[str, Any]:
-        """Write it as JSON-able fields, as stored."""
-        return asdict(self)
-
 
 @dataclass(frozen=True, slots=True)
 class LogitFile:
@@ -112,7 +117,7 @@ class LogitFile:
 
 
 @dataclass(frozen=True, slots=True)
-class VerificationRequest:
+class VerificationRequest(_Stored):
     """Verify files of logits, with or without a manifest."""
 
     kind: ClassVar[Kind] = "verification"
@@ -141,20 +146,13 @@ class VerificationRequest:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> VerificationRequest:
         """Rebuild the request that `to_dict` wrote."""
-        parts = {
-            "files": tuple(LogitFile(**file) for file in data["files"]),
-            "others": tuple(data["others"]),
-            "standards": Standards(**data["standards"]),
-        }
-        return cls(**{**data, **parts})
-
-    def to_dict(self) -> dict[str, Any]:
-        """Write it as JSON-able fields, as stored."""
-        return asdict(self)
+        files = tuple(LogitFile(**file) for file in data["files"])
+        standards = Standards(**data["standards"])
+        return cls(**{**data, "files": files, "others": tuple(data["others"]), "standards": standards})
 
 
 @dataclass(frozen=True, slots=True)
-class SplitsRequest:
+class SplitsRequest(_Stored):
     """Create a set of splits: a long-tailed train list, and balanced parts of the test base."""
 
     kind: ClassVar[Kind] = "splits"
@@ -180,10 +178,6 @@ class SplitsRequest:
     def from_dict(cls, data: Mapping[str, Any]) -> SplitsRequest:
         """Rebuild the request that `to_dict` wrote."""
         return cls(**{**data, "test_shares": tuple(data["test_shares"])})
-
-    def to_dict(self) -> dict[str, Any]:
-        """Write it as JSON-able fields, as stored."""
-        return asdict(self)
 
 
 LogitsRequest = RecomputeRequest | VerificationRequest

@@ -20,13 +20,7 @@ def artifact_path(objects_dir: Path, sha256: str) -> Path:
 
 
 def damaged(what: str, actual: str, expected: str) -> JobError:
-    """Describe a file that is not what was written.
-
-    Args:
-        what: the file, at the beginning of a sentence.
-        actual: its sha256 now.
-        expected: the sha256 that was recorded.
-    """
+    """Describe a file, `what`, whose sha256 is not the recorded one."""
     return JobError(
         "artifact-damaged",
         f"{what} has sha256 {actual} instead of {expected}: it was changed, or the disk is at fault. "
@@ -37,12 +31,8 @@ def damaged(what: str, actual: str, expected: str) -> JobError:
 def check_content(path: Path, sha256: str, what: str) -> None:
     """Compare a file's digest with what was recorded.
 
-    The result is not cached by the file's times: a memory map changes content without moving them.
-
-    Args:
-        path: of the file.
-        sha256: that was recorded.
-        what: the file, at the beginning of a sentence.
+    The result is not cached by the file's times: a memory map changes content without moving them. The message
+    begins with `what`.
 
     Raises:
         JobError: `artifact-damaged`.
@@ -72,11 +62,8 @@ def checked_pieces(path: Path, sha256: str) -> Iterator[bytes]:
 def orphaned_artifacts(objects_dir: Path, referred: Container[str], since: float) -> list[Path]:
     """List old artifacts that no job refers to, and old unfinished ones.
 
-    Args:
-        objects_dir: the folder.
-        referred: sha256 of the artifacts that jobs refer to.
-        since: when the job store was created, in seconds since the epoch. Older artifacts belong to another store,
-            which may come back.
+    Artifacts from before the job store was created, `since` in seconds since the epoch, belong to another store,
+    which may come back.
     """
     orphans = []
     for path in [*objects_dir.glob("*/*.npz"), *objects_dir.glob(".*.part")]:

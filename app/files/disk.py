@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import math
 import os
@@ -15,6 +16,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
+"""How rename(2) fails where the new name is taken. It does replace an empty folder."""
 
 ORPHAN_AGE_S = 3600.0
 """A file that nothing refers to, or that is still unfinished, after so long belongs to a process that died."""
@@ -32,11 +36,7 @@ def file_sha256(path: Path) -> str:
 
 @contextmanager
 def part_file(folder: Path) -> Iterator[tuple[Path, BinaryIO]]:
-    """Open a new hidden file `.xxxxxxxx.part`; remove it if the block fails.
-
-    Yields:
-        Its path and the stream to write to, which is closed when the block ends.
-    """
+    """Open a new hidden file `.xxxxxxxx.part`; remove it if the block fails."""
     handle, name = tempfile.mkstemp(prefix=".", suffix=".part", dir=folder)
     path = Path(name)
     try:
@@ -83,12 +83,7 @@ def flush(*paths: Path) -> None:
 
 
 def copy(source: BinaryIO, target: BinaryIO) -> None:
-    """Copy a file, sharing its blocks where the file system can.
-
-    Args:
-        source: unbuffered, at its beginning.
-        target: empty.
-    """
+    """Copy an unbuffered file, sharing its blocks where the file system can."""
     missing = os.fstat(source.fileno()).st_size
     try:
         while missing > 0 and (copied := os.copy_file_range(source.fileno(), target.fileno(), missing)) > 0:
@@ -102,15 +97,10 @@ def copy(source: BinaryIO, target: BinaryIO) -> None:
 def tree_size(path: Path, *, on_disk: bool = False) -> int:
     """Sum the bytes of a file or folder; 0 for what is not there.
 
-    Args:
-        path: of the file or folder. Links count as themselves.
-        on_disk: count the blocks that are taken, so that holes in sparse files count for nothing.
+    Links count as themselves. On disk, holes in sparse files count for nothing.
     """
-    total = 0
-    for entry in _tree(path):
-        if not stat.S_ISDIR(entry.st_mode):
-            total += entry.st_blocks * 512 if on_disk else entry.st_size
-    return total
+    files = (entry for entry in _tree(path) if not stat.S_ISDIR(entry.st_mode))
+    return sum(entry.st_blocks * 512 if on_disk else entry.st_size for entry in files)
 
 
 def is_old(path: Path) -> bool:

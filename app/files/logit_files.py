@@ -39,9 +39,7 @@ class Found:
 def find_logit_files(root: Path, name: str) -> Found:
     """Find every file of logits in a folder, except for hidden ones.
 
-    Args:
-        root: the folder.
-        name: of the folder; the expert of the files that lie directly in it.
+    The expert of files that lie directly in the folder is its `name`.
 
     Raises:
         RequestError: `no-logit-files`.
@@ -50,11 +48,9 @@ def find_logit_files(root: Path, name: str) -> Found:
     paths = sorted(_walk(root))
     names = {path.as_posix() for path in paths}
     for path in paths:
-        shown = path.as_posix()
-        if not _utf8(shown):  # JSON could not carry it
-            if path.suffix in ARRAY_SUFFIXES:
-                unnamed.append(shown.encode(errors="replace").decode())
-        elif path.suffix in SUFFIXES and path.stem.endswith(MARK) and path.stem != MARK:
+        shown = path.as_posix().encode(errors="replace").decode()
+        is_text = shown == path.as_posix()  # JSON could not carry any other name
+        if is_text and path.suffix in SUFFIXES and path.stem.endswith(MARK) and path.stem != MARK:
             expert = path.parent.name or name
             targets = targets_name(shown, names.__contains__)
             files.append(LogitFile(shown, expert, path.stem.removesuffix(MARK), targets))
@@ -74,11 +70,7 @@ def find_logit_files(root: Path, name: str) -> Found:
 def targets_name(name: str, is_there: Callable[[str], bool]) -> str | None:
     """Name the file with the targets of a single tensor, if there is one.
 
-    It lies beside the tensor, as `<split>_targets.pt` or `<split>_labels.pt`.
-
-    Args:
-        name: of the file of logits, with `/` between folders.
-        is_there: tells whether a file of a name is in the same place.
+    It lies beside the tensor, as `<split>_targets.pt` or `<split>_labels.pt`, if `is_there` knows that name.
     """
     path = PurePath(name)
     if path.suffix != BARE_SUFFIX or not path.stem.endswith(MARK) or path.stem == MARK:
@@ -90,10 +82,7 @@ def targets_name(name: str, is_there: Callable[[str], bool]) -> str | None:
 def one_logit_file(path: PurePath, expert: str | None, split: str | None) -> LogitFile:
     """Describe a single file, with its expert and split.
 
-    Args:
-        path: of the file; its last two parts count.
-        expert: None for the name of its folder.
-        split: None for the part of its name before `_logits`.
+    Without an expert it is the name of the folder; without a split the part of the file's name before `_logits`.
 
     Raises:
         RequestError: `not-logits` (another suffix), `split-unclear`, `expert-unclear` or `invalid-name`.
@@ -119,17 +108,8 @@ def _walk(root: Path) -> Iterator[PurePath]:
     for folder, names, files in os.walk(root, followlinks=True):
         here = Path(folder)
         relative = here.relative_to(root)
-        depth = len(relative.parts)
-        if any(here.samefile(above) for above in here.parents[:depth]):
+        if any(here.samefile(above) for above in here.parents[: len(relative.parts)]):
             names.clear()
             continue
         names[:] = [name for name in names if not name.startswith(".")]
         yield from (PurePath(relative, name) for name in files if not name.startswith("."))
-
-
-def _utf8(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

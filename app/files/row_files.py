@@ -44,15 +44,7 @@ class RowChecksum:
         self._multipliers: Sums = generator.random_raw(classes + 1) | np.uint64(1)
 
     def of(self, indices: Indices, logits: Matrix) -> Sums:
-        """Compute the checksums of rows at the given places.
-
-        Args:
-            indices: [n] int64, the rows' places.
-            logits: [n, C] float32.
-
-        Returns:
-            [n] uint64, never 0.
-        """
+        """Compute the checksums, [n] uint64, never 0, of rows [n, C] at places [n]."""
         sums: Sums = (indices.astype(np.uint64) + np.uint64(1)) * self._multipliers[-1]
         for start in range(0, indices.size, CHECKED_AT_ONCE):
             part = slice(start, start + CHECKED_AT_ONCE)
@@ -94,10 +86,8 @@ class KeptRows:
     def read(self, indices: Indices) -> tuple[NDArray[np.bool_], Matrix]:
         """Read the rows at the given places.
 
-        The copies are checked, not the files.
-
-        Returns:
-            [n] bool, whether each row is there and undamaged, and [n, C] float32; other rows hold arbitrary values.
+        The copies are checked, not the files. Returns [n] bool, whether each row is there and undamaged, and [n, C]
+        float32; other rows hold arbitrary values.
         """
         try:
             logits = np.memmap(self.folder / LOGITS, "<f4", "r", self._offsets[0], self.shape)
@@ -140,10 +130,7 @@ class KeptRows:
         return int(np.count_nonzero(self._read_sums(0, self.shape[0])))
 
     def places(self) -> Indices:
-        """Return the ascending places of rows that have a checksum.
-
-        None where the files were removed.
-        """
+        """Return the ascending places of rows that have a checksum; removed files have none."""
         try:
             return np.flatnonzero(self._read_sums(0, self.shape[0]))
         except OSError:
@@ -190,8 +177,7 @@ class KeptRows:
     ) -> Iterator[tuple[int, NDArray[np.bool_], NDArray[np.bool_]]]:
         """Yield start, undamaged rows and rows with a checksum of each part.
 
-        Args:
-            wanted: [size] bool, to leave out parts without any such row; None for all.
+        Parts without any `wanted` row, [size] bool, are left out.
         """
         size, classes = self.shape
         with (self.folder / LOGITS).open("rb") as stream:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import math
 import os
@@ -19,14 +18,11 @@ from typing import Any
 import numpy as np
 
 from app.domain.numerics import NumericsKey, RowSource
-from app.files.disk import is_old, remove, tree_size
+from app.files.disk import TAKEN, is_old, remove, tree_size
 from app.files.row_files import ABOUT, LOGITS, SUMS, Condition, KeptRows, npy_header
 
 KEY = re.compile(r"[0-9a-f]{64}")
 """What a key looks like. Entries of the folder with other names do not belong to the store."""
-
-TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
-"""How a rename fails where there is a folder already, or a file."""
 
 MAX_TRIES = 10
 """A try fails only if another process removes the rows just after they were created."""
@@ -59,12 +55,9 @@ class RowStore:
         self._folder = folder
 
     def open(self, source: RowSource, size: int, seen: Mapping[str, Any]) -> KeptRows:
-        """Return the rows of a source; create them if there are no usable ones.
+        """Return the rows of a source over `size` images; create them if needed.
 
-        Args:
-            source: what they depend on.
-            size: images in the pool.
-            seen: for people: what they are computed for.
+        `seen` tells people what they were first computed for.
 
         Raises:
             OSError: they can neither be read nor created.
@@ -99,10 +92,9 @@ class RowStore:
         if not os.path.lexists(folder):
             return None
         size = tree_size(folder, on_disk=True)
-        try:
+        used_at = 0.0
+        with contextlib.suppress(OSError):
             used_at = (folder / ABOUT).stat().st_mtime
-        except OSError:
-            used_at = 0.0
         try:
             about, kept = self._read(key)
             return Entry(key, about, kept.there(), size, used_at)
@@ -117,10 +109,7 @@ class RowStore:
             return None
 
     def remove(self, key: str) -> int:
-        """Remove a key's rows; a job that uses them computes the rest.
-
-        Returns:
-            The bytes freed.
+        """Remove a key's rows and return the bytes freed; jobs compute the rest.
 
         Raises:
             OSError: they cannot be removed.
@@ -146,14 +135,10 @@ class RowStore:
     ) -> list[Entry]:
         """Remove unusable rows, old rows, then the longest unused ones beyond a size.
 
-        Args:
-            max_bytes: what may stay, in bytes on disk.
-            older_than_s: rows that were not used for longer are removed.
-            spare_since: usable rows used since then, in seconds since the epoch, stay whatever their size.
-            dry_run: remove nothing.
+        Usable rows that were used since `spare_since`, in seconds since the epoch, stay whatever their size.
 
         Returns:
-            What was removed, or would be.
+            What was removed, or would be without `dry_run`.
 
         Raises:
             OSError: rows cannot be removed.
@@ -171,10 +156,7 @@ class RowStore:
         return surplus if dry_run else [entry for entry in surplus if self.remove_as_listed(entry)]
 
     def remove_as_listed(self, listed: Entry) -> bool:
-        """Remove rows unless they were used or changed since they were listed.
-
-        Returns:
-            Whether they were removed.
+        """Remove rows unless they were used or changed since; tell whether it did.
 
         Raises:
             OSError: they cannot be removed.

@@ -22,11 +22,7 @@ TAKEN_SUFFIXES = (*SUFFIXES, MANIFEST_SUFFIX)
 
 
 class Uploads:
-    """Folders of files, one for each upload. Safe to use from any thread and process.
-
-    Args:
-        root: the folder that holds them.
-    """
+    """Folders of files, one for each upload. Safe to use from any thread and process."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -103,9 +99,5 @@ class Uploads:
         return self.folder(upload).rename(self._root / f".{upload}.{uuid.uuid4().hex}")
 
     def orphans(self, referred: Container[str]) -> list[Path]:
-        """List the folders of old uploads that no job refers to.
-
-        Args:
-            referred: ids of the uploads that jobs refer to.
-        """
+        """List the folders of old uploads that no job refers to."""
         return [path for path in self._root.glob("*") if path.name not in referred and is_old(path)]

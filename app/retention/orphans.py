@@ -4,29 +4,41 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from app.catalog.split_sets import obsolete_sets
 from app.files.artifacts import orphaned_artifacts
 from app.files.disk import is_old, remove, tree_size
-from app.retention.storage import Storage
+from app.files.row_store import RowStore
+from app.files.uploads import Uploads
 from app.settings import Settings
+from app.store.database import Database
+from app.store.inspections import InspectionStore
+from app.store.jobs import JobStore
 from app.store.liveness import is_held
 
 UNFINISHED = re.compile(r"\.[a-z0-9_]{8}\.part")
 """Names that `tempfile` gives to unfinished files and sets of splits; no file of a user's is called so."""
 
 
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """What one installation keeps. Lives as long as the API."""
+
+    settings: Settings
+    database: Database
+    jobs: JobStore
+    inspections: InspectionStore
+    rows: RowStore
+    uploads: Uploads
+
+
 def remove_orphans(storage: Storage, kept_back: list[str] | None = None, *, dry_run: bool = False) -> int:
     """Remove old artifacts and uploads without a job, and old unfinished files.
 
-    Args:
-        storage: the service's parts.
-        kept_back: gets a reason for each file that cannot be removed.
-        dry_run: remove nothing.
-
-    Returns:
-        The bytes on disk that this freed, or would free.
+    Returns the bytes on disk that this freed, or would free. `kept_back` gets a reason for each file that cannot be
+    removed.
     """
     orphans = _orphans(storage)
     if dry_run or not orphans:
@@ -40,10 +52,7 @@ def remove_orphans(storage: Storage, kept_back: list[str] | None = None, *, dry_
 def remove_counted(path: Path, kept_back: list[str] | None, *, on_disk: bool = False) -> int:
     """Remove a file or folder and return the bytes that this freed.
 
-    Args:
-        path: of the file or folder.
-        kept_back: gets the reason if it cannot be removed.
-        on_disk: count blocks rather than bytes.
+    `kept_back` gets the reason if it cannot be removed.
     """
     size = tree_size(path, on_disk=on_disk)
     try:

@@ -23,8 +23,7 @@ from app.domain.requests import RecomputeRequest, VerificationRequest
 from app.files.artifacts import artifact_path
 from app.files.disk import tree_size
 from app.files.row_store import Entry
-from app.retention.orphans import remove_counted, remove_orphans
-from app.retention.storage import Storage
+from app.retention.orphans import Storage, remove_counted, remove_orphans
 from app.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -93,11 +92,6 @@ def collect(limits: Limits, storage: Storage, *, dry_run: bool = False) -> Colle
     them was accepted. Rows that such a job has yet to ask for cannot be told from others, as their key depends on the
     checkpoint's content: if they are removed, the job computes the same bits again. Several calls may run at once.
 
-    Args:
-        limits: what may be kept.
-        storage: the service's parts.
-        dry_run: remove nothing, and return what would be removed.
-
     Raises:
         sqlite3.Error: the store cannot be used. What was removed by then is gone.
     """
@@ -157,13 +151,7 @@ def tidy(storage: Storage) -> None:
 def delete_job(job_id: str, storage: Storage, kept_back: list[str] | None = None) -> int:
     """Delete an ended job and the files that no other job refers to.
 
-    Args:
-        job_id: which.
-        storage: the service's parts.
-        kept_back: gets a reason for each file that cannot be removed.
-
-    Returns:
-        The bytes freed.
+    Returns the bytes freed. `kept_back` gets a reason for each file that cannot be removed.
 
     Raises:
         NotFound: there is no such job.

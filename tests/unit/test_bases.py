@@ -13,7 +13,7 @@ import pytest
 
 from app.catalog.bases import CIFAR, Bases, check_md5, image_files
 from app.catalog.datasets import Dataset
-from app.domain.errors import RequestError
+from tests.fakes import refused
 from tests.unit.mapped import mapped
 
 
@@ -40,12 +40,6 @@ def folders(root: Path, **counts: int) -> Path:
     return root
 
 
-def refusal(bases: Bases, declared: Dataset, base: str) -> RequestError:
-    with pytest.raises(RequestError) as caught:
-        bases.size(declared, base)
-    return caught.value
-
-
 # --- npz ----------------------------------------------------------------------------------------------
 
 
@@ -58,6 +52,8 @@ def test_an_npz_base_has_as_many_images_as_its_array_and_as_many_classes_as_its_
     assert bases.classes(dataset("npz")) == 2
     assert bases.classes(dataset("npz", bases={"train": "train", "extra": "absent"})) == 7
     assert bases.classes(dataset("npz", classes=11)) == 11
+    save(tmp_path / "test.npz", images=images(3), labels=np.array([0, 4, 2], np.uint8))
+    assert bases.classes(dataset("npz")) == 5
 
 
 @pytest.mark.parametrize(
@@ -77,11 +73,9 @@ def test_an_npz_base_has_as_many_images_as_its_array_and_as_many_classes_as_its_
 def test_arrays_of_another_shape_or_type_are_refused(tmp_path: Path, arrays: dict[str, Any]) -> None:
     """The refusal shows what was found and what would have been right; no pickle is opened for it."""
     save(tmp_path / "test.npz", **arrays)
-    error = refusal(Bases(tmp_path), dataset("npz"), "test")
-    assert error.code == "data-corrupt"
-    assert str(arrays["images"].dtype) in error.message
-    assert str(list(arrays["labels"].shape)) in error.message
-    assert "images uint8 [N, H, W, 3] and integer labels [N] would have been right" in error.message
+    right = "images uint8 [N, H, W, 3] and integer labels [N] would have been right"
+    with refused("data-corrupt", str(arrays["images"].dtype), str(list(arrays["labels"].shape)), right):
+        Bases(tmp_path).size(dataset("npz"), "test")
 
 
 def _zip_of(name: str, content: bytes) -> bytes:
@@ -98,17 +92,8 @@ def _zip_of(name: str, content: bytes) -> bytes:
 def test_a_file_that_is_no_npz_is_refused(tmp_path: Path, content: bytes) -> None:
     """Not a zip, a zip without the arrays, arrays that are none: each is named with its file."""
     (tmp_path / "test.npz").write_bytes(content)
-    error = refusal(Bases(tmp_path), dataset("npz"), "test")
-    assert error.code == "data-corrupt"
-    assert str(tmp_path / "test.npz") in error.message
-    assert "`images` and `labels`" in error.message
-
-
-def test_a_truncated_npz_is_refused(tmp_path: Path) -> None:
-    """Half a download is no base."""
-    path = save(tmp_path / "test.npz", images=images(400), labels=np.arange(400))
-    path.write_bytes(path.read_bytes()[:-30])
-    assert refusal(Bases(tmp_path), dataset("npz"), "test").code == "data-corrupt"
+    with refused("data-corrupt", str(tmp_path / "test.npz"), "`images` and `labels`"):
+        Bases(tmp_path).size(dataset("npz"), "test")
 
 
 def test_a_base_is_looked_at_again_when_its_file_was_written(tmp_path: Path) -> None:
@@ -135,21 +120,17 @@ def test_a_base_is_told_by_its_content_where_its_times_stay(tmp_path: Path) -> N
         assert bases.classes(declared) == 8
 
 
-def test_labels_may_be_unsigned(tmp_path: Path) -> None:
-    """uint8 is an integer type, and what most people save labels as."""
-    save(tmp_path / "test.npz", images=images(3), labels=np.array([0, 4, 2], np.uint8))
-    assert Bases(tmp_path).classes(dataset("npz")) == 5
-
-
-def test_a_compressed_npz_with_damaged_bytes_is_refused(tmp_path: Path) -> None:
-    """A flipped byte in the middle is damage like any other, not an internal error."""
+def test_a_damaged_or_truncated_npz_is_refused(tmp_path: Path) -> None:
+    """Flipped bytes in the middle, or half a download, are no internal error."""
     path = tmp_path / "test.npz"
     np.savez_compressed(path, images=images(400), labels=np.random.default_rng(0).integers(0, 9, 400))
     data = bytearray(path.read_bytes())
     start = data.index(b"labels.npy") + 120
     data[start : start + 80] = bytes(byte ^ 0xFF for byte in data[start : start + 80])
-    path.write_bytes(data)
-    assert refusal(Bases(tmp_path), dataset("npz"), "test").code == "data-corrupt"
+    for content in (data, data[:-30]):
+        path.write_bytes(content)
+        with refused("data-corrupt"):
+            Bases(tmp_path).size(dataset("npz"), "test")
 
 
 # --- CIFAR --------------------------------------------------------------------------------------------
@@ -160,40 +141,29 @@ def test_a_cifar_file_with_the_wrong_md5_is_refused_unread(tmp_path: Path) -> No
     path = tmp_path / "cifar-100-python" / "test"
     path.parent.mkdir()
     path.write_bytes(b"cpytest\nfail\n(S'it was unpickled'\ntR.")
-    error = refusal(Bases(tmp_path), dataset("cifar100"), "test")
-    assert error.code == "data-corrupt"
-    assert hashlib.md5(path.read_bytes()).hexdigest() in error.message
-    assert CIFAR["cifar100"].files["test"][0][1] in error.message
-
-
-def test_published_bytes_pass_as_they_are(tmp_path: Path) -> None:
-    """The digest is compared, nothing else is done to the bytes."""
-    assert check_md5(b"abc", tmp_path, "900150983cd24fb0d6963f7d28e17f72") == b"abc"
+    actual = hashlib.md5(path.read_bytes()).hexdigest()
+    with refused("data-corrupt", actual, CIFAR["cifar100"].files["test"][0][1]):
+        Bases(tmp_path).size(dataset("cifar100"), "test")
+    assert check_md5(b"abc", path, "900150983cd24fb0d6963f7d28e17f72") == b"abc"  # published bytes pass as they are
 
 
 def test_the_test_base_does_not_ask_for_train(tmp_path: Path) -> None:
-    """Only the files of the base in question have to be there."""
+    """Only the files of the base in question have to be there; a typing error is answered with the right names."""
     (tmp_path / "cifar-10-batches-py").mkdir()
     test = tmp_path / "cifar-10-batches-py" / "test_batch"
     test.touch()
     bases = Bases(tmp_path)
     assert bases.files(dataset("cifar10"), "test") == (test,)
-    error = refusal(bases, dataset("cifar10"), "train")
-    assert error.code == "data-missing"
-    assert all(f"data_batch_{i}" in error.message for i in range(1, 6))
-    assert len(error.details["missing"]) == 5
+    with refused("data-missing", *(f"data_batch_{i}" for i in range(1, 6))) as caught:
+        bases.size(dataset("cifar10"), "train")
+    assert len(caught.value.details["missing"]) == 5
+    with refused("base-unknown", "it has test, train"):
+        bases.size(dataset("cifar10"), "trian")
 
 
 def test_cifar_knows_its_classes_without_its_files(tmp_path: Path) -> None:
     """So that an expert's outputs can be checked before the images are there."""
     assert (Bases(tmp_path).classes(dataset("cifar10")), Bases(tmp_path).classes(dataset("cifar100"))) == (10, 100)
-
-
-def test_an_unknown_cifar_base_lists_those_that_there_are(tmp_path: Path) -> None:
-    """A typing error under `bases` is answered with the right names."""
-    error = refusal(Bases(tmp_path), dataset("cifar10"), "trian")
-    assert error.code == "base-unknown"
-    assert "it has test, train" in error.message
 
 
 # --- imagefolder --------------------------------------------------------------------------------------
@@ -227,34 +197,22 @@ def test_images_are_known_by_their_suffix_and_links_are_followed(tmp_path: Path)
 def test_a_base_without_class_folders_says_what_it_needs(tmp_path: Path) -> None:
     """An absent base and an empty one are both missing data."""
     bases, declared = Bases(tmp_path), dataset("imagefolder")
-    assert str(tmp_path / "test") in refusal(bases, declared, "test").message
+    with refused("data-missing", str(tmp_path / "test")):
+        bases.size(declared, "test")
     (tmp_path / "test").mkdir()
-    error = refusal(bases, declared, "test")
-    assert error.code == "data-missing"
-    assert f"a class folder in {tmp_path / 'test'}" in error.message
+    with refused("data-missing", f"a class folder in {tmp_path / 'test'}"):
+        bases.size(declared, "test")
 
 
-def test_an_image_added_in_a_deeper_folder_is_counted(tmp_path: Path) -> None:
-    """What is remembered never outlives its files, at any depth."""
+def test_a_changed_image_is_noticed_at_any_depth(tmp_path: Path) -> None:
+    """The identity decides whether decoded images are still good; a link to nowhere is missing data."""
     folders(tmp_path / "test" / "cat", deeper=2)
-    bases = Bases(tmp_path)
-    assert bases.size(dataset("imagefolder"), "test") == 2
-    (tmp_path / "test" / "cat" / "deeper" / "new.png").touch()
-    assert bases.size(dataset("imagefolder"), "test") == 3
-
-
-def test_an_image_written_over_gives_the_base_another_identity(tmp_path: Path) -> None:
-    """The identity decides whether decoded images are still good."""
-    folders(tmp_path / "test", cat=1)
-    bases = Bases(tmp_path)
-    before = bases.identity(dataset("imagefolder"), "test")
-    (tmp_path / "test" / "cat" / "0.png").write_bytes(b"other pixels")
-    assert bases.identity(dataset("imagefolder"), "test") != before
-
-
-def test_an_image_link_that_leads_nowhere_is_missing_data(tmp_path: Path) -> None:
-    """It is named as the owner's to mend, when the base's identity is asked for."""
-    folders(tmp_path / "test", cat=1)
-    (tmp_path / "test" / "cat" / "gone.png").symlink_to(tmp_path / "nowhere.png")
-    with pytest.raises(RequestError):
-        Bases(tmp_path).identity(dataset("imagefolder"), "test")
+    bases, declared, deeper = Bases(tmp_path), dataset("imagefolder"), tmp_path / "test" / "cat" / "deeper"
+    before = bases.identity(declared, "test")
+    (deeper / "0.png").write_bytes(b"other pixels")
+    assert bases.identity(declared, "test") != before
+    (deeper / "new.png").touch()
+    assert bases.size(declared, "test") == 3
+    (deeper / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    with refused("data-missing", "gone.png"):
+        bases.identity(declared, "test")

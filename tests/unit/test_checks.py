@@ -110,6 +110,9 @@ def test_fields_that_an_older_version_did_not_write_are_empty() -> None:
     assert report.results is not None
     assert all(result.source is not None and result.source.targets_file is None for result in report.results)
     assert all(result.report.metrics == NO_METRICS for result in report.results)
+    del data["checks"][0]["verdict"]  # no version left it out: nothing stands in for it
+    with pytest.raises(KeyError, match="verdict"):
+        JobReport.from_dict(data)
 
 
 def test_the_api_shows_a_report_as_it_is_stored() -> None:

@@ -56,26 +56,18 @@ def test_an_absent_row_is_not_there(tmp_path: Path) -> None:
     assert not rows[whole].any()
 
 
-def test_every_flipped_bit_of_a_row_is_noticed(tmp_path: Path) -> None:
-    """Each single bit of a row, flipped in the file: that row is damaged, the others are served."""
+@pytest.mark.parametrize(("name", "place", "bits"), [(LOGITS, 2 * CLASSES * 4, CLASSES * 32), (SUMS, 2 * 8, 64)])
+def test_every_flipped_bit_of_a_row_or_its_checksum_is_noticed(
+    tmp_path: Path, name: str, place: int, bits: int
+) -> None:
+    """Each single bit, flipped in the file: that row is damaged, the others are served."""
     kept = filled(tmp_path)
-    start = (HEADER + 2 * CLASSES * 4) * 8
-    for bit in range(start, start + CLASSES * 32):
-        flip(kept.folder / LOGITS, bit)
+    start = (HEADER + place) * 8
+    for bit in range(start, start + bits):
+        flip(kept.folder / name, bit)
         assert there(kept) == without(2), bit
         assert kept.condition() == Condition(rows=SIZE - 1, damaged=1)
-        flip(kept.folder / LOGITS, bit)
-    assert there(kept) == list(ALL)
-
-
-def test_every_flipped_bit_of_a_checksum_is_noticed(tmp_path: Path) -> None:
-    """Each single bit of a row's checksum, flipped in the file: that row is not served."""
-    kept = filled(tmp_path)
-    start = (HEADER + 2 * 8) * 8
-    for bit in range(start, start + 64):
-        flip(kept.folder / SUMS, bit)
-        assert there(kept) == without(2), bit
-        flip(kept.folder / SUMS, bit)
+        flip(kept.folder / name, bit)
     assert there(kept) == list(ALL)
 
 

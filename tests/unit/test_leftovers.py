@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from app.files.artifacts import artifact_path, orphaned_artifacts
 from app.files.disk import ORPHAN_AGE_S
-from app.retention.orphans import remove_orphans
-from app.retention.storage import Storage
+from app.retention.orphans import Storage, remove_orphans
 from app.store.database import Database
 from app.store.liveness import hold_lock
 from tests.unit.test_retention import parts
@@ -79,3 +79,11 @@ def test_locks_that_nobody_holds_go(storage: Storage) -> None:
         os.utime(held, (time.time() - 2 * ORPHAN_AGE_S,) * 2)
         remove_orphans(storage)
         assert [path.exists() for path in (dead, young, held)] == [False, True, True]
+
+
+def test_artifacts_that_are_older_than_the_store_stay(tmp_path: Path) -> None:
+    """A store that was moved away may come back, and then its artifacts must be there."""
+    path = _make(artifact_path(tmp_path, "aa" + "0" * 62), 2 * ORPHAN_AGE_S)
+    assert orphaned_artifacts(tmp_path, frozenset(), since=path.stat().st_mtime + 1) == []
+    assert orphaned_artifacts(tmp_path, frozenset(), since=path.stat().st_mtime - 1) == [path]
+    assert orphaned_artifacts(tmp_path / "objects", frozenset(), since=0) == []  # before the first job

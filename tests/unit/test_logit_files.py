@@ -47,17 +47,8 @@ def test_two_files_of_one_unit_stand_beside_each_other(tmp_path: Path) -> None:
 
 def test_arrays_under_other_names_are_mentioned(tmp_path: Path) -> None:
     """So that nobody takes them for verified; manifests and texts are no arrays."""
-    _touch(
-        tmp_path,
-        "ce/val_logits.npz",
-        "ce/val.npz",
-        "ce/_logits.npz",
-        "ce/val_logits.npy",
-        "ce/val_logits.h5",
-        "ce/val_logits.json",
-        "ce/val_logits.npz.txt",
-        "README",
-    )
+    others = ("val.npz", "_logits.npz", "val_logits.npy", "val_logits.h5", "val_logits.json", "val_logits.npz.txt")
+    _touch(tmp_path, "ce/val_logits.npz", "README", *(f"ce/{name}" for name in others))
     found = find_logit_files(tmp_path, "here")
     assert found.files == (LogitFile("ce/val_logits.npz", "ce", "val"),)
     assert found.others == ("ce/_logits.npz", "ce/val.npz", "ce/val_logits.h5", "ce/val_logits.npy")
@@ -99,16 +90,13 @@ def test_one_folder_under_two_names_is_two_experts(tmp_path: Path) -> None:
     assert [expert for expert, _, _ in _found(tmp_path)] == ["a", "b", "c"]
 
 
-def test_a_link_to_nothing_is_listed(tmp_path: Path) -> None:
-    """A file that cannot be read is for a check to say; to leave it out in silence would be worse."""
+def test_whatever_is_named_so_is_listed(tmp_path: Path) -> None:
+    """A link to nothing, for a check to say so; what lies in a folder named like a file; and at any depth."""
     (tmp_path / "val_logits.npz").symlink_to(tmp_path / "gone.npz")
-    assert _found(tmp_path) == [("here", "val", "val_logits.npz")]
-
-
-def test_a_folder_named_like_a_file_is_no_file(tmp_path: Path) -> None:
-    """What is in it is."""
-    _touch(tmp_path, "val_logits.npz/test_logits.npz")
-    assert _found(tmp_path) == [("val_logits.npz", "test", "val_logits.npz/test_logits.npz")]
+    deep = "/".join("abcdefghijklmnop")
+    _touch(tmp_path, "x_logits.npz/test_logits.npz", f"{deep}/val_logits.npz")
+    names = ["val_logits.npz", f"{deep}/val_logits.npz", "x_logits.npz/test_logits.npz"]
+    assert [name for _, _, name in _found(tmp_path)] == names
 
 
 @pytest.mark.parametrize("name", ["ein Experte", "naïve=0.5", "日本", "a'b\"c", "a\nb", "-x", "a\\b"])
@@ -128,13 +116,6 @@ def test_names_that_are_no_text_are_mentioned_in_text(tmp_path: Path) -> None:
     found = find_logit_files(tmp_path, "here")
     assert [file.name for file in found.files] == ["ce/val_logits.npz"]
     assert sorted(found.others) == ["?/val_logits.npz", "ce/?x_logits.npz"]
-
-
-def test_no_folder_is_too_deep(tmp_path: Path) -> None:
-    """What is left out in silence would be taken for verified."""
-    deep = "/".join("abcdefghijklmnop")
-    _touch(tmp_path, f"{deep}/val_logits.npz")
-    assert [name for _, _, name in _found(tmp_path)] == [f"{deep}/val_logits.npz"]
 
 
 @pytest.mark.parametrize(
@@ -158,9 +139,7 @@ def test_a_single_file_is_what_is_said_or_else_named(
 @pytest.mark.parametrize(
     ("path", "expert", "split", "code"),
     [
-        ("ce/val_logits.npy", None, None, "not-logits"),
-        ("ce/val_logits", None, None, "not-logits"),
-        ("ce/.npz", None, None, "not-logits"),
+        *((name, None, None, "not-logits") for name in ("ce/val_logits.npy", "ce/val_logits", "ce/.npz")),
         ("ce/val.npz", None, None, "split-unclear"),
         ("ce/_logits.npz", None, None, "split-unclear"),
         ("val_logits.npz", None, None, "expert-unclear"),

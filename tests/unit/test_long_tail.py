@@ -56,16 +56,11 @@ def test_without_files_the_train_split_is_counted(folder: Path) -> None:
 
 
 def test_nothing_there_gives_reasons(folder: Path) -> None:
-    """No file and no train split: both are None, each with a sentence."""
+    """Without files and train split, or without the images of its base, both are None, each with a sentence."""
     found = _read(folder)
-    assert found.counts is None
-    assert found.weights is None
+    assert (found.counts, found.weights) == (None, None)
     assert "train_class_counts.json" in str(found.counts_reason)
     assert "class_weights.json" in str(found.weights_reason)
-
-
-def test_absent_train_images_give_a_reason(folder: Path) -> None:
-    """A train split whose base is not there is no error of a job over test images."""
     _write(folder, train_indices=[0, 1])
     (folder / "train.npz").unlink()
     assert "train.npz" in str(_read(folder).counts_reason)
@@ -83,9 +78,6 @@ def test_a_file_of_another_form_gives_a_reason(folder: Path, content: object) ->
 
 def test_counts_that_are_not_whole_give_a_reason(folder: Path) -> None:
     """Half a sample is no count."""
-    _write(folder, train_class_counts=[1, 2.5, 3])
-    assert "no count" in str(_read(folder).counts_reason)
-    _write(folder, train_class_counts=[1, 10**400, 3])
-    assert "flat list" in str(_read(folder).counts_reason)
-    _write(folder, train_class_counts=[1, 1e300, 3])
-    assert "no count" in str(_read(folder).counts_reason)
+    for count, reason in ((2.5, "no count"), (10**400, "flat list"), (1e300, "no count")):
+        _write(folder, train_class_counts=[1, count, 3])
+        assert reason in str(_read(folder).counts_reason)

@@ -75,16 +75,12 @@ def test_each_kind_has_a_name_of_its_own() -> None:
     assert all(kind.request.kind == name for name, kind in JOB_KINDS.items())
 
 
-def test_a_job_from_before_there_were_standards_can_be_read() -> None:
+def test_requests_of_earlier_versions_can_be_read() -> None:
     """Stores outlive versions: what was not asked then is as it is by default."""
     stored = job_request().to_dict()
     for later in ("standards", "precision", "reuse"):
         del stored[later]
     assert RecomputeRequest.from_dict(stored) == job_request()
-
-
-def test_a_verification_from_before_rows_were_computed_anew_can_be_read() -> None:
-    """Without targets files, and without a sample."""
     stored = VERIFICATION.to_dict()
     for later in ("recompute", "checkpoint_prefix", "experts_dir"):
         del stored[later]

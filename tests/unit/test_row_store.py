@@ -71,31 +71,16 @@ def describe(**changes: Any) -> Callable[[Path], None]:
     return spoil
 
 
-def write_about(data: bytes) -> Callable[[Path], None]:
+def write_about(data: bytes) -> Callable[[Path], object]:
+    return lambda folder: (folder / ABOUT).write_bytes(data)
+
+
+def replaced(make: Callable[[Path], object]) -> Callable[[Path], None]:
     def spoil(folder: Path) -> None:
-        (folder / ABOUT).write_bytes(data)
+        shutil.rmtree(folder)
+        make(folder)
 
     return spoil
-
-
-def to_file(folder: Path) -> None:
-    shutil.rmtree(folder)
-    folder.write_text("no folder")
-
-
-def to_empty(folder: Path) -> None:
-    shutil.rmtree(folder)
-    folder.mkdir()
-
-
-def to_loop(folder: Path) -> None:
-    shutil.rmtree(folder)
-    folder.symlink_to(folder.name)
-
-
-def to_nowhere(folder: Path) -> None:
-    shutil.rmtree(folder)
-    folder.symlink_to("nowhere")
 
 
 def to_folder(folder: Path) -> None:
@@ -134,16 +119,16 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "a flipped header": lambda folder: flip(folder / LOGITS, 8 * 60),
     "no checksums": lambda folder: (folder / SUMS).unlink(),
     "checksums cut": lambda folder: cut(folder / SUMS, 1),
-    "an empty folder": to_empty,
-    "a file for a folder": to_file,
-    "a link to itself": to_loop,
-    "a link to nowhere": to_nowhere,
+    "an empty folder": replaced(Path.mkdir),
+    "a file for a folder": replaced(lambda folder: folder.write_text("no folder")),
+    "a link to itself": replaced(lambda folder: folder.symlink_to(folder.name)),
+    "a link to nowhere": replaced(lambda folder: folder.symlink_to("nowhere")),
     "a folder that nobody may read": lambda folder: folder.chmod(0),
 }
 
 
-@pytest.fixture
-def spoilt(request: pytest.FixtureRequest, rows: RowStore, tmp_path: Path) -> str:
+@pytest.fixture(params=DAMAGE)
+def spoilt(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A folder with one kind of damage; its key."""
     filled(tmp_path)
     if request.param == "a folder that nobody may read" and os.geteuid() == 0:
@@ -152,10 +137,6 @@ def spoilt(request: pytest.FixtureRequest, rows: RowStore, tmp_path: Path) -> st
     return SOURCE.key
 
 
-each_damage = pytest.mark.parametrize("spoilt", DAMAGE, indirect=True)
-
-
-@each_damage
 def test_damage_costs_time_only(rows: RowStore, spoilt: str, tmp_path: Path) -> None:
     """Rows that cannot be used are not there; who opens them gets new ones, and nothing is left behind."""
     assert rows.look(SOURCE, SIZE) is None
@@ -167,17 +148,11 @@ def test_damage_costs_time_only(rows: RowStore, spoilt: str, tmp_path: Path) -> 
     assert [path.name for path in tmp_path.iterdir()] == [spoilt]
 
 
-@each_damage
-def test_damage_is_listed(rows: RowStore, spoilt: str) -> None:
-    """Rows that cannot be used are listed as such, without anything that their description may have said."""
+def test_damage_is_listed_and_removed(rows: RowStore, spoilt: str, tmp_path: Path) -> None:
+    """As unusable, without anything that the description may have said; and nothing of it stays."""
     [entry] = rows.entries()
     assert (entry.key, entry.usable, entry.about, entry.rows) == (spoilt, False, {}, 0)
     assert rows.condition(spoilt) is None
-
-
-@each_damage
-def test_damage_is_removed(rows: RowStore, spoilt: str, tmp_path: Path) -> None:
-    """Whatever became of a folder, it can be removed, and leaves nothing."""
     rows.remove(spoilt)
     assert list(tmp_path.iterdir()) == []
 

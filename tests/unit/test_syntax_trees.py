@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from app.catalog.npz_bases import npz_classes, npz_size
-from app.domain.code_meaning import read_source
+from app.domain.revisions import read_code
 from app.domain.syntax_trees import SYNTAX_TREES
 
 ROUNDS, THREADS = 500, 4
@@ -50,7 +50,7 @@ def source_beside(base: Path) -> int:
     """Parse a source file, and return how many statements it has."""
     source = base.with_suffix(".py")
     source.write_text("CLASSES = {name: [1, (2, 3)] for name in ('a', 'b')}\n" * 20)
-    return len(read_source(source, bool).statements)
+    return len(read_code(source)[0].splitlines())
 
 
 @pytest.mark.usefixtures("busy_collector")

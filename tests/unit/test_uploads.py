@@ -68,24 +68,16 @@ def test_what_is_being_received_is_not_listed(uploads: Uploads) -> None:
         assert uploads.files(upload) == {}
 
 
+ELSEWHERE = [
+    "", "../val_logits.npz", "ce/../../x_logits.npz", "/etc/val_logits.npz", ".hidden/val_logits.npz", "ce/.npz",
+    "a\0b.npz", "a\nb.npz", "\ud800.npz", "x" * 500 + ".npz",
+]  # fmt: skip
+NO_LOGITS = [".", "ce/val_logits.npy", "ce/val_logits.npz.exe", "ce"]
+
+
 @pytest.mark.parametrize(
     ("name", "code"),
-    [
-        ("", "invalid-name"),
-        ("../val_logits.npz", "invalid-name"),
-        ("ce/../../x_logits.npz", "invalid-name"),
-        ("/etc/val_logits.npz", "invalid-name"),
-        (".hidden/val_logits.npz", "invalid-name"),
-        ("ce/.npz", "invalid-name"),
-        ("a\0b.npz", "invalid-name"),
-        ("a\nb.npz", "invalid-name"),
-        ("\ud800.npz", "invalid-name"),
-        ("x" * 500 + ".npz", "invalid-name"),
-        (".", "unsupported-file"),
-        ("ce/val_logits.npy", "unsupported-file"),
-        ("ce/val_logits.npz.exe", "unsupported-file"),
-        ("ce", "unsupported-file"),
-    ],
+    [*((name, "invalid-name") for name in ELSEWHERE), *((name, "unsupported-file") for name in NO_LOGITS)],
 )
 def test_a_name_that_leads_elsewhere_or_means_nothing_is_refused(uploads: Uploads, name: str, code: str) -> None:
     """Before a byte is written."""
@@ -139,7 +131,7 @@ def test_a_request_says_where_its_files_are(uploads: Uploads, tmp_path: Path) ->
         uploads.root_of(request, tmp_path)
 
 
-def test_an_orphan_is_neither_young_nor_referred_to(uploads: Uploads) -> None:
+def test_an_orphan_is_neither_young_nor_referred_to(uploads: Uploads, tmp_path: Path) -> None:
     """A client may be on its way from its files to its verification."""
     young, kept, left, growing = (uploads.create() for _ in range(4))
     _send(uploads, left, "ce/val_logits.npz", b"1")
@@ -151,8 +143,4 @@ def test_an_orphan_is_neither_young_nor_referred_to(uploads: Uploads) -> None:
     os.utime(uploads.folder(growing), (old, old))
     assert uploads.orphans({kept}) == [uploads.folder(left)]
     assert uploads.folder(young).is_dir()
-
-
-def test_without_uploads_there_are_no_orphans(tmp_path: Path) -> None:
-    """Before the first upload there is no folder."""
-    assert Uploads(tmp_path / "none").orphans(()) == []
+    assert Uploads(tmp_path / "none").orphans(()) == []  # before the first upload there is no folder
