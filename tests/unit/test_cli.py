@@ -170,3 +170,11 @@ def test_help_names_the_exit_codes(relogit: Relogit) -> None:
     said = relogit(FakeServer(), "--help").out
     codes = [line.split()[0] for line in said.split("Exit codes:")[1].splitlines() if line]
     assert codes == ["0", "1", "2", "3", "130"]
+
+
+def test_a_groups_options_hold_for_its_commands(relogit: Relogit) -> None:
+    """--dataset may precede the sub-command; the sub-command's own value overrides it."""
+    server = answering(GET_splits__s={"splits": [], "groups": None})
+    for argv, dataset in (("--dataset a show s", "a"), ("--dataset a show s --dataset b", "b")):
+        assert relogit(server, "splits", *argv.split()).code == 0
+        assert dict(server.requests[-1].url.params) == {"dataset": dataset}
