@@ -28,9 +28,9 @@ LEVELS = {"problem": "bold red", "warning": "yellow", "ok": "green"}  # in the o
 
 @command
 def doctor(run: Session) -> None:
-    """Check this installation and say what to do. Run it in the folder where the service is started.
+    """Check this installation and say what to do.
 
-    The service may be down. Exits with 1 if there are problems, with 3 if a server named by --server is out of reach.
+    Run it in the folder where the service is started; the service may be down. Exits with 1 if there are problems, with 3 if a server named by --server is out of reach.
     """
     with run.err.status("Checking the installation …"):
         findings = [*service_findings(), *server_findings(run.client, named=run.server is not None)]
@@ -100,7 +100,7 @@ def _finding(check: str, level: str, found: str, do: str = "") -> Record:
 
 
 def _report(findings: Sequence[Record]) -> list[RenderableType]:
-    """Return a table of the findings in the order given, each with its remedy below it, and their counts."""
+    """Show the findings in order, each with its remedy, and their counts."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("state", no_wrap=True)
     table.add_column("check", overflow="fold")

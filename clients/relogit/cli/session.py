@@ -59,7 +59,7 @@ class Session:
     server: str | None  # the value of `--server`, which suggested commands repeat
 
     def find(self, job_id: str | None) -> Job:
-        """Find a job by the start of its id; without one, the newest recompute job."""
+        """Find a job by its id's start; by default the newest recompute job."""
         if job_id is None:
             return self.client.latest()
         try:

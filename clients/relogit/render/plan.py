@@ -61,7 +61,7 @@ def _units_table(plan: Record) -> Table:
 
 
 def _totals(plan: Record) -> Text:
-    """Sum up: `2 of 9 units need no forward pass; about 14 s; 38 MB.`"""
+    """Sum up the forward passes, the time and the size of a plan."""
     units, totals = plan["units"], plan["totals"]
     if totals["computed"] is None:
         work = f"{number_of(len(units), 'unit')} of {number_of(totals['total'], 'row')}"

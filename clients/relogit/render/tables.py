@@ -40,9 +40,9 @@ def printable(text: str) -> str:
 def new_table(
     rows: Iterable[Mapping[str, str | Text]], numbers: Collection[str] = (), *, hidden: Collection[str] = ()
 ) -> Table:
-    """Lay out rows, each a cell by heading; `numbers` are flush right.
+    """Create a table of rows, each with cells by heading.
 
-    The cells hold the user's names of files and lists, so control characters are escaped.
+    Columns of `numbers` are flush right. Control characters in the cells, which hold users' names, are escaped.
     """
     rows = list(rows)
     headings = [name for name in (rows[0] if rows else ()) if name not in hidden]
@@ -62,7 +62,7 @@ def _printable_cell(cell: str | Text) -> Text:
 def fitting_table(
     console: Console, rows: Sequence[Mapping[str, str | Text]], numbers: Collection[str], optional: Collection[str]
 ) -> Table:
-    """Lay out rows, without `optional` columns if the console would fold cells."""
+    """Create a table, without `optional` columns if the console is too narrow."""
     table = new_table(rows, numbers)
     width = console.measure(table, options=console.options.update(width=UNBOUNDED)).maximum
     return table if width <= console.width else new_table(rows, numbers, hidden=optional)
