@@ -30,7 +30,8 @@ LEVELS = {"problem": "bold red", "warning": "yellow", "ok": "green"}  # in the o
 def doctor(run: Session) -> None:
     """Check this installation and say what to do.
 
-    Run it in the folder where the service is started; the service may be down. Exits with 1 if there are problems, with 3 if a server named by --server is out of reach.
+    Run it in the folder where the service is started; the service may be down. Exits with 1 if
+    there are problems, with 3 if a server named by --server is out of reach.
     """
     with run.err.status("Checking the installation …"):
         findings = [*service_findings(), *server_findings(run.client, named=run.server is not None)]
