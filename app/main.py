@@ -14,23 +14,10 @@ from prometheus_client import CollectorRegistry
 
 from app import VERSION
 from app.api import problems
-from app.api.dependencies import Services, refuse_unknown_parameters
+from app.api.dependencies import Services
 from app.api.metrics import ServiceMetrics
 from app.api.middleware import RequestMetrics
-from app.api.routes import (
-    analysis,
-    artifacts,
-    experts,
-    gc,
-    jobs,
-    metrics,
-    report,
-    rows,
-    splits,
-    system,
-    uploads,
-    verifications,
-)
+from app.api.routes import artifacts, experts, gc, jobs, report, rows, splits, system, uploads, verifications
 from app.processes.maintenance import Maintenance
 from app.processes.shutdown import Stopping
 from app.processes.supervisor import Launch, Supervisor
@@ -40,7 +27,7 @@ from app.settings import Settings
 
 log = logging.getLogger(__name__)
 
-RESOURCES = (jobs, artifacts, analysis, report, verifications, uploads, experts, splits, rows, gc, system, metrics)
+RESOURCES = (jobs, artifacts, report, verifications, uploads, experts, splits, rows, gc, system)
 """In the order in which the OpenAPI document shows them."""
 
 
@@ -59,11 +46,9 @@ def create_app(settings: Settings, launch: Launch = subprocess.Popen) -> FastAPI
             log.info("removed %d bytes below %s that no job refers to", freed, settings.outputs_dir)
         supervisor = Supervisor(settings, services.jobs, launch=launch)
         app.state.stopping = Stopping(services.watcher, supervisor)
+        tidying = partial(tidy, services.storage)
         async with services.watcher.running():
-            with (
-                Maintenance(services.jobs, services.hangs, supervisor.kill, partial(tidy, services.storage)),
-                supervisor,
-            ):
+            with Maintenance(services.jobs, services.hangs, supervisor.kill, tidying), supervisor:
                 yield
         app.state.hopeless = supervisor.hopeless
         services.database.close()
@@ -73,7 +58,7 @@ def create_app(settings: Settings, launch: Launch = subprocess.Popen) -> FastAPI
         version=VERSION,
         summary="Recomputes the logits of trained experts when the data splits change, and verifies every number.",
         lifespan=lifespan,
-        dependencies=[Depends(refuse_unknown_parameters)],
+        dependencies=[Depends(problems.refuse_unknown_parameters)],
     )
     app.state.registry = CollectorRegistry()
     app.add_middleware(RequestMetrics, registry=app.state.registry)

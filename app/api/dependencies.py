@@ -9,9 +9,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from app.api.operations import query_parameters
 from app.catalog.catalog import Catalog
-from app.domain.errors import RequestError
 from app.files.row_store import RowStore
 from app.files.uploads import Uploads
 from app.retention.orphans import Storage
@@ -80,22 +78,3 @@ async def _services(request: Request) -> Services:
 
 
 ServicesDep = Annotated[Services, Depends(_services)]
-Used = ServicesDep  # its name in routes that are not renamed yet
-
-
-async def refuse_unknown_parameters(request: Request) -> None:
-    """Refuse query parameters that the operation does not have.
-
-    FastAPI ignores them, so a misspelt parameter would go unnoticed.
-
-    Raises:
-        RequestError: `unknown-parameter`.
-    """
-    if not request.query_params:
-        return
-    known = query_parameters(request)
-    for name in request.query_params:
-        if name not in known:
-            remedy = f"There are: {', '.join(known)}." if known else "There are none here."
-            message = f"There is no query parameter {name!r}. {remedy}"
-            raise RequestError("unknown-parameter", message, parameter=name, available=known)

@@ -50,10 +50,9 @@ class ServiceMetrics(Collector):
         hanging = alive & services.hangs.hanging().keys()
         counts = {"alive": len(alive - hanging), "hanging": len(hanging)}
         yield _gauge("relogit_workers", "Living workers: alive, or hanging.", "state", counts)
-        resident = GaugeMetricFamily(
-            "relogit_process_resident_bytes", "Memory of a process.", labels=("process", "pid"), unit="bytes"
-        )
-        files = GaugeMetricFamily("relogit_process_open_fds", "Its open file descriptors.", labels=("process", "pid"))
+        labels, name = ("process", "pid"), "relogit_process_resident_bytes"
+        resident = GaugeMetricFamily(name, "Memory of a process.", labels=labels, unit="bytes")
+        files = GaugeMetricFamily("relogit_process_open_fds", "Its open file descriptors.", labels=labels)
         local_pids = {  # a worker in another container or on another host has a pid that means nothing here
             worker["pid"]
             for worker in services.jobs.workers()

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Histogram
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.tracing import traceparent_of
+from app.api.parameters import traceparent_of
 from app.logs import bind
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -17,12 +17,7 @@ BUCKETS = (0.005, 0.025, 0.1, 0.5, 2.5, 10, 60)
 
 
 class RequestMetrics:
-    """ASGI middleware that measures the durations of requests.
-
-    Args:
-        app: the application.
-        registry: gets the histogram of durations, which also counts requests.
-    """
+    """ASGI middleware that counts requests and measures their durations, in a histogram."""
 
     def __init__(self, app: ASGIApp, registry: CollectorRegistry) -> None:
         self._app = app

@@ -16,9 +16,8 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from app.api.operations import body_fields
 from app.api.schemas import Problem
-from app.domain.errors import Conflict, FatalError, NotFound, Refused, RelogitError, RequestError, TransientError
+from app.domain.errors import Conflict, NotFound, Refused, RelogitError, RequestError, TransientError
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +37,6 @@ STATUSES: tuple[tuple[type[RelogitError], int], ...] = (
     (Conflict, 409),
     (RequestError, 422),
     (TransientError, 503),
-    (FatalError, 500),
     (RelogitError, 500),
 )
 
@@ -77,15 +75,7 @@ def _with_problems(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def answer(request: Request, status: int, code: str, detail: str, errors: list[dict[str, Any]]) -> JSONResponse:
-    """Build the problem that answers a request.
-
-    Args:
-        request: that failed.
-        status: of the response.
-        code: stable kebab-case name.
-        detail: sentences for people.
-        errors: the causes, as `ProblemItem` has them.
-    """
+    """Build the problem that answers a request; `errors` are items as of `ProblemItem`."""
     body = {
         "type": f"urn:relogit:problem:{code}",
         "title": HTTPStatus(status).phrase,
@@ -126,19 +116,15 @@ def _validation_item(request: Request, item: dict[str, Any]) -> dict[str, Any]:
     if item["type"] == "json_invalid":
         detail = f"The request body is not JSON: {item.get('ctx', {}).get('error', message)}."
         return {"code": "malformed-json", "detail": detail}
-    place = {"parameter": names[0]} if source in ("query", "path") else {"pointer": json_pointer(names)}
+    pointer = "#/" + "/".join(name.replace("~", "~0").replace("/", "~1") for name in names)  # RFC 6901
+    place = {"parameter": names[0]} if source in ("query", "path") else {"pointer": pointer}
     if item["type"] == "extra_forbidden":
-        fields = body_fields(request, location[:-1])
+        fields = _body_fields(request, location[:-1])
         detail = f"There is no field {names[-1]!r}. There are: {', '.join(fields)}."
         return {"code": "unknown-field", "detail": detail, "available": fields} | place
     value = json.dumps(item.get("input"), default=str)[:80]
     detail = f"{'.'.join(names) or 'The request body'}: {message} (got {value})."
     return {"code": "invalid-value", "detail": detail} | place
-
-
-def json_pointer(parts: Iterable[str]) -> str:
-    """Format a place in a body as a JSON pointer (RFC 6901)."""
-    return "#/" + "/".join(part.replace("~", "~0").replace("/", "~1") for part in parts)
 
 
 def _http_error(request: Request, error: Exception) -> JSONResponse:
@@ -171,3 +157,52 @@ def _bug(request: Request, error: Exception) -> JSONResponse:
     log.exception("unexpected error in %s %s", request.method, request.url.path, exc_info=error)
     detail = "This request met a bug in relogit; the service's log has the details."
     return answer(request, 500, "internal-error", detail, [])
+
+
+async def refuse_unknown_parameters(request: Request) -> None:
+    """Refuse query parameters that the operation does not have.
+
+    FastAPI ignores them, so a misspelt parameter would go unnoticed.
+
+    Raises:
+        RequestError: `unknown-parameter`.
+    """
+    if not request.query_params:
+        return
+    known = _query_parameters(request)
+    for name in request.query_params:
+        if name not in known:
+            remedy = f"There are: {', '.join(known)}." if known else "There are none here."
+            message = f"There is no query parameter {name!r}. {remedy}"
+            raise RequestError("unknown-parameter", message, parameter=name, available=known)
+
+
+def _query_parameters(request: Request) -> list[str]:
+    """List the query parameters of the request's operation, sorted."""
+    parameters = _operation(request).get("parameters", ())
+    return sorted(parameter["name"] for parameter in parameters if parameter["in"] == "query")
+
+
+def _body_fields(request: Request, location: Iterable[str | int]) -> list[str]:
+    """List the fields of the object at that location of the request's body, sorted."""
+    schema: dict[str, Any] = _operation(request)["requestBody"]["content"]["application/json"]["schema"]
+    definitions = request.app.openapi()["components"]["schemas"]
+    for part in location:
+        schema = _resolve(schema, definitions)
+        schema = schema.get("items", {}) if isinstance(part, int) else schema.get("properties", {}).get(part, {})
+    return sorted(_resolve(schema, definitions).get("properties", {}))
+
+
+def _operation(request: Request) -> dict[str, Any]:
+    method = "get" if request.method == "HEAD" else request.method.lower()  # HEAD takes what GET takes
+    operation: dict[str, Any] = request.app.openapi()["paths"][request.scope["route"].path_format][method]
+    return operation
+
+
+def _resolve(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    """Follow a reference, or that of an optional value."""
+    for option in (schema, *schema.get("anyOf", ())):
+        if "$ref" in option:
+            resolved: dict[str, Any] = definitions[option["$ref"].rpartition("/")[2]]
+            return resolved
+    return schema

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from app.domain.jobs import Job, JobState, Unit
+from app.domain.jobs import Job, JobState
 from app.domain.requests import Request
 from app.domain.times import rfc3339
-from app.submission.plans import Plan
+from app.files.row_store import Entry
+from app.submission.plans import Memory, Plan, PlannedUnit
 
 
 class ProblemItem(BaseModel):
@@ -46,6 +47,8 @@ class ErrorView(BaseModel):
 class UnitView(BaseModel):
     """One (expert, split) of a job."""
 
+    model_config = ConfigDict(from_attributes=True)
+
     expert: str
     split: str
     state: str
@@ -59,14 +62,6 @@ class UnitView(BaseModel):
     remaining_s: float | None
     error: ErrorView | None
     notes: list[str]
-
-    @classmethod
-    def of(cls, unit: Unit) -> UnitView:
-        """Build the view of a unit."""
-        names = ("expert", "split", "done", "total", "reused", "computed", "attempts", "accuracy", "rate",
-                 "remaining_s", "error")  # fmt: skip
-        fields = {name: getattr(unit, name) for name in names}
-        return cls(**fields, state=str(unit.state), notes=list(unit.notes))
 
 
 class JobSummary(BaseModel):
@@ -94,22 +89,25 @@ class JobView(JobSummary):
     @classmethod
     def of(cls, job: Job) -> JobView:
         """Build the view of a job."""
-        base = f"/jobs/{job.id}"
         names = ("verification", "analysis", "report", "artifacts", "archive", "cancel")
-        links = {"self": base} | {name: f"{base}/{name}" for name in names}
-        return cls(**summarise_job(job), units=[UnitView.of(unit) for unit in job.units], links=links)
+        links = job_links(job.id, f"/jobs/{job.id}", names)
+        return cls.model_validate(summarise_job(job) | {"units": job.units, "links": links})
+
+
+def job_links(job_id: str, address: str, names: Iterable[str]) -> dict[str, str]:
+    """Return a job's own address, and those of what belongs to it."""
+    return {"self": address} | {name: f"/jobs/{job_id}/{name}" for name in names}
 
 
 def summarise_job(job: Job) -> dict[str, Any]:
     """Return the fields of `JobSummary`."""
-    times = {name: getattr(job, name) for name in ("started_at", "finished_at", "deadline_at")}
+    times = {name: getattr(job, name) for name in ("created_at", "started_at", "finished_at", "deadline_at")}
     return {
         "id": job.id,
         "kind": job.request.kind,
         "state": job.state,
         "verdict": job.verification.verdict if job.verification else None,
         "error": job.error or (job.verification.error if job.verification else None),
-        "created_at": rfc3339(job.created_at),
         **{name: None if time is None else rfc3339(time) for name, time in times.items()},
         "traceparent": job.traceparent,
         "request": _shown_request(job.request),
@@ -120,19 +118,6 @@ class JobList(BaseModel):
     """Jobs, the newest first."""
 
     jobs: list[JobView]
-
-
-class PlannedUnitView(BaseModel):
-    """What one (expert, split) would cost."""
-
-    expert: str
-    split: str
-    total: int = Field(description="Rows of the split.")
-    reused: int | None = Field(description="Rows that need no forward pass; null where that cannot be known yet.")
-    computed: int | None = Field(description="Rows to compute.")
-    seconds: float | None = Field(description="On one worker, at the rate measured before; null without one.")
-    bytes: int = Field(description="To be written: the file twice, and new kept rows; at most, where not known.")
-    reasons: dict[str, str] = Field(description="Why a figure is null.")
 
 
 class PlanView(BaseModel):
@@ -148,9 +133,9 @@ class PlanView(BaseModel):
     normalisation: dict[str, dict[str, Any] | None] = Field(
         description="By expert, what its checkpoint says about its mean and std; null where no worker has looked."
     )
-    units: list[PlannedUnitView] = Field(description="Those that can be planned.")
+    units: list[PlannedUnit] = Field(description="Those that can be planned.")
     totals: dict[str, float | int | None] = Field(description="The units' figures summed; null where one is.")
-    memory: dict[str, int | None] | None = Field(
+    memory: Memory | None = Field(
         description="Bytes that a worker would hold: pools, logits, weights, needed (their sum); measured: the most "
         "that a worker took before; host: of this machine."
     )
@@ -158,17 +143,59 @@ class PlanView(BaseModel):
     @classmethod
     def of(cls, plan: Plan) -> PlanView:
         """Build the view of a plan."""
+        names = ("warnings", "arithmetic", "normalisation", "units", "memory")
         return cls(
             ok=not plan.problems,
             problems=[{"code": p.code, "detail": p.message, **p.details} for p in plan.problems],
-            warnings=plan.warnings,
             request=None if plan.request is None else _shown_request(plan.request),
-            arithmetic=plan.arithmetic,
-            normalisation=plan.normalisation,
-            units=[PlannedUnitView(**asdict(unit)) for unit in plan.units],
             totals=plan.totals(),
-            memory=None if plan.memory is None else asdict(plan.memory),
+            **{name: getattr(plan, name) for name in names},
         )
+
+
+class RowsView(BaseModel):
+    """The kept rows of one expert over one pool, computed in one way."""
+
+    key: str
+    usable: bool = Field(description="False: damaged beyond use; created anew when a job asks for it.")
+    seen: dict[str, Any] | None = Field(description="What they were first computed for.")
+    architecture: str | None
+    classes: int | None
+    precision: str | None
+    engine: str | None
+    model: str | None = Field(description="The processor that they were computed on.")
+    rows: int = Field(description="Rows that are there.")
+    pool: int | None = Field(description="Images in the pool: the largest number of rows.")
+    bytes: int = Field(description="On disk.")
+    used_at: str | None = Field(description="When a job last used them.")
+
+    @classmethod
+    def of(cls, entry: Entry) -> RowsView:
+        """Build the view of an entry of the store."""
+        source = entry.about.get("source", {})
+        numerics = source.get("numerics", {})
+        return cls(
+            **{name: getattr(entry, name) for name in ("key", "usable", "rows", "bytes")},
+            **{name: numerics.get(name) for name in ("precision", "engine", "model")},
+            seen=entry.about.get("seen"),
+            architecture=source.get("network", {}).get("architecture"),
+            classes=source.get("classes"),
+            pool=entry.about.get("size"),
+            used_at=rfc3339(entry.used_at) if entry.used_at else None,
+        )
+
+
+class RowTotals(BaseModel):
+    """Kept rows, summed."""
+
+    keys: int
+    rows: int
+    bytes: int
+
+    @classmethod
+    def of(cls, entries: Sequence[Entry]) -> RowTotals:
+        """Sum the entries of the store."""
+        return cls(keys=len(entries), rows=sum(e.rows for e in entries), bytes=sum(e.bytes for e in entries))
 
 
 def _shown_request(request: Request) -> dict[str, Any]:

@@ -6,14 +6,15 @@ from anyio.to_thread import run_sync
 
 from app.api.dependencies import Services
 from app.api.schemas import ErrorView
-from app.api.split_schemas import ClassGroups, ListSummary, ListView, SetOrigin, SetSummary, SetView
+from app.api.split_schemas import ListSummary, ListView, SetOrigin, SetSummary, SetView
 from app.api.waiting import await_inspections
 from app.catalog.catalog import Catalog
 from app.catalog.datasets import Dataset
 from app.catalog.folders import Folder
 from app.catalog.split_sets import Description, read_description
-from app.domain.errors import NotFound, RelogitError, RequestError
+from app.domain.errors import NotFound, RequestError
 from app.domain.requests import HEAD_THRESHOLD
+from app.report.split_picture import ClassGroups
 from app.store.inspection_requests.request import InspectionRequest
 from app.store.inspection_requests.splits import GroupsRequest, SplitCountsRequest
 from app.store.inspections import Inspection
@@ -43,6 +44,7 @@ def list_sets(dataset_name: str, catalog: Catalog) -> list[SetSummary]:
         set_owners = owners.get(name) or ([owner_in_file] if owner_in_file else [])
         splits = catalog.split_names(folder)
         if splits and (dataset_name in set_owners or not set_owners):
+            lists = [read_list(dataset, folder, split, catalog)[0] for split in splits]
             summaries.append(
                 SetSummary(
                     name=name,
@@ -50,7 +52,7 @@ def list_sets(dataset_name: str, catalog: Catalog) -> list[SetSummary]:
                     claimed=bool(set_owners),
                     description=_origin(description),
                     problem=problem,
-                    splits=[_summarise(read_list(dataset, folder, split, catalog)[0]) for split in splits],
+                    splits=[ListSummary.model_validate(view, from_attributes=True) for view in lists],
                 )
             )
     return summaries
@@ -59,11 +61,7 @@ def list_sets(dataset_name: str, catalog: Catalog) -> list[SetSummary]:
 def read_list(
     dataset: Dataset, folder: Folder, split: str, catalog: Catalog
 ) -> tuple[ListView, InspectionRequest | None]:
-    """Read an index list from disk.
-
-    Returns:
-        The list without class counts, and the inspection that counts them; None where the list cannot be used.
-    """
+    """Read an index list; build the request to count its classes, if possible."""
     view = ListView(
         name=split, base=None, size=None, sha256=None, state="bad", classes=None, class_counts=None, problem=None
     )
@@ -74,7 +72,7 @@ def read_list(
         identity = catalog.bases.identity(dataset, base)
         return view, SplitCountsRequest(dataset, identity, folder.name, split, index_list.sha256)
     except RequestError as error:
-        view.problem = _error(error)
+        view.problem = ErrorView.model_validate(error.to_dict())
         return view, None
 
 
@@ -82,13 +80,6 @@ async def show_set(
     services: Services, dataset_name: str, dataset: Dataset, name: str, head_threshold: int = HEAD_THRESHOLD
 ) -> SetView:
     """Show a set of splits with class counts and groups.
-
-    Args:
-        services: of this process.
-        dataset_name: of the data set.
-        dataset: as declared.
-        name: of the set's folder below the data directory.
-        head_threshold: train samples above which a class is head.
 
     Raises:
         NotFound: `no-splits`.
@@ -98,11 +89,8 @@ async def show_set(
     def read_set() -> tuple[SetView, list[InspectionRequest | None]]:
         folder = set_folder(services.catalog, dataset, name)
         description, problem = _describe(folder)
-        lists, requests = [], []
-        for split in services.catalog.split_names(folder):
-            view, request = read_list(dataset, folder, split, services.catalog)
-            lists.append(view)
-            requests.append(request)
+        names = services.catalog.split_names(folder)
+        lists = [read_list(dataset, folder, split, services.catalog) for split in names]
         counting = None if problem else GroupsRequest.of(dataset, folder, services.catalog, head_threshold)
         shown = SetView(
             name=name,
@@ -110,10 +98,10 @@ async def show_set(
             own=name == dataset.splits,
             description=_origin(description),
             problem=problem,
-            splits=lists,
+            splits=[view for view, _ in lists],
             groups=None,
         )
-        return shown, [counting, *requests]
+        return shown, [counting, *(request for _, request in lists)]
 
     shown, requests = await run_sync(read_set)
     inspections = iter(await await_inspections(services, [request for request in requests if request is not None]))
@@ -122,7 +110,7 @@ async def show_set(
         if inspection is not None:
             _add_counts(view, inspection)
     if groups is not None and groups.answer is not None and groups.answer["groups"] is not None:
-        shown.groups = ClassGroups.model_validate(groups.answer["groups"])
+        shown.groups = ClassGroups(**groups.answer["groups"])
     return shown
 
 
@@ -152,16 +140,8 @@ def _describe(folder: Folder) -> tuple[Description | None, ErrorView | None]:
     try:
         return read_description(folder.path), None
     except RequestError as error:
-        return None, _error(error)
+        return None, ErrorView.model_validate(error.to_dict())
 
 
 def _origin(description: Description | None) -> SetOrigin | None:
     return None if description is None else SetOrigin.model_validate(description, from_attributes=True)
-
-
-def _summarise(view: ListView) -> ListSummary:
-    return ListSummary(name=view.name, base=view.base, size=view.size, problem=view.problem)
-
-
-def _error(error: RelogitError) -> ErrorView:
-    return ErrorView.model_validate(error.to_dict())

@@ -11,6 +11,7 @@ from app.catalog.datasets import Dataset
 from app.catalog.long_tail import Balance
 from app.catalog.split_sets import DatasetDescription
 from app.domain.requests import Profile
+from app.report.split_picture import ClassGroups
 
 
 class SetOrigin(BaseModel):
@@ -66,19 +67,6 @@ class ListView(BaseModel):
     problem: ErrorView | None
 
 
-class ClassGroups(BaseModel):
-    """Groups of classes by their train counts."""
-
-    source: str = Field(description="Where the counts come from.")
-    head_threshold: int
-    train_counts: list[int]
-    head: list[int]
-    tail: list[int]
-    many: list[int]
-    medium: list[int]
-    few: list[int]
-
-
 class SetView(BaseModel):
     """A set of splits with its lists."""
 
@@ -103,12 +91,17 @@ class IndexList(BaseModel):
     indices: list[int]
 
 
-class CreatedList(BaseModel):
-    """An index list that was drawn."""
+class ImportedListView(BaseModel):
+    """An index list that was imported."""
 
     base: str
     size: int
     sha256: str
+
+
+class CreatedList(ImportedListView):
+    """An index list that was drawn."""
+
     balance: Balance | None = Field(description="How its rows are spread over the classes.")
     row_order: Literal["class-major"]
     part_of: str | None = Field(description="The list whose samples these are too.")
@@ -132,16 +125,8 @@ class CreatedSet(BaseModel):
     dataset: DatasetDescription
 
 
-class ImportedListView(BaseModel):
-    """An index list that was imported."""
-
-    base: str
-    size: int
-    sha256: str
-
-
 class ImportedDataset(BaseModel):
-    """The data set that an imported set belongs to."""
+    """The data set that an imported set belongs to, by its name."""
 
     name: str
 
@@ -158,11 +143,7 @@ class ImportedSet(BaseModel):
     doubtful: list[str] = Field(description="What may be wrong with the lists, as sentences.")
 
 
-class _Named(BaseModel):
-    name: str
-
-
-class DatasetView(Dataset, _Named):
+class DatasetView(Dataset, ImportedDataset):
     """A data set as `datasets.toml` declares it, with its name first."""
 
 

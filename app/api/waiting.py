@@ -26,13 +26,7 @@ async def await_inspections(
 ) -> list[Inspection]:
     """Return one inspection for each request, asking workers for unknown ones.
 
-    Args:
-        services: of this process.
-        requests: what to inspect.
-        patience_s: how long to wait for workers.
-
-    Returns:
-        Inspections in the order of the requests; those that no worker answered in time are not `known`.
+    Those that no worker answered within `patience_s` are not `known`.
     """
 
     async def look_up() -> list[Inspection]:
@@ -56,12 +50,7 @@ async def await_inspections(
 
 
 async def await_change(services: Services, job_id: str, wait_s: float) -> Job:
-    """Return a job once it changes, ends, or time is up.
-
-    Args:
-        services: of this process.
-        job_id: of the job.
-        wait_s: seconds; 0 returns at once, and no wait is longer than `MAX_WAIT_S`.
+    """Return a job once it changes, ends, or `wait_s` (at most `MAX_WAIT_S`) is over.
 
     Raises:
         NotFound: `job-not-found`.

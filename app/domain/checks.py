@@ -24,6 +24,8 @@ StoredError = Mapping[str, Any]
 class Check:
     """The outcome of one check. All values are JSON-able, without NaN or infinity."""
 
+    __pydantic_config__ = {"use_attribute_docstrings": True}  # noqa: RUF012 — the API documents the fields with them
+
     id: str
     """Kebab-case name, stable between versions."""
     level: Level
@@ -150,6 +152,8 @@ class ResultReport:
 @dataclass(frozen=True, slots=True)
 class VerifiedFile:
     """A file as it was when it was verified."""
+
+    __pydantic_config__ = {"use_attribute_docstrings": True}  # noqa: RUF012 — the API documents the fields with them
 
     name: str
     """Below the folder that is verified."""

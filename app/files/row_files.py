@@ -58,6 +58,8 @@ class RowChecksum:
 class Condition:
     """The outcome of checking every kept row."""
 
+    __pydantic_config__ = {"use_attribute_docstrings": True}  # noqa: RUF012 — the API documents the fields with them
+
     rows: int
     """Rows whose checksum fits."""
     damaged: int

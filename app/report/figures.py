@@ -69,8 +69,7 @@ def cells(result: Result, figures: Sequence[Figure], statistics: Statistics | No
 def missing(results: Sequence[Result]) -> list[tuple[str, str]]:
     """List missing figures by reason: their headings, and the reason."""
     headings: dict[str, dict[str, None]] = {}
-    for result in results:
-        reasons = result.report.metrics.reasons
+    for reasons in (result.report.metrics.reasons for result in results):
         for figure in FIGURES:
             if figure.name in reasons:
                 headings.setdefault(reasons[figure.name], {})[figure.heading] = None

@@ -14,6 +14,8 @@ WHOLE = "across the results"
 
 Place = tuple[str, str]
 """Expert and split of a result."""
+Outcome = tuple[Check, Place | None]
+"""A check, and the result that it is of; None for a check of the whole job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,26 +35,13 @@ class Finding:
     """Messages of the search for causes."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    check: Check
-    place: Place | None
-    """None for a check of the whole job."""
-
-
 def failures(report: JobReport, causes: Mapping[Place, str]) -> list[Finding]:
-    """List the failed checks and units, errors before warnings, equal ones merged.
-
-    Args:
-        report: of the job.
-        causes: messages of the search for causes, by expert and split.
-    """
+    """List the failed checks and units, errors before warnings, equal ones merged."""
     findings = [*_errors(report)]
     for group in _merged(_outcomes(report, "failed"), _content):
-        check = group[0].check
-        of_results = [item.place for item in group if item.place is not None]
+        check, _ = group[0]
         searched = check.id in ("accuracy", "targets")
-        messages = [causes[place] for place in of_results if searched and place in causes]
+        messages = [causes[place] for _, place in group if searched and place and place in causes]
         findings.append(
             Finding(
                 check.id,
@@ -73,15 +62,15 @@ def skipped(report: JobReport) -> list[Finding]:
     """List the skipped checks; those with the same reason are one finding."""
     findings = []
     for group in _merged(_outcomes(report, "skipped"), lambda check: [check.message]):
-        names = dict.fromkeys(item.check.id for item in group)
-        check = group[0].check
+        names = dict.fromkeys(check.id for check, _ in group)
+        check, _ = group[0]
         findings.append(Finding(", ".join(names), check.level, check.message, _where(group, report)))
     return findings
 
 
 def passed(report: JobReport) -> tuple[int, list[str]]:
     """Count the passed checks, and list their names."""
-    ids = [item.check.id for item in _outcomes(report, "passed")]
+    ids = [check.id for check, _ in _outcomes(report, "passed")]
     return len(ids), sorted(set(ids))
 
 
@@ -96,10 +85,7 @@ def places(pairs: Sequence[Place], everywhere: Iterable[Place]) -> str:
 
 
 def plain(value: Any) -> str:
-    """Format a JSON value for a reader.
-
-    No braces, four digits, spaces for underscores.
-    """
+    """Format a JSON value: no braces, four digits, spaces for underscores."""
     if value is None:
         return "none"
     if isinstance(value, bool):
@@ -122,30 +108,26 @@ def _errors(report: JobReport) -> Iterator[Finding]:
             yield Finding(error["code"], "error", error["message"], places([result.place], ()))
 
 
-def _outcomes(report: JobReport, verdict: CheckVerdict) -> Iterator[_Outcome]:
-    for check in report.checks:
-        if check.verdict == verdict:
-            yield _Outcome(check, None)
+def _outcomes(report: JobReport, verdict: CheckVerdict) -> Iterator[Outcome]:
+    yield from ((check, None) for check in report.checks if check.verdict == verdict)
     for result in report.results or ():
-        for check in result.report.checks:
-            if check.verdict == verdict:
-                yield _Outcome(check, result.place)
+        yield from ((check, result.place) for check in result.report.checks if check.verdict == verdict)
 
 
 def _content(check: Check) -> list[Any]:
     return [check.id, check.level, check.message, check.measured, check.expected, check.evidence]
 
 
-def _merged(outcomes: Iterable[_Outcome], key: Callable[[Check], list[Any]]) -> list[list[_Outcome]]:
+def _merged(outcomes: Iterable[Outcome], key: Callable[[Check], list[Any]]) -> list[list[Outcome]]:
     """Group outcomes of equal keys, in order of first occurrence."""
-    groups: dict[str, list[_Outcome]] = {}
+    groups: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
-        groups.setdefault(json.dumps(key(outcome.check)), []).append(outcome)
+        groups.setdefault(json.dumps(key(outcome[0])), []).append(outcome)
     return list(groups.values())
 
 
-def _where(group: Sequence[_Outcome], report: JobReport) -> str:
-    pairs = [outcome.place for outcome in group if outcome.place is not None]
+def _where(group: Sequence[Outcome], report: JobReport) -> str:
+    pairs = [place for _, place in group if place is not None]
     if not pairs:
         return WHOLE
     return places(list(dict.fromkeys(pairs)), (result.place for result in report.results or ()))

@@ -35,11 +35,7 @@ def swatch(number: int) -> Markup:
 def risk_coverage(split: str, experts: Sequence[tuple[str, int, Statistics]]) -> list[Markup]:
     """Draw a split's risk-coverage curves, one chart for each kind of curve.
 
-    All charts have one scale.
-
-    Args:
-        split: its name.
-        experts: name, number and statistics of each expert.
+    All charts have one scale. `experts` has the name, number and statistics of each.
     """
     drawn: dict[str, list[tuple[str, int, Curve, float]]] = {}
     for kind in CURVES:
@@ -59,13 +55,12 @@ def risk_coverage(split: str, experts: Sequence[tuple[str, int, Statistics]]) ->
             Axis("coverage", UNIT),
             Axis(title.lower(), y_ticks),
         )
-        charts.append(chart.draw(_line(name, number, curve, area) for name, number, curve, area in curves))
+        lines = []
+        for name, number, curve, area in curves:
+            points = list(zip(curve.coverage, curve.risk, strict=True))
+            lines.append(Line(points, line_style(number), f"{name}: area {area:.3f}"))
+        charts.append(chart.draw(lines))
     return charts
-
-
-def _line(name: str, number: int, curve: Curve, area: float) -> Line:
-    points = list(zip(curve.coverage, curve.risk, strict=True))
-    return Line(points, line_style(number), f"{name}: area {area:.3f}")
 
 
 def reliability(name: str, bins: Sequence[ReliabilityBin]) -> Markup:
@@ -73,21 +68,15 @@ def reliability(name: str, bins: Sequence[ReliabilityBin]) -> Markup:
 
     A line joins each dot to the diagonal.
     """
-    filled = [
-        (item, item.confidence, item.accuracy)
-        for item in bins
-        if item.confidence is not None and item.accuracy is not None
-    ]
+    known = ((item, item.confidence, item.accuracy) for item in bins)
+    filled = [(item, conf, right) for item, conf, right in known if conf is not None and right is not None]
     most = max((item.rows for item, _, _ in filled), default=1)
     marks: list[Mark] = [Line([(0, 0), (1, 1)], "diagonal")]
     marks += [Line([(confidence, confidence), (confidence, accuracy)], "gap") for _, confidence, accuracy in filled]
     for item, confidence, accuracy in filled:
         radius = max(SMALLEST_DOT, LARGEST_DOT * math.sqrt(item.rows / most))
-        tip = (
-            f"confidence {item.low:.2f} to {item.high:.2f}: {item.rows} rows, "
-            f"mean confidence {confidence:.3f}, accuracy {accuracy:.3f}"
-        )
-        marks.append(Dot(confidence, accuracy, radius, "dot", tip))
+        tip = f"confidence {item.low:.2f} to {item.high:.2f}: {item.rows} rows, mean confidence {confidence:.3f}"
+        marks.append(Dot(confidence, accuracy, radius, "dot", f"{tip}, accuracy {accuracy:.3f}"))
     over = sum(item.rows for item, confidence, accuracy in filled if confidence > accuracy)
     rows = sum(item.rows for item, _, _ in filled)
     description = (

@@ -30,15 +30,25 @@ class ShownList:
 
 
 @dataclass(frozen=True, slots=True)
-class ShownGroups:
-    """Groups of classes by their train counts."""
+class ClassGroups:
+    """Groups of classes, as class numbers, by their train counts."""
+
+    __pydantic_config__ = {"use_attribute_docstrings": True}  # noqa: RUF012 — the API documents the fields with them
 
     source: str
-    """Where the counts are from."""
+    """Where the counts come from."""
     head_threshold: int
     train_counts: Sequence[int]
-    members: dict[str, Sequence[int]]
-    """Class numbers by the group's name, for BY_SIZE and BY_THRESHOLD."""
+    head: Sequence[int]
+    tail: Sequence[int]
+    many: Sequence[int]
+    medium: Sequence[int]
+    few: Sequence[int]
+
+    def members(self, name: str) -> Sequence[int]:
+        """Return the classes of a group, by its name."""
+        classes: Sequence[int] = getattr(self, name)
+        return classes
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,27 +57,9 @@ class ShownSet:
 
     name: str
     lists: Sequence[ShownList]
-    groups: ShownGroups | None = None
+    groups: ClassGroups | None = None
     changed: Sequence[str] = ()
     """Lists that are not those that the job took."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A list in the key."""
-
-    swatch: Markup
-    name: str
-    text: str
-    """Its size, its base, and what its line does not show."""
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """A group of classes in the legend."""
-
-    name: str
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +68,10 @@ class SplitSet:
 
     name: str
     picture: Markup | None
-    key: Sequence[Entry]
-    groups: Sequence[Group]
+    key: Sequence[tuple[Markup, str, str]]
+    """Swatch, name and text of each list: its size, its base, and what its line does not show."""
+    groups: Sequence[tuple[str, str]]
+    """Name and text of each group."""
     source: str | None
     """Where the train counts are from; None where there are no groups."""
     notes: Sequence[str]
@@ -93,27 +87,18 @@ def split_set(shown: ShownSet | None) -> SplitSet | None:
     return SplitSet(
         shown.name,
         class_counts(shown) if counted else None,
-        [Entry(swatch(number), a_list.name, _in_key(shown.lists, number)) for number, a_list in counted],
+        [(swatch(number), a_list.name, _in_key(shown.lists, number)) for number, a_list in counted],
         _groups(groups) if groups else (),
         groups.source if groups else None,
-        [*_changed(shown.changed), *_notes(shown.lists)],
+        _notes(shown),
     )
-
-
-def _changed(names: Sequence[str]) -> list[str]:
-    if not names:
-        return []
-    return [f"Changed since this job took them: {', '.join(names)}. The picture shows what is there now."]
 
 
 def class_counts(shown: ShownSet) -> Markup:
     """Draw each list's class counts as steps on a log scale.
 
     All lists have one order of classes, and a gap where a list has no sample of a class. With groups, classes go by
-    falling train samples, equal ones by number; without, by number.
-
-    Args:
-        shown: with the counts of at least one list.
+    falling train samples, equal ones by number; without, by number. At least one list has counts.
     """
     groups = shown.groups
     known = {number: a_list.class_counts for number, a_list in enumerate(shown.lists) if a_list.class_counts}
@@ -128,26 +113,17 @@ def class_counts(shown: ShownSet) -> Markup:
         marks.append(Steps([_count_of(counts, label) for label in order], line_style(number), f"{name}: {span}"))
         sentences.append(f"{name}: {_in_key(shown.lists, number)}; {span}.")
     if groups:
-        sizes = (f"{name} {_classes(len(groups.members[name]))}" for name in BY_SIZE + BY_THRESHOLD)
+        sizes = (f"{name} {_classes(len(groups.members(name)))}" for name in BY_SIZE + BY_THRESHOLD)
         sentences.append(f"Groups: {', '.join(sizes)}.")
-    chart = Chart(
-        f"Samples of each class, {shown.name}",
-        " ".join(sentences),
-        Axis(
-            "class number, by falling train samples" if groups else "class number",
-            ticks,
-            (-0.5, len(order) - 0.5),
-            [str(order[int(tick)]) for tick in ticks],
-        ),
-        log_axis("samples, log scale", max(max(counts) for counts in known.values())),
-        width=440,
-        height=300 if groups else 264,
-        rows=2 if groups else 0,
-    )
+    label = "class number, by falling train samples" if groups else "class number"
+    x = Axis(label, ticks, (-0.5, len(order) - 0.5), [str(order[int(tick)]) for tick in ticks])
+    y = log_axis("samples, log scale", max(max(counts) for counts in known.values()))
+    height, rows = (300, 2) if groups else (264, 0)
+    chart = Chart(f"Samples of each class, {shown.name}", " ".join(sentences), x, y, 440, height, rows)
     return chart.draw(marks)
 
 
-def _class_order(groups: ShownGroups | None, classes: int) -> list[int]:
+def _class_order(groups: ClassGroups | None, classes: int) -> list[int]:
     """Order the classes; those beyond the train counts come last."""
     train_counts = groups.train_counts if groups else ()
     ordered = sorted(range(len(train_counts)), key=lambda label: -train_counts[label])
@@ -159,8 +135,8 @@ def _count_of(counts: Sequence[int], label: int) -> int | None:
     return (counts[label] if label < len(counts) else 0) or None
 
 
-def _bands(groups: ShownGroups, names: Sequence[str], style: str, row: int) -> Bands:
-    sizes = {name: len(groups.members[name]) for name in names if groups.members[name]}
+def _bands(groups: ClassGroups, names: Sequence[str], style: str, row: int) -> Bands:
+    sizes = {name: len(groups.members(name)) for name in names if groups.members(name)}
     return Bands([f"{name} {size:,}" for name, size in sizes.items()], list(sizes.values()), style, row)
 
 
@@ -174,10 +150,7 @@ def _range(counts: Sequence[int]) -> str:
 
 
 def _in_key(lists: Sequence[ShownList], number: int) -> str:
-    """Describe a list: its size, base, empty classes and twin.
-
-    A twin is an earlier list with equal counts, whose line lies under this one's.
-    """
+    """Describe a list: size, base, empty classes, earlier list of equal counts."""
     a_list = lists[number]
     counts = a_list.class_counts or ()
     size = sum(counts) if a_list.size is None else a_list.size
@@ -188,7 +161,7 @@ def _in_key(lists: Sequence[ShownList], number: int) -> str:
     return text + (f", same counts as {twin}" if twin is not None else "")
 
 
-def _groups(groups: ShownGroups) -> list[Group]:
+def _groups(groups: ClassGroups) -> list[tuple[str, str]]:
     threshold = groups.head_threshold
     meanings = {
         "many": "more than 100 train samples",
@@ -199,22 +172,25 @@ def _groups(groups: ShownGroups) -> list[Group]:
     }
     legend = []
     for name, meaning in meanings.items():
-        members = groups.members[name]
+        members = groups.members(name)
         samples = sum(groups.train_counts[label] for label in members)
-        legend.append(Group(name, f"{meaning}; {_classes(len(members))}, {samples:,} samples"))
+        legend.append((name, f"{meaning}; {_classes(len(members))}, {samples:,} samples"))
     return legend
 
 
-def _notes(lists: Sequence[ShownList]) -> list[str]:
-    names: dict[str, list[str]] = {}
-    for a_list in lists:
+def _notes(shown: ShownSet) -> list[str]:
+    notes, names = [], dict[str, list[str]]()
+    if shown.changed:
+        changed = ", ".join(shown.changed)
+        notes.append(f"Changed since this job took them: {changed}. The picture shows what is there now.")
+    for a_list in shown.lists:
         if a_list.problem is not None:
             names.setdefault(a_list.problem, []).append(a_list.name)
         elif a_list.unread:
             names.setdefault("No worker has read it yet; reload in a moment.", []).append(a_list.name)
         elif not a_list.class_counts:
             names.setdefault("Its samples are not counted by class.", []).append(a_list.name)
-    return [f"{', '.join(those)}: {why}" for why, those in names.items()]
+    return notes + [f"{', '.join(those)}: {why}" for why, those in names.items()]
 
 
 def _classes(number: int) -> str:

@@ -44,10 +44,7 @@ class Axis:
         return self.ends[1] if self.ends else self.ticks[-1]
 
     def share(self, value: float) -> float:
-        """Return a value's place: 0 at the low end, 1 at the high.
-
-        Values outside lie at the ends.
-        """
+        """Return a value's place: 0 at the low end, 1 at the high."""
         return min(max((value - self.low) / (self.high - self.low), 0.0), 1.0)
 
 
@@ -56,10 +53,7 @@ class LogAxis(Axis):
     """A scale of logarithms: ends and values lie above 0."""
 
     def share(self, value: float) -> float:
-        """Return a value's place: 0 at the low end, 1 at the high.
-
-        Values outside lie at the ends.
-        """
+        """Return a value's place: 0 at the low end, 1 at the high."""
         part = math.log(value / self.low) / math.log(self.high / self.low)
         return min(max(part, 0.0), 1.0)
 
@@ -78,22 +72,13 @@ def ticks_to(highest: float) -> tuple[float, ...]:
 
 
 def log_axis(label: str, highest: float) -> LogAxis:
-    """Build a log scale for counts, with ticks at powers of ten.
-
-    1 lies above the low end, and `highest` below the high one.
-    """
+    """Build a log scale for counts, which has 1 and `highest` inside its ends."""
     end = max(10.0, highest * 1.1)
     return LogAxis(label, [10.0**power for power in range(math.floor(math.log10(end)) + 1)], (0.7, end))
 
 
 def apart(wanted: Sequence[float], widths: Sequence[float], ends: tuple[float, float]) -> list[float]:
-    """Move words apart so that none overlaps or leaves the ends.
-
-    Args:
-        wanted: middles of the words.
-        widths: of the words.
-        ends: of the line that they stand on.
-    """
+    """Move words, by their middles, apart so that none overlaps or leaves the ends."""
     placed, free = list(wanted), ends[0]
     for i, width in enumerate(widths):
         placed[i] = max(placed[i], free + width / 2)
@@ -176,10 +161,9 @@ class Chart:
 
     def draw(self, marks: Iterable[Mark]) -> Markup:
         """Draw the chart with these marks, later ones above earlier ones."""
-        head = Markup(
-            '<svg class="chart" viewBox="0 0 {w} {h}" role="img"><title>{title}</title><desc>{desc}</desc>'
-        ).format(w=self.width, h=self.height, title=self.title, desc=self.description)
-        return Markup("").join([head, *self._axes(), *(self._mark(mark) for mark in marks), Markup("</svg>")])
+        svg = Markup('<svg class="chart" viewBox="0 0 {} {}" role="img"><title>{}</title><desc>{}</desc>{}</svg>')
+        drawn = Markup("").join([*self._axes(), *(self._mark(mark) for mark in marks)])
+        return svg.format(self.width, self.height, self.title, self.description, drawn)
 
     def at(self, x: float, y: float) -> tuple[float, float]:
         """Convert a point to the chart's units, from its upper left corner."""
@@ -199,13 +183,10 @@ class Chart:
             yield Markup('<path class="axis" d="M{:.1f} {:.1f}v4"/>').format(x, bottom)
             yield Markup('<text class="middle" x="{:.1f}" y="{:.1f}">{}</text>').format(x, bottom + 16, word)
         yield Markup('<path class="axis" d="M{:.1f} {:.1f}V{:.1f}H{:.1f}"/>').format(left, top, bottom, right)
-        middle = ((left + right) / 2, (top + bottom) / 2)
-        yield Markup('<text class="middle" x="{:.1f}" y="{}">{}</text>').format(
-            middle[0], self.height - 5, self.x.label
-        )
-        yield Markup('<text class="middle" transform="translate(11 {:.1f}) rotate(-90)">{}</text>').format(
-            middle[1], self.y.label
-        )
+        text = Markup('<text class="middle" x="{:.1f}" y="{}">{}</text>')
+        yield text.format((left + right) / 2, self.height - 5, self.x.label)
+        turned = Markup('<text class="middle" transform="translate(11 {:.1f}) rotate(-90)">{}</text>')
+        yield turned.format((top + bottom) / 2, self.y.label)
 
     def _mark(self, mark: Mark) -> Markup:
         if isinstance(mark, Bars):
@@ -214,10 +195,8 @@ class Chart:
             return Markup("").join(self._bands(mark))
         tip = Markup("<title>{}</title>").format(mark.name) if mark.name else ""
         if isinstance(mark, Dot):
-            place = self.at(mark.x, mark.y)
-            return Markup('<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="{:.1f}">{}</circle>').format(
-                mark.style, *place, mark.radius, tip
-            )
+            circle = Markup('<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="{:.1f}">{}</circle>')
+            return circle.format(mark.style, *self.at(mark.x, mark.y), mark.radius, tip)
         if isinstance(mark, Steps):
             path = "".join(self._steps(mark.levels))
         else:

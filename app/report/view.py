@@ -1,16 +1,19 @@
-"""The report page as a value: all that the template shows, made from a job and its report."""
+"""The report page: a value with all that the template shows, and its HTML, one file without scripts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from app import VERSION
 from app.domain.analyses import AnalysedResult, Intervals, JobAnalysis, Statistics
 from app.domain.checks import JobReport, ReportVerdict, Result
 from app.domain.jobs import Job, JobState, Unit
-from app.domain.requests import RecomputeRequest, VerificationRequest
+from app.domain.requests import LogitsRequest, VerificationRequest
 from app.domain.times import rfc3339
 from app.report.figures import Cell, Figure, cells, missing, shown_figures
 from app.report.findings import Finding, Place, failures, passed, places, skipped
@@ -43,10 +46,10 @@ class Sources:
     """The job's set of splits; None where it cannot be read."""
 
     @property
-    def request(self) -> RecomputeRequest | VerificationRequest:
+    def request(self) -> LogitsRequest:
         """The job's request."""
         request = self.job.request
-        assert isinstance(request, RecomputeRequest | VerificationRequest)
+        assert isinstance(request, LogitsRequest)
         return request
 
     @property
@@ -103,6 +106,21 @@ class Page:
     passed: tuple[int, Sequence[str]]
 
 
+# Names of experts, splits and folders may hold anything, so all is escaped; charts are Markup, escaped already.
+_TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def render(sources: Sources) -> str:
+    """Render the report page, for a job in any state."""
+    return _TEMPLATES.get_template("report.html").render(page=page(sources), version=VERSION)
+
+
 def page(sources: Sources) -> Page:
     """Make the page of a job about logits, in any state."""
     job, report, request = sources.job, sources.report, sources.request
@@ -115,7 +133,7 @@ def page(sources: Sources) -> Page:
     }
     verdict = report.verdict if job.state.ended else "pending"
     findings = failures(report, _causes(sources.causes))
-    methods = [_interval_method(item.intervals) for item in statistics.values()]
+    intervals = next((item.intervals for item in statistics.values()), None)
     return Page(
         title=f"{HEADLINES[verdict]}: {request.dataset}, {_subject(request)}",
         verdict=verdict,
@@ -129,7 +147,7 @@ def page(sources: Sources) -> Page:
         missing=missing(results),
         splits=_splits(results if job.state.ended else (), statistics, sources.digests),
         split_set=split_set(sources.splits),
-        interval_method=methods[0] if methods else None,
+        interval_method=_interval_method(intervals) if intervals else None,
         notes=_notes(analysed, results),
         skipped=skipped(report),
         passed=passed(report),
@@ -138,18 +156,12 @@ def page(sources: Sources) -> Page:
 
 def _causes(analysis: JobAnalysis) -> dict[Place, str]:
     """Return what the search for causes says, by expert and split."""
-    messages = {}
-    for result in analysis.results:
-        if result.state == "pending":
-            messages[result.place] = "Causes are being looked for; reload in a moment."
-        elif result.analysis is not None:
-            messages[result.place] = str(result.analysis["message"])
-        elif result.error is not None:
-            messages[result.place] = str(result.error["message"])
-    return messages
+    pending = {"message": "Causes are being looked for; reload in a moment."}
+    sources = ((r.place, pending if r.state == "pending" else r.analysis or r.error) for r in analysis.results)
+    return {place: str(source["message"]) for place, source in sources if source}
 
 
-def _subject(request: RecomputeRequest | VerificationRequest) -> str:
+def _subject(request: LogitsRequest) -> str:
     if isinstance(request, VerificationRequest):
         return request.path or "uploaded files"
     return request.output_dir
@@ -185,7 +197,7 @@ def _progress(job: Job) -> str:
     )
 
 
-def _facts(job: Job, request: RecomputeRequest | VerificationRequest) -> list[tuple[str, str]]:
+def _facts(job: Job, request: LogitsRequest) -> list[tuple[str, str]]:
     facts = [("Data set", request.dataset), ("Splits folder", request.splits_dir)]
     if isinstance(request, VerificationRequest):
         facts.append(("Files", request.path or f"{_count(len(request.files), 'file')}, uploaded"))
@@ -227,8 +239,7 @@ def _row(
     samples, recalls = metrics.number("samples"), metrics.numbers("class_recalls")
     bins = None if statistics is None else statistics.reliability
     return Row(
-        result.expert,
-        result.split,
+        *result.place,
         swatch(number),
         result.verdict,
         "–" if samples is None else f"{samples:,}",
@@ -240,17 +251,14 @@ def _row(
 
 
 def _interval_method(intervals: Intervals) -> str:
-    return (
-        f"{intervals.level:.0%} intervals: {intervals.method}, {intervals.resamples:,} resamples, "
-        f"seed {intervals.seed}."
-    )
+    drawn = f"{intervals.resamples:,} resamples, seed {intervals.seed}"
+    return f"{intervals.level:.0%} intervals: {intervals.method}, {drawn}."
 
 
 def _notes(analysed: Mapping[Place, AnalysedResult], results: Sequence[Result]) -> list[str]:
     everywhere = [result.place for result in results]
-    pending = [place for place, result in analysed.items() if result.state == "pending"]
     notes = []
-    if pending:
+    if pending := [place for place, result in analysed.items() if result.state == "pending"]:
         where = places(pending, everywhere)
         notes.append(f"Intervals and curves are still being computed for {where}. Reload in a moment.")
     by_reason: dict[str, list[Place]] = {}

@@ -13,6 +13,8 @@ from app.domain.requests import RecomputeRequest
 class PlannedUnit:
     """What one (expert, split) would cost; `reasons` says why a figure is None."""
 
+    __pydantic_config__ = {"use_attribute_docstrings": True}  # noqa: RUF012 — the API documents the fields with them
+
     expert: str
     split: str
     total: int
@@ -30,6 +32,8 @@ class PlannedUnit:
 @dataclass(frozen=True, slots=True)
 class Memory:
     """What a worker would hold, in bytes. None where it cannot be known yet."""
+
+    __pydantic_config__ = {"use_attribute_docstrings": True}  # noqa: RUF012 — the API documents the fields with them
 
     pools: int | None
     """Decoded images of the bases."""

@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
 
+from app.api.dependencies import Services
+from app.main import create_app
 from app.store.database import Database
 from app.store.jobs import JobStore
 from relogit.cli.main import main
@@ -32,6 +35,22 @@ def store(database: Database) -> JobStore:
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
     return Home.make(tmp_path)
+
+
+@pytest.fixture
+def services(home: Home) -> Iterator[Services]:
+    home.settings.internal_dir.mkdir(parents=True)
+    services = Services.build(home.settings)
+    yield services
+    services.database.close()
+
+
+@pytest.fixture
+def app(services: Services) -> FastAPI:
+    """The API with its services, without workers."""
+    app = create_app(services.settings)
+    app.state.services = services
+    return app
 
 
 @pytest.fixture

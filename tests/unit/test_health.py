@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
 from fastapi import FastAPI
 
 from app.api.dependencies import Services
-from app.main import create_app
 from app.settings import Settings
-from tests.fakes import Home
 from tests.unit.asgi import send
-
-
-@pytest.fixture
-def app(home: Home) -> Iterator[FastAPI]:
-    """The API with its services, without workers."""
-    home.settings.internal_dir.mkdir(parents=True)
-    app = create_app(home.settings)
-    app.state.services = Services.build(home.settings)
-    yield app
-    app.state.services.database.close()
 
 
 def change(app: FastAPI, **settings: object) -> Settings:
@@ -40,16 +26,9 @@ def test_a_service_without_workers_is_not_ready(app: FastAPI) -> None:
     response = send(app, "GET", "/readyz")
     body = response.json()
     worker, disk = body["checks"].pop("worker"), body["checks"].pop("disk")
-    assert (response.status_code, body) == (
-        503,
-        {
-            "ready": False,
-            "checks": {
-                "store": {"ok": True, "detail": store},
-                "warm_start": {"ok": True, "detail": "None was asked for", "experts": []},
-            },
-        },
-    )
+    warm_start = {"ok": True, "detail": "None was asked for", "experts": []}
+    checks = {"store": {"ok": True, "detail": store}, "warm_start": warm_start}
+    assert (response.status_code, body) == (503, {"ready": False, "checks": checks})
     assert (worker["ok"], worker["workers"]) == (False, [])
     assert set(disk) == {"ok", "detail", "free_bytes"}
     assert disk["ok"]

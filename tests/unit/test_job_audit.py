@@ -11,7 +11,7 @@ import pytest
 from app.catalog.datasets import Dataset
 from app.domain.checks import Check, CheckVerdict, Result, ResultReport, Source
 from app.domain.jobs import Job
-from app.report.split_warnings import audit_warnings, changed_lists
+from app.report.current_checks import audit_warnings, changed_lists
 from app.store.inspection_requests.splits import AuditRequest
 from app.store.inspections import Inspection
 from app.store.jobs import JobStore

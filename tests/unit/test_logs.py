@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import logging
@@ -51,16 +52,8 @@ def test_a_json_line_has_everything_that_is_known() -> None:
     [line] = written.objects
     written_at = datetime.fromisoformat(line.pop("ts"))
     assert abs(datetime.now(UTC) - written_at) < timedelta(minutes=1)
-    assert line == {
-        "level": "INFO",
-        "logger": "worker.loop",
-        "message": "job j1: done",
-        "job": "j1",
-        "expert": "ce",
-        "split": "val",
-        "traceparent": TRACE,
-        "seconds": {"rows": 0.5},
-    }
+    fields = {"job": "j1", "expert": "ce", "split": "val", "traceparent": TRACE, "seconds": {"rows": 0.5}}
+    assert line == {"level": "INFO", "logger": "worker.loop", "message": "job j1: done", **fields}
 
 
 def test_what_is_not_bound_is_not_there() -> None:
@@ -113,11 +106,9 @@ def test_what_is_bound_ends_with_its_block() -> None:
     """Even if that fails; what was bound around it is there again."""
     written = Written("json")
     with bound(job="outer"):
-        try:
-            with bound(job="inner", split="val"):
-                raise KeyError
-        except KeyError:
-            written.log.info("after")
+        with contextlib.suppress(KeyError), bound(job="inner", split="val"):
+            raise KeyError
+        written.log.info("after")
     [line] = written.objects
     assert (line["job"], "split" in line) == ("outer", False)
 
@@ -149,11 +140,6 @@ def test_the_server_s_line_about_a_request_has_its_parts() -> None:
     written.log.info('%s - "%s %s HTTP/%s" %d', *arguments, extra={"color_message": "never"})
     [line] = written.objects
     del line["ts"]
-    assert line == {
-        "level": "INFO",
-        "logger": "uvicorn.access",
-        "message": '127.0.0.1:5000 - "GET /jobs?kind=a%0Ab HTTP/1.1" 200',
-        "method": "GET",
-        "path": "/jobs",
-        "status": 200,
-    }
+    message = '127.0.0.1:5000 - "GET /jobs?kind=a%0Ab HTTP/1.1" 200'
+    fields = {"message": message, "method": "GET", "path": "/jobs", "status": 200}
+    assert line == {"level": "INFO", "logger": "uvicorn.access", **fields}

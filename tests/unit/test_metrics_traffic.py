@@ -12,7 +12,7 @@ from fastapi import APIRouter, FastAPI
 from prometheus_client import CollectorRegistry
 
 from app.api.middleware import RequestMetrics
-from app.api.tracing import Traceparent
+from app.api.parameters import Traceparent
 from app.logs import configure
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

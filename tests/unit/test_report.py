@@ -14,8 +14,7 @@ from app.domain.checks import JobReport, Result
 from app.domain.jobs import JobState, Unit, UnitState
 from app.domain.requests import VerificationRequest
 from app.report.findings import failures, plain, skipped
-from app.report.page import render
-from app.report.view import Page, Sources, page
+from app.report.view import Page, Sources, page, render
 from tests.unit.report_inputs import analysed, check, metrics, result, sources, statistics, verification_job
 
 CHANCE = check(
@@ -27,15 +26,6 @@ CHANCE = check(
     evidence=tuple({"row": number, "predicted": 70, "label": 0} for number in range(9)),
 )
 REPEATS = check("repeats", "failed", level="warning", message="156 of 1446 rows repeat a sample.")
-
-
-def test_errors_come_before_warnings_whatever_the_order_of_the_checks() -> None:
-    """What must not be used stands first."""
-    shown = page(sources([result("a", checks=[REPEATS, CHANCE])]))
-    assert [(finding.level, finding.check) for finding in shown.failures] == [
-        ("error", "accuracy"),
-        ("warning", "repeats"),
-    ]
 
 
 def test_the_same_finding_on_several_results_is_said_once() -> None:
@@ -62,10 +52,10 @@ def test_a_finding_shows_what_was_measured_and_the_first_evidence() -> None:
     ],
 )
 def test_a_failed_accuracy_has_its_causes_beside_it(state: AnalysisState, more: dict[str, Any], said: str) -> None:
-    """The search's sentence, or why there is none; a warning has no causes."""
-    results = [result("a", checks=[CHANCE, REPEATS])]
-    shown = page(sources(results, causes=analysed(results, state, **more)))
-    assert [list(finding.causes) for finding in shown.failures] == [[said], []]
+    """The search's sentence, or why there is none; a warning has no causes, and comes after the errors."""
+    results = [result("a", checks=[REPEATS, CHANCE])]
+    error, warning = page(sources(results, causes=analysed(results, state, **more))).failures
+    assert (error.level, error.causes, warning.level, warning.causes) == ("error", [said], "warning", [])
 
 
 def test_a_unit_that_could_not_be_computed_is_an_error() -> None:
@@ -77,17 +67,14 @@ def test_a_unit_that_could_not_be_computed_is_an_error() -> None:
 
 
 def test_a_reason_is_given_once_for_all_that_was_skipped_for_it() -> None:
-    """Checks and results with the same reason share a line."""
+    """Checks and results with the same reason share a line; passed ones are counted and named once."""
     why = "There is no manifest."
     checks = [check("manifest", "skipped", message=why), check("class-weights", "skipped", message=why)]
-    (line,) = skipped(sources([result("a", checks=checks), result("b", checks=checks)]).report)
+    checks += [check("shapes", "passed"), check("finite", "passed")]
+    made = sources([result("a", checks=checks), result("b", checks=checks)])
+    assert page(made).passed == (4, ["finite", "shapes"])
+    (line,) = skipped(made.report)
     assert (line.check, line.message, line.where) == ("manifest, class-weights", why, "all 2 results")
-
-
-def test_passed_checks_are_counted_and_named_once() -> None:
-    """One line, however many results."""
-    checks = [check("shapes", "passed"), check("finite", "passed")]
-    assert page(sources([result("a", checks=checks), result("b", checks=checks)])).passed == (4, ["finite", "shapes"])
 
 
 def test_a_figure_that_no_result_has_is_no_column_but_a_reason() -> None:
@@ -117,11 +104,18 @@ def test_a_result_without_any_figure_is_still_in_the_table() -> None:
     assert {cell.value for cell in row.cells} == {"–"}
 
 
-@pytest.mark.parametrize(("state", "said"), [("pending", "still being computed for all 2 results"), ("ready", None)])
-def test_what_is_not_ready_is_said_to_be_so(state: AnalysisState, said: str | None) -> None:
-    """A pending analysis has a note; its tables and recalls are there, its curves are not."""
+@pytest.mark.parametrize(
+    ("state", "error", "said"),
+    [
+        ("pending", None, "still being computed for all 2 results"),
+        ("failed", {"message": "The file is gone."}, "No intervals and curves for all 2 results: The file is gone."),
+        ("ready", None, None),
+    ],
+)
+def test_an_analysis_that_is_not_ready_has_a_note(state: AnalysisState, error: Any, said: str | None) -> None:
+    """One for all results with the same reason; tables and recalls are there, curves are not."""
     results = [result("a"), result("b")]
-    made = sources(results, statistics=analysed(results, state, statistics()))
+    made = sources(results, statistics=analysed(results, state, statistics(), error))
     shown = page(made)
     assert made.pending == (state == "pending")
     assert [said in note for note in shown.notes if said] == ([True] if said else [])
@@ -129,30 +123,21 @@ def test_what_is_not_ready_is_said_to_be_so(state: AnalysisState, said: str | No
     assert shown.splits[0].results[0].recalls is not None
 
 
-def test_an_analysis_that_failed_gives_its_reason_once() -> None:
-    """Results with the same reason share a note."""
-    results = [result("a"), result("b")]
-    refused = analysed(results, "failed", error={"message": "The file is gone."})
-    (note,) = page(sources(results, statistics=refused)).notes
-    assert note == "No intervals and curves for all 2 results: The file is gone."
-
-
 @pytest.mark.parametrize(
-    ("results", "sentence"),
+    ("results", "beginning", "end"),
     [
-        ([result("a")], "The result passed every check that could be made. No warnings."),
-        ([result("a", checks=[REPEATS])], "The result passed every check that could be made. 1 warning."),
-        ([result("a"), result("b")], "All 2 results passed every check that could be made. No warnings."),
-        ([result("a", checks=[CHANCE])], "The result failed: not to be used as it stands. No warnings."),
-        (
-            [result("a", checks=[CHANCE]), result("b")],
-            "1 of 2 results failed: not to be used as it stands. No warnings.",
-        ),
+        ([result("a")], "The result passed", "No warnings."),
+        ([result("a", checks=[REPEATS])], "The result passed", "1 warning."),
+        ([result("a"), result("b")], "All 2 results passed", "No warnings."),
+        ([result("a", checks=[CHANCE])], "The result failed", "No warnings."),
+        ([result("a", checks=[CHANCE]), result("b")], "1 of 2 results failed", "No warnings."),
     ],
 )
-def test_the_verdict_is_said_in_words(results: list[Result], sentence: str) -> None:
+def test_the_verdict_is_said_in_words(results: list[Result], beginning: str, end: str) -> None:
     """How many results, how many of them failed, and how many warnings there are."""
-    assert page(sources(results)).sentence == sentence
+    sentence = page(sources(results)).sentence
+    assert sentence.startswith(beginning)
+    assert sentence.endswith(end)
 
 
 def running(*units: Unit) -> Page:
@@ -166,25 +151,19 @@ def test_a_running_job_says_how_far_it_is() -> None:
     assert shown.headline == "Not finished"
     assert shown.sentence.startswith("The job is running: 500 of 2,000 rows (25%), 0 of 1 result done.")
     assert (len(shown.units), shown.splits) == (1, [])
-
-
-def test_a_running_verification_has_no_rows_to_count() -> None:
-    """It only says that it runs."""
-    assert running().sentence == "The verification is running. This page looks again by itself."
+    assert running().sentence.startswith("The verification is running."), "it has no rows to count"
 
 
 def test_a_cancelled_job_is_not_verified() -> None:
     """It says so, rather than that it failed or passed."""
     shown = page(Sources(verification_job(JobState.CANCELLED), JobReport("skipped", results=())))
-    assert (shown.headline, shown.sentence) == (
-        "Not verified",
-        "The job was cancelled before its results could be verified.",
-    )
+    assert shown.headline == "Not verified"
+    assert "was cancelled before" in shown.sentence
 
 
 @pytest.mark.parametrize("count", [1, 50])
 def test_a_page_has_all_results_and_parses(count: int) -> None:
-    """One result or fifty: each has its line in the table, two charts, and its curve."""
+    """Each has its line in the table, two charts, and its curve; no script, no address but an empty icon's."""
     html = render(sources([result(f"expert{number}", checks=[CHANCE]) for number in range(count)]))
     root = ET.fromstring(re.sub(r"<!DOCTYPE html>|<(meta|link)[^>]*>", "", html))
     assert len(root.findall(".//th[@scope='row']")) == count
@@ -193,6 +172,8 @@ def test_a_page_has_all_results_and_parses(count: int) -> None:
     assert sum(path.get("class", "").startswith("line") for path in curves.findall("path")) == count
     assert root.get("lang") == "en"
     assert root.findtext("head/title") == "Failed: digits, old/logits – relogit"
+    assert "<script" not in html
+    assert re.findall(r"""(?:src|href)=["'][^"']*["']|url\(|@import|https?://""", html) == ['href="data:,"']
 
 
 def test_whatever_a_name_holds_is_shown_as_text() -> None:
@@ -206,13 +187,6 @@ def test_whatever_a_name_holds_is_shown_as_text() -> None:
     html = render(sources(results, job=job, causes=analysed(results, analysis={"message": evil})))
     assert "<img" not in html
     assert html.count("&lt;img src=x onerror=&#34;alert(1)&#34;&gt;") >= 12
-
-
-def test_the_page_needs_nothing_but_itself() -> None:
-    """No script, and no address but a link's empty icon."""
-    html = render(sources([result("a", checks=[CHANCE])]))
-    assert "<script" not in html
-    assert re.findall(r"""(?:src|href)=["'][^"']*["']|url\(|@import|https?://""", html) == ['href="data:,"']
 
 
 @pytest.mark.parametrize(
@@ -234,32 +208,22 @@ def test_the_jobs_own_checks_and_error_belong_to_all_results() -> None:
     overlap = check("overlap", "failed", level="warning")
     made = sources([result("a")], checks=[overlap])
     broken = replace(made.report, error={"code": "store-unusable", "message": "The disk is full."})
-    assert [(f.check, f.where) for f in failures(broken, {})] == [
-        ("store-unusable", "across the results"),
-        ("overlap", "across the results"),
-    ]
+    everywhere = "across the results"
+    listed = [(finding.check, finding.where) for finding in failures(broken, {})]
+    assert listed == [("store-unusable", everywhere), ("overlap", everywhere)]
 
 
 def test_each_result_has_its_own_analysis() -> None:
     """Intervals are found by expert and split, in whatever order they come."""
     results = [result("a"), result("b"), result("a", "test")]
-    answers = [
-        {**statistics(), "intervals": {**statistics()["intervals"], "figures": {"nll": [number, 9]}}}
-        for number in range(len(results))
-    ]
-    entries = [
-        AnalysedResult(item.expert, item.split, "ready", answer)
-        for item, answer in zip(results, answers, strict=True)
-    ]
+    entries = []
+    for number, item in enumerate(results):
+        intervals = statistics()["intervals"] | {"figures": {"nll": [number, 9]}}
+        entries.append(AnalysedResult(*item.place, "ready", statistics() | {"intervals": intervals}))
     shown = page(sources(results, statistics=JobAnalysis("statistics", tuple(reversed(entries)))))
-    intervals = {
-        (r.expert, r.split): cell.interval
-        for split in shown.splits
-        for r in split.results
-        for cell in r.cells
-        if cell.figure.name == "nll"
-    }
-    assert intervals == {("a", "val"): "0.000–9.000", ("b", "val"): "1.000–9.000", ("a", "test"): "2.000–9.000"}
+    rows = [row for split in shown.splits for row in split.results]
+    ends = {(r.expert, r.split): cell.interval for r in rows for cell in r.cells if cell.figure.name == "nll"}
+    assert ends == {("a", "val"): "0.000–9.000", ("b", "val"): "1.000–9.000", ("a", "test"): "2.000–9.000"}
 
 
 def test_probabilities_have_no_curve_and_no_diagram() -> None:

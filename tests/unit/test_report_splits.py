@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from app.report.page import render
-from app.report.split_picture import ShownGroups, ShownList, ShownSet, class_counts, split_set
+from app.report.split_picture import ClassGroups, ShownList, ShownSet, SplitSet, class_counts, split_set
 from app.report.svg import Axis, Bands, Chart, LogAxis, Steps, apart, log_axis
+from app.report.view import render
 from tests.unit.report_inputs import result, sources
 
 
@@ -19,20 +19,22 @@ def one_list(name: str, counts: Sequence[int] | None, *, base: str | None = "tra
     return ShownList(name, base, sum(counts or []), counts, **more)
 
 
-def grouped(train_counts: Sequence[int], source: str = "train_class_counts.json") -> ShownGroups:
+def grouped(train_counts: Sequence[int], source: str = "train_class_counts.json") -> ClassGroups:
     """Groups of the classes with these train counts."""
     labels = range(len(train_counts))
-    members: dict[str, Sequence[int]] = {
-        "head": [c for c in labels if train_counts[c] > 20],
-        "tail": [c for c in labels if train_counts[c] <= 20],
-        "many": [c for c in labels if train_counts[c] > 100],
-        "medium": [c for c in labels if 20 <= train_counts[c] <= 100],
-        "few": [c for c in labels if train_counts[c] < 20],
-    }
-    return ShownGroups(source, 20, train_counts, members)
+    return ClassGroups(
+        source,
+        20,
+        train_counts,
+        head=[c for c in labels if train_counts[c] > 20],
+        tail=[c for c in labels if train_counts[c] <= 20],
+        many=[c for c in labels if train_counts[c] > 100],
+        medium=[c for c in labels if 20 <= train_counts[c] <= 100],
+        few=[c for c in labels if train_counts[c] < 20],
+    )
 
 
-def listing(lists: Sequence[ShownList], groups: ShownGroups | None = None, name: str = "lt") -> ShownSet:
+def listing(lists: Sequence[ShownList], groups: ClassGroups | None = None, name: str = "lt") -> ShownSet:
     return ShownSet(name, lists, groups)
 
 
@@ -42,6 +44,12 @@ TRAIN = [20, 500, 3, 120, 20]
 
 def drawn(found: ShownSet) -> ET.Element:
     return ET.fromstring(class_counts(found))
+
+
+def shown(found: ShownSet) -> SplitSet:
+    made = split_set(found)
+    assert made is not None
+    return made
 
 
 def numbers(path: ET.Element) -> list[float]:
@@ -121,8 +129,7 @@ def test_without_groups_classes_go_by_number() -> None:
     assert ticks[:6] == ["0", "1", "2", "3", "4", "class number"]
     assert not [path for path in picture.findall("path") if "rule" in path.get("class", "")]
     assert not re.search("many|head", str(picture.findtext("desc")))
-    made = split_set(listing([one_list("train", TRAIN)]))
-    assert made is not None
+    made = shown(listing([one_list("train", TRAIN)]))
     assert (made.groups, made.source) == ((), None)
 
 
@@ -149,9 +156,8 @@ def test_a_group_without_classes_has_no_band() -> None:
     picture = drawn(found)
     assert [word for word in words(picture) if word[0] in "mfht"] == ["many 5", "head 5"]
     assert not [path for path in picture.findall("path") if "rule" in path.get("class", "")]
-    made = split_set(found)
-    assert made is not None
-    assert [(group.name, group.text) for group in made.groups] == [
+    made = shown(found)
+    assert made.groups == [
         ("many", "more than 100 train samples; 5 classes, 2,500 samples"),
         ("medium", "20 to 100; 0 classes, 0 samples"),
         ("few", "fewer than 20; 0 classes, 0 samples"),
@@ -165,9 +171,8 @@ def test_a_class_without_samples_is_a_gap_and_is_counted() -> None:
     found = listing([one_list("val", [4, 0, 4, 0, 4]), one_list("none", [0] * 5)])
     val, none = lines(drawn(found))
     assert (val.get("d", "").count("M"), none.get("d")) == (3, "")
-    made = split_set(found)
-    assert made is not None
-    assert [entry.text for entry in made.key] == ["12 of train, none of 2 classes", "0 of train, none of 5 classes"]
+    made = shown(found)
+    assert [text for _, _, text in made.key] == ["12 of train, none of 2 classes", "0 of train, none of 5 classes"]
     assert str(drawn(found).findtext("desc")) == (
         "val: 12 of train, none of 2 classes; 4 a class. none: 0 of train, none of 5 classes; no samples."
     )
@@ -176,27 +181,25 @@ def test_a_class_without_samples_is_a_gap_and_is_counted() -> None:
 def test_lists_with_equal_counts_are_said_to_be_so() -> None:
     """Both have their line and their place in the key, which names the list below; so does the description."""
     found = listing([one_list("val", [1] * 5), one_list("test", TRAIN), one_list("tunev", [1] * 5, base=None)])
-    made = split_set(found)
-    assert made is not None
-    assert [entry.text for entry in made.key] == ["5 of train", "663 of train", "5, same counts as val"]
+    made = shown(found)
+    assert [text for _, _, text in made.key] == ["5 of train", "663 of train", "5, same counts as val"]
     assert "tunev: 5, same counts as val; 1 a class." in str(drawn(found).findtext("desc"))
     styles = [path.get("class", "") for path in lines(drawn(found))]
     assert styles == ["line c0 d0", "line c1 d1", "line c2 d2"]
-    assert all(style in entry.swatch for style, entry in zip(styles, made.key, strict=True))
+    assert all(style in swatch for style, (swatch, _, _) in zip(styles, made.key, strict=True))
 
 
 def test_a_list_that_is_not_known_has_a_note_and_keeps_its_line_style() -> None:
     """Whoever shares a reason shares the note; the others are drawn as if it were there."""
     lost = [one_list(name, None, base=None, problem="It is no list.") for name in "ab"]
     found = listing([*lost, one_list("c", None, unread=True), one_list("d", None), one_list("val", TRAIN)])
-    made = split_set(found)
-    assert made is not None
+    made = shown(found)
     assert made.notes == [
         "a, b: It is no list.",
         "c: No worker has read it yet; reload in a moment.",
         "d: Its samples are not counted by class.",
     ]
-    assert [entry.name for entry in made.key] == ["val"]
+    assert [name for _, name, _ in made.key] == ["val"]
     assert [path.get("class") for path in lines(drawn(found))] == ["line c4 d4"]
 
 
@@ -204,8 +207,7 @@ def test_where_nothing_is_known_there_is_no_picture() -> None:
     """An answer that is not to be had is no section; lists that nobody has read are a note without a picture."""
     assert split_set(None) is None
     assert split_set(listing([])) is None
-    made = split_set(listing([one_list("val", None, unread=True)]))
-    assert made is not None
+    made = shown(listing([one_list("val", None, unread=True)]))
     assert (made.picture, len(made.notes)) == (None, 1)
     assert "<h2>Splits</h2>" not in render(sources([result("a")]))
 

@@ -35,6 +35,8 @@ from app.store.inspections import Inspection
 router = APIRouter(prefix="/experts", tags=["experts"])
 
 Prefix = Annotated[str, Query(description="What stands before the expert's name in its file name.")]
+Unfinished = tuple[ExpertView, InspectionRequest | None]
+"""An expert without its passport, and the inspection that finds it; None where the file cannot be used."""
 FolderName = Annotated[str | None, Query(description="Below the checkpoint directory; the data set's own.")]
 
 
@@ -79,7 +81,7 @@ async def list_experts(
     """
     catalog = services.catalog
 
-    def read_experts() -> tuple[_Site, list[tuple[ExpertView, InspectionRequest | None]], list[str]]:
+    def read_experts() -> tuple[_Site, list[Unfinished], list[str]]:
         site = _Site.read(catalog, dataset, prefix, experts_dir)
         names = catalog.experts(site.folder, prefix)
         if not names and catalog.experts(site.folder, ""):
@@ -89,13 +91,8 @@ async def list_experts(
 
     site, views, unused = await run_sync(read_experts)
     await _add_passports(services, site, views)
-    return ExpertList(
-        dataset=dataset,
-        experts_dir=site.folder.name,
-        prefix=prefix,
-        experts=[view for view, _ in views],
-        unused_overrides=unused,
-    )
+    experts, folder = [view for view, _ in views], site.folder.name
+    return ExpertList(dataset=dataset, experts_dir=folder, prefix=prefix, experts=experts, unused_overrides=unused)
 
 
 @router.get("/{name}")
@@ -112,27 +109,24 @@ async def get_expert(
     image folders, which are decoded for jobs only. `proposal` has lines for `datasets.toml` that would fit better.
     """
 
-    def read_expert() -> tuple[_Site, ExpertView, InspectionRequest | None]:
+    def read_expert() -> tuple[_Site, Unfinished]:
         site = _Site.read(services.catalog, dataset, prefix, experts_dir)
         view, request = _read_expert(site, name, services.catalog)
         if view.problem is not None and view.problem.code in ("unknown-expert", "unknown-prefix"):
             raise _not_found(RequestError.from_dict(view.problem.model_dump()))
-        return site, view, request
+        return site, (view, request)
 
-    site, view, request = await run_sync(read_expert)
-    await _add_passports(services, site, [(view, request)])
+    site, expert = await run_sync(read_expert)
+    await _add_passports(services, site, [expert])
+    view, _ = expert
     detail = ExpertDetail(**dict(view), normalisation=None, proposal=[])
     if view.state == "ready":
         await _add_normalisation(services, site, detail)
     return detail
 
 
-def _read_expert(site: _Site, name: str, catalog: Catalog) -> tuple[ExpertView, InspectionRequest | None]:
-    """Read from disk what there is of an expert.
-
-    Returns:
-        The expert without its passport, and the inspection that finds it; None where the file cannot be used.
-    """
+def _read_expert(site: _Site, name: str, catalog: Catalog) -> Unfinished:
+    """Read an expert's file, without its passport; build the request for that, if possible."""
     view = ExpertView(name=name, file=None, state="bad", passport=None, problem=None, transform=None)
     try:
         path = catalog.checkpoint(site.folder, site.prefix, name)
@@ -147,30 +141,28 @@ def _read_expert(site: _Site, name: str, catalog: Catalog) -> tuple[ExpertView, 
         return view, None
 
 
-async def _add_passports(
-    services: Services, site: _Site, views: list[tuple[ExpertView, InspectionRequest | None]]
-) -> None:
+async def _add_passports(services: Services, site: _Site, experts: list[Unfinished]) -> None:
     """Add to each expert that can be inspected what workers found."""
-    requests = {view.name: request for view, request in views if request is not None}
-    inspections = await await_inspections(services, list(requests.values()))
-    by_name = dict(zip(requests, inspections, strict=True))
-    for view, _ in views:
-        if view.name in by_name:
-            _add_passport(site, view, by_name[view.name])
+    requests = [request for _, request in experts if request is not None]
+    inspections = iter(await await_inspections(services, requests))
+    for view, request in experts:
+        if request is not None:
+            _add_passport(site, view, next(inspections))
 
 
 def _add_passport(site: _Site, view: ExpertView, inspection: Inspection) -> None:
     if inspection.error is not None:
         view.problem = ErrorView.model_validate(inspection.error)
-    elif inspection.answer is None:
+        return
+    if inspection.answer is None:
         view.state = "unread"
-    else:
-        view.state, view.passport = "ready", PassportView.model_validate(inspection.answer)
-    if view.passport is not None and view.file is not None and site.classes is not None:
-        try:
-            check_classes(view.file, view.passport.classes, site.dataset_name, site.classes)
-        except RequestError as error:
-            view.state, view.problem = "bad", ErrorView.model_validate(error.to_dict())
+        return
+    view.state, view.passport = "ready", PassportView.model_validate(inspection.answer)
+    try:
+        if site.classes is not None:
+            check_classes(str(view.file), view.passport.classes, site.dataset_name, site.classes)
+    except RequestError as error:
+        view.state, view.problem = "bad", ErrorView.model_validate(error.to_dict())
 
 
 async def _add_normalisation(services: Services, site: _Site, detail: ExpertDetail) -> None:

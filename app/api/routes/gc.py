@@ -9,9 +9,9 @@ from fastapi import APIRouter
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict
 
 from app.api.dependencies import ServicesDep
-from app.api.row_schemas import RowsView, RowTotals
+from app.api.schemas import RowsView, RowTotals
 from app.domain.times import rfc3339
-from app.retention.retention import Collected, Limits, StoredJob, collect
+from app.retention.retention import Limits, collect
 
 router = APIRouter(tags=["gc"])
 
@@ -41,27 +41,17 @@ class GcBody(BaseModel):
     )
     dry_run: Annotated[bool, Strict()] = Field(False, description="Remove nothing; answer what would be removed.")
 
-    def limits(self, defaults: Limits) -> Limits:
-        """Fill in the defaults for the limits that are left out."""
-        given = self.model_dump(exclude={"dry_run", "artifacts_max_bytes"}, exclude_none=True)
-        return replace(defaults, **given)
-
 
 class GcJob(BaseModel):
     """A job that was deleted."""
 
+    model_config = ConfigDict(from_attributes=True)
+
     id: str
     kind: str
     state: str
-    finished_at: str
+    finished_at: Annotated[str, BeforeValidator(rfc3339)]
     bytes: int = Field(description="Freed with it: no other job refers to them.")
-
-    @classmethod
-    def of(cls, job: StoredJob) -> GcJob:
-        """Build the view of a deleted job."""
-        return cls(
-            id=job.id, kind=job.kind, state=job.state, finished_at=rfc3339(job.finished_at or 0), bytes=job.bytes
-        )
 
 
 class JobTotals(BaseModel):
@@ -89,22 +79,6 @@ class GcAnswer(BaseModel):
     kept_back: list[str] = Field(description="Why files could not be removed.")
     left: GcLeft
 
-    @classmethod
-    def of(cls, collected: Collected, *, dry_run: bool) -> GcAnswer:
-        """Build the answer from what was collected."""
-        return cls(
-            dry_run=dry_run,
-            jobs=[GcJob.of(job) for job in collected.jobs],
-            rows=[RowsView.of(entry) for entry in collected.rows],
-            unreferred_bytes=collected.orphan_bytes,
-            freed_bytes=collected.freed_bytes,
-            kept_back=list(collected.kept_back),
-            left=GcLeft(
-                jobs=JobTotals(jobs=collected.jobs_left, bytes=collected.bytes_left),
-                rows=RowTotals.of(collected.rows_left),
-            ),
-        )
-
 
 @router.post("/gc")
 def collect_garbage(services: ServicesDep, body: GcBody | None = None) -> GcAnswer:
@@ -113,5 +87,16 @@ def collect_garbage(services: ServicesDep, body: GcBody | None = None) -> GcAnsw
     Whatever a job refers to that has not ended stays, and so does everything under `outputs/<output_dir>`.
     """
     body = body or GcBody()
-    collected = collect(body.limits(Limits.of(services.settings)), services.storage, dry_run=body.dry_run)
-    return GcAnswer.of(collected, dry_run=body.dry_run)
+    given = body.model_dump(exclude={"dry_run", "artifacts_max_bytes"}, exclude_none=True)
+    limits = replace(Limits.of(services.settings), **given)
+    collected = collect(limits, services.storage, dry_run=body.dry_run)
+    left = JobTotals(jobs=collected.jobs_left, bytes=collected.bytes_left)
+    return GcAnswer(
+        dry_run=body.dry_run,
+        jobs=[GcJob.model_validate(job) for job in collected.jobs],
+        rows=[RowsView.of(entry) for entry in collected.rows],
+        unreferred_bytes=collected.orphan_bytes,
+        freed_bytes=collected.freed_bytes,
+        kept_back=list(collected.kept_back),
+        left=GcLeft(jobs=left, rows=RowTotals.of(collected.rows_left)),
+    )

@@ -8,11 +8,10 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Response
 
 from app.api.dependencies import Services, ServicesDep
-from app.api.parameters import MAX_WAIT_S, JobId, Wait
+from app.api.parameters import MAX_WAIT_S, JobId, Traceparent, Wait
+from app.api.results import verify_job
 from app.api.schemas import JobList, JobView, PlanView
-from app.api.tracing import Traceparent
 from app.api.verdict_schemas import JobReportView
-from app.api.verdicts import verify_job
 from app.api.waiting import await_change, await_inspections
 from app.domain.fault_points import reach
 from app.domain.jobs import JobState

@@ -1,29 +1,31 @@
-"""A job's report as one page for people: `GET /jobs/{id}/report`."""
+"""A job's results for people: analyses as JSON, and the report as one page."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Annotated
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
 
-from app.api.analyses import analyse_job
 from app.api.dependencies import Services, ServicesDep
-from app.api.parameters import JobId
+from app.api.parameters import MAX_WAIT_S, JobId
+from app.api.results import analyse_job, verify_job
 from app.api.set_views import show_set
-from app.api.split_schemas import ClassGroups, ListView, SetView
-from app.api.verdicts import verify_job
+from app.api.split_schemas import SetView
+from app.api.verdict_schemas import AnalysisView
 from app.api.waiting import PATIENCE_S
 from app.catalog.datasets import read_declaration
+from app.domain.analyses import AnalysisPart
 from app.domain.checks import JobReport
 from app.domain.errors import NotFound, RequestError
 from app.domain.jobs import Job
-from app.report.page import render
-from app.report.split_picture import BY_SIZE, BY_THRESHOLD, ShownGroups, ShownList, ShownSet
-from app.report.split_warnings import changed_lists
-from app.report.view import Sources
+from app.domain.requests import LogitsRequest
+from app.report.current_checks import changed_lists
+from app.report.split_picture import ShownList, ShownSet
+from app.report.view import Sources, render
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 """The page holds all that it needs; nothing that might be injected into it can load or run anything."""
@@ -32,6 +34,21 @@ RUNNING_AGAIN_S, PENDING_AGAIN_S = 3, 10
 """When a browser is to look again."""
 
 router = APIRouter(prefix="/jobs/{job_id}", tags=["verifications"])
+
+
+@router.get("/analysis")
+async def analysis(
+    job_id: JobId,
+    services: ServicesDep,
+    part: Annotated[AnalysisPart, Query(description="Intervals and curves, or causes of a failure.")] = "statistics",
+    wait: Annotated[float, Query(ge=0, description="Seconds to wait for what is not known yet, 60 at most.")] = 10.0,
+) -> AnalysisView:
+    """Analyse the results of a job, file by file.
+
+    A worker analyses a file on the first request; `complete` tells whether all answers are there. The `state` of
+    each result is `ready`, `pending`, `failed` (with `error`), or `none`: nothing to analyse.
+    """
+    return AnalysisView.of(job_id, await analyse_job(services, job_id, part, min(wait, MAX_WAIT_S)))
 
 
 @router.get("/report", response_class=HTMLResponse)
@@ -43,9 +60,10 @@ async def report(job_id: JobId, services: ServicesDep) -> HTMLResponse:
     is.
     """
     job = await run_sync(services.jobs.get, job_id)
-    if job.logits_request is None:
+    request = job.logits_request
+    if request is None:
         raise NotFound("nothing-to-report", f"Job {job_id} created splits; there are no logits in it to report on.")
-    verdict, splits = await asyncio.gather(verify_job(services, job, PATIENCE_S), _splits(services, job))
+    verdict, splits = await asyncio.gather(verify_job(services, job, PATIENCE_S), _splits(services, request))
     sources = Sources(job, verdict, splits=_shown_set(splits, job, verdict))
     again: int | None = RUNNING_AGAIN_S
     if job.state.ended:
@@ -61,16 +79,12 @@ async def report(job_id: JobId, services: ServicesDep) -> HTMLResponse:
     return HTMLResponse(await run_sync(render, sources), headers=headers)
 
 
-async def _splits(services: Services, job: Job) -> SetView | None:
+async def _splits(services: Services, request: LogitsRequest) -> SetView | None:
     """Read the job's set of splits as it is now, if possible."""
-    request = job.logits_request
-    if request is None:
-        return None
+    threshold = request.standards.head_threshold
     try:
         dataset = read_declaration(request.declaration)
-        return await show_set(
-            services, request.dataset, dataset, request.splits_dir, request.standards.head_threshold
-        )
+        return await show_set(services, request.dataset, dataset, request.splits_dir, threshold)
     except RequestError:
         return None
 
@@ -79,22 +93,11 @@ def _shown_set(view: SetView | None, job: Job, verdict: JobReport) -> ShownSet |
     if view is None:
         return None
     digests = {a_list.name: a_list.sha256 for a_list in view.splits}
-    return ShownSet(
-        view.name,
-        [_shown_list(a_list) for a_list in view.splits],
-        None if view.groups is None else _shown_groups(view.groups),
-        changed_lists(job, verdict.results or (), digests),
-    )
-
-
-def _shown_list(view: ListView) -> ShownList:
-    problem = None if view.problem is None else view.problem.message
-    return ShownList(view.name, view.base, view.size, view.class_counts, view.state == "unread", problem)
-
-
-def _shown_groups(view: ClassGroups) -> ShownGroups:
-    members = {name: getattr(view, name) for name in BY_SIZE + BY_THRESHOLD}
-    return ShownGroups(view.source, view.head_threshold, view.train_counts, members)
+    lists = []
+    for item in view.splits:
+        unread, problem = item.state == "unread", item.problem.message if item.problem else None
+        lists.append(ShownList(item.name, item.base, item.size, item.class_counts, unread, problem))
+    return ShownSet(view.name, lists, view.groups, changed_lists(job, verdict.results or (), digests))
 
 
 def _digests(job: Job, verdict: JobReport) -> dict[tuple[str, str], str]:

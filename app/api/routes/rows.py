@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
 
 from app.api.dependencies import Services, ServicesDep
-from app.api.row_schemas import RowsView, RowTotals
+from app.api.schemas import RowsView, RowTotals
 from app.domain.errors import NotFound, RequestError, TransientError
+from app.files.row_files import Condition
 from app.files.row_store import KEY, Entry
 
 router = APIRouter(prefix="/rows", tags=["rows"])
@@ -25,18 +25,11 @@ class RowsList(BaseModel):
     totals: RowTotals
 
 
-class RowsCondition(BaseModel):
-    """The outcome of checking every row of a key."""
-
-    rows: int = Field(description="Rows whose checksum fits.")
-    damaged: int = Field(description="Rows whose checksum does not fit; computed again when asked for.")
-
-
 class RowsDetail(RowsView):
     """The kept rows of one key, each of them checked."""
 
     source: dict[str, Any] | None = Field(description="Everything that the rows depend on; the key is its digest.")
-    condition: RowsCondition | None = Field(description="None where they are not usable.")
+    condition: Condition | None = Field(description="None where they are not usable.")
 
 
 class PruneBody(BaseModel):
@@ -83,11 +76,8 @@ def get_rows(key: str, services: ServicesDep) -> RowsDetail:
     with _disk():
         entry = _entry(services, key)
         condition = services.rows.condition(key)
-    return RowsDetail(
-        **RowsView.of(entry).model_dump(),
-        source=entry.about.get("source"),
-        condition=None if condition is None else RowsCondition(**asdict(condition)),
-    )
+    view = RowsView.of(entry).model_dump()
+    return RowsDetail(**view, source=entry.about.get("source"), condition=condition)
 
 
 @router.delete("/{key}", status_code=204)

@@ -1,30 +1,95 @@
-"""Health: whether the API lives, and whether jobs can be done."""
+"""Health and metrics: whether the API lives, whether jobs can be done, and what Prometheus reads."""
 
 from __future__ import annotations
 
 import json
 import shutil
 import sqlite3
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import PlainTextResponse
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+from pydantic import BaseModel, Field
 
 from app import VERSION
 from app.api.dependencies import Services, ServicesDep
-from app.api.system_schemas import (
-    DiskCheck,
-    Health,
-    Readiness,
-    ReadinessCheck,
-    ReadinessChecks,
-    WarmExpert,
-    WarmStartCheck,
-    WorkerCheck,
-    WorkerView,
-)
+from app.api.schemas import ErrorView
 from app.store.liveness import living
 
 router = APIRouter(tags=["system"])
+
+
+class Health(BaseModel):
+    """The API lives."""
+
+    status: Literal["ok"]
+    version: str
+    instance: str = Field(description="`<token>:<inode>` of the file that marks the outputs directory.")
+
+
+class WorkerView(BaseModel):
+    """A living worker."""
+
+    id: str
+    pid: int
+    device: str
+    engine: str | None
+    engine_version: str | None
+    model: str | None = Field(description="The processor that it computes on.")
+    precisions: list[str] | None
+    silent_s: float | None = Field(description="Seconds without a heartbeat, of a worker that hangs.")
+
+
+class WarmExpert(BaseModel):
+    """An expert that a worker loads at its start."""
+
+    worker: str
+    expert: str
+    state: Literal["loading", "ready", "failed"]
+    error: ErrorView | None
+
+
+class ReadinessCheck(BaseModel):
+    """Whether one part of the service works."""
+
+    ok: bool
+    detail: str
+
+
+class WorkerCheck(ReadinessCheck):
+    """Whether a worker lives and none hangs."""
+
+    workers: list[WorkerView]
+
+
+class DiskCheck(ReadinessCheck):
+    """Whether the disk of the outputs directory has room."""
+
+    free_bytes: int | None = Field(None, description="Left out where it cannot be measured.")
+
+
+class WarmStartCheck(ReadinessCheck):
+    """Whether all workers have loaded what they load at their start."""
+
+    experts: list[WarmExpert]
+
+
+class ReadinessChecks(BaseModel):
+    """All checks of readiness."""
+
+    worker: WorkerCheck
+    store: ReadinessCheck
+    disk: DiskCheck
+    warm_start: WarmStartCheck
+
+
+class Readiness(BaseModel):
+    """Whether a job sent now would be done."""
+
+    ready: bool
+    checks: ReadinessChecks
 
 
 @router.get("/healthz")
@@ -52,9 +117,29 @@ def readyz(services: ServicesDep, response: Response) -> Readiness:
         disk=_check_disk(services),
         warm_start=_check_warm_start(workers),
     )
-    ready = checks.worker.ok and checks.store.ok and checks.disk.ok and checks.warm_start.ok
+    ready = all(check.ok for _, check in checks)
     response.status_code = 200 if ready else 503
     return Readiness(ready=ready, checks=checks)
+
+
+# async although it awaits nothing: FastAPI would run a plain function in a thread for each request.
+async def _registry(request: Request) -> CollectorRegistry:
+    registry: CollectorRegistry = request.app.state.registry
+    return registry
+
+
+@router.get("/metrics", response_class=PlainTextResponse)
+def get_metrics(request: Request, registry: Annotated[CollectorRegistry, Depends(_registry)]) -> Response:
+    """Show metrics in Prometheus' text format, or as OpenMetrics.
+
+    They cover jobs, units, rows, seconds by phase, the queue, workers, disk, memory and requests. `Accept` chooses
+    the format.
+    """
+    try:
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+    except TypeError:  # Accept names a malformed version
+        encode, content_type = choose_encoder("")
+    return Response(encode(registry), media_type=content_type)
 
 
 def _living_workers(services: Services) -> list[dict[str, Any]]:
@@ -72,13 +157,11 @@ def _check_workers(services: Services, workers: list[dict[str, Any]]) -> WorkerC
     silent = services.hangs.hanging()
     views = [_view(worker, silent.get(worker["id"])) for worker in workers]
     hanging = [str(view.pid) for view in views if view.silent_s is not None]
-    if not hanging:
-        return WorkerCheck(ok=True, detail=f"{len(views)} alive", workers=views)
-    detail = (
-        f"{len(hanging)} of {len(views)} hang (pid {', '.join(hanging)}): no sign of life for "
-        f"{max(silent.values()):.0f} s."
-    )
-    return WorkerCheck(ok=False, detail=detail, workers=views)
+    detail = f"{len(views)} alive"
+    if hanging:
+        hung = f"{len(hanging)} of {len(views)} hang (pid {', '.join(hanging)})"
+        detail = f"{hung}: no sign of life for {max(silent.values()):.0f} s."
+    return WorkerCheck(ok=not hanging, detail=detail, workers=views)
 
 
 def _view(worker: dict[str, Any], silent_s: float | None) -> WorkerView:
@@ -103,13 +186,11 @@ def _check_disk(services: Services) -> DiskCheck:
         free = shutil.disk_usage(folder).free
     except OSError as error:
         return DiskCheck(ok=False, detail=f"The free space of {folder} cannot be measured: {error.strerror}.")
-    if free >= required:
-        return DiskCheck(ok=True, detail=f"{free:,} bytes are free", free_bytes=free)
-    detail = (
-        f"{free:,} bytes are free where results go; RELOGIT_MIN_FREE_BYTES requires {required:,}. Make room: "
-        "`relogit gc` and `relogit rows prune` remove what is kept."
-    )
-    return DiskCheck(ok=False, detail=detail, free_bytes=free)
+    detail = f"{free:,} bytes are free"
+    if free < required:
+        room = "Make room: `relogit gc` and `relogit rows prune` remove what is kept."
+        detail += f" where results go; RELOGIT_MIN_FREE_BYTES requires {required:,}. {room}"
+    return DiskCheck(ok=free >= required, detail=detail, free_bytes=free)
 
 
 def _check_warm_start(workers: list[dict[str, Any]]) -> WarmStartCheck:

@@ -8,8 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from app.api.dependencies import ServicesDep
-from app.api.parameters import JobId, Wait
-from app.api.tracing import Traceparent
+from app.api.parameters import JobId, Traceparent, Wait
 from app.api.verdict_schemas import VerificationList, VerificationView
 from app.api.waiting import await_change
 from app.domain.errors import NotFound

@@ -1,8 +1,7 @@
-"""Analyses of a job's results: computed by a worker on the first request, and kept."""
+"""A job's results: its report as of now, and analyses, which a worker computes on the first request."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,11 +12,13 @@ from app.api.dependencies import Services
 from app.api.waiting import await_inspections
 from app.catalog.datasets import read_declaration
 from app.domain.analyses import AnalysedResult, AnalysisPart, AnalysisState, JobAnalysis
-from app.domain.checks import ResultReport
+from app.domain.checks import NO_METRICS, JobReport, ReportVerdict, Result, ResultReport, verdict_of
 from app.domain.errors import NotFound, RelogitError, RequestError
-from app.domain.jobs import Job
-from app.domain.requests import RecomputeRequest, VerificationRequest
+from app.domain.jobs import Job, Unit
+from app.domain.requests import LogitsRequest, RecomputeRequest
 from app.files.artifacts import artifact_path
+from app.files.disk import file_sha256
+from app.report.current_checks import audit_request, audit_warnings, file_checks
 from app.store.inspection_requests.analysis import AnalysisSubject, analysis_request
 from app.store.inspection_requests.request import InspectionRequest
 from app.store.inspections import Inspection
@@ -25,7 +26,41 @@ from app.store.inspections import Inspection
 WITH_CAUSES = ("accuracy", "targets")
 """Checks whose failure has causes that can be searched for."""
 
-Analysed = RecomputeRequest | VerificationRequest
+
+async def verify_job(services: Services, job: Job, patience_s: float) -> JobReport:
+    """Return the report of a job, in any state, with all of its results.
+
+    Once the job has ended, an audit of its splits adds warnings; it is awaited for `patience_s`.
+    """
+    report = await run_sync(_report_now, services, job)
+    request = await run_sync(audit_request, job, services.catalog) if job.state.ended else None
+    if request is None:
+        return report
+    [audit] = await await_inspections(services, [request], patience_s)
+    return replace(report, checks=(*report.checks, *audit_warnings(job, audit, report.results or ())))
+
+
+def _report_now(services: Services, job: Job) -> JobReport:
+    """Return the recorded report with checks of the files that units wrote.
+
+    A job that passed when it ended has failed if one of its files was changed since.
+    """
+    recorded = job.verification or JobReport("skipped" if job.state.ended else "pending")
+    results = recorded.results or tuple(_unit_result(services, job, unit) for unit in job.units)
+    verdict = recorded.verdict
+    if verdict == "passed" and any(result.verdict == "failed" for result in results):
+        verdict = "failed"
+    return replace(recorded, verdict=verdict, results=results)
+
+
+def _unit_result(services: Services, job: Job, unit: Unit) -> Result:
+    recorded = unit.report.checks if unit.report else ()
+    checks = (*recorded, *file_checks(services.settings, job, unit))
+    verdict: ReportVerdict = verdict_of(checks, complete=unit.error is None)
+    if verdict == "passed" and unit.report is None:
+        verdict = "skipped" if unit.state.ended else "pending"
+    metrics = unit.report.metrics if unit.report else NO_METRICS
+    return Result(unit.expert, unit.split, ResultReport(verdict, checks, metrics), unit.error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +85,7 @@ class _Recorded:
 
 
 async def analyse_job(services: Services, job_id: str, part: AnalysisPart, patience_s: float) -> JobAnalysis:
-    """Collect one part of a job's analysis, waiting a while for workers.
-
-    Args:
-        services: of this process.
-        job_id: of the job.
-        part: what to analyse.
-        patience_s: seconds to wait for answers that are not known yet.
+    """Collect one part of a job's analysis, waiting `patience_s` for workers.
 
     Raises:
         NotFound: there is no such job, or it has no logits.
@@ -66,31 +95,24 @@ async def analyse_job(services: Services, job_id: str, part: AnalysisPart, patie
         job = services.jobs.get(job_id)
         request = job.logits_request
         if request is None:
-            raise NotFound(
-                "nothing-to-analyse", f"Job {job_id} created splits; there are no logits in it to analyse."
-            )
+            raise NotFound("nothing-to-analyse", f"Job {job_id} created splits; it has no logits to analyse.")
         return [_prepare(services, request, recorded, part) for recorded in _results(services, job, request)]
 
     results = await run_sync(read_results)
     requests = [request for _, request in results if request is not None]
     inspections = iter(await await_inspections(services, requests, patience_s))
-    return JobAnalysis(
-        part,
-        tuple(result if request is None else _answered(result, next(inspections)) for result, request in results),
-    )
+    answered = (_answered(result, next(inspections)) if request else result for result, request in results)
+    return JobAnalysis(part, tuple(answered))
 
 
 def _prepare(
-    services: Services, request: Analysed, recorded: _Recorded, part: AnalysisPart
+    services: Services, request: LogitsRequest, recorded: _Recorded, part: AnalysisPart
 ) -> tuple[AnalysedResult, InspectionRequest | None]:
-    """Return a result without its analysis, and the request for that.
-
-    None where there is nothing to analyse, or it cannot be.
-    """
+    """Return a result without its analysis, and the request for that, if possible."""
     result = AnalysedResult(recorded.expert, recorded.split)
-    if not recorded.has(part):
-        return result, None
     try:
+        if not recorded.has(part):
+            return result, None
         return result, _inspection_request(services, request, recorded, part)
     except RelogitError as error:
         return replace(result, state="failed", error=error.to_dict()), None
@@ -103,7 +125,7 @@ def _answered(result: AnalysedResult, inspection: Inspection) -> AnalysedResult:
     return replace(result, state=state, analysis=inspection.answer)
 
 
-def _results(services: Services, job: Job, request: Analysed) -> Iterator[_Recorded]:
+def _results(services: Services, job: Job, request: LogitsRequest) -> Iterator[_Recorded]:
     if isinstance(request, RecomputeRequest):
         for unit in job.units:
             if unit.artifact is not None and unit.report is not None:
@@ -129,7 +151,7 @@ def _results(services: Services, job: Job, request: Analysed) -> Iterator[_Recor
 
 
 def _inspection_request(
-    services: Services, request: Analysed, recorded: _Recorded, part: AnalysisPart
+    services: Services, request: LogitsRequest, recorded: _Recorded, part: AnalysisPart
 ) -> InspectionRequest:
     """Build the request to a worker.
 
@@ -150,8 +172,7 @@ def _inspection_request(
 
 def _check_unchanged(path: Path, sha256: str) -> None:
     try:
-        with path.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        digest = file_sha256(path)
     except OSError as error:
         raise RequestError("file-gone", f"{path.name} cannot be read: {error.strerror}.") from error
     if digest != sha256:

@@ -1,21 +1,82 @@
-"""Warnings of a job that come from an audit of its splits."""
+"""Checks of a job's surroundings as they are now: its files on disk, and an audit of its splits."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 from app.catalog.catalog import Catalog
 from app.catalog.datasets import read_declaration
-from app.domain.checks import Check, Result, skipped
+from app.domain.checks import Check, Result, error_check, skipped, warning_check
 from app.domain.errors import RequestError
-from app.domain.jobs import Job
+from app.domain.jobs import Job, Unit
+from app.files.artifacts import artifact_path
+from app.files.disk import file_sha256
+from app.settings import Settings
 from app.store.inspection_requests.request import InspectionRequest
 from app.store.inspection_requests.splits import AuditRequest
 from app.store.inspections import Inspection
 
 OF_LISTS = ("same-picture", "balance", "row-order", "as-described")
 """Checks of a list that only an audit makes; the others are made for each result."""
+
+
+def file_checks(settings: Settings, job: Job, unit: Unit) -> list[Check]:
+    """Check the files of a unit; each is read once.
+
+    `stored-file` and `shown-file` for a unit that is done; else `shown-file` if there is another file in its place.
+    """
+    shown = settings.outputs_dir / job.recompute.output_dir / unit.expert / f"{unit.split}_logits.npz"
+    if unit.artifact is None:
+        if not unit.state.ended or not shown.exists():
+            return []
+        writer = _manifest(shown).get("job", "no manifest names it")
+        owner = "this job, but its unit did not finish" if writer == job.id else f"another job ({writer})"
+        return [warning_check("shown-file", False, None, None, f"{shown} is of {owner}; this unit {unit.state}.")]
+    expected = unit.artifact.sha256
+    stored = artifact_path(settings.objects_dir, expected)
+    return [_compare("stored-file", stored, expected), _compare_shown(shown, expected, job)]
+
+
+def _compare(check_id: str, path: Path, expected: str) -> Check:
+    digest = _sha256(path)
+    if digest == expected:
+        return error_check(check_id, True, digest, expected, f"{path} is as it was written.")
+    what = "is gone" if digest is None else "has been changed since it was written"
+    return error_check(check_id, False, digest, expected, f"{path} {what}. Run the job again.")
+
+
+def _compare_shown(path: Path, expected: str, job: Job) -> Check:
+    """Compare the copy under `outputs/`; only warn of a lost or later one."""
+    check = _compare("shown-file", path, expected)
+    if check.verdict == "passed":
+        return check
+    if check.measured is None:
+        # Its owner may have moved it away, and nothing there can be taken for a result.
+        return replace(check, level="warning")
+    manifest = _manifest(path)
+    if manifest.get("job") != job.id and manifest.get("sha256") == check.measured:
+        return replace(check, level="warning", message=f"{path} is now that of a later job ({manifest['job']}).")
+    return check
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    """Read job and sha256 from a file's manifest, if it names both."""
+    try:
+        manifest = json.loads(path.with_suffix(".json").read_bytes())
+        return {"job": manifest["job"], "sha256": manifest["file"]["sha256"]}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return {}
+
+
+def _sha256(path: Path) -> str | None:
+    try:
+        return file_sha256(path)
+    except OSError:
+        return None
 
 
 def audit_request(job: Job, catalog: Catalog) -> InspectionRequest | None:
@@ -38,19 +99,13 @@ def audit_warnings(job: Job, audit: Inspection, results: Sequence[Result]) -> li
     """Return an audit's failed checks that concern the job, as warnings.
 
     Without an answer, or for lists that were changed since, it is one skipped check with the reason.
-
-    Args:
-        job: whose splits they are.
-        audit: answer to `audit_request`, if there is one yet.
-        results: of the job's report.
     """
     if job.logits_request is None:
         return []
     name = job.logits_request.splits_dir
     if audit.answer is None:
-        why = "A worker is still looking at them; ask again in a moment."
-        if audit.error is not None:
-            why = audit.error["message"]
+        pending = "A worker is still looking at them; ask again in a moment."
+        why = audit.error["message"] if audit.error else pending
         return [skipped("splits", "warning", f"The splits {name!r} as a whole were not looked at: {why}")]
     if changed := changed_lists(job, results, audit.answer["sha256"]):
         lists = ", ".join(map(repr, changed))
@@ -66,13 +121,7 @@ def audit_warnings(job: Job, audit: Inspection, results: Sequence[Result]) -> li
 
 
 def changed_lists(job: Job, results: Sequence[Result], digests: Mapping[str, str | None]) -> list[str]:
-    """List the splits whose index files changed since, sorted.
-
-    Args:
-        job: that took them.
-        results: of its report, if it verified files.
-        digests: sha256 of the files as they are now, by the list's name.
-    """
+    """List the job's splits whose index files have other digests now, sorted."""
     taken = {(unit.split, unit.split_sha256) for unit in job.units}
     sources = ((result.split, result.source) for result in results)
     taken |= {(split, source.split_sha256) for split, source in sources if source and source.split_sha256}
