@@ -51,7 +51,6 @@ AUDITING = (
     "splits",
     "verify/json_values.py",
     "verify/lists.py",
-    "verify/metrics/groups.py",
 )
 """What decides what is said of a set of splits, and which groups its classes make."""
 

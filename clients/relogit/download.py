@@ -15,15 +15,12 @@ from relogit.wire import Wire, segment
 
 
 class Saved(NamedTuple):
-    """One artifact in a local folder.
-
-    `fetched` is False if the right file was there before.
-    """
+    """One artifact in a local folder."""
 
     path: Path
     sha256: str
     bytes: int
-    fetched: bool
+    fetched: bool  #: False if the right file was there before
 
 
 def fetch(wire: Wire, job_id: str, artifact: dict[str, Any], out: IO[bytes]) -> None:
@@ -46,9 +43,7 @@ def fetch(wire: Wire, job_id: str, artifact: dict[str, Any], out: IO[bytes]) -> 
 
 
 def save(wire: Wire, job_id: str, artifact: dict[str, Any], folder: Path) -> Saved:
-    """Save one artifact and its manifest below `folder`.
-
-    Their paths are those in the server's outputs.
+    """Save one artifact and its manifest below `folder`, as in the server's outputs.
 
     Both files appear whole or not at all. A file that exists with the right sha256 stays as it is.
 
@@ -67,10 +62,7 @@ def save(wire: Wire, job_id: str, artifact: dict[str, Any], folder: Path) -> Sav
 
 
 def _safe_parts(path: str) -> tuple[str, ...]:
-    """Split a path, and refuse one that leaves its folder.
-
-    Windows' separators and drives are refused as well.
-    """
+    """Split a path; refuse one that leaves its folder, on Windows too."""
     pure = PurePosixPath(path)
     if pure.is_absolute() or not pure.parts or any(part == ".." or set(part) & set("\\:\0") for part in pure.parts):
         raise IntegrityError(

@@ -25,10 +25,7 @@ class RelogitError(Exception):
     code: str = "relogit-error"
 
     def problem(self) -> dict[str, Any]:
-        """Return the error in the shape of the server's problem JSON.
-
-        It has no status unless a server gave one.
-        """
+        """Return the error as problem JSON, with a status if a server gave one."""
         return {"type": "about:blank", "code": self.code, "detail": str(self), "errors": []}
 
 

@@ -14,25 +14,18 @@ from typing import Any
 from relogit.errors import InvalidPath
 
 MARK = "_indices"
-COLUMNS = ("index", "indices", "idx")
-"""Headings of the column of a .csv that holds the indices; without one the file must have a single column."""
-NUMBER_LISTS = ("class_weights", "train_class_counts")
-"""Names of the .json files with other numbers in a folder of splits."""
-WHOLE = re.compile(r"-?[0-9]+")
-"""Stricter than int(), which also takes 1_0 for 10, and the digits of every script."""
-UNREADABLE = (OSError, ValueError, RecursionError, MemoryError, csv.Error)
-"""What the readers raise on files of another form."""
+COLUMNS = ("index", "indices", "idx")  # headings of the indices in a .csv; without one it must have a single column
+NUMBER_LISTS = ("class_weights", "train_class_counts")  # .json files with other numbers in a folder of splits
+WHOLE = re.compile(r"-?[0-9]+")  # int() also takes 1_0 for 10, and the digits of every script
+UNREADABLE = (OSError, ValueError, RecursionError, MemoryError, csv.Error)  # of readers of files of another form
+# NumPy raises these on a damaged header, which it reads as Python.
 BAD_HEADER = (ValueError, OverflowError, SyntaxError, TokenError, TypeError, RecursionError)
-"""What NumPy raises on a damaged header, which it reads as Python."""
 
 
 def find_lists(sources: Sequence[Path]) -> tuple[dict[str, Path], dict[str, Any]]:
-    """Find index lists, and NUMBER_LISTS, in files and folders.
+    """Find the paths of index lists, and the numbers of NUMBER_LISTS, by name.
 
     In a folder only files NAME_indices are lists; a file that is named itself may have any name.
-
-    Returns:
-        The path of each list by its name, and the numbers of each of NUMBER_LISTS that exists.
 
     Raises:
         InvalidPath: a source does not exist or cannot be listed, there is no list, or two have one name.
@@ -102,15 +95,14 @@ def _numbers(path: Path) -> Any:
     try:
         values = json.loads(path.read_bytes())
         # Python reads NaN and infinity, but they are not JSON and no request can carry them.
-        if not isinstance(values, list) or not all(type(v) is int or _is_finite_float(v) for v in values):
+        finite = isinstance(values, list) and all(
+            type(v) is int or (type(v) is float and math.isfinite(v)) for v in values
+        )
+        if not finite:
             raise ValueError("a JSON list of numbers is expected")
         return values
     except UNREADABLE as error:
         raise InvalidPath(f"{_printable(path)} cannot be read: {_reason(error)}.") from error
-
-
-def _is_finite_float(value: Any) -> bool:
-    return type(value) is float and math.isfinite(value)
 
 
 def _read_json(path: Path) -> list[int]:

@@ -19,9 +19,7 @@ AUDIT_S = 3.0  # seconds for which a verification may wait for the audit of its 
 
 
 class JobRequest(TypedDict, total=False):
-    """The options of a job.
-
-    The server has a default for each option that is missing or None.
+    """The options of a job; the server has defaults for those missing.
 
     Attributes:
         dataset: a name in the server's `datasets.toml`.
@@ -75,13 +73,7 @@ class Logits(NamedTuple):
 
 
 class Job(Work):
-    """A job of any kind, with its last known state.
-
-    It is usable while its `Client` is open.
-
-    Attributes:
-        data: the job's JSON, as the server last sent it.
-    """
+    """A job of any kind, with its last known state."""
 
     @property
     def verifies_files(self) -> bool:
@@ -101,11 +93,7 @@ class Job(Work):
         return self._wire.get(f"{self._path}/verification", params={"wait": wait_s}, hold_s=wait_s)
 
     def artifacts(self) -> list[dict[str, Any]]:
-        """List the artifacts written so far, with digests and manifests.
-
-        Example:
-            digests = {(a["expert"], a["split"]): a["sha256"] for a in job.artifacts()}
-        """
+        """List the artifacts written so far, with digests and manifests."""
         return self._wire.get_list(f"{self._path}/artifacts", "artifacts")
 
     def logits(self, expert: str, split: str) -> Logits:

@@ -15,22 +15,14 @@ class Difference:
     """The changes from an old set of splits to a new one.
 
     Each sample counts once.
-
-    Attributes:
-        added: samples of each new list that no old list holds.
-        removed: samples of each old list that no new list holds.
-        moved: samples in lists of other names than before, by (old name, new name).
-        same: samples of each list that the list of that name holds in both sets.
-        order: lists with the same samples in another order; row n of their logits is another sample's.
-        repeats: lists that repeat common samples more or less often: repeated rows (before, now).
     """
 
-    added: Mapping[str, int]
-    removed: Mapping[str, int]
-    moved: Mapping[tuple[str, str], int]
-    same: Mapping[str, int]
-    order: Sequence[str]
-    repeats: Mapping[str, tuple[int, int]]
+    added: Mapping[str, int]  # samples of each new list that no old list holds
+    removed: Mapping[str, int]  # samples of each old list that no new list holds
+    moved: Mapping[tuple[str, str], int]  # samples in lists of other names than before, by (old name, new name)
+    same: Mapping[str, int]  # samples of each list that the list of that name holds in both sets
+    order: Sequence[str]  # lists with equal samples in another order; row n of their logits is another sample's
+    repeats: Mapping[str, tuple[int, int]]  # lists with other repeats: repeated rows (before, now)
 
     @property
     def none(self) -> bool:

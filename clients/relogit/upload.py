@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
 
 from relogit.errors import InvalidPath, Problem, RelogitError
 from relogit.wire import Wire, segment, segments
@@ -22,33 +21,15 @@ INSTANCE = Path(".relogit", "instance")  # below a server's outputs: identifies 
 CHUNK = 2**20  # bytes read at a time
 OTHERS_NAMED = 5  # of the other files, in an error
 
-Progress = Callable[[int, int], None]
-"""Receives the bytes sent so far and the bytes in all."""
+Progress = Callable[[int, int], None]  # receives the bytes sent so far and the bytes in all
 
 
 @dataclass(frozen=True)
 class LogitFiles:
-    """The files at a path that can be verified.
+    """The files at a path that can be verified."""
 
-    Attributes:
-        files: the path of each file, by the name for its upload: `<expert>/<split>_logits.npz`.
-        others: files of arrays that have no such name, relative to the path.
-    """
-
-    files: Mapping[str, Path]
-    others: tuple[str, ...] = ()
-
-
-class Sent(NamedTuple):
-    """The outcome of an upload.
-
-    Attributes:
-        upload: its id.
-        refused: files that the server does not accept under their names.
-    """
-
-    upload: str
-    refused: tuple[str, ...]
+    files: Mapping[str, Path]  # by the name for the upload: `<expert>/<split>_logits.npz`
+    others: tuple[str, ...] = ()  # files of arrays that have no such name, relative to the path
 
 
 def find_logit_files(path: Path) -> LogitFiles:
@@ -74,12 +55,10 @@ def find_logit_files(path: Path) -> LogitFiles:
 
 
 def path_at_server(path: Path, token: str) -> str | None:
-    """Return the path relative to the server's outputs, or None.
+    """Return an existing path relative to the server's outputs, or None.
 
-    Args:
-        path: a folder or a file that exists. The outputs folder itself is ".".
-        token: the server's `instance`: `<hex>:<inode>` of the file INSTANCE, which itself holds only the hex.
-            Neither another server's outputs nor a copy of this one's have both.
+    The token is the server's `instance`: `<hex>:<inode>` of the file INSTANCE, which itself holds only the hex.
+    Neither another server's outputs nor a copy of this one's have both.
     """
     real = path.resolve()
     if path.is_file() and real.parts[-2:] != _absolute(path).parts[-2:]:
@@ -92,8 +71,12 @@ def path_at_server(path: Path, token: str) -> str | None:
 
 
 @contextmanager
-def uploaded(wire: Wire, files: Mapping[str, Path], progress: Progress | None = None) -> Iterator[Sent]:
+def uploaded(
+    wire: Wire, files: Mapping[str, Path], progress: Progress | None = None
+) -> Iterator[tuple[str, list[str]]]:
     """Upload the files; delete the upload again if the block raises.
+
+    It yields the id of the upload, and the names that the server refused.
 
     Raises:
         InvalidPath: a file cannot be read.
@@ -104,7 +87,7 @@ def uploaded(wire: Wire, files: Mapping[str, Path], progress: Progress | None = 
             refused = _send(wire, upload, files, progress)
         except OSError as error:
             raise _unreadable(error) from error
-        yield Sent(upload, tuple(refused))
+        yield upload, refused
     except BaseException:  # Ctrl-C included: an upload without a verification must not fill the server's disk
         with suppress(RelogitError):
             wire.delete(f"/uploads/{segment(upload)}")

@@ -10,9 +10,7 @@ from relogit.work import Work
 
 
 class VerifyRequest(TypedDict, total=False):
-    """The options of a verification.
-
-    The server has a default for each option that is missing or None.
+    """The options of a verification; the server has defaults for those missing.
 
     Attributes:
         dataset: a name in the server's `datasets.toml`.
@@ -40,8 +38,7 @@ class VerifyRequest(TypedDict, total=False):
 class Verification(Work):
     """A verification with its last known state.
 
-    It is usable while its `Client` is open. Its state is `succeeded` once all checks ran, whatever their outcome;
-    `verdict` tells the outcome.
+    Its state is `succeeded` once all checks ran, whatever their outcome; `verdict` tells the outcome.
 
     Example:
         verification = client.verify("outputs/logits_fixed").wait()
@@ -49,7 +46,6 @@ class Verification(Work):
             print([result["split"] for result in verification.results if result["verdict"] != "passed"])
 
     Attributes:
-        data: its JSON, as the server last sent it.
         others: files of arrays beside those verified whose names are not `<split>_logits.npz` or `.pt`.
     """
 
@@ -72,10 +68,7 @@ class Verification(Work):
 
     @property
     def results(self) -> list[dict[str, Any]]:
-        """The results of all files; empty until all checks ran.
-
-        Each has expert, split, verdict, checks, metrics and error.
-        """
+        """Each file's expert, split, verdict, checks, metrics and error."""
         return list(self.data["results"])
 
     def cancel(self) -> Self:

@@ -18,10 +18,7 @@ CONNECT_S = 5.0
 class Wire:
     """A connection pool to one server.
 
-    Args:
-        server: its http:// or https:// URL; a path in the URL becomes a prefix of every request.
-        transport: what carries the requests; the network, if None.
-        timeout_s: seconds to wait for an answer.
+    A path in the server's URL becomes a prefix of every request.
 
     Raises:
         InvalidServer: `server` is not such a URL.
@@ -44,12 +41,9 @@ class Wire:
         self._http.close()
 
     def get(self, path: str, *, params: Mapping[str, Any] | None = None, hold_s: float = 0.0) -> dict[str, Any]:
-        """Get the JSON object at `path`.
+        """Get the JSON object at `path`; parameters that are None are left out.
 
-        Args:
-            path: below the server's URL.
-            params: query parameters; those that are None are left out.
-            hold_s: seconds for which the server may hold the answer back on purpose.
+        The server may hold the answer back for `hold_s` seconds on purpose.
         """
         query = without_none(params or {})
         return self._object(self._send("GET", path, params=query, timeout=self._timeout(hold_s)))
@@ -77,10 +71,7 @@ class Wire:
         self._send("DELETE", path)
 
     def probe(self, path: str) -> dict[str, Any]:
-        """Get the JSON object of a health report.
-
-        Its status is 200 or 503.
-        """
+        """Get the JSON object of a health report, whose status is 200 or 503."""
         return self._object(self._send("GET", path, accept=(200, 503)))
 
     @contextmanager

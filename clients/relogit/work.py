@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from typing import Any, Literal, Self
@@ -56,46 +57,33 @@ class Work:
 
     @property
     def _job_path(self) -> str:
-        """Its path among all jobs, whatever its kind."""
         return f"/jobs/{segment(self.id)}"
 
     def refresh(self) -> Self:
-        """Fetch the current state and return this handle.
-
-        if job.refresh().ended:
-            print(job.state)
-        """
+        """Fetch the current state and return this handle."""
         self.data = self._wire.get(self._path)
         return self
 
     def watch(self, *, timeout: float | None = None) -> Iterator[dict[str, Any]]:
         """Yield its JSON now and after each change, until it has ended.
 
+        Example:
             for data in job.watch():
                 print(data["state"])
 
-        Args:
-            timeout: seconds to watch; None for no limit.
-
         Raises:
-            StillRunning: it did not end in that time; it goes on.
+            StillRunning: it did not end within `timeout` seconds; it goes on.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
         yield self.data
-        while not self.ended:
-            requested_at = time.monotonic()
-            remaining_s = HOLD_S if deadline is None else deadline - requested_at
-            if remaining_s <= 0:
-                raise StillRunning(
-                    f"{self.kind} {self.id} is still {self.state} after {timeout:g} seconds; it goes on."
-                )
-            hold_s = min(HOLD_S, remaining_s)
-            data = self._wire.get(self._path, params={"wait": f"{hold_s:g}"}, hold_s=hold_s)
+        if self.ended:
+            return
+        for data in self._answers(self._path, {}, timeout):
             if data != self.data:
                 self.data = data
                 yield data
-            if not self.ended:
-                _sleep_until(requested_at + MIN_INTERVAL_S)
+            if self.ended:
+                return
+        raise StillRunning(f"{self.kind} {self.id} is still {self.state} after {timeout:g} seconds; it goes on.")
 
     def wait(self, timeout: float | None = None) -> Self:
         """Wait until it has ended, and return this handle.
@@ -119,16 +107,13 @@ class Work:
         return self
 
     def delete(self) -> None:
-        """Delete its record and its uploaded files from the server.
-
-        Raises:
-            Problem: it has not ended.
-        """
+        """Delete its record and its uploaded files; a `Problem` unless it has ended."""
         self._wire.delete(self._job_path)
 
     def analysis(self, part: Part, *, timeout: float = 60.0) -> dict[str, Any]:
         """Request an analysis, which the server computes on demand.
 
+        Example:
             for result in job.analysis("statistics")["results"]:
                 print(result["expert"], result["analysis"]["intervals"])
 
@@ -141,16 +126,19 @@ class Work:
             `complete`, and under `results` for each (expert, split) its `state` (`ready`; `pending`; `failed`, then
             with `error`; `none` where there is nothing to analyse) and `analysis`, None unless ready.
         """
-        deadline = time.monotonic() + timeout
+        answer: dict[str, Any] = {}
+        for answer in self._answers(f"{self._job_path}/analysis", {"part": part}, timeout):
+            if answer["complete"]:
+                break
+        return answer
+
+    def _answers(self, path: str, params: dict[str, str], timeout: float | None) -> Iterator[dict[str, Any]]:
+        """Repeat a request until the time is over; the server holds each answer."""
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
         while True:
             requested_at = time.monotonic()
             hold_s = max(0.0, min(HOLD_S, deadline - requested_at))
-            params = {"part": part, "wait": f"{hold_s:g}"}
-            answer = self._wire.get(f"{self._job_path}/analysis", params=params, hold_s=hold_s)
-            if answer["complete"] or time.monotonic() >= deadline:
-                return answer
-            _sleep_until(requested_at + MIN_INTERVAL_S)
-
-
-def _sleep_until(moment: float) -> None:
-    time.sleep(max(0.0, moment - time.monotonic()))
+            yield self._wire.get(path, params={**params, "wait": f"{hold_s:g}"}, hold_s=hold_s)
+            if time.monotonic() >= deadline:
+                return
+            time.sleep(max(0.0, requested_at + MIN_INTERVAL_S - time.monotonic()))

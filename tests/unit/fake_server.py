@@ -15,6 +15,7 @@ JOB_ID = "0001abcd"
 VERIFICATION_ID = "0002abcd"
 UPLOAD_ID = "0003abcd"
 LOGITS = np.array([[2.0, 1.0], [0.5, 3.0], [1.0, 0.0]], dtype=np.float32)
+MANIFEST = {"manifest": {"dtype": "f4"}}
 TARGETS = np.array([0, 1, 1], dtype=np.int64)
 
 
@@ -37,20 +38,12 @@ def unit(split: str = "val", state: str = "succeeded", **fields: Any) -> dict[st
 def job(state: str = "succeeded", *, units: list[dict[str, Any]] | None = None, **fields: Any) -> dict[str, Any]:
     """A job with one unit, in the given state."""
     unit_state = {"succeeded": "succeeded", "queued": "queued", "running": "running"}.get(state, "failed")
-    return {
-        "id": JOB_ID,
-        "kind": "recompute",
-        "state": state,
-        "created_at": "2026-01-02T03:04:05.000Z",
-        "started_at": None,
-        "finished_at": None,
-        "request": {"dataset": "digits_lt", "output_dir": "logits_fixed", "checkpoint_prefix": "best_"},
-        "units": [unit(state=unit_state)] if units is None else units,
-        "error": None,
-        "verdict": "passed" if state == "succeeded" else None,
-        "links": {},
-        **fields,
-    }
+    request = {"dataset": "digits_lt", "output_dir": "logits_fixed", "checkpoint_prefix": "best_"}
+    times = {"created_at": "2026-01-02T03:04:05.000Z", "started_at": None, "finished_at": None}
+    base = {"id": JOB_ID, "kind": "recompute", "state": state, **times, "request": request, "error": None}
+    verdict = "passed" if state == "succeeded" else None
+    units = [unit(state=unit_state)] if units is None else units
+    return {**base, "units": units, "verdict": verdict, "links": {}, **fields}
 
 
 def check(verdict: str = "passed", level: str = "error", **fields: Any) -> dict[str, Any]:
@@ -61,16 +54,11 @@ def check(verdict: str = "passed", level: str = "error", **fields: Any) -> dict[
 
 def verification(verdict: str = "passed", checks: list[dict[str, Any]] | None = None) -> dict[str, Any]:
     """The verification of a job with one result."""
+    reasons = {"reweighted_accuracy": "there are no class weights"}
     metrics = {
-        "samples": 3,
-        "classes": 2,
-        "accuracy": 2 / 3,
-        "balanced_accuracy": 0.75,
-        "reweighted_accuracy": None,
-        "head_accuracy": 1.0,
-        "tail_accuracy": 0.5,
-        "reasons": {"reweighted_accuracy": "there are no class weights"},
-    }
+        "samples": 3, "classes": 2, "accuracy": 2 / 3, "balanced_accuracy": 0.75, "reweighted_accuracy": None,
+        "head_accuracy": 1.0, "tail_accuracy": 0.5, "reasons": reasons,
+    }  # fmt: skip
     result: dict[str, Any] = {"expert": "ce", "split": "val", "verdict": verdict, "metrics": metrics, "error": None}
     result["checks"] = [check()] if checks is None else checks
     return {"job": JOB_ID, "verdict": verdict, "checks": [], "results": [result]}
@@ -218,13 +206,8 @@ class FakeServer:
         if asked.startswith(f"PUT /uploads/{UPLOAD_ID}/"):
             self.files[request.url.path.removeprefix(f"/uploads/{UPLOAD_ID}/")] = request.content
             return httpx.Response(204)
-        artifact = {
-            "expert": "ce",
-            "split": "val",
-            "path": self.path,
-            "bytes": len(npz()),
-            "manifest": {"dtype": "f4"},
-        }
+        sha256 = hashlib.sha256(npz()).hexdigest()
+        artifact = {"expert": "ce", "split": "val", "path": self.path, "bytes": 1, "sha256": sha256}
         known: dict[str, Callable[[], httpx.Response]] = {
             "POST /jobs": lambda: httpx.Response(202, json=self.states[0]),
             "GET /jobs": lambda: httpx.Response(200, json={"jobs": [self.states[0]]}),
@@ -239,9 +222,7 @@ class FakeServer:
             f"DELETE {here}": lambda: httpx.Response(204),
             f"GET {here}/verification": lambda: httpx.Response(200, json=self.verification),
             f"GET {here}/artifacts/ce/val": lambda: httpx.Response(200, content=self.body),
-            f"GET {here}/artifacts": lambda: httpx.Response(
-                200, json={"job": JOB_ID, "artifacts": [{**artifact, "sha256": hashlib.sha256(npz()).hexdigest()}]}
-            ),
+            f"GET {here}/artifacts": lambda: httpx.Response(200, json={"artifacts": [artifact | MANIFEST]}),
         }
         if asked in known:
             return known[asked]()

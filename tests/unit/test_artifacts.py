@@ -17,10 +17,7 @@ from app.files.artifacts import artifact_path
 from tests.unit.mapped import mapped
 from worker.outputs.artifacts import Logits, drafted, publish, read_arrays, read_rows
 
-CONTENT = Logits(
-    np.array([[0.5, 2.0, 2.0], [1.0, -1.0, 0.0]], np.float32),
-    np.array([1, 2], np.int64),
-)
+CONTENT = Logits(np.array([[0.5, 2.0, 2.0], [1.0, -1.0, 0.0]], np.float32), np.array([1, 2], np.int64))
 
 
 def published(root: Path, content: Logits, manifest: dict[str, Any]) -> tuple[Path, Path]:

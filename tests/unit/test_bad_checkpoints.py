@@ -22,7 +22,6 @@ from worker.experts.checkpoints import read_checkpoint
     ("content", "named"),
     [
         ({"model": weights(), "net": others()}, ["'model'", "'net'"]),
-        ({"model": {"state_dict": weights(), "net": others()}}, ["'model.state_dict'", "'model.net'"]),
         ({"fc.weight": torch.ones(1), "model": weights()}, ["'fc.weight'", "'model'"]),
         (weights() | {"linear.bias": torch.zeros(4)}, ["'fc.bias'", "'linear.bias'"]),
         (
@@ -57,25 +56,20 @@ def test_a_dictionary_that_holds_itself_comes_to_an_end(tmp_path: Path) -> None:
     assert refused(tmp_path, content).code == "checkpoint-no-weights"
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    """A file that is not there is an error of its own."""
-    with pytest.raises(JobError, match=r"best_none\.pth") as caught:
-        read_checkpoint(tmp_path / "best_none.pth")
-    assert caught.value.code == "checkpoint-missing"
-
-
-def test_a_folder_is_no_checkpoint(tmp_path: Path) -> None:
-    """What cannot be read as a file is refused with the system's reason."""
-    with pytest.raises(JobError, match="directory") as caught:
-        read_checkpoint(tmp_path)
-    assert caught.value.code == "checkpoint-unreadable"
-
-
-def test_an_empty_file_says_so(tmp_path: Path) -> None:
-    """0 bytes are called 0 bytes."""
-    error = refused(tmp_path, b"")
-    assert error.code == "checkpoint-empty"
-    assert "0 bytes" in error.message
+@pytest.mark.parametrize(
+    ("name", "code", "reason"),
+    [
+        ("none.pth", "checkpoint-missing", r"none\.pth"),
+        ("", "checkpoint-unreadable", "directory"),
+        ("empty.pth", "checkpoint-empty", "0 bytes"),
+    ],
+)
+def test_what_is_no_file_with_bytes_is_named(tmp_path: Path, name: str, code: str, reason: str) -> None:
+    """Each is an error of its own, with the reason."""
+    (tmp_path / "empty.pth").touch()
+    with pytest.raises(JobError, match=reason) as caught:
+        read_checkpoint(tmp_path / name)
+    assert caught.value.code == code
 
 
 @pytest.mark.parametrize(

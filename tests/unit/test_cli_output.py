@@ -44,11 +44,8 @@ def test_recompute(transcript: Transcript) -> None:
     transcript.run(
         "Success", FakeServer(job("queued"), job("running", units=[unit(state="running")]), job()), "recompute"
     )
-    error = {
-        "code": "bad-checkpoint",
-        "message": "fc.weight is missing.",
-        "details": {"available": ["linear.weight"]},
-    }
+    available = {"available": ["linear.weight"]}
+    error = {"code": "bad-checkpoint", "message": "fc.weight is missing.", "details": available}
     server = FakeServer(job("failed", units=[unit(), unit("test", "failed", error=error, notes=["Batch halved."])]))
     server.verification = verification("failed")
     transcript.run("A unit fails", server, "recompute")

@@ -100,17 +100,13 @@ def test_splits(transcript: Transcript, tmp_path: Path, monkeypatch: pytest.Monk
     transcript.run("No sets", answering(GET_splits={"sets": []}), "splits")
     transcript.run("No own set", answering(GET_splits={"sets": []}), "splits", "check")
     shown = [
-        {
-            "name": "train",
-            "base": "train",
-            "size": 575,
-            "state": "ready",
-            "class_counts": [500, 70, 5],
-            "problem": None,
-        },
-        {"name": "val", "base": "test", "size": 20, "state": "ready", "class_counts": [10, 0, 10], "problem": None},
-        {"name": "test", "base": None, "size": None, "state": "unread", "class_counts": None, "problem": None},
-        {"name": "tunev", "base": "test", "size": None, "state": "bad", "class_counts": None, "problem": WRONG_INDEX},
+        dict(zip(("name", "base", "size", "state", "class_counts", "problem"), values, strict=True))
+        for values in (
+            ("train", "train", 575, "ready", [500, 70, 5], None),
+            ("val", "test", 20, "ready", [10, 0, 10], None),
+            ("test", None, None, "unread", None, None),
+            ("tunev", "test", None, "bad", None, WRONG_INDEX),
+        )
     ]
     groups: Record = {
         "many": [0],

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 from rich.console import RenderableType
 
 from relogit import Client, Problem
-from relogit.render.jobs import units_table
+from relogit.render.jobs import reuse_lines
 from relogit.render.plan import plan_lines, rough_duration
 from relogit.render.tables import size
 from tests.unit.command_line import Relogit
 from tests.unit.fake_answers import plan, planned
-from tests.unit.fake_server import FakeServer, answering, job, problem, unit
+from tests.unit.fake_server import answering, job, problem, unit
 from tests.unit.test_cli_window import NAMES, printed, window
 
 
@@ -50,15 +49,6 @@ def test_the_client_returns_the_plan() -> None:
             client.plan()
 
 
-# --- reuse --------------------------------------------------------------------------------------------
-
-
-def job_of(reused: int, computed: int) -> dict[str, Any]:
-    """A job of one unit with so many rows."""
-    rows = reused + computed
-    return job(units=[unit(done=rows, total=rows, reused=reused, computed=computed)])
-
-
 @pytest.mark.parametrize(
     ("reused", "computed", "said"),
     [
@@ -68,27 +58,9 @@ def job_of(reused: int, computed: int) -> dict[str, Any]:
         (1, 0, "1 row, all reused; nothing computed."),
     ],
 )
-def test_reused_rows_are_counted(relogit: Relogit, reused: int, computed: int, said: str) -> None:
-    """`status`, `wait` and `recompute` tell how many rows were reused and computed."""
-    for command in ("status", "wait", "recompute"):
-        assert said in relogit(FakeServer(job_of(reused, computed)), command).out.splitlines()
-
-
-def test_a_queued_job_has_no_count_of_rows(relogit: Relogit) -> None:
-    """A job that has finished no rows has no sentence about them."""
-    waiting = job("queued", units=[unit(state="queued")])
-    assert "row" not in relogit(FakeServer(waiting), "status").out
-
-
-def test_status_shows_reuse_by_unit() -> None:
-    """The table of units has a column of reused rows beside the finished ones."""
-    mixed = unit("val", total=10, done=8, reused=5, computed=3)
-    heading, _, row = printed(window(), units_table(job(units=[mixed])))
-    assert heading.split()[:5] == ["expert", "split", "state", "done", "reused"]
-    assert row.split()[:5] == ["ce", "val", "succeeded", "8/10", "5"]
-
-
-# --- figures ------------------------------------------------------------------------------------------
+def test_reused_rows_are_counted(reused: int, computed: int, said: str) -> None:
+    """A sentence tells how many rows were reused and computed."""
+    assert [str(line) for line in reuse_lines(job(units=[unit(reused=reused, computed=computed)]))] == [said]
 
 
 @pytest.mark.parametrize(
@@ -106,15 +78,10 @@ def test_sizes_have_two_digits_or_more(bytes_: int | None, said: str) -> None:
 @pytest.mark.parametrize(
     ("seconds", "said"),
     [
-        (None, "-"),
-        (0.2, "< 1 s"),
-        (1.4, "1 s"),
-        (99.4, "99 s"),
-        (125.0, "2 min"),
-        (5900.0, "98 min"),
+        (None, "-"), (0.2, "< 1 s"), (1.4, "1 s"), (99.4, "99 s"), (125.0, "2 min"), (5900.0, "98 min"),
         (9000.0, "2.5 h"),
     ],
-)
+)  # fmt: skip
 def test_expected_times_are_rough(seconds: float | None, said: str) -> None:
     """An expected time has one unit, and no seconds beyond 100 s."""
     assert rough_duration(seconds) == said

@@ -1,28 +1,21 @@
-"""The command line's results: verifications, downloads, differences of splits."""
+"""The command line's results: measurements, differences of splits, checkpoints."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
+import re
 from typing import Any
 
 import httpx
 import pytest
 
+from relogit.render.experts import passport_lines
 from relogit.render.tables import plain
 from tests.unit.command_line import Relogit
 from tests.unit.fake_answers import WRONG_INDEX, comparing
-from tests.unit.fake_server import JOB_ID, FakeServer, job, npz, verification
+from tests.unit.fake_server import JOB_ID, FakeServer, answering, expert, expert_list, job
 
 Lists = dict[str, Any]
-
-
-@pytest.mark.parametrize(("verdict", "code"), [("passed", 0), ("pending", 1), ("skipped", 1)])
-def test_verify_exits_with_0_only_if_verified(relogit: Relogit, verdict: str, code: int) -> None:
-    """A job whose verdict is not `passed` fails the command, whatever the reason."""
-    server = FakeServer()
-    server.verification = verification(verdict)
-    assert relogit(server, "verify", JOB_ID).code == code
 
 
 @pytest.mark.parametrize(
@@ -42,13 +35,6 @@ def test_verify_exits_with_0_only_if_verified(relogit: Relogit, verdict: str, co
 def test_measurements_are_in_words(value: object, said: str) -> None:
     """A measurement has neither the signs of JSON nor meaningless digits."""
     assert plain(value) == said
-
-
-def test_download_puts_files_below_the_folder(relogit: Relogit, tmp_path: Path) -> None:
-    """`download` fetches the newest job's files; those of a failed job as well, but then it exits with 1."""
-    for state, code in (("succeeded", 0), ("failed", 1)):
-        assert relogit(FakeServer(job(state)), "download", "--to", str(tmp_path / state)).code == code
-        assert (tmp_path / state / "logits_fixed/ce/val_logits.npz").read_bytes() == npz()
 
 
 def test_ids_may_be_abbreviated(relogit: Relogit) -> None:
@@ -96,12 +82,30 @@ def test_json_has_order_and_repeats(relogit: Relogit) -> None:
     assert (document["unreadable"], document["code"]) == ([], 0)
 
 
-def test_a_wrong_import_sends_nothing(relogit: Relogit, tmp_path: Path) -> None:
-    """Two new names for a list, and a file that is no list, are refused before any request."""
-    (tmp_path / "ok_indices.txt").write_text("1")
-    server = FakeServer()
-    twice = ["--map", "ok=val", "--map", "ok=test:train"]
-    assert relogit(server, "splits", "import", "x", str(tmp_path), *twice).code == 2
-    (tmp_path / "ok_indices.txt").write_text("1_0")
-    assert relogit(server, "splits", "import", "x", str(tmp_path)).code == 2
-    assert server.requests == []
+def test_experts_sends_its_options(relogit: Relogit) -> None:
+    """An empty prefix is sent, and the server's own root is removed."""
+    server = answering(GET_experts=expert_list(expert()))
+    relogit(server, "experts", "--prefix", "", "--experts-dir", "checkpoints/e")
+    assert dict(server.requests[-1].url.params) == {"prefix": "", "experts_dir": "e"}
+
+
+def test_no_file_is_a_dash(relogit: Relogit) -> None:
+    """A checkpoint without a single file has a dash in place of the file's name."""
+    wrong = {"code": "checkpoint-ambiguous", "message": "Two files.", "details": {}}
+    none = expert(file=None, state="bad", passport=None, problem=wrong)
+    out = relogit(answering(GET_experts=expert_list(none)), "experts").out
+    assert re.search(r"^ce +bad.* - *$", out, re.M)
+    assert [str(line) for line in passport_lines(none)][1] == "  file         -"
+
+
+def test_only_assumptions_are_to_declare() -> None:
+    """Lines for datasets.toml declare what was assumed, under a valid TOML key."""
+    one = expert(file="best ce.v2.pth")
+    one["passport"]["file"] = "best ce.v2.pth"
+    padding = {"what": "padding", "value": "end", "basis": "declared", "override": "option_a_padding"}
+    one["passport"]["assumed"] = [padding]
+    assert "to declare" not in "\n".join(map(str, passport_lines(one)))
+    one["passport"]["assumed"] = [padding | {"basis": "assumed"}]
+    lines = [str(line) for line in passport_lines(one)]
+    assert '  to declare     option_a_padding = "end"' in lines
+    assert any('[DATA_SET.overrides."best ce.v2"]' in line for line in lines)

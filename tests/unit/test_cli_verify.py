@@ -17,7 +17,6 @@ from tests.unit.fake_server import (
     entry,
     files_verification,
     judged,
-    problem,
     raising,
     result,
     statistics,
@@ -61,19 +60,6 @@ def test_verify_sends_the_rows_to_recompute(relogit: Relogit) -> None:
     assert (ran.code, server.requests) == (2, [])
 
 
-def test_json_keeps_the_provenance_check(relogit: Relogit) -> None:
-    """People read its message as the last line; the JSON has it among the checks."""
-    unknown = check("skipped", "warning", id="provenance", message="Nothing shows where it comes from.")
-    server = judged("passed", result("ce", "val", verdict="passed"), checks=[unknown])
-    assert json.loads(relogit(server, "verify", "--json").out)["checks"] == [unknown]
-
-
-def test_recompute_sends_floors_and_threshold(relogit: Relogit) -> None:
-    """Floors and threshold are options of jobs as of verifications."""
-    relogit(server := FakeServer(), "recompute", "--no-wait", "--floor", "accuracy=50%", "--head-threshold", "7")
-    assert server.submitted == {"floors": {"accuracy": 0.5}, "head_threshold": 7}
-
-
 @pytest.mark.parametrize("floor", ["accuracy", "accuracy=", "=0.5", "accuracy=half", "accuracy=nan", "accuracy=inf%"])
 @pytest.mark.parametrize("command", ["verify", "recompute"])
 def test_a_floor_is_a_name_and_a_number(relogit: Relogit, command: str, floor: str) -> None:
@@ -94,16 +80,6 @@ def test_a_path_comes_before_a_jobs_id(relogit: Relogit, folder: Path) -> None:
     (folder / "outputs/logits_fixed").rename(folder / "0001")
     relogit(server, "verify", "0001")
     assert server.asked[-1] == "POST /verifications"
-
-
-@pytest.mark.parametrize("argv", [[], ["outputs/old"], [JOB_ID, "--dataset", "d"]])
-def test_a_missing_path_is_wrong_usage(relogit: Relogit, folder: Path, argv: list[str]) -> None:
-    """Neither a path nor the id of a job alone: the command exits with 2 and sends no request."""
-    (folder / "outputs/logits_fixed").rename(folder / "outputs/other")
-    server = FakeServer()
-    ran = relogit(server, "verify", "--json", *argv)
-    assert (ran.code, ran.out, server.requests) == (2, "", [])
-    assert json.loads(ran.err)["code"] == "usage"
 
 
 def test_json_names_the_other_files(relogit: Relogit, folder: Path) -> None:
@@ -148,24 +124,9 @@ def test_failures_exit_with_1(relogit: Relogit, state: str, verdict: str | None)
         assert f"Verification {VERIFICATION_ID} " in ran.out.splitlines()[-1]
 
 
-def test_ctrl_c_deletes_the_upload(relogit: Relogit) -> None:
-    """An upload that was interrupted leaves nothing on the server."""
-    server = raising(KeyboardInterrupt(), f"PUT /uploads/{UPLOAD_ID}/ce/val_logits.npz", FakeServer())
-    assert relogit(server, "verify").code == 130
-    assert server.asked[-1] == f"DELETE /uploads/{UPLOAD_ID}"
-
-
 def test_ctrl_c_is_no_traceback(relogit: Relogit) -> None:
     """Whatever a command is doing, Ctrl-C ends it with 130."""
     server = judged("failed", result("ce", "val", check("failed", id="accuracy")))
     raising(KeyboardInterrupt(), f"GET /jobs/{VERIFICATION_ID}/analysis", server)
     for options in ([], ["--full", "--json"]):
         assert relogit(server, "verify", *options).code == 130
-
-
-def test_a_refusal_deletes_the_upload(relogit: Relogit) -> None:
-    """An upload whose verification the server refuses is deleted."""
-    server = FakeServer()
-    server.answers["POST /verifications"] = problem(422, "unknown-dataset", "No data set d.")
-    assert relogit(server, "verify", "--dataset", "d").code == 2
-    assert server.asked[-1] == f"DELETE /uploads/{UPLOAD_ID}"

@@ -28,11 +28,10 @@ def window(width: int = 80, height: int = 24) -> Console:
     )  # fmt: skip
 
 
-def last_frame(console: Console, units: list[dict[str, Any]], *before: list[dict[str, Any]]) -> list[str]:
-    """The lines that the bars show at the end, after they have shown `before`."""
+def last_frame(console: Console, units: list[dict[str, Any]]) -> list[str]:
+    """The lines that the bars show at the end."""
     with display_for(console, has_units=True) as show:
-        for seen in (*before, units):
-            show(job("running", units=seen))
+        show(job("running", units=units))
         console.file = screen = io.StringIO()  # the last frame is drawn once more when the bars stop
     return [line.rstrip() for line in OVER.sub("", screen.getvalue()).splitlines()]
 
@@ -101,15 +100,6 @@ def test_bars_fit_the_height(height: int) -> None:
     hidden = 31 - (shown - 2)
     assert lines[0] == f"{hidden} more results of {-(-hidden // 3)} experts: 1 failed, {hidden - 1} succeeded"
     assert lines[-1] == "27 more results of 9 experts: 27 queued"
-
-
-def test_the_last_to_end_keep_their_bars() -> None:
-    """The order in which units ended decides, not their order in the job."""
-    before = crowd(20, 30, 2)
-    late = {**before[0], "state": "succeeded", "error": None}
-    before[0] = {**late, "state": "running"}
-    lines = last_frame(window(height=7), [late, *before[1:]], before)
-    assert any(line.startswith("e00 / s0") for line in lines)
 
 
 def test_the_figures_of_long_names_fit() -> None:

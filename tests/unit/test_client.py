@@ -12,7 +12,7 @@ import pytest
 import relogit
 from relogit import Client, ServerUnreachable
 from relogit.render.progress import follow, no_display
-from tests.unit.fake_server import JOB_ID, LOGITS, TARGETS, FakeServer, job, npz, problem, unit
+from tests.unit.fake_server import JOB_ID, LOGITS, TARGETS, FakeServer, answering, job, npz, problem, raising, unit
 
 SERVER = "http://server.test"
 
@@ -129,29 +129,18 @@ def test_a_path_out_of_the_folder_is_refused(tmp_path: Path, path: str) -> None:
 
 def test_a_problem_keeps_the_servers_answer() -> None:
     """A refusal has status, code, detail and each of its errors."""
-    server = FakeServer()
     errors = [{"code": "unknown-expert", "detail": "No expert x.", "available": ["ce"]}]
-    server.answers["POST /jobs"] = problem(422, "unknown-expert", "No expert x.", errors)
+    server = answering(POST_jobs=problem(422, "unknown-expert", "No expert x.", errors))
     with pytest.raises(relogit.Problem, match="No expert x") as caught:
         connect(server).submit(experts=["x"])
     assert (caught.value.status, caught.value.code, caught.value.errors) == (422, "unknown-expert", errors)
     assert caught.value.problem()["instance"] == "/jobs"
 
 
-def test_an_error_page_is_a_problem() -> None:
-    """An answer without problem JSON becomes a Problem with the address and the status."""
-    server = FakeServer()
-    server.answers["GET /jobs"] = httpx.Response(502, text="<html>Bad Gateway</html>")
-    with pytest.raises(relogit.Problem, match=r"http://server\.test/jobs.* 502 Bad Gateway") as caught:
-        connect(server).jobs()
-    assert caught.value.code == "http-502"
-
-
 @pytest.mark.parametrize("answer", [httpx.Response(200, text="hello"), httpx.Response(200, json={"detail": "hi"})])
 def test_another_server_is_no_relogit_server(answer: httpx.Response) -> None:
     """A 200 of another kind of server raises ServerUnreachable."""
-    server = FakeServer()
-    server.answers["GET /jobs"] = answer
+    server = answering(GET_jobs=answer)
     with pytest.raises(relogit.ServerUnreachable, match="it is not a relogit server"):
         connect(server).latest()
 
@@ -159,12 +148,7 @@ def test_another_server_is_no_relogit_server(answer: httpx.Response) -> None:
 @pytest.mark.parametrize("error", [httpx.ConnectError("refused"), httpx.ReadTimeout("slow"), httpx.ReadError("gone")])
 def test_every_failure_of_the_network_is_one_error(error: httpx.RequestError) -> None:
     """Every failure of the network is ServerUnreachable and names the server."""
-
-    def fail() -> httpx.Response:
-        raise error
-
-    server = FakeServer()
-    server.answers["GET /jobs"] = fail
+    server = raising(error, "GET /jobs", FakeServer())
     with pytest.raises(relogit.ServerUnreachable, match=r"http://server\.test is out of reach"):
         connect(server).jobs()
 
@@ -205,15 +189,13 @@ def test_names_stay_one_segment_of_the_path() -> None:
 
 def test_a_server_that_is_not_ready_answers() -> None:
     """A health report with status 503 is an answer, not an error."""
-    server = FakeServer()
-    server.answers["GET /readyz"] = httpx.Response(503, json={"ready": False, "checks": {"worker": "none alive"}})
+    server = answering(GET_readyz=httpx.Response(503, json={"ready": False, "checks": {"worker": "none alive"}}))
     assert connect(server).ready() == {"ready": False, "checks": {"worker": "none alive"}}
 
 
 def test_latest_of_no_jobs() -> None:
     """Without jobs `latest` raises Missing, which tells how to start one."""
-    server = FakeServer()
-    server.answers["GET /jobs"] = httpx.Response(200, json={"jobs": []})
+    server = answering(GET_jobs={"jobs": []})
     with pytest.raises(relogit.Missing, match="no jobs yet; `relogit recompute` starts one"):
         connect(server).latest()
 

@@ -34,12 +34,6 @@ def small(shortcut: Shortcut = "projection", padding: Padding = "symmetric") -> 
     return network_of(CifarResNetSpec((1, 1, 1), (4, 6, 10), 5, shortcut=shortcut, option_a_padding=padding))
 
 
-def of(passport: Passport, key: str) -> tuple[object, str]:
-    """Value and basis of what is declared by that key."""
-    [item] = [item for item in passport.assumed if item.override == key]
-    return item.value, item.basis
-
-
 def save(tmp_path: Path, content: object, name: str = "best_e.pth") -> Path:
     torch.save(content, tmp_path / name)
     return tmp_path / name
@@ -187,35 +181,6 @@ def test_every_depth_is_recognised(tmp_path: Path, n: int) -> None:
     assert expert.passport.architecture == f"cifar_resnet{6 * n + 2}"
     assert (expert.passport.widths, expert.passport.classes) == ((2, 3, 5), 11)
     assert torch.equal(expert.network(IMAGES), network.eval()(IMAGES))
-
-
-def test_option_a_padding_is_assumed_or_declared(tmp_path: Path) -> None:
-    """Without an override the padding is symmetric and called assumed; with one it is used and called declared."""
-    network = small("option_a", "end")
-    path = save(tmp_path, network.state_dict())
-    usual, declared = load_expert(path), load_expert(path, Assumptions(option_a_padding="end"))
-    assert of(usual.passport, "option_a_padding") == ("symmetric", "assumed")
-    assert of(declared.passport, "option_a_padding") == ("end", "declared")
-    assert torch.equal(declared.network(IMAGES), network(IMAGES))
-    assert not torch.equal(usual.network(IMAGES), network(IMAGES))
-
-
-@pytest.mark.parametrize(
-    ("shortcut", "assumptions", "key"),
-    [
-        ("projection", Assumptions(option_a_padding="symmetric"), "option_a_padding"),
-        ("projection", Assumptions(max_pool=False), "max_pool"),
-        ("option_a", Assumptions(max_pool=True), "max_pool"),
-        ("option_a", Assumptions(stem_stride=1), "stem_stride"),
-    ],
-)
-def test_an_override_that_does_not_apply_is_refused(
-    tmp_path: Path, shortcut: Shortcut, assumptions: Assumptions, key: str
-) -> None:
-    """An override for another kind of network is an error, not ignored."""
-    error = refused(save(tmp_path, small(shortcut).state_dict()), assumptions)
-    assert error.code == "override-not-applicable"
-    assert f"datasets.toml sets {key}" in error.message
 
 
 def test_absent_batch_counters_are_noted(tmp_path: Path) -> None:

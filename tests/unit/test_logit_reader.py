@@ -210,21 +210,13 @@ def test_bytes_of_another_kind_are_refused(tmp_path: Path, path: str, content: b
 @pytest.mark.parametrize(
     "member",
     [
-        b"",
-        b"\x93NUMPY\x01\x00\x10\x00((((((((((((((((",
-        b"\x93NUMPY\x01\x00\x10\x00'''aaaaaaaaaaaaa",
-        b"\x93NUMPY\x03\x00\x04\x00\x00\x00{}\n ",
-        b"\x93NUMPY\x02\x00\xff\xff\xff\xff{}",
-        declared("<f4", (-1, 3)),
-        declared("<f4", (-6, -3), b"\0" * 72),
-        declared("<f4", (2**62, 2**62)),
-        declared("<f4", (0, 2**62)),
-        declared("<f4", (1,) * 70, b"\0" * 4),
-        declared("<f4", (6, 3), b"\0" * 71),
-        declared([("a", "|O")], (6,), b"\0" * 48),
-        declared("nonsense", (6, 3), b"\0" * 72),
+        b"", b"\x93NUMPY\x01\x00\x10\x00((((((((((((((((", b"\x93NUMPY\x01\x00\x10\x00'''aaaaaaaaaaaaa",
+        b"\x93NUMPY\x03\x00\x04\x00\x00\x00{}\n ", b"\x93NUMPY\x02\x00\xff\xff\xff\xff{}",
+        declared("<f4", (-1, 3)), declared("<f4", (-6, -3), b"\0" * 72), declared("<f4", (2**62, 2**62)),
+        declared("<f4", (0, 2**62)), declared("<f4", (1,) * 70, b"\0" * 4), declared("<f4", (6, 3), b"\0" * 71),
+        declared([("a", "|O")], (6,), b"\0" * 48), declared("nonsense", (6, 3), b"\0" * 72),
     ],
-)
+)  # fmt: skip
 def test_an_array_with_a_wrong_header_is_refused(npz: Path, member: bytes) -> None:
     """No header, one that is no Python, shapes that no array has, too few bytes, objects in a field."""
     zipped(npz, ("logits.npy", member))

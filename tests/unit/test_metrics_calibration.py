@@ -8,14 +8,14 @@ import torch
 
 from tests.unit.metric_inputs import Case, every_case
 from tests.unit.oracles import torch_uncertainty_file, torchmetrics_classification
-from worker.verify.metrics.calibration import (
-    bin_of,
-    equal_mass_calibration_error,
-    expected_calibration_error,
-    reliability_bins,
-)
+from worker.verify.metrics.calibration import bin_of, equal_mass_errors, expected_calibration_error, reliability_bins
+from worker.verify.metrics.ties import tie_groups
 
 ADAPTIVE = "calibration/adaptive_calibration_error.py"
+
+
+def _equal_mass(confidence: np.ndarray, correct: np.ndarray, bins: int) -> float:
+    return float(equal_mass_errors(tie_groups(confidence, correct), bins)[0])
 
 
 def _adaptive(confidence: np.ndarray, correct: np.ndarray, bins: int) -> float:
@@ -33,8 +33,9 @@ def test_ece_is_torchmetrics(case: Case, bins: int) -> None:
     further bin of their own. Here they are of the last bin, and the library is given a number just below 1. It works
     in float32 whatever it is given, so no closer than to 1e-6.
     """
-    if case.classes == 1:
-        pytest.skip("torchmetrics refuses one class; every confidence is 1 then, and every row right: see below")
+    if case.classes == 1:  # torchmetrics refuses it; every confidence is 1 then, and every row right
+        assert expected_calibration_error(case.scores.confidence, case.scores.correct, bins) == 0
+        return
     probabilities = np.minimum(case.probabilities, 1 - 1e-7)
     expected = torchmetrics_classification().multiclass_calibration_error(
         torch.from_numpy(probabilities), torch.from_numpy(case.labels), num_classes=case.classes, n_bins=bins
@@ -59,13 +60,6 @@ def test_bins_are_closed_below() -> None:
     assert bin_of(np.array([0.0, 0.5, np.nextafter(0.5, 0), 1.0]), 4).tolist() == [0, 2, 1, 3]
 
 
-def test_one_class_is_perfectly_calibrated() -> None:
-    """With one class every row is right with confidence 1: both errors are 0."""
-    confidence, correct = np.ones(7), np.ones(7, dtype=np.bool_)
-    assert expected_calibration_error(confidence, correct) == 0
-    assert equal_mass_calibration_error(confidence, correct) == 0
-
-
 @every_case
 @pytest.mark.parametrize("bins", [1, 4, 15])
 def test_equal_mass_is_torch_uncertaintys_where_nothing_ties(case: Case, bins: int) -> None:
@@ -77,7 +71,7 @@ def test_equal_mass_is_torch_uncertaintys_where_nothing_ties(case: Case, bins: i
     confidence, correct = case.scores.confidence, case.scores.correct
     if len(np.unique(confidence)) < len(confidence):
         pytest.skip("ties: see the test of them")
-    found, library = equal_mass_calibration_error(confidence, correct, bins), _adaptive(confidence, correct, bins)
+    found, library = _equal_mass(confidence, correct, bins), _adaptive(confidence, correct, bins)
     if len(confidence) < bins:
         assert np.isnan(library)
         assert found == pytest.approx(np.abs(confidence - correct).mean())
@@ -94,8 +88,8 @@ def test_equal_mass_shares_ties_between_bins() -> None:
     swapped = np.array([False, False, True, True])
     # Bins {0.4, half of each 0.6} and {half of each 0.6, 0.9}: gaps 0.4 + 0.1 and 0.1 − 0.1.
     expected = (0.5 + 0.0) / 4
-    assert equal_mass_calibration_error(confidence, correct, 2) == pytest.approx(expected)
-    assert equal_mass_calibration_error(confidence, swapped, 2) == pytest.approx(expected)
+    assert _equal_mass(confidence, correct, 2) == pytest.approx(expected)
+    assert _equal_mass(confidence, swapped, 2) == pytest.approx(expected)
     library = {round(_adaptive(confidence, order, 2), 9) for order in (correct, swapped)}
     assert len(library) == 2
 
@@ -114,7 +108,7 @@ def _equal_mass_slowly(confidence: np.ndarray, correct: np.ndarray, bins: int) -
 def test_equal_mass_is_its_definition(case: Case, bins: int) -> None:
     """Ties or not, it is the sum over slices of rows that each stand for the mean of their equals."""
     expected = _equal_mass_slowly(case.scores.confidence, case.scores.correct, bins)
-    found = equal_mass_calibration_error(case.scores.confidence, case.scores.correct, bins)
+    found = _equal_mass(case.scores.confidence, case.scores.correct, bins)
     assert found == pytest.approx(expected, abs=1e-12)
 
 

@@ -60,12 +60,6 @@ def test_rank_is_the_labels_place_in_a_stable_sort(case: Case) -> None:
     assert case.scores.rank.tolist() == (order == case.labels[:, None]).argmax(axis=1).tolist()
 
 
-@every_case
-def test_rank_zero_is_the_first_argmax(case: Case) -> None:
-    """Rank 0 says that the first argmax is the label, ties or not."""
-    np.testing.assert_array_equal(case.scores.rank == 0, case.logits.argmax(axis=1) == case.labels)
-
-
 def test_blocks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     """The scores are the same, bit for bit, whatever the rows are worked in."""
     case = drawn(11, 333, 7)

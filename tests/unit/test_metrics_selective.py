@@ -16,19 +16,27 @@ from tests.unit.oracles import torch_uncertainty_file
 from worker.verify.metrics.selective import (
     Curve,
     area,
-    augrc,
-    aurc,
-    balanced_risk_coverage,
-    e_aurc,
+    areas,
+    group_risk_coverage,
     risk_coverage,
     thinned,
-    worst_group_risk_coverage,
 )
+from worker.verify.metrics.ties import tie_groups
 
 # A few rows of few confidences, so that ties are the rule: (confidence, right, group).
 some_rows = st.lists(
     st.tuples(st.sampled_from([0.3, 0.5, 0.9]), st.booleans(), st.integers(0, 2)), min_size=1, max_size=6
 )
+
+
+def _area(name: str, confidence: np.ndarray, correct: np.ndarray) -> float:
+    return float(getattr(areas(tie_groups(confidence, correct)), name)[0])
+
+
+def _orders(confidence: np.ndarray) -> list[np.ndarray]:
+    """Every order in which rows of falling confidence can be accepted."""
+    orders = map(np.array, permutations(range(len(confidence))))
+    return [order for order in orders if (np.diff(confidence[order]) <= 0).all()]
 
 
 def _library(name: str, confidence: np.ndarray, correct: np.ndarray) -> float:
@@ -56,17 +64,19 @@ def test_areas_are_torch_uncertaintys_where_nothing_ties(case: Case) -> None:
     rows = len(confidence)
     if rows == 1:
         assert np.isnan(_library("AURC", confidence, correct))
-        assert aurc(confidence, correct) == (not correct[0])
-        assert augrc(confidence, correct) == (not correct[0]) / 2
+        assert _area("aurc", confidence, correct) == (not correct[0])
+        assert _area("augrc", confidence, correct) == (not correct[0]) / 2
         return
     # Ranks in place of confidences: distinct, also in the library's float32.
     confidence = 0.5 + np.argsort(np.argsort(confidence, kind="stable")) / (2 * rows)
     risks = _risks(~correct[np.argsort(-confidence)])
     generalised = risks * np.arange(1, rows + 1) / rows
     trapezoids = _library("AURC", confidence, correct) * (rows - 1)
-    assert aurc(confidence, correct) == pytest.approx((trapezoids + (risks[0] + risks[-1]) / 2) / rows, abs=1e-6)
+    assert _area("aurc", confidence, correct) == pytest.approx(
+        (trapezoids + (risks[0] + risks[-1]) / 2) / rows, abs=1e-6
+    )
     trapezoids = _library("AUGRC", confidence, correct) * (rows - 1)
-    assert augrc(confidence, correct) == pytest.approx((trapezoids + generalised[0] / 2) / rows, abs=1e-6)
+    assert _area("augrc", confidence, correct) == pytest.approx((trapezoids + generalised[0] / 2) / rows, abs=1e-6)
 
 
 @every_case
@@ -77,7 +87,7 @@ def test_augrc_is_its_closed_form(case: Case) -> None:
     expected = (1 - right) ** 2 / 2
     if 0 < right < 1:
         expected += (1 - roc_auc_score(correct, confidence)) * right * (1 - right)
-    assert augrc(confidence, correct) == pytest.approx(expected, abs=1e-12)
+    assert _area("augrc", confidence, correct) == pytest.approx(expected, abs=1e-12)
 
 
 @every_case
@@ -86,7 +96,7 @@ def test_aurc_is_the_mean_of_the_curve(case: Case) -> None:
     confidence, correct = case.scores.confidence, case.scores.correct
     curve = risk_coverage(confidence, correct)
     assert curve.coverage.tolist() == (np.arange(1, len(correct) + 1) / len(correct)).tolist()
-    assert area(curve) == pytest.approx(aurc(confidence, correct), abs=1e-12)
+    assert area(curve) == pytest.approx(_area("aurc", confidence, correct), abs=1e-12)
     assert curve.risk[-1] == pytest.approx(1 - correct.mean())
 
 
@@ -95,31 +105,26 @@ def test_e_aurc_is_what_the_best_order_saves(case: Case) -> None:
     """E-AURC is AURC less that of the same rows with every wrong one last, and 0 for that order."""
     confidence, correct = case.scores.confidence, case.scores.correct
     best = _risks(np.sort(~correct)).mean()
-    assert e_aurc(confidence, correct) == pytest.approx(aurc(confidence, correct) - best, abs=1e-12)
-    assert e_aurc(np.where(correct, 0.75, 0.25), correct) == pytest.approx(0, abs=1e-12)
+    assert _area("e_aurc", confidence, correct) == pytest.approx(_area("aurc", confidence, correct) - best, abs=1e-12)
+    assert _area("e_aurc", np.where(correct, 0.75, 0.25), correct) == pytest.approx(0, abs=1e-12)
 
 
 @given(some_rows)
 def test_ties_are_the_mean_over_all_orders(drawn: list[tuple[float, bool, int]]) -> None:
     """With ties the curve and the areas are the mean over every order in which equal rows can be accepted."""
     confidence, correct = np.array([row[0] for row in drawn]), np.array([row[1] for row in drawn])
-    orders = [
-        np.array(order) for order in permutations(range(len(drawn))) if (np.diff(confidence[list(order)]) <= 0).all()
-    ]
-    risks = np.mean([_risks(~correct[order]) for order in orders], axis=0)
+    risks = np.mean([_risks(~correct[order]) for order in _orders(confidence)], axis=0)
     np.testing.assert_allclose(risk_coverage(confidence, correct).risk, risks, atol=1e-12)
-    assert aurc(confidence, correct) == pytest.approx(risks.mean(), abs=1e-12)
+    assert _area("aurc", confidence, correct) == pytest.approx(risks.mean(), abs=1e-12)
     wrong = np.concatenate(([0.0], risks * np.arange(1, len(drawn) + 1) / len(drawn)))
-    assert augrc(confidence, correct) == pytest.approx(np.trapezoid(wrong, dx=1 / len(drawn)), abs=1e-12)
+    assert _area("augrc", confidence, correct) == pytest.approx(np.trapezoid(wrong, dx=1 / len(drawn)), abs=1e-12)
 
 
 @given(some_rows)
 def test_group_curves_are_expected_wrong_over_expected_accepted(drawn: list[tuple[float, bool, int]]) -> None:
     """A group's error is its expected wrong over its expected accepted rows; groups without are left out."""
     confidence, correct, group = (np.array(column) for column in zip(*drawn, strict=True))
-    orders = [
-        np.array(order) for order in permutations(range(len(drawn))) if (np.diff(confidence[list(order)]) <= 0).all()
-    ]
+    orders = _orders(confidence)
     mean, worst = [], []
     for accepted in range(1, len(drawn) + 1):
         errors = []
@@ -130,9 +135,8 @@ def test_group_curves_are_expected_wrong_over_expected_accepted(drawn: list[tupl
                 errors.append(sum((~correct[part]).sum() for part in chosen) / rows)
         mean.append(np.mean(errors))
         worst.append(max(errors))
-    found = balanced_risk_coverage(confidence, correct, group, 3)
-    np.testing.assert_allclose(found.risk, mean, atol=1e-12)
-    np.testing.assert_allclose(worst_group_risk_coverage(confidence, correct, group, 3).risk, worst, atol=1e-12)
+    for found, expected in zip(group_risk_coverage(confidence, correct, group, 3), (mean, worst), strict=True):
+        np.testing.assert_allclose(found.risk, expected, atol=1e-12)
 
 
 @every_case
@@ -141,8 +145,8 @@ def test_of_one_group_the_curves_are_the_plain_one(case: Case) -> None:
     confidence, correct = case.scores.confidence, case.scores.correct
     group = np.ones(len(correct), dtype=np.int64)
     expected = risk_coverage(confidence, correct).risk
-    for curve in (balanced_risk_coverage, worst_group_risk_coverage):
-        np.testing.assert_allclose(curve(confidence, correct, group, 3).risk, expected, atol=1e-12)
+    for curve in group_risk_coverage(confidence, correct, group, 3):
+        np.testing.assert_allclose(curve.risk, expected, atol=1e-12)
 
 
 @pytest.mark.parametrize(("size", "kept"), [(1, 1), (2, 2), (200, 200), (201, 200), (10_000, 200)])

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch import Tensor, nn
+from torch import Tensor
 
 from tests.unit.engines import lived_in
 from worker.experts.architectures import (
@@ -27,22 +27,6 @@ def test_resnet32_has_the_reference_names_and_size() -> None:
     assert sum(parameter.numel() for parameter in network.parameters()) == 472_756
     assert {"conv1.weight", "layer2.0.shortcut.0.weight", "layer3.0.shortcut.1.running_var", "fc.bias"} <= names
     assert not any(name.startswith("layer1.0.shortcut") for name in names)
-
-
-@pytest.mark.parametrize(("n", "name"), [(1, "cifar_resnet8"), (3, "cifar_resnet20"), (18, "cifar_resnet110")])
-def test_depth_is_6n_plus_2(n: int, name: str) -> None:
-    """n blocks a stage make a network of depth 6n+2, and it is called so."""
-    assert CifarResNetSpec((n, n, n), (16, 32, 64), 10).architecture == name
-
-
-def test_logits_are_raw_and_one_row_an_image() -> None:
-    """A forward pass gives [N, C], and an image's row does not depend on its neighbours."""
-    network = CifarResNetSpec((1, 1, 1), (4, 6, 8), 7, stem_width=3).build().eval()
-    images = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    logits = network(images)
-    assert logits.shape == (3, 7)
-    assert torch.allclose(logits[1:2], network(images[1:2]), atol=1e-6)
-    assert (logits < 0).any()  # no softmax
 
 
 @pytest.mark.parametrize(("padding", "first"), [("symmetric", 2), ("end", 0)])
@@ -103,14 +87,6 @@ def test_a_network_computes_what_its_spec_says(name: str) -> None:
     torch.testing.assert_close(network(images), _by_hand(spec, network.state_dict(), images), atol=1e-4, rtol=1e-4)
     usual = replace(spec, batch_norm_eps=1e-5)
     assert not torch.allclose(_by_hand(usual, network.state_dict(), images), network(images), atol=1e-3)
-
-
-@pytest.mark.parametrize("name", SPECS)
-def test_no_batch_norm_keeps_pytorchs_epsilon(name: str) -> None:
-    """Every batch norm of a network has the epsilon of its spec, and the spec is part of what it is equal to."""
-    norms = [module for module in SPECS[name].build().modules() if isinstance(module, nn.BatchNorm2d)]
-    assert {norm.eps for norm in norms} == {EPS}
-    assert replace(SPECS[name], batch_norm_eps=1e-5) != SPECS[name]
 
 
 def _by_hand(spec: NetworkSpec, tensors: dict[str, Tensor], images: Tensor) -> Tensor:

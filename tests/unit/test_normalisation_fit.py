@@ -12,13 +12,6 @@ from tests.unit.normalisations import CIFAR10, HALF, IMAGENET, pool_statistics, 
 from worker.normalisation.fit import Response, coefficients, divergence, free_fit
 
 
-def test_divergence_by_hand() -> None:
-    """One channel of twice the variance and one standard deviation off, and one that fits, worked out by hand."""
-    # 1/2 [(2 + 1/2)/2 + 1 (1 + 1/2)/2 - 1] = 1/2 (1.25 + 0.75 - 1) = 0.5, and 0 for the other channel.
-    mean, variance = np.array([1.0, 7.0]), np.array([2.0, 3.0])
-    assert divergence(mean, variance, np.array([0.0, 7.0]), np.array([1.0, 3.0])) == pytest.approx(0.25)
-
-
 def test_divergence_is_the_symmetric_kullback_leibler_divergence() -> None:
     """D is the mean of torch's two Kullback-Leibler divergences between normal distributions."""
     rng = np.random.default_rng(0)

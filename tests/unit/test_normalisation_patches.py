@@ -90,13 +90,6 @@ def test_statistics_are_those_of_all_images_in_blocks() -> None:
     np.testing.assert_allclose(statistics.moments["none"].second, whole.second, rtol=1e-12)
 
 
-def test_flags_count_the_border() -> None:
-    """A flag's mean is the share of positions whose neighbour lies inside the picture: 31/32 per side."""
-    flags = patch_statistics(coloured_images(3)).moments["none"].mean[27:].reshape(3, 3)
-    side = np.array([31 / 32, 1, 31 / 32])
-    np.testing.assert_allclose(flags, np.outer(side, side), rtol=1e-12)
-
-
 def test_a_measurement_can_be_stopped() -> None:
     """The callback comes before every block of every augmentation, and its exception ends the work."""
     beats: list[None] = []

@@ -93,32 +93,24 @@ def test_other_stems_are_refused_with_the_reason(conv1: nn.Module, bn1: nn.Modul
     assert reason in answer
 
 
-def test_an_imagenet_stem_is_refused() -> None:
-    """torchvision's usual stem of 7x7 with stride 2 was not measured."""
-    answer = stem_of(collected(TorchvisionResNetSpec("resnet18", 10, cifar_stem=False, max_pool=True).build()))
-    assert isinstance(answer, str)
-    assert "7x7 with stride 2" in answer
-
-
-def test_untouched_statistics_are_refused() -> None:
-    """A fresh network's means of 0 and variances of 1 judge_normalisation to nothing."""
-    answer = stem_of(CifarResNetSpec((1, 1, 1), (8, 8, 8), 10).build())
-    assert isinstance(answer, str)
-    assert "never collected" in answer
-
-
-def test_no_running_statistics_are_refused() -> None:
-    """A batch norm may be told to keep none."""
-    answer = stem_of(Odd(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8, track_running_stats=False)))
-    assert isinstance(answer, str)
-    assert "keeps no running statistics" in answer
-
-
-@pytest.mark.parametrize(("tensor", "value"), [("bn1.running_mean", float("nan")), ("bn1.running_var", -1.0)])
-def test_impossible_numbers_are_refused(tensor: str, value: float) -> None:
-    """NaN and negative variances are no statistics."""
+def with_number(tensor: str, value: float) -> nn.Module:
+    """A network one of whose first batch norm's statistics is impossible."""
     network = collected(CifarResNetSpec((1, 1, 1), (8, 8, 8), 10).build())
     network.state_dict()[tensor][2] = value
+    return network
+
+
+@pytest.mark.parametrize(
+    ("network", "reason"),
+    [
+        (CifarResNetSpec((1, 1, 1), (8, 8, 8), 10).build(), "never collected"),
+        (Odd(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8, track_running_stats=False)), "keeps no running"),
+        (with_number("bn1.running_mean", float("nan")), "not finite, or negative"),
+        (with_number("bn1.running_var", -1.0), "not finite, or negative"),
+    ],
+)
+def test_statistics_that_are_none_are_refused(network: nn.Module, reason: str) -> None:
+    """Untouched, absent and impossible statistics are no statistics."""
     answer = stem_of(network)
     assert isinstance(answer, str)
-    assert "not finite, or negative" in answer
+    assert reason in answer

@@ -80,15 +80,22 @@ def test_every_list_has_every_check_in_order() -> None:
     verdicts = {check.id: check.verdict for check in report.lists["val"]}
     assert verdicts.pop("as-described") == "skipped"  # nothing is
     assert set(verdicts.values()) == {"passed"}
+    assert [check.id for check in report.lists["none"] if check.fatal] == ["empty"]
 
 
 @pytest.mark.parametrize(
-    ("data", "failing", "evidence"),
-    [(b"{}", "schema", ()), (b"[]", "empty", ()), (b"[1, 2.0]", "schema", (1,)), (b"[1, 2, 30]", "range", (2,))],
+    ("problem", "failing", "evidence"),
+    [
+        (_refusal(b"{}"), "schema", ()),
+        (_refusal(b"[]"), "empty", ()),
+        (_refusal(b"[1, 2.0]"), "schema", (1,)),
+        (_refusal(b"[1, 2, 30]"), "range", (2,)),
+        (RequestError("invalid-name", "There is no such base."), "schema", ()),
+        (RequestError("base-unknown", "There is no such base."), "schema", ()),
+    ],
 )
-def test_what_the_catalog_refuses_is_an_error(data: bytes, failing: str, evidence: tuple[int, ...]) -> None:
+def test_what_the_catalog_refuses_is_an_error(problem: RequestError, failing: str, evidence: tuple[int, ...]) -> None:
     """Such a list fails the audit with the catalog's words and the first offender; no check after it is done."""
-    problem = _refusal(data)
     report = _audit(_list("test", 0, 10, 20), problems={"val": problem})
     assert report.verdict == "failed"
     check = _of_list(report, "val", failing)
@@ -97,13 +104,6 @@ def test_what_the_catalog_refuses_is_an_error(data: bytes, failing: str, evidenc
     place = list(LIST_CHECKS).index(failing)
     assert {other.verdict for other in report.lists["val"][:place]} <= {"passed"}
     assert {other.verdict for other in report.lists["val"][place + 1 :]} == {"skipped"}
-
-
-def test_a_list_without_rows_is_an_error() -> None:
-    """Nothing can be computed for it, however it was read."""
-    report = _audit(_list("test", 0, 10, 20), _list("val"))
-    assert report.verdict == "failed"
-    assert [check.id for check in report.lists["val"] if check.fatal] == ["empty"]
 
 
 def test_a_base_that_is_missing_is_no_fault_of_its_lists() -> None:
@@ -397,11 +397,3 @@ def test_a_set_belongs_to_the_labels_that_it_was_drawn_from() -> None:
     assert (away.verdict, "train are not available" in away.message) == ("passed", True)
     for nothing in (None, DatasetDescription(), DatasetDescription(labels_sha256={"x": ""})):
         assert check_dataset(nothing, ["a"], labels).verdict == "skipped"
-
-
-@pytest.mark.parametrize("code", ["invalid-name", "base-unknown"])
-def test_a_list_that_points_nowhere_is_an_error(code: str) -> None:
-    """A job that names it is refused, so its audit does not pass."""
-    report = _audit(_list("test", 0, 10, 20), problems={"val": RequestError(code, "There is no such base.")})
-    assert report.verdict == "failed"
-    assert _of_list(report, "val", "schema").message == "There is no such base."

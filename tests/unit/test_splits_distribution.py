@@ -66,12 +66,10 @@ def test_only_a_description_that_says_otherwise_warns(counts: list[int], balance
 @pytest.mark.parametrize(
     ("indices", "orders"),
     [
-        ((0, 5, 11, 29), ["class-major", "ascending"]),
-        ((5, 0, 11, 10, 29), ["class-major"]),
-        ((5, 21, 11, 0), ["shuffled"]),
-        ((7, 7, 7), ["class-major", "ascending"]),
+        ((0, 5, 11, 29), ["class-major", "ascending"]), ((5, 0, 11, 10, 29), ["class-major"]),
+        ((5, 21, 11, 0), ["shuffled"]), ((7, 7, 7), ["class-major", "ascending"]),
     ],
-)
+)  # fmt: skip
 def test_the_order_of_rows_is_told(indices: tuple[int, ...], orders: list[str]) -> None:
     """By class, by index, both where the base is sorted by class, or none of them."""
     check = _order(*indices)

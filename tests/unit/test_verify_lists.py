@@ -139,15 +139,10 @@ def test_unusable_counts_count_as_none(counts: NDArray[np.int64]) -> None:
 @pytest.mark.parametrize(
     "weights",
     [
-        np.ones(3) / 3,
-        np.ones((2, 2)) / 4,
-        np.array(0.5),
-        np.array([]),
-        np.array(["a"] * 4),
-        np.array([None] * 4),
-        np.full(4, 0.25j),
+        np.ones(3) / 3, np.ones((2, 2)) / 4, np.array(0.5), np.array([]), np.array(["a"] * 4),
+        np.array([None] * 4), np.full(4, 0.25j),
     ],
-)
+)  # fmt: skip
 def test_no_weights_at_all_fail_and_raise_nothing(weights: NDArray[np.generic]) -> None:
     """Another length, rank or dtype is a failed check."""
     check = check_class_weights(weights, COUNTS)

@@ -33,12 +33,7 @@ def test_argmax_flips_are_counted() -> None:
     half[1] = [4.0, 4.25, 4.5]
     found = check_precision("bf16", half, EXACT, IMAGES, 10)
     assert (found.verdict, found.level) == ("failed", "warning")
-    assert found.measured == {
-        "compared_rows": 3,
-        "argmax_flips": 1,
-        "flip_share": 1 / 3,
-        "largest_difference": 1.0,
-    }
+    assert found.measured == {"compared_rows": 3, "argmax_flips": 1, "flip_share": 1 / 3, "largest_difference": 1.0}
     assert found.evidence == ({"image": 3, "fp32": 0, "bf16": 2},)
     assert "10 images" in found.message
     json.dumps(found.to_dict())

@@ -127,13 +127,10 @@ def test_a_split_without_samples_fails() -> None:
 @pytest.mark.parametrize(
     ("name", "dtype"),
     [
-        ("logits", "float64"),
-        ("logits", "float16"),
-        ("logits", ">f4"),
-        ("targets", "int32"),
+        ("logits", "float64"), ("logits", "float16"), ("logits", ">f4"), ("targets", "int32"),
         ("predictions", "uint64"),
     ],
-)
+)  # fmt: skip
 def test_a_wrong_number_type_fails_but_the_values_are_verified(name: str, dtype: str) -> None:
     """Numbers of another width fail `dtypes` alone: their values are still looked at."""
     arrays = good()

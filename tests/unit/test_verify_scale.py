@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import Any
 
 import numpy as np
@@ -12,12 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from app.domain.checks import Check
-from tests.unit.verified import CLASSES, ROWS, TRUTH, Arrays, good, truth_of, verify
-from worker.verify.file_schema import BARE
-from worker.verify.ground_truth import Truth
+from tests.unit.verified import ROWS, TRUTH, good, verify
 from worker.verify.report import scores_of
 from worker.verify.scale import check_raw_logits, scale_of
-from worker.verify.summary_metrics import OF_CONFIDENCE, figures, statistics
+from worker.verify.summary_metrics import OF_CONFIDENCE, statistics
 
 Floats = NDArray[np.floating[Any]]
 
@@ -46,20 +43,11 @@ def _check(values: Floats) -> Check:
 def test_a_softmax_is_named_whatever_it_was_made_and_stored_in(
     classes: int, spread: float, made: torch.dtype, stored: torch.dtype
 ) -> None:
-    """The rounding of half precisions and of many classes hides no probabilities, flat or sharp."""
-    probabilities = _logits(200, classes, spread).to(made).softmax(dim=1).to(stored)
-    assert _kind(probabilities) == "probabilities"
-
-
-@pytest.mark.parametrize("classes", [2, 10, 100, 1000])
-@pytest.mark.parametrize("spread", [0.01, 1, 6])
-@pytest.mark.parametrize("made", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
-@pytest.mark.parametrize("stored", [torch.float16, torch.float32])
-def test_a_log_softmax_is_named_whatever_it_was_made_and_stored_in(
-    classes: int, spread: float, made: torch.dtype, stored: torch.dtype
-) -> None:
-    """Log-probabilities have larger rounding, which goes with their size, and are named all the same."""
-    assert _kind(_logits(200, classes, spread).to(made).log_softmax(dim=1).to(stored)) == "log-probabilities"
+    """The rounding of half precisions and of many classes hides none, flat or sharp, nor its logarithm."""
+    logits = _logits(200, classes, spread).to(made)
+    assert _kind(logits.softmax(dim=1).to(stored)) == "probabilities"
+    if spread < 30 and stored is not torch.float64:
+        assert _kind(logits.log_softmax(dim=1).to(stored)) == "log-probabilities"
 
 
 def test_a_softmax_in_numpy_half_precision_is_named() -> None:
@@ -130,14 +118,10 @@ def test_negative_numbers_with_another_sum_are_logits() -> None:
 @pytest.mark.parametrize(
     ("rows", "made", "verdict"),
     [
-        (1, torch.float32, "skipped"),
-        (2, torch.float32, "failed"),
-        (2, torch.float16, "skipped"),
-        (5, torch.float16, "failed"),
-        (4, torch.bfloat16, "skipped"),
-        (8, torch.bfloat16, "failed"),
+        (1, torch.float32, "skipped"), (2, torch.float32, "failed"), (2, torch.float16, "skipped"),
+        (5, torch.float16, "failed"), (4, torch.bfloat16, "skipped"), (8, torch.bfloat16, "failed"),
     ],
-)
+)  # fmt: skip
 def test_few_rows_may_sum_to_1_by_chance(rows: int, made: torch.dtype, verdict: str) -> None:
     """The coarser the numbers, the more rows it takes; below that the check says that it cannot tell."""
     shares = _logits(rows, 10).to(made).softmax(dim=1).float().numpy()
@@ -212,14 +196,6 @@ def test_a_file_of_log_probabilities_keeps_all_its_figures() -> None:
         assert report.metrics.values[name] == pytest.approx(of_logits[name], rel=1e-5), name
 
 
-def test_bare_half_precision_probabilities_are_named() -> None:
-    """As an old script leaves them: a float16 tensor alone."""
-    shares = torch.from_numpy(good()["logits"]).softmax(dim=1).half().numpy()
-    report, checks = verify({"logits": shares}, kind=BARE)
-    assert checks["raw-logits"].measured["scale"] == "probabilities"
-    assert report.metrics.values["nll"] is None
-
-
 def test_statistics_of_probabilities_are_those_of_accuracies_alone() -> None:
     """No interval, curve, area or diagram that a second softmax would make wrong; each with the reason."""
     scores = scores_of(good(), TRUTH)
@@ -233,20 +209,3 @@ def test_statistics_of_probabilities_are_those_of_accuracies_alone() -> None:
     assert part["curves"].keys() == whole["curves"].keys() == part["areas"].keys()
     assert {*part["curves"].values(), *part["areas"].values(), part["reliability"]} == {None}
     assert part["reasons"] == dict.fromkeys(("curves", "areas", "reliability"), "Probabilities.")
-
-
-def _nll(arrays: Arrays, truth: Truth) -> float:
-    nll = figures(scores_of(arrays, truth), truth).number("nll")
-    assert nll is not None
-    return nll
-
-
-def test_the_nll_that_was_reported_before_was_wrong() -> None:
-    """What the nulls are for: a right, sure expert's probabilities have the NLL of one that knows nothing."""
-    labels = np.arange(ROWS) % CLASSES
-    shares = np.full((ROWS, CLASSES), 0.001 / (CLASSES - 1))
-    shares[np.arange(ROWS), labels] = 0.999
-    arrays = {"logits": shares, "targets": labels, "predictions": labels}
-    truth = truth_of(labels)
-    assert _nll(arrays, truth) > math.log(CLASSES) / 2
-    assert _nll({**arrays, "logits": np.log(shares)}, truth) < 0.002

@@ -24,15 +24,10 @@ def test_whole_numbers_pass(dtype: str) -> None:
 @pytest.mark.parametrize(
     "counts",
     [
-        np.array([1, 2]),
-        np.array([[1, 2, 3]]),
-        np.array(3),
-        np.array([1.0, 2.0, 3.0]),
-        np.array([True, True, False]),
-        np.array(["1", "2", "3"]),
-        np.array([1, None, 3]),
+        np.array([1, 2]), np.array([[1, 2, 3]]), np.array(3), np.array([1.0, 2.0, 3.0]),
+        np.array([True, True, False]), np.array(["1", "2", "3"]), np.array([1, None, 3]),
     ],
-)
+)  # fmt: skip
 def test_another_shape_or_dtype_warns(counts: NDArray[Any]) -> None:
     """What is not C whole numbers is named with its shape and dtype, beside what would be right."""
     check = check_train_counts(counts, 3)

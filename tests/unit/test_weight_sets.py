@@ -178,8 +178,7 @@ def test_an_averaged_model_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "expected"),
-    [("state_dict", weights()), ("ema.module", others()), ("runs.1", others())],
+    ("path", "expected"), [("state_dict", weights()), ("ema.module", others()), ("runs.1", others())]
 )
 def test_a_declared_set_is_taken(tmp_path: Path, path: str, expected: dict[str, Tensor]) -> None:
     """The set at the declared path is taken however many there are, and the others are listed as ignored."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,12 +36,12 @@ def read_long_tail(catalog: Catalog, pools: Pools, dataset: Dataset, folder: Fol
 
     Without their files, counts come from the labels of the train split, and weights from the counts.
     """
-    counts, counts_reason = _counts(catalog, pools, dataset, folder)
-    path = folder.path / WEIGHTS_FILE
-    if path.exists():
-        numbers, reason = _numbers(path)
-        weights = None if numbers is None else np.asarray(numbers, np.float64)
-        return LongTail(counts, counts_reason, weights, reason)
+    declared = read_declared(folder)
+    counts, counts_reason = declared.counts, declared.counts_reason
+    if not (folder.path / COUNTS_FILE).exists():
+        counts, counts_reason = _derived_counts(catalog, pools, dataset, folder)
+    if (folder.path / WEIGHTS_FILE).exists():
+        return LongTail(counts, counts_reason, declared.weights, declared.weights_reason)
     if counts is None or counts.sum() == 0:
         reason = f"There is no {WEIGHTS_FILE}, and no class counts to derive the weights from."
         return LongTail(counts, counts_reason, None, reason)
@@ -51,27 +50,22 @@ def read_long_tail(catalog: Catalog, pools: Pools, dataset: Dataset, folder: Fol
 
 def read_declared(folder: Folder) -> LongTail:
     """Read the two files alone; derive nothing."""
-    counts, counts_reason = _declared_counts(folder)
-    path = folder.path / WEIGHTS_FILE
-    numbers, reason = _numbers(path) if path.exists() else (None, f"There is no {WEIGHTS_FILE} in {folder.name}.")
-    return LongTail(counts, counts_reason, None if numbers is None else np.asarray(numbers, np.float64), reason)
+    counts, counts_reason = _numbers(folder, COUNTS_FILE)
+    if counts is not None and any(number != int(number) or abs(number) > MAX_COUNT for number in counts):
+        counts = None
+        counts_reason = f"{COUNTS_FILE} holds a number that is no count: not an integer, or beyond {MAX_COUNT}."
+    weights, reason = _numbers(folder, WEIGHTS_FILE)
+    return LongTail(
+        None if counts is None else np.asarray(counts, np.int64),
+        counts_reason,
+        None if weights is None else np.asarray(weights, np.float64),
+        reason,
+    )
 
 
-def _declared_counts(folder: Folder) -> tuple[NDArray[np.int64] | None, str | None]:
-    path = folder.path / COUNTS_FILE
-    if not path.exists():
-        return None, f"There is no {COUNTS_FILE} in {folder.name}."
-    numbers, reason = _numbers(path)
-    if numbers is not None and any(number != int(number) or abs(number) > MAX_COUNT for number in numbers):
-        return None, f"{COUNTS_FILE} holds a number that is no count: not an integer, or beyond {MAX_COUNT}."
-    return None if numbers is None else np.asarray(numbers, np.int64), reason
-
-
-def _counts(
+def _derived_counts(
     catalog: Catalog, pools: Pools, dataset: Dataset, folder: Folder
 ) -> tuple[NDArray[np.int64] | None, str | None]:
-    if (folder.path / COUNTS_FILE).exists():
-        return _declared_counts(folder)
     if not catalog.split_path(folder, TRAIN_SPLIT).exists():
         return None, f"There is neither {COUNTS_FILE} nor a split {TRAIN_SPLIT!r} in {folder.name}."
     try:
@@ -83,13 +77,15 @@ def _counts(
     return counts.astype(np.int64), None
 
 
-def _numbers(path: Path) -> tuple[list[float] | None, str | None]:
+def _numbers(folder: Folder, name: str) -> tuple[list[float] | None, str | None]:
     try:
-        values = json.loads(path.read_bytes(), parse_int=float)
+        values = json.loads((folder.path / name).read_bytes(), parse_int=float)
+    except FileNotFoundError:
+        return None, f"There is no {name} in {folder.name}."
     except (ValueError, RecursionError) as error:
-        return None, f"{path.name} is not JSON: {error}."
+        return None, f"{name} is not JSON: {error}."
     except OSError as error:
-        return None, f"{path.name} cannot be read: {error.strerror}."
+        return None, f"{name} cannot be read: {error.strerror}."
     if not isinstance(values, list) or not all(type(value) is float and math.isfinite(value) for value in values):
-        return None, f"{path.name} is not a flat list of numbers, one for each class in class order."
+        return None, f"{name} is not a flat list of numbers, one for each class in class order."
     return values, None

@@ -49,12 +49,9 @@ class Pool:
 
 
 class Pools:
-    """Cache of the most recently requested pools.
-
-    It lives as long as the worker, and both of the worker's threads use it.
+    """Cache of the most recently requested pools, for both worker threads.
 
     Args:
-        bases: the bases on disk.
         max_bytes: decoded pixels to keep; the last requested pool stays whatever its size.
         beat: sends a heartbeat; called by a thread that decodes, or that waits while another one decodes.
     """
@@ -87,7 +84,7 @@ class Pools:
                     raise TransientError("data-changing", message)
                 self._kept[key] = kept = (identity, pool)
             self._kept.move_to_end(key)
-            while len(self._kept) > 1 and self._bytes() > self._max_bytes:
+            while len(self._kept) > 1 and sum(p.images.nbytes for _, p in self._kept.values()) > self._max_bytes:
                 self._kept.popitem(last=False)
             return kept[1]
 
@@ -144,9 +141,6 @@ class Pools:
     def _identity(self, dataset: Dataset, base: str) -> tuple[object, int]:
         return self._bases.identity(dataset, base), self._bases.classes(dataset)
 
-    def _bytes(self) -> int:
-        return sum(pool.images.nbytes for _, pool in self._kept.values())
-
 
 def _read_cifar(kind: str, base: str, paths: tuple[Path, ...]) -> Decoded:
     key, images, labels = CIFAR[kind].label_key, [], []
@@ -170,12 +164,7 @@ def _read_images(dataset: Dataset, paths: list[str], beat: Callable[[], None]) -
     def decode(path: str) -> NDArray[np.uint8]:
         try:
             return np.asarray(prepare(load(path)), dtype=np.uint8)
-        except (
-            OSError,
-            SyntaxError,
-            ValueError,
-            Image.DecompressionBombError,
-        ) as error:  # Pillow's errors
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # Pillow's errors
             raise RequestError("data-corrupt", f"{path} is not a readable image: {error}.") from error
 
     first = decode(paths[0])

@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from app.settings import Settings
 from worker.doctor import Finding
@@ -27,18 +27,27 @@ def main() -> int:
 
 
 def check_installation() -> Iterator[Finding]:
-    """Yield the findings of every check, in the order in which one depends on another."""
+    """Yield the findings of every check, each before what depends on it."""
     settings, findings = check_settings()
     yield from findings
-    yield from _guarded("torch", check_computing(settings))
-    yield from _guarded("folders", check_folders(settings))
-    yield from _guarded("outputs", check_outputs(settings))
-    yield from _guarded("store", check_store(settings))
-    yield from _guarded("datasets", check_datasets(settings))
+    checks = {
+        "torch": check_computing,
+        "folders": check_folders,
+        "outputs": check_outputs,
+        "store": check_store,
+        "datasets": check_datasets,
+    }
+    for subject, check in checks.items():
+        try:
+            yield from check(settings)
+        except Exception as error:  # noqa: BLE001 — a bug of one check, or an odd file system, must not hide the others
+            traceback.print_exc(file=sys.stderr)
+            message = f"This check failed: {type(error).__name__}: {error}."
+            yield Finding("problem", subject, message, "Report it with the output of python -m worker.doctor --json.")
 
 
 def check_computing(settings: Settings) -> Iterator[Finding]:
-    """Check PyTorch, device and engine in a process of their own, which they may kill or block."""
+    """Check what computes in its own process, which it may kill or block."""
     command = [sys.executable, "-m", "worker.doctor.computing", settings.device, settings.engine]
     try:
         done = subprocess.run(
@@ -54,16 +63,6 @@ def check_computing(settings: Settings) -> Iterator[Finding]:
         reason = done.stderr.strip().rpartition("\n")[2] or f"exit status {done.returncode}"
     remedy = "pip install --force-reinstall torch torchvision, both from one index"
     yield Finding("problem", "torch", f"PyTorch cannot be used: {reason}", remedy)
-
-
-def _guarded(subject: str, check: Iterable[Finding]) -> Iterator[Finding]:
-    """Yield a check's findings; if the check itself fails, that is a finding and stops no other check."""
-    try:
-        yield from check
-    except Exception as error:  # noqa: BLE001 — a bug of one check, or an odd file system, must not hide the others
-        traceback.print_exc(file=sys.stderr)
-        message = f"This check failed: {type(error).__name__}: {error}."
-        yield Finding("problem", subject, message, "Report it with the output of python -m worker.doctor --json.")
 
 
 if __name__ == "__main__":

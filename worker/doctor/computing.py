@@ -26,7 +26,7 @@ SUBJECTS = {"no-such-device": "gpu", "tf32-forced": "tf32", "no-such-engine": "e
 
 
 def check_computing(wanted_device: str, wanted_engine: Engine) -> Iterator[Finding]:
-    """Check PyTorch and torchvision, the devices and the engine, chosen as a worker chooses them."""
+    """Check PyTorch, torchvision, and the devices and engine for workers."""
     yield check_torchvision()
     try:
         count = device_count() if wanted_device in ("auto", "cuda") else 1
@@ -74,14 +74,13 @@ def check_engine(wanted: Engine, device: torch.device) -> Finding:
     if wanted != "auto" or engine == "openvino" or device.type != "cpu":
         return Finding("ok", "engine", message)
     if find_spec("openvino") is None:
-        message += " OpenVINO, faster on CPUs, is not installed."
-        return Finding("ok", "engine", message, "pip install '.[openvino]'")
+        return Finding("ok", "engine", f"{message} OpenVINO would be faster.", "pip install '.[openvino]'")
     message += " OpenVINO, faster on CPUs, is installed but cannot be used."
     return Finding("warning", "engine", message, "RELOGIT_ENGINE=openvino relogit doctor says why.")
 
 
 def _line(error: Exception) -> str:
-    """Return an error in one line of at most 300 characters, without a full stop."""
+    """Return an error in one line of at most 300 characters."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300].rstrip('.')}"
 
 

@@ -24,7 +24,7 @@ OTHER_VARIABLES = {"RELOGIT_SERVER", "RELOGIT_REALDATA", "RELOGIT_USER"}
 
 
 def check_settings() -> tuple[Settings, list[Finding]]:
-    """Check names and values of the settings; return them with the default for each invalid one."""
+    """Check the settings; return them with defaults for invalid values."""
     findings = []
     try:
         settings = Settings()
@@ -81,7 +81,7 @@ def check_outputs(settings: Settings) -> Iterator[Finding]:
 
 
 def check_store(settings: Settings) -> Iterator[Finding]:
-    """Check the job store without changing it, and whether a service and workers are alive."""
+    """Check the job store, and whether service and workers are alive."""
     path = settings.store_path
     if path.exists():
         yield check_database(path)
@@ -98,7 +98,7 @@ def check_store(settings: Settings) -> Iterator[Finding]:
 
 
 def check_database(path: Path) -> Finding:
-    """Check that the job store is whole and that this relogit can read its schema."""
+    """Check that the job store is whole, with a known schema."""
     remedy = "Stop the service and move the file away with its -wal and -shm: a new one is made, and results stay."
     # Without a log nobody has it open; "immutable" then keeps SQLite from creating one.
     mode = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"

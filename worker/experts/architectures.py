@@ -33,13 +33,11 @@ class CifarResNetSpec:
     Attributes:
         blocks: blocks in each of the three stages; (n, n, n) is the network of depth 6n+2.
         widths: channels of each stage, (16, 32, 64) in the paper.
-        classes: logits per image, C.
         stem_width: channels after the first convolution; None means those of the first stage.
         shortcut: how a block adds its input to its output where their shapes differ: through a 1x1 convolution with
             batch norm, or by the paper's option A without parameters: every second pixel, missing channels zero.
         option_a_padding: where option A puts its zero channels: half before and half after, or all after.
         stage_strides: stride of the first block in each of the three stages.
-        batch_norm_eps: epsilon that every batch norm adds to its running variance.
     """
 
     blocks: tuple[int, ...]
@@ -66,13 +64,10 @@ class TorchvisionResNetSpec:
     """One of torchvision's ResNets.
 
     Attributes:
-        variant: torchvision's name.
-        classes: logits per image, C.
         cifar_stem: whether the stem's convolution is 3x3 rather than 7x7.
         max_pool: whether the stem has its 3x3 max-pool of stride 2.
         stem_stride: stride of the stem's convolution; None is the usual stride, 1 for 3x3 and 2 for 7x7.
         stage_strides: stride of the first block in each of the four stages.
-        batch_norm_eps: epsilon that every batch norm adds to its running variance.
         bottleneck_stride: which convolution of resnet50's blocks has the stride: the 3x3 (`conv2`) as in torchvision,
             or the 1x1 before it (`conv1`) as in the paper (He et al. 2016, arXiv:1512.03385) and its Caffe models.
     """
@@ -161,10 +156,7 @@ class OptionAShortcut(nn.Module):
         self.stride = stride
 
     def forward(self, x: Tensor) -> Tensor:
-        """Sample every stride-th pixel, and pad the channels with zeros.
-
-        [N, in, H, W] becomes [N, out, H/stride, W/stride].
-        """
+        """Sample and pad [N, in, H, W] to [N, out, H/stride, W/stride]."""
         # F.pad counts from the last dimension: W, H, then channels.
         return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, *self.channels))
 
@@ -232,13 +224,9 @@ class CifarResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, images: Tensor) -> Tensor:
-        """Compute raw logits, before softmax and temperature.
+        """Compute raw logits [N, C] float32, before softmax and temperature.
 
-        Args:
-            images: [N, 3, H, W] float32, normalised with the expert's mean and std. Any H and W from 1.
-
-        Returns:
-            [N, C] float32; row n belongs to images[n].
+        `images` are [N, 3, H, W] float32 of any H and W from 1, normalised with the expert's mean and std.
         """
         x = F.relu(self.bn1(self.conv1(images)))
         x = self.layer3(self.layer2(self.layer1(x)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from app.domain.errors import JobError
 from worker.experts.architectures import (
     BottleneckStride,
     CifarResNetSpec,
@@ -14,7 +13,7 @@ from worker.experts.architectures import (
     StemStride,
     TorchvisionResNetSpec,
 )
-from worker.experts.tensor_names import problem
+from worker.experts.tensors import problem
 
 NAMES = {
     "option_a_padding": "padding of the option A shortcuts",
@@ -62,13 +61,10 @@ class Assumptions:
 
 @dataclass(frozen=True)
 class Assumed:
-    """One property that the file does not show.
+    """One property that the file does not show, and the value taken.
 
-    Attributes:
-        what: the property, in words.
-        value: the value that the network was built with.
-        basis: `declared` in datasets.toml, or `assumed` to have its usual value.
-        override: the key in datasets.toml that declares it.
+    `basis` is `declared` in datasets.toml, or `assumed` to have its usual value; `override` is the key that declares
+    it.
     """
 
     what: str
@@ -78,15 +74,7 @@ class Assumed:
 
 
 def settle(file: str, spec: NetworkSpec, assumptions: Assumptions) -> tuple[NetworkSpec, tuple[Assumed, ...]]:
-    """Put declared values into a spec.
-
-    Args:
-        file: the file's name, for errors.
-        spec: the spec that the tensors show, with everything else at its usual value.
-        assumptions: the declarations.
-
-    Returns:
-        The spec, and a record of every property that the file does not show.
+    """Put declared values into a spec, and record what no tensor shows.
 
     Raises:
         JobError: `override-not-applicable`.
@@ -99,7 +87,15 @@ def settle(file: str, spec: NetworkSpec, assumptions: Assumptions) -> tuple[Netw
         declared = getattr(assumptions, key)
         if declared is not None and (networks := _only_for(key, spec, declared)):
             if key not in assumptions.shared:
-                raise _not_applicable(file, key, spec, networks)
+                shortcuts = " with projection shortcuts" if key == "option_a_padding" else ""
+                raise problem(
+                    "override-not-applicable",
+                    file,
+                    f"datasets.toml sets {key} for it, which is for {networks} only, and this is a "
+                    f"{spec.architecture}{shortcuts}; remove the override.",
+                    override=key,
+                    architecture=spec.architecture,
+                )
             declared = None
         if _only_for(key, spec):
             continue
@@ -113,11 +109,7 @@ def _usual(key: str, spec: NetworkSpec) -> Any:
 
 
 def _only_for(key: str, spec: NetworkSpec, value: Any = None) -> str | None:
-    """Name the networks that a key or value applies to.
-
-    Returns:
-        Their description; None if the spec is one of them.
-    """
+    """Name the networks that a key or value needs, or None."""
     option_a = isinstance(spec, CifarResNetSpec) and spec.shortcut == "option_a"
     torchvision = isinstance(spec, TorchvisionResNetSpec)
     bottleneck = isinstance(spec, TorchvisionResNetSpec) and spec.bottleneck
@@ -131,14 +123,3 @@ def _only_for(key: str, spec: NetworkSpec, value: Any = None) -> str | None:
         case "stage_strides" if value is not None and len(value) != len(spec.stage_strides):
             return f"networks of {len(value)} stages"
     return None
-
-
-def _not_applicable(file: str, key: str, spec: NetworkSpec, networks: str) -> JobError:
-    return problem(
-        "override-not-applicable",
-        file,
-        f"datasets.toml sets {key} for it, which is for {networks} only, and this is a {spec.architecture}"
-        f"{' with projection shortcuts' if key == 'option_a_padding' else ''}; remove the override.",
-        override=key,
-        architecture=spec.architecture,
-    )

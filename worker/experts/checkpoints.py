@@ -29,8 +29,16 @@ from app.domain.errors import TransientError
 from worker.device import NO_MEMORY
 from worker.experts.plain_values import plain_values_allowed
 from worker.experts.stored_numbers import StoredAccuracy, other_entries, read_accuracy, read_temperature
-from worker.experts.tensor_kinds import FLOATS, INTEGERS, is_plain, short_name
-from worker.experts.tensor_names import AVERAGED, BATCH_COUNTER, bare_names, problem
+from worker.experts.tensors import (
+    AVERAGED,
+    BATCH_COUNTER,
+    FLOATS,
+    INTEGERS,
+    bare_names,
+    is_plain,
+    problem,
+    short_name,
+)
 from worker.experts.weight_sets import TOP, choose_weights
 
 Format = Literal["pytorch-zip", "pytorch-legacy", "safetensors"]
@@ -43,14 +51,10 @@ class CheckpointFile:
     """One checkpoint, read once.
 
     Attributes:
-        name: the file's name, without its folder.
         sha256: digest of the file's bytes, in hex.
-        bytes: size of the file.
-        format: the format that the file was saved in.
         tensors: name to float32 tensor (int64 for `num_batches_tracked`) on the CPU, all finite. Names are bare:
             `conv1.weight`, `fc.bias`; shortcuts keep their names in the file.
-        temperature: the stored calibration scalar, finite and > 0; None if the file has none.
-        stored_accuracy: the accuracy that the training script saved beside the weights, or None.
+        temperature: the stored calibration scalar, finite and > 0, or None.
         weights: path of the weights in the file, such as `state_dict` or `ema.module`; None for its top.
         dtype: types of the saved weights, such as `float32` or `float16, float32`.
         ignored: entries beside the weights that are no weights, such as `epoch` or `optimizer`.
@@ -75,9 +79,7 @@ class CheckpointFile:
 def read_checkpoint(path: Path, weights: str | None = None) -> CheckpointFile:
     """Read a checkpoint without running any code that it may hold.
 
-    Args:
-        path: of the file.
-        weights: the declared path of the weights in the file; None if none is declared.
+    `weights` is the declared path of the weights in the file; None if none is declared.
 
     Raises:
         JobError: `checkpoint-missing`, `-empty`, `-unreadable`, `-unsafe`, `-no-weights`, `-ambiguous`,
@@ -124,10 +126,7 @@ def read_checkpoint(path: Path, weights: str | None = None) -> CheckpointFile:
 
 
 def _load(file: str, data: bytes) -> tuple[Format, object]:
-    """Load the object in a file.
-
-    A safetensors file gives a wrapper of its metadata and its `state_dict`.
-    """
+    """Load a file's object, or safetensors' metadata with their `state_dict`."""
     header_size = int.from_bytes(data[:8], "little")
     try:
         if data[8:9] == b"{" and header_size <= len(data) - 8:
@@ -165,11 +164,7 @@ def _load(file: str, data: bytes) -> tuple[Format, object]:
 
 
 def _as_float32(file: str, named: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str, list[str]]:
-    """Convert weights to float32.
-
-    Returns:
-        The tensors, their stored types, and notes on conversions.
-    """
+    """Convert weights to float32; also return stored types and notes."""
     tensors: dict[str, Tensor] = {}
     dtypes: Counter[torch.dtype] = Counter()
     for name, tensor in named.items():
@@ -197,10 +192,7 @@ def _as_float32(file: str, named: Mapping[str, Tensor]) -> tuple[dict[str, Tenso
 
 
 def _check_variance(file: str, name: str, variance: Tensor) -> None:
-    """Refuse a negative variance, whose square root is NaN.
-
-    A ReLU may hide that NaN from the logits.
-    """
+    """Refuse a negative variance, whose NaN a ReLU may hide from logits."""
     negative = (variance < 0).nonzero()
     if len(negative):
         index = negative[0].tolist()

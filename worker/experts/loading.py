@@ -21,7 +21,7 @@ from worker.experts.assumptions import Assumed, Assumptions, settle
 from worker.experts.checkpoints import CheckpointFile, read_checkpoint
 from worker.experts.recognition import SHORTCUT, recognise
 from worker.experts.stored_numbers import StoredAccuracy
-from worker.experts.tensor_names import BATCH_COUNTER, problem, rename
+from worker.experts.tensors import BATCH_COUNTER, problem, rename
 from worker.experts.weight_range import folded_extreme
 
 __all__ = ["Assumed", "Assumptions", "Expert", "Passport", "load_expert"]
@@ -40,12 +40,9 @@ class Passport:
         widths: output channels of each stage.
         shortcut: `projection`, or `option_a` (parameter-free).
         parameters: number of trained parameters, without the temperature and batch norm's running statistics.
-        classes: logits per image.
         tensors_sha256: digest of the tensors that logits depend on, with their names and shapes.
         largest_parameter: the largest absolute parameter with batch norm folded into the convolutions; finite.
         network: the architecture with everything that shapes the computation, as JSON.
-        assumed: properties that the file does not show.
-        notes: further sentences for people.
     """
 
     file: str
@@ -98,10 +95,8 @@ def _tupled(value: Any) -> Any:
 class Expert:
     """A network that is ready for inference, and its passport.
 
-    Attributes:
-        network: [N, 3, H, W] float32 normalised images to [N, C] float32 raw logits; in eval mode, on the CPU,
-            without gradients. The temperature is not applied.
-        passport: the expert's properties.
+    The network maps [N, 3, H, W] float32 normalised images to [N, C] float32 raw logits; it is in eval mode, on the
+    CPU, without gradients. The temperature is not applied.
     """
 
     network: nn.Module
@@ -109,15 +104,11 @@ class Expert:
 
 
 def load_expert(path: Path, assumptions: Assumptions | None = None) -> Expert:
-    """Load an expert strictly.
-
-    Args:
-        path: a .pth, .pt, .th or .safetensors file; its bytes decide its format, not its name.
-        assumptions: declarations of the data set for this file; None for none.
+    """Load an expert strictly; its bytes decide its format, not its name.
 
     Raises:
-        JobError: as `read_checkpoint` and `recognise` raise; `tensors-mismatch` with `missing`,
-            `unexpected` and `shapes`; `override-not-applicable`; `weights-overflow`.
+        JobError: as `read_checkpoint` and `recognise` raise; `tensors-mismatch` with `missing`, `unexpected` and
+            `shapes`; `override-not-applicable`; `weights-overflow`.
     """
     assumptions = assumptions or Assumptions()
     file = read_checkpoint(path, assumptions.weights)
@@ -147,7 +138,7 @@ def load_expert(path: Path, assumptions: Assumptions | None = None) -> Expert:
         dtype=file.dtype,
         tensors_sha256=_digest(network),
         largest_parameter=folded_extreme(file.name, network),
-        network=_described(spec),
+        network={"kind": type(spec).__name__, "architecture": spec.architecture, **_listed(asdict(spec))},
         renamed=(*file.renamed, *renamed),
         assumed=assumed,
         ignored=file.ignored,
@@ -166,15 +157,8 @@ def _notes(file: CheckpointFile, absent_counters: int) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _described(spec: NetworkSpec) -> dict[str, Any]:
-    return {"kind": type(spec).__name__, "architecture": spec.architecture, **_listed(asdict(spec))}
-
-
 def _digest(network: nn.Module) -> str:
-    """Hash the tensors' names, shapes and values.
-
-    Batch norm's counters are left out, because logits do not depend on them.
-    """
+    """Hash the tensors' names, shapes and values, but for unused counters."""
     digest = hashlib.sha256()
     for name, tensor in sorted(network.state_dict().items()):
         if not name.endswith(BATCH_COUNTER):
@@ -184,11 +168,7 @@ def _digest(network: nn.Module) -> str:
 
 
 def _name_shortcuts(file: CheckpointFile, own: str) -> tuple[dict[str, Tensor], list[str]]:
-    """Rename shortcut tensors to the network's name.
-
-    Returns:
-        The tensors, and the rule if one applied.
-    """
+    """Rename shortcut tensors as the network does; also return the rule."""
     tensors = rename(file.name, file.tensors, lambda name: SHORTCUT.sub(rf"\1.{own}.", name))
     other = {"shortcut": "downsample", "downsample": "shortcut"}[own]
     return tensors, [f"{other}.* -> {own}.*"] if tensors.keys() != file.tensors.keys() else []

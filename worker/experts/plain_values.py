@@ -23,8 +23,7 @@ _ALLOWING = threading.Lock()
 def plain_values_allowed() -> Iterator[None]:
     """Allow `torch.load(weights_only=True)` to build plain values too.
 
-    Only one thread may be in the block, because PyTorch keeps one list of allowed values per process and restores it
-    when the block ends.
+    Only one thread may be in the block, because PyTorch keeps one list of allowed values per process.
     """
     with _ALLOWING, torch.serialization.safe_globals(_plain_values()):
         yield

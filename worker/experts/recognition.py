@@ -14,7 +14,7 @@ from torch import Tensor
 
 from app.domain.errors import JobError
 from worker.experts.architectures import CifarResNetSpec, NetworkSpec, TorchvisionResNetSpec, Variant
-from worker.experts.tensor_names import problem
+from worker.experts.tensors import problem
 
 KNOWN = (
     "CIFAR ResNets of depth 6n+2 (20, 32, 44, 56, 110: three equal stages of basic blocks) and "
@@ -33,11 +33,7 @@ def recognise(file: str, tensors: Mapping[str, Tensor]) -> NetworkSpec:
     """Infer the spec of the network that has these weights.
 
     Properties that tensors cannot show get their usual value: `option_a_padding` symmetric; `max_pool` true for
-    ImageNet's stem and false for CIFAR's.
-
-    Args:
-        file: the checkpoint's name, for the error.
-        tensors: weights under bare names, shortcuts called `shortcut` or `downsample`.
+    ImageNet's stem and false for CIFAR's. Names are bare, shortcuts called `shortcut` or `downsample`.
 
     Raises:
         JobError: `architecture-unknown`, with the observed blocks and the known architectures.

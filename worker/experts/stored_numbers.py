@@ -9,8 +9,7 @@ from typing import Any, cast
 
 from torch import Tensor
 
-from worker.experts.tensor_kinds import FLOATS, INTEGERS, is_plain
-from worker.experts.tensor_names import problem
+from worker.experts.tensors import FLOATS, INTEGERS, is_plain, problem
 from worker.experts.weight_sets import MAX_NESTING, TOP, Choice, Place, is_optimizer
 
 ACCURACIES = (
@@ -24,9 +23,7 @@ ACCURACIES = (
 class StoredAccuracy:
     """An accuracy that the training script saved in the file.
 
-    Attributes:
-        name: its path in the file, such as `best_acc1` or `metrics.acc`.
-        value: a fraction, 0…1.
+    `name` is its path in the file, such as `best_acc1` or `metrics.acc`; `value` is a fraction, 0…1.
     """
 
     name: str
@@ -37,10 +34,8 @@ class StoredAccuracy:
 class OtherEntries:
     """The entries of a file beside the chosen set of weights.
 
-    Attributes:
-        temperatures: path to value, of entries named `temperature`.
-        accuracies: path to value, of entries with a name of ACCURACIES.
-        ignored: paths of all entries that are no weights.
+    `temperatures` and `accuracies` are path to value, of entries with such a name; `ignored` are the paths of all
+    entries that are no weights.
     """
 
     temperatures: dict[str, object]
@@ -96,9 +91,7 @@ def _accuracy(path: Place, value: object) -> Iterator[tuple[str, object]]:
 def read_temperature(file: str, stored: Mapping[str, object]) -> float | None:
     """Read the only temperature of a file, finite and above 0.
 
-    Args:
-        file: the file's name, for errors.
-        stored: path to value; a tensor has shape () or (1,).
+    `stored` is path to value, of which a tensor has shape () or (1,).
 
     Raises:
         JobError: `temperature-invalid`; `checkpoint-ambiguous`, the values at two paths differ.
@@ -130,15 +123,10 @@ def read_temperature(file: str, stored: Mapping[str, object]) -> float | None:
 
 
 def read_accuracy(stored: Mapping[str, object]) -> tuple[StoredAccuracy | None, list[str]]:
-    """Read the accuracy that was saved in a file.
+    """Read the accuracy that was saved in a file; also return notes.
 
     A value above 1 is in percent, any other value is a fraction. Of several accuracies, one named `best_*` is taken.
-
-    Args:
-        stored: path to value of any type, of entries with a name of ACCURACIES.
-
-    Returns:
-        The accuracy, None if none can be read; and notes for the passport.
+    `stored` is path to value of any type.
     """
     notes: list[str] = []
     accuracies: list[StoredAccuracy] = []

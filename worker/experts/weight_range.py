@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from worker.experts.tensor_names import problem
+from worker.experts.tensors import problem
 
 Channels = NDArray[np.float64]
 FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -21,10 +21,6 @@ FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 def folded_extreme(file: str, network: nn.Module) -> float:
     """Find the largest absolute float32 parameter with batch norms folded.
-
-    Args:
-        file: the checkpoint's name, for the error.
-        network: float32, on the CPU; a batch norm follows its convolution in the same module.
 
     Raises:
         JobError: `weights-overflow`: a parameter is not finite in float32.

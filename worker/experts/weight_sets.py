@@ -16,8 +16,7 @@ from typing import Any
 from torch import Tensor
 
 from app.domain.errors import JobError
-from worker.experts.tensor_kinds import bits_equal
-from worker.experts.tensor_names import AVERAGED, BATCH_COUNTER, HEADS, bare_names, problem
+from worker.experts.tensors import AVERAGED, BATCH_COUNTER, HEADS, bare_names, bits_equal, problem
 
 WRAPPERS = ("model_state_dict", "state_dict", "model", "net")
 MAX_NESTING = 4  # depth of the search: a pickled dictionary may contain itself
@@ -27,7 +26,6 @@ LISTED = 10  # sets that an error names
 
 Place = tuple[str, ...]
 """The keys that lead to a mapping; none for the top."""
-
 
 OPTIMIZER = re.compile(r"optim(izer)?s?(_(ema|state|states|state_dict|state_dicts))?(_?\d+)?")
 """Keys under which an optimizer keeps its state."""
@@ -40,7 +38,6 @@ class WeightSet:
     Attributes:
         places: its places in the file; several if the file holds the same object several times.
         levels: the mappings on the way to its first place, from the file's top to the set itself.
-        tensors: the mapping's own tensors, by their names in the file.
     """
 
     places: list[Place]
@@ -79,13 +76,7 @@ class WeightSet:
 
 @dataclass(frozen=True)
 class Choice:
-    """The expert's set of weights among all sets of a file.
-
-    Attributes:
-        weights: the set.
-        other_sets: every other set of named tensors.
-        notes: sentences for the passport.
-    """
+    """The expert's set of weights, every other set, and notes."""
 
     weights: WeightSet
     other_sets: list[WeightSet]
@@ -96,12 +87,8 @@ def choose_weights(file: str, loaded: object, wanted: str | None) -> Choice:
     """Choose the expert's set of weights in a loaded file.
 
     Sets at the top and within WRAPPERS compete with each other. Any other set competes with the chosen one if they
-    share at least half of the names of the smaller one. Competing sets that are bitwise equal count as one.
-
-    Args:
-        file: the file's name, for errors.
-        loaded: the object that the file holds.
-        wanted: the declared path of the weights; None if none is declared.
+    share at least half of the names of the smaller one. Competing sets that are bitwise equal count as one. `wanted`
+    is the declared path of the weights; None if none is declared.
 
     Raises:
         JobError: `checkpoint-no-weights`; `checkpoint-ambiguous`, naming the sets; `weights-not-found`.
@@ -137,10 +124,7 @@ def is_optimizer(key: str) -> bool:
 
 
 def _find_sets(loaded: object) -> list[WeightSet]:
-    """Find every mapping with tensors, from the top downwards.
-
-    Each object is searched once, because a mapping may contain itself.
-    """
+    """Find every mapping with tensors, from the top, each object once."""
     sets: dict[int, WeightSet] = {}
     visited: set[int] = set()
     waiting: deque[tuple[Place, tuple[Mapping[str, Any], ...], Any]] = deque([((), (), loaded)])

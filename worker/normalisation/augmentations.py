@@ -33,9 +33,8 @@ Images = NDArray[np.uint8]
 class Augmented:
     """Augmented images before normalisation.
 
-    Attributes:
-        values: [N, 3, 32, 32] float64 in [0, 1]; 0 where `inside` is 0.
-        inside: [N, 32, 32] float64; 0 where the network sees 0 after normalising, 1 where it sees a pixel.
+    `values` are [N, 3, 32, 32] float64 in [0, 1]; `inside` is [N, 32, 32] float64: 1 where the network sees a pixel,
+    0 where it sees 0 after normalising.
     """
 
     values: Floats
@@ -46,12 +45,9 @@ Augmentation = Callable[[Images, np.random.Generator], Augmented]
 
 
 def augment(images: Images, hypothesis: str, rng: np.random.Generator) -> Augmented:
-    """Apply an augmentation once to each image, without flips.
+    """Apply an augmentation of AUGMENTATIONS once to each image, without flips.
 
-    Args:
-        images: [N, 32, 32, 3] uint8, RGB.
-        hypothesis: a key of `AUGMENTATIONS`.
-        rng: the source of every draw.
+    `images` are [N, 32, 32, 3] uint8, RGB.
     """
     return AUGMENTATIONS[hypothesis](images, rng)
 
@@ -132,10 +128,7 @@ def _padded(values: Floats) -> Floats:
 
 
 def _offsets(count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Draw the first rows and columns [2, N] of crops.
-
-    They count in the padded image.
-    """
+    """Draw the first rows and columns of padded images' crops, [2, N]."""
     return rng.integers(0, 2 * CROP_PADDING + 1, (2, count))
 
 
@@ -161,7 +154,7 @@ def _crop_sizes(count: int, rng: np.random.Generator) -> NDArray[np.int64]:
 def _interpolation(lengths: NDArray[np.int64], rng: np.random.Generator) -> Floats:
     """Compute interpolation weights [N, 32, 32] from random windows to 32 pixels.
 
-    The windows have the given lengths. The interpolation is bilinear with half-pixel centres.
+    It is bilinear with half-pixel centres, over windows of the given lengths.
     """
     starts = rng.integers(0, SIDE - lengths + 1)[:, None]
     positions = (np.arange(SIDE) + 0.5) * (lengths[:, None] / SIDE) - 0.5

@@ -29,12 +29,7 @@ LISTED: Mapping[str, Transform] = {
 
 @dataclass(frozen=True)
 class Candidate:
-    """A normalisation and where it comes from.
-
-    Attributes:
-        name: a key of `LISTED`, or the caller's name.
-        transform: mean and std.
-    """
+    """A normalisation, and its key in `LISTED` or the caller's name."""
 
     name: str
     transform: Transform
@@ -52,9 +47,7 @@ def nearly_equal(first: Transform, second: Transform) -> bool:
 def rivals_of(declared: Transform, extra: Mapping[str, Transform]) -> tuple[Candidate, ...]:
     """List every normalisation that differs measurably from the declared one.
 
-    Args:
-        declared: the normalisation in use.
-        extra: further normalisations by name; a name of `LISTED` replaces that entry.
+    A name of `LISTED` in `extra` replaces that entry.
     """
     known = {**LISTED, **extra}
     return tuple(Candidate(name, other) for name, other in known.items() if not nearly_equal(declared, other))

@@ -38,12 +38,8 @@ Logits = Callable[[Tensor], Tensor]
 class ChannelOrder:
     """The channel order that the labels support.
 
-    Attributes:
-        order: `rgb`, `bgr` or `undecidable`.
-        images: number of labelled images.
-        difference: mean of the relative log-likelihood under RGB minus that under BGR, in nats an image.
-        standard_error: standard error of `difference`.
-        message: one sentence for people.
+    `difference` is the mean of the relative log-likelihood under RGB minus that under BGR, in nats an image; `images`
+    is the number of labelled images.
     """
 
     order: Literal["rgb", "bgr", "undecidable"]
@@ -62,11 +58,7 @@ def channel_order(
 ) -> ChannelOrder:
     """Compare a network's logits on RGB and on BGR input.
 
-    Args:
-        logits: the network in eval mode.
-        images: [N, H, W, 3] uint8, RGB; up to 200 are taken at random.
-        labels: [N] int64, true classes.
-        transform: the network's normalisation, for R, G, B.
+    `images` are [N, H, W, 3] uint8, RGB, of which up to 200 are taken at random, `labels` [N] their classes.
     """
     rows = np.random.default_rng(SEED).permutation(len(images))[:MAX_IMAGES]
     if len(rows) < MIN_IMAGES:

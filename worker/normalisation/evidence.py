@@ -46,11 +46,7 @@ UNPROVABLE = "Nothing in the files can prove the declared mean and std; compare 
 class Hint:
     """A free fit of mean and std, which proposes a declaration.
 
-    It is never a verdict.
-
-    Attributes:
-        transform: the fit; under a wrong hypothesis it is off by up to 20 %.
-        divergence: D of the fit.
+    It is never a verdict: under a wrong hypothesis it is off by up to 20 %. `divergence` is its D.
     """
 
     transform: Transform
@@ -62,14 +58,10 @@ class NormalisationEvidence:
     """The verdict of running statistics on a declared mean and std.
 
     Attributes:
-        verdict: `supported`, `contradicted` or `undecidable`.
         severity: `error` or `warning` if contradicted, else None.
-        message: one to three sentences for people.
-        declared: the normalisation in question.
         images: number of images in the sample.
         best: the best other normalisation; None, like all fields below, if nothing could be compared.
-        declared_divergence: D of the declared normalisation.
-        best_divergence: D of `best`.
+        declared_divergence, best_divergence: D of the declared normalisation, and of `best`.
         hypothesis: the augmentation under which the better of the two fits.
         hint: the free fit under that augmentation, or None if even that does not fit.
     """
@@ -147,18 +139,12 @@ class _Fits:
 
 
 def judge_normalisation(
-    stem: Stem | str,
-    statistics: PatchStatistics,
-    declared: Transform,
-    extra: Mapping[str, Transform],
+    stem: Stem | str, statistics: PatchStatistics, declared: Transform, extra: Mapping[str, Transform]
 ) -> NormalisationEvidence:
     """Evaluate a declared normalisation by a network's stem.
 
-    Args:
-        stem: the result of `stem_of`: the network's stem, or why there is none.
-        statistics: statistics of a pool like the training images, such as the data set's test images.
-        declared: the normalisation in question.
-        extra: further candidates by name, such as the normalisations of other data sets.
+    `statistics` are those of a pool like the training images, such as the data set's test images; `extra` are further
+    candidates by name, such as the normalisations of other data sets.
     """
     reason = _obstacle(stem, statistics)
     if reason or isinstance(stem, str):
@@ -189,12 +175,7 @@ def judge_normalisation(
 
 
 def apply_rule(declared: float, best: float) -> tuple[Verdict, Severity | None]:
-    """Apply the rule to two divergences.
-
-    Args:
-        declared: D of the declared normalisation.
-        best: D of the best other normalisation.
-    """
+    """Apply the rule to D of the declared and another normalisation."""
     if _outdoes(best, declared):
         return "contradicted", "error" if declared >= ERROR_DIVERGENCE else "warning"
     return ("supported" if _outdoes(declared, best) else "undecidable"), None

@@ -24,10 +24,7 @@ TINY = 1e-12  # keeps variances and curvatures of grey images above 0
 class Response:
     """A stem's response to a pool, as a function of u.
 
-    Attributes:
-        stem: the stem.
-        linear: [..., O, 6] float64, L; leading axes are those of the moments.
-        quadratic: [..., O, 6, 6] float64, Q.
+    `linear` is [..., O, 6] float64, L; `quadratic` [..., O, 6, 6] float64, Q; leading axes are those of the moments.
     """
 
     stem: Stem
@@ -36,12 +33,9 @@ class Response:
 
     @classmethod
     def of(cls, stem: Stem, moments: Moments, *, swapped: bool = False) -> Response:
-        """Combine a stem with patch moments.
+        """Combine a stem with moments of RGB patches.
 
-        Args:
-            stem: the stem.
-            moments: moments of RGB patches, under one hypothesis or several.
-            swapped: whether the network reads channels in the order B, G, R; u stays in the order R, G, B.
+        `swapped`: whether the network reads channels in the order B, G, R; u stays in the order R, G, B.
         """
         weight = stem.weight[:, ::-1] if swapped else stem.weight
         flat = weight.reshape(len(weight), 3, 9)
@@ -71,14 +65,8 @@ def divergence(mean: Floats, variance: Floats, running_mean: Floats, running_var
     """Compute D, a distance between two sets of means and variances.
 
     D is the mean over channels of 1/2 [(v/r + r/v)/2 + (m - mu)^2 (1/r + 1/v)/2 - 1], the mean of the two
-    Kullback-Leibler divergences between the normal distributions N(m, v) and N(mu, r).
-
-    Args:
-        mean, variance: [..., O] m and v, of a candidate.
-        running_mean, running_variance: [O] mu and r, of the batch norm.
-
-    Returns:
-        [...] D, at least 0; infinite where a variance is not positive.
+    Kullback-Leibler divergences between the normal distributions N(m, v), of a candidate [..., O], and N(mu, r), of
+    the batch norm [O]. Returns [...], at least 0; infinite where a variance is not positive.
     """
     usable = (variance > 0) & (running_variance > 0)
     v, r = np.where(usable, variance, 1), np.where(usable, running_variance, 1)
@@ -95,16 +83,10 @@ def coefficients(transform: Transform) -> Floats:
 
 
 def free_fit(response: Response, start: Transform) -> tuple[Transform, float] | None:
-    """Find the mean and std of the least D.
+    """Find mean and std of the least D by Levenberg and Marquardt.
 
-    The method is that of Levenberg and Marquardt.
-
-    Args:
-        response: the response of an RGB network, under one hypothesis.
-        start: the normalisation to begin with.
-
-    Returns:
-        The normalisation, rounded to 4 digits, and its D; None if the fit does not reach a positive std.
+    Returns the normalisation, rounded to 4 digits, and its D; None if the fit from `start` does not reach a positive
+    std.
     """
     u, damping = coefficients(start), 1e-3
     residuals, jacobian = _residuals(response, u)

@@ -33,11 +33,9 @@ IMAGES_AT_ONCE = 16  # 5 MB of patches: larger blocks leave the processor's cach
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """First and second moments of the patch features over all positions.
+    """Moments of the patch features over all positions.
 
-    Attributes:
-        mean: [..., 36] float64.
-        second: [..., 36, 36] float64, E[f f^T].
+    `mean` is [..., 36] float64, `second` [..., 36, 36] float64, E[f f^T].
     """
 
     mean: Floats
@@ -51,12 +49,9 @@ class Moments:
 
 @dataclass(frozen=True, eq=False)
 class PatchStatistics:
-    """The moments of one pool under every augmentation hypothesis.
+    """The moments of one pool's sample under every augmentation hypothesis.
 
-    Attributes:
-        images: number of images in the sample.
-        size: height and width of the pool's images.
-        moments: by hypothesis; empty where the images are not 32x32.
+    `size` is height and width; there are no `moments` where the images are not 32x32.
     """
 
     images: int
@@ -89,12 +84,9 @@ class PatchStatistics:
 def patch_statistics(images: Images, beat: Callable[[], None] = lambda: None) -> PatchStatistics:
     """Measure a sample of a pool under every hypothesis.
 
-    It takes about 0.1 ms per image and augmentation.
-    The sample and all draws depend on the number of images only, so equal pools give equal statistics.
-
-    Args:
-        images: [N, H, W, 3] uint8, RGB; up to 10,000 are taken at random.
-        beat: called before each block of 16 images, to show progress; what it raises ends the work.
+    `images` are [N, H, W, 3] uint8, RGB, of which up to 10,000 are taken at random; it takes about 0.1 ms per image
+    and augmentation. The sample and all draws depend on the number of images only, so equal pools give equal
+    statistics. `beat` is called before each block of 16 images, to show progress; what it raises ends the work.
     """
     height, width = images.shape[1:3]
     rows = sampled_rows(len(images))
@@ -140,13 +132,9 @@ def _measure(sample: Images, hypothesis: str, beat: Callable[[], None]) -> tuple
 def mixed(own: Moments, between: Moments) -> Moments:
     """Return the moments after mixup with weights from Beta(1, 1).
 
-    Source: Zhang et al., arXiv:1710.09412.
-    A mixture w x + (1 - w) y of independent images has E[w^2 + (1 - w)^2] = 2/3 of the second moments within an
-    image and E[2 w (1 - w)] = 1/3 of those between two images.
-
-    Args:
-        own: moments of single images.
-        between: moments of the average image, which are those between two independent images.
+    A mixture w x + (1 - w) y of independent images has E[w^2 + (1 - w)^2] = 2/3 of the second moments within an image
+    and E[2 w (1 - w)] = 1/3 of those between two images, which are those of the average image. Source: Zhang et al.,
+    arXiv:1710.09412.
     """
     return Moments(own.mean, own.second * 2 / 3 + between.second / 3)
 
@@ -169,6 +157,5 @@ def flipped_half(moments: Moments) -> Moments:
     """Return the moments after flipping images with probability 1/2."""
     order = np.arange(FEATURES).reshape(4, 3, 3)[:, :, ::-1].ravel()
     return Moments(
-        (moments.mean + moments.mean[order]) / 2,
-        (moments.second + moments.second[np.ix_(order, order)]) / 2,
+        (moments.mean + moments.mean[order]) / 2, (moments.second + moments.second[np.ix_(order, order)]) / 2
     )

@@ -21,15 +21,10 @@ UNTOUCHED = 1e-4
 
 @dataclass(frozen=True, eq=False)
 class Stem:
-    """A 3x3 convolution and the running statistics of its output.
+    """A 3x3 convolution of stride 1 and padding 1, with running statistics.
 
-    It has stride 1 and zero padding 1. The statistics are those of the training.
-
-    Attributes:
-        weight: [O, 3, 3, 3] float64, live channels only.
-        bias: [O] float64; zeros if the convolution has no bias.
-        mean: [O] float64, running mean.
-        variance: [O] float64, running variance.
+    `weight` is [O, 3, 3, 3] float64, live channels only; `bias`, and `mean` and `variance` of its output in training,
+    are [O] float64.
     """
 
     weight: Floats
@@ -39,11 +34,7 @@ class Stem:
 
 
 def stem_of(network: nn.Module) -> Stem | str:
-    """Take the stem from modules named `conv1` and `bn1`.
-
-    Returns:
-        The stem, or one sentence that says why the rule does not apply to this network.
-    """
+    """Take the stem from modules `conv1` and `bn1`, or say why not."""
     modules = dict(network.named_children())
     convolution, norm = modules.get("conv1"), modules.get("bn1")
     if not isinstance(convolution, nn.Conv2d):

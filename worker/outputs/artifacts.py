@@ -77,12 +77,7 @@ def drafted(objects_dir: Path, content: Logits) -> Iterator[Draft]:
 
 
 def read_arrays(path: Path, sha256: str, *names: str) -> dict[str, NDArray[Any]]:
-    """Read an artifact's arrays, with the digest that was recorded.
-
-    Args:
-        path: of the artifact.
-        sha256: that was recorded.
-        names: of the arrays; none for all.
+    """Read an artifact's named arrays, or all, with the recorded digest.
 
     Raises:
         JobError: `artifact-damaged`.
@@ -99,15 +94,7 @@ def read_arrays(path: Path, sha256: str, *names: str) -> dict[str, NDArray[Any]]
 
 
 def read_rows(path: Path, sha256: str, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Read the logits of some rows of an artifact.
-
-    Args:
-        path: of the artifact.
-        sha256: that was recorded.
-        rows: [n] int64, their numbers.
-
-    Returns:
-        [n, C] float32.
+    """Read the logits [n, C] float32 of an artifact's rows [n].
 
     Raises:
         JobError: `artifact-damaged`.
@@ -126,20 +113,11 @@ def targets_sha256(targets: NDArray[Any]) -> str:
 
 
 def publish(draft: Draft, objects_dir: Path, target: Path, manifest: dict[str, Any], lock: Path) -> Path:
-    """Name a draft by its content and copy it to `outputs/<output_dir>` with its manifest.
+    """Name a draft by its content, and copy it with its manifest.
 
-    The shown file is a copy, never a link: saving over it must not change the job's own. When this returns, all
-    three files survive a power cut.
-
-    Args:
-        draft: what is published.
-        objects_dir: holds the jobs' own files.
-        target: the .npz to be shown; the manifest goes beside it.
-        manifest: JSON-able.
-        lock: a file that every publisher locks. Two jobs may write to one folder, and each pair belongs together.
-
-    Returns:
-        The job's own file.
+    The shown file, `target`, is a copy, never a link: saving over it must not change the job's own, whose path is
+    returned. When this returns, all three files survive a power cut. Every publisher locks `lock`: two jobs may write
+    to one folder, and each pair belongs together.
 
     Raises:
         TransientError: `copy-incomplete`.

@@ -11,7 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -30,21 +30,15 @@ SIZE_FACTOR = 4
 MAX_HEADER_BYTES = 2**16
 """A plain array's header has about a hundred bytes; a forged header may claim 4 GiB."""
 DAMAGED = (
-    pickle.UnpicklingError,
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-    tokenize.TokenError,
-    struct.error,
-    AssertionError,
-    LookupError,
-)
+    pickle.UnpicklingError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, tokenize.TokenError, struct.error,
+    AssertionError, LookupError,
+)  # fmt: skip
 """Errors of Python, numpy and torch about damaged files. Their texts help no user, so they are replaced."""
 
 
 @dataclass(frozen=True, eq=False)
 class StoredLogits:
-    """The content of a logit file, unchecked."""
+    """The content of a file of logits, or of targets, unchecked."""
 
     arrays: dict[str, NDArray[Any]]
     """Name → array. An array that is far too large, or has an unknown name, has valid shape and dtype only."""
@@ -55,25 +49,10 @@ class StoredLogits:
     """Bytes of the file."""
 
 
-@dataclass(frozen=True, eq=False)
-class StoredTargets:
-    """The content of a file of targets, unchecked."""
-
-    targets: NDArray[Any]
-    """The targets; valid shape and dtype only if they are far too large."""
-    sha256: str
-    """Digest of the file's bytes."""
-    size: int
-    """Bytes of the file."""
-
-
 def read_stored(path: Path, samples: int, classes: int) -> StoredLogits:
-    """Read an .npz, or a .pt with one tensor.
+    """Read an .npz, or a .pt with one tensor, without checks.
 
-    Args:
-        path: of the file.
-        samples: expected number of rows.
-        classes: expected number of classes.
+    What is far larger than samples x classes is not read.
 
     Raises:
         JobError: `logits-missing`; `logits-unreadable`, with the reason and what would have been right.
@@ -87,27 +66,20 @@ def read_stored(path: Path, samples: int, classes: int) -> StoredLogits:
         return StoredLogits(_read_arrays(stream, max_bytes), ARTIFACT, stream.sha256, stream.size)
 
 
-def read_targets(path: Path, samples: int) -> StoredTargets:
-    """Read targets from a .pt with one tensor.
+def with_targets(stored: StoredLogits, targets: StoredLogits) -> StoredLogits:
+    """Combine a bare tensor with the targets from the file beside it."""
+    return replace(stored, arrays={**stored.arrays, **targets.arrays}, form=targets.form)
 
-    The tensor may have any shape and dtype.
 
-    Args:
-        path: of the file.
-        samples: expected number of targets.
+def read_targets(path: Path, samples: int) -> StoredLogits:
+    """Read targets from a .pt with one tensor of any kind.
 
     Raises:
-        JobError: `logits-missing`; `logits-unreadable`, with the reason and what would have been right.
+        JobError: as `read_stored`.
     """
     with _errors(path), DigestedFile(path) as stream:
         targets = _read_tensor(stream, SIZE_FACTOR * 8 * max(samples, 1) + 2**20, "(N) of targets")
-        return StoredTargets(targets, stream.sha256, stream.size)
-
-
-def with_targets(stored: StoredLogits, targets: StoredTargets) -> StoredLogits:
-    """Combine a bare tensor with the targets from the file beside it."""
-    arrays = {**stored.arrays, "targets": targets.targets}
-    return StoredLogits(arrays, BARE_WITH_TARGETS, stored.sha256, stored.size)
+        return StoredLogits({"targets": targets}, BARE_WITH_TARGETS, stream.sha256, stream.size)
 
 
 def _read_arrays(stream: IO[bytes], max_bytes: int) -> dict[str, NDArray[Any]]:

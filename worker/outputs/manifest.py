@@ -50,16 +50,11 @@ class Origin:
 
 
 def manifest(origin: Origin, draft: Draft, shape: tuple[int, ...]) -> dict[str, Any]:
-    """Describe an artifact as JSON.
+    """Describe an artifact with logits of `shape` [N, C] as JSON.
 
     Everything but `job`, `rows` and `times` is the same whenever the same rows are computed again.
-
-    Args:
-        origin: where its rows come from.
-        draft: its file.
-        shape: [N, C] of the logits.
     """
-    request = origin.claim.job.recompute
+    request, finished_at = origin.claim.job.recompute, time.time()
     divisor = origin.passport.temperature if request.calibration == "checkpoint" else None
     return {
         "schema": SCHEMA,
@@ -93,7 +88,11 @@ def manifest(origin: Origin, draft: Draft, shape: tuple[int, ...]) -> dict[str, 
             "numpy": np.__version__,
             "cuda": torch.version.cuda,
         },
-        "times": _times(origin.started_at, time.time()),
+        "times": {
+            "started_at": rfc3339(origin.started_at),
+            "finished_at": rfc3339(finished_at),
+            "seconds": round(finished_at - origin.started_at, 3),
+        },
     }
 
 
@@ -116,12 +115,4 @@ def _rows(origin: Origin, request: RecomputeRequest) -> dict[str, Any]:
         "compared": not request.reuse,
         "notes": list(origin.progress.notes),
         "plain_forward": origin.checks["plain-forward"].measured,
-    }
-
-
-def _times(started_at: float, finished_at: float) -> dict[str, Any]:
-    return {
-        "started_at": rfc3339(started_at),
-        "finished_at": rfc3339(finished_at),
-        "seconds": round(finished_at - started_at, 3),
     }

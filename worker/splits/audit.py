@@ -26,27 +26,15 @@ from worker.splits.duplicate_images import ImageGroups, Lists
 from worker.verify.lists import check_missing_classes, check_overlap, check_repeats
 
 LIST_CHECKS: dict[str, Level] = {
-    "schema": "error",
-    "empty": "error",
-    "range": "error",
-    "repeats": "warning",
-    "same-picture": "warning",
-    "missing-classes": "warning",
-    "balance": "warning",
-    "row-order": "warning",
-    "as-described": "warning",
-}
+    "schema": "error", "empty": "error", "range": "error", "repeats": "warning", "same-picture": "warning",
+    "missing-classes": "warning", "balance": "warning", "row-order": "warning", "as-described": "warning",
+}  # fmt: skip
 """The checks of each list, in this order. After a failed error the remaining checks are skipped."""
 
 ERRORS = {
-    "split-invalid": "schema",
-    "split-unreadable": "schema",
-    "split-empty": "empty",
-    "unknown-split": "schema",
-    "split-out-of-range": "range",
-    "invalid-name": "schema",
-    "base-unknown": "schema",
-}
+    "split-invalid": "schema", "split-unreadable": "schema", "unknown-split": "schema", "invalid-name": "schema",
+    "base-unknown": "schema", "split-empty": "empty", "split-out-of-range": "range",
+}  # fmt: skip
 """Error code of the catalog → the check that it fails. Any other code concerns the base's files, not the list."""
 
 EXPECTED = {"schema": "a flat list of integers", "empty": "one row or more", "range": "indices of the base"}
@@ -57,11 +45,7 @@ EXPECTED = {"schema": "a flat list of integers", "empty": "one row or more", "ra
 class AuditedList:
     """An index list that could be read.
 
-    Attributes:
-        name: of the split.
-        base: the base that the indices point into.
-        indices: [N] int64, each in [0, size of the base), in the file's order.
-        labels: [N] int64, the base's labels at these indices, each in [0, classes).
+    `indices` are [N] int64, each in [0, size of the base), in the file's order, `labels` the base's labels there.
     """
 
     name: str
@@ -72,13 +56,7 @@ class AuditedList:
 
 @dataclass(frozen=True)
 class AuditReport:
-    """The result of an audit.
-
-    Attributes:
-        verdict: `failed` exactly when a check of level `error` failed.
-        checks: the checks of the whole set.
-        lists: the checks of each list, by its name, in the order of LIST_CHECKS.
-    """
+    """Checks of the whole set, and LIST_CHECKS of each list."""
 
     verdict: Literal["passed", "failed"]
     checks: tuple[Check, ...]
@@ -103,16 +81,9 @@ def audit(
 ) -> AuditReport:
     """Audit a set of splits against its bases and its description.
 
-    Unusable lists fail their checks; they raise nothing.
-
-    Args:
-        lists: the lists that could be read, each name once.
-        problems: by name, why the other lists could not be read; a code of ERRORS where the list is to blame.
-        classes: C ≥ 1, of the data set.
-        digests: for each base of `lists`, the result of `image_digests` for all its images, or why there is none.
-        long_tail: counts and weights as their files have them, each None, with the reason, where there is no such
-            file. Do not pass counts derived from the train list: they would be compared with themselves.
-        descriptions: what `splits.json` says of each list.
+    Unusable lists fail their checks; they raise nothing. `problems` says by name why other lists could not be read,
+    with a code of ERRORS where the list is to blame; `digests` are those of `image_digests` for each base, or why
+    there are none. Do not pass a `long_tail` derived from the train list: it would be compared with itself.
     """
     groups = ImageGroups({base: rows for base, rows in digests.items() if not isinstance(rows, str)})
     readable: Lists = {a_list.name: (a_list.base, a_list.indices) for a_list in lists}
@@ -173,10 +144,7 @@ def _check_absent(name: str, about: ListDescription) -> tuple[Check, ...]:
 
 
 def _failed_at(check_id: str, measured: object, message: str, position: int | None = None) -> tuple[Check, ...]:
-    """Give all checks of an unusable list.
-
-    The checks before `check_id` passed, the checks after it are skipped.
-    """
+    """Give all checks of a list that `check_id` shows to be unusable."""
     order = list(LIST_CHECKS)
     place = order.index(check_id)
     evidence = [] if position is None else [position]
@@ -200,19 +168,14 @@ def _check_overlaps(
     for a_list in lists:
         bases.setdefault(a_list.base, {})[a_list.name] = a_list.indices
     checks = [check for base, members in bases.items() for check in check_overlap(base, members, listed=None)]
-    checks = [_allowed(check) if check.measured and _pair(check) in part_pairs else check for check in checks]
+    checks = [_allowed(check, part_pairs) for check in checks]
     return checks + [_not_compared("overlap", name, problem.message) for name, problem in problems.items()]
 
 
-def _pair(check: Check) -> frozenset[str]:
-    return frozenset(check.measured["splits"])
-
-
-def _allowed(check: Check) -> Check:
-    """Pass an overlap check of a part and its whole.
-
-    The shared samples are intended.
-    """
+def _allowed(check: Check, part_pairs: Collection[frozenset[str]]) -> Check:
+    """Pass an overlap check if it is of a part and its whole."""
+    if not check.measured or frozenset(check.measured["splits"]) not in part_pairs:
+        return check
     first, second = check.measured["splits"]
     shared = check.measured["shared"]
     message = f"{first!r} and {second!r} share {shared} samples: one is a part of the other, as described."
@@ -242,10 +205,7 @@ def _check_images(
 
 
 def _check_train(
-    lists: Sequence[AuditedList],
-    problems: Mapping[str, RelogitError],
-    classes: int,
-    long_tail: LongTail,
+    lists: Sequence[AuditedList], problems: Mapping[str, RelogitError], classes: int, long_tail: LongTail
 ) -> list[Check]:
     train = next((a_list for a_list in lists if a_list.name == TRAIN_SPLIT), None)
     declared, absent = long_tail.counts, long_tail.counts_reason

@@ -24,9 +24,9 @@ Descriptions = Mapping[str, ListDescription] | None
 
 
 def parts(lists: Lists, descriptions: Descriptions) -> frozenset[frozenset[str]]:
-    """List the pairs of a part and its whole.
+    """List pairs of a described part and its whole.
 
-    A pair counts only if it is described as such and the part's samples are all in the whole.
+    A pair counts only if the part's samples are all in the whole.
     """
     return frozenset(
         frozenset((name, about.part_of))
@@ -38,12 +38,7 @@ def parts(lists: Lists, descriptions: Descriptions) -> frozenset[frozenset[str]]
 def check_list(name: str, lists: Lists, descriptions: Descriptions) -> Check:
     """Check that a list has the rows that its description states.
 
-    A list that is described as a part of another one has to be that.
-
-    Args:
-        name: of the list.
-        lists: every list that could be read, this one included.
-        descriptions: the description of each list.
+    A list that is described as a part of another one has to be that. `lists` are all that could be read.
     """
     if descriptions is None:
         return skipped(CHECK, "warning", NOT_DESCRIBED)
@@ -79,12 +74,8 @@ def check_dataset(
 ) -> Check:
     """Check that the set was made for this data set.
 
-    Its name and its labels are compared.
-
-    Args:
-        about: the description of the data set, or None.
-        names: the names that the data set is declared under; empty if it is no longer declared.
-        labels: [N] by base, of the bases whose labels can be read.
+    `names` are those that the data set is declared under, none if it is no longer declared; `labels` [N] those of the
+    bases that can be read.
     """
     if about is None:
         return skipped(CHECK, "warning", f"There is no {DESCRIPTION_FILE} that names the data set of these lists.")
@@ -114,11 +105,7 @@ def check_dataset(
 
 
 def _part_problem(name: str, lists: Lists, about: ListDescription) -> str | None:
-    """Explain why a list is not the described part.
-
-    Returns:
-        The reason; None where the list is that part, or is not described as one.
-    """
+    """Explain why a list is not the described part, or return None."""
     whole = about.part_of
     if whole is None:
         return None

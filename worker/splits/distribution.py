@@ -21,13 +21,9 @@ RowOrder = Literal["class-major", "ascending", "shuffled"]
 def check_class_counts(
     labels: NDArray[np.int64], declared: NDArray[np.int64] | None, reason: str | None, classes: int
 ) -> Check:
-    """Check that the declared class counts are those of the train list.
+    """Check that the declared class counts are the train list's.
 
-    Args:
-        labels: [N] of the train list, each in [0, classes).
-        declared: [C] n_c from the file; None if they cannot be used.
-        reason: why they cannot be used, as one sentence.
-        classes: C.
+    `labels` are [N], each in [0, classes); `reason` is one sentence, why there are no counts [C].
     """
     check_id = "class-counts"
     counted = np.bincount(labels, minlength=classes)  # [C]
@@ -53,14 +49,7 @@ def check_class_counts(
 def check_weights(
     weights: NDArray[np.float64] | None, reason: str | None, counts: NDArray[np.int64] | None, classes: int
 ) -> Check:
-    """Check the class weights against the train counts; see `check_class_weights`.
-
-    Args:
-        weights: [C] w_c from the file; None if they cannot be used.
-        reason: why they cannot be used, as one sentence.
-        counts: [C] samples of each class in the train list, or None.
-        classes: C.
-    """
+    """Check the class weights [C] against the train counts; see `check_class_weights`."""
     check_id, expected = "class-weights", f"{classes} weights, one a class"
     if weights is None:
         return warning_check(check_id, False, "no weights", expected, f"No class weights can be used: {reason}")
@@ -73,10 +62,7 @@ def check_weights(
 def check_balance(labels: NDArray[np.int64], classes: int, declared: Balance | None) -> Check:
     """Check that a list has the declared balance; see `balance_of`.
 
-    Args:
-        labels: [N], N ≥ 1, each in [0, classes).
-        classes: C.
-        declared: the description's balance, or None.
+    `labels` are [N], N ≥ 1, each in [0, classes).
     """
     counts = np.bincount(labels, minlength=classes)  # [C]
     present = counts[counts > 0]
@@ -107,12 +93,7 @@ def check_row_order(indices: NDArray[np.int64], labels: NDArray[np.int64], decla
     """Check that a list's rows have the declared order.
 
     `class-major`: the classes in order, one after another. `ascending`: by index. A list over a base that is sorted
-    by class may be both; a list that is neither is `shuffled`.
-
-    Args:
-        indices: [N] into the base.
-        labels: [N] of the list's rows.
-        declared: the description's order, or None.
+    by class may be both; a list that is neither is `shuffled`. `indices` and `labels` are [N].
     """
     descents = {"class-major": np.diff(labels) < 0, "ascending": np.diff(indices) < 0}  # [N−1] each
     orders = [name for name, descent in descents.items() if not descent.any()] or ["shuffled"]

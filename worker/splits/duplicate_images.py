@@ -23,15 +23,9 @@ Lists = Mapping[str, tuple[str, NDArray[np.int64]]]
 
 
 def image_digests(images: NDArray[np.uint8]) -> NDArray[np.void]:
-    """Hash each image's pixels with BLAKE2b.
+    """Hash each image's pixels, not its shape, with BLAKE2b.
 
-    The shape is not part of the digest.
-
-    Args:
-        images: [N, H, W, 3] uint8; may be a memory map.
-
-    Returns:
-        [N] of 16 opaque bytes (dtype V16), in the order of the images.
+    `images` are [N, H, W, 3] uint8, and may be a memory map. Returns [N] of 16 opaque bytes (dtype V16).
     """
     # Images are copied one at a time, so a large array needs no second copy, whatever its layout.
     buffers = (np.ascontiguousarray(image).data for image in images)
@@ -40,9 +34,7 @@ def image_digests(images: NDArray[np.uint8]) -> NDArray[np.void]:
 
 
 class ImageGroups:
-    """Groups of places that hold the same image.
-
-    A place is an index into one of several bases.
+    """Groups of places, indices into several bases, with the same image.
 
     Args:
         digests: [N] for each base, the result of `image_digests` for all its images.
@@ -65,14 +57,8 @@ class ImageGroups:
     def check_across(self, lists: Lists, pairs: Iterable[tuple[str, str]]) -> list[Check]:
         """Check that no image of a list occurs in another list.
 
-        An image at the same index of the same base is a shared sample, which `check_overlap` reports.
-
-        Args:
-            lists: by name.
-            pairs: names of the lists to compare; one pair or more.
-
-        Returns:
-            A failed check for each pair that shares images, or one passed check.
+        An image at the same index of the same base is a shared sample, which `check_overlap` reports. Returns a
+        failed check for each of the `pairs` (one or more) that shares images, or one passed check.
         """
         checks = [self._check_pair(lists, first, second) for first, second in pairs]
         return [check for check in checks if check.verdict == "failed"] or [
@@ -89,16 +75,9 @@ class ImageGroups:
         return self._check(pair, 2, {"splits": [first, second]}, where, harm)
 
     def _check(self, lists: Lists, least: int, labels: Mapping[str, object], where: str, harm: str) -> Check:
-        """Check that no image is a duplicate.
+        """Check for images at several places of at least `least` lists.
 
-        A duplicate is in `least` lists or more, and at two places or more.
-
-        Args:
-            lists: by name.
-            least: 1 for duplicates within a list, 2 for duplicates across two lists.
-            labels: entries that the measured values begin with.
-            where: where duplicates are, after "is" in the message.
-            harm: the end of the message if there are duplicates.
+        `labels` begin the measured values; `where` and `harm` follow "is" in the message.
         """
         # Each index counts once, because only different places make a duplicate.
         places = {name: self._starts[base] + np.unique(indices) for name, (base, indices) in lists.items()}
@@ -125,10 +104,7 @@ class ImageGroups:
         return warning_check("same-picture", not count, measured, {"pictures": 0}, message, evidence)
 
     def _places_of(self, number: int, lists: Lists, places: Mapping[str, NDArray[np.int64]]) -> dict[str, object]:
-        """Give an image's digest and the first MAX_EVIDENCE of its places.
-
-        The places are limited because an all-black image, say, may have thousands.
-        """
+        """Give an image's digest and the first MAX_EVIDENCE of its places."""
         entries = []
         for name, rows in places.items():
             base = lists[name][0]

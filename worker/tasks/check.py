@@ -41,14 +41,13 @@ from worker.evidence.stored_sample import Resampler, checkpoint_path
 from worker.outputs.artifacts import targets_sha256
 from worker.outputs.logit_reader import StoredLogits, read_stored, read_targets, with_targets
 from worker.tasks.verify import override_checks
-from worker.verify.cross_expert import check_targets_between_experts
 from worker.verify.ground_truth import Truth
 from worker.verify.lists import check_overlap
 from worker.verify.manifest_checks import Now, check_manifest, open_questions, read_manifest, unreadable_manifest
 from worker.verify.provenance import Place, check_preparations, check_provenance, preparation
 from worker.verify.report import verify_unit
 from worker.verify.sample import CHECK_ID as SAMPLE_ID
-from worker.verify.similarity import check_duplicates, sample_rows
+from worker.verify.similarity import check_duplicates, check_targets_between_experts, sample_rows
 from worker.verify.summary_metrics import no_figures
 
 

@@ -18,9 +18,13 @@ from app.files.artifacts import artifact_path
 from worker.context import Context
 from worker.outputs.artifacts import read_rows
 from worker.verify.criteria import check_overrides
-from worker.verify.cross_expert import check_data_between_units, check_targets_between_experts
 from worker.verify.lists import check_overlap
-from worker.verify.similarity import check_duplicates, sample_rows
+from worker.verify.similarity import (
+    check_data_between_units,
+    check_duplicates,
+    check_targets_between_experts,
+    sample_rows,
+)
 
 
 def verify(claim: Claim, context: Context) -> None:

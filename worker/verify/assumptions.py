@@ -27,7 +27,6 @@ class Coverage:
     """How far a split speaks for its whole base.
 
     Attributes:
-        base: the base's name.
         rows: distinct images of the split.
         whole: whether the split holds every image of the base, each once.
         balanced: whether its classes are as frequent as in the base, up to what a random draw varies.
@@ -40,26 +39,14 @@ class Coverage:
 
     @classmethod
     def of(cls, base: str, indices: NDArray[np.int64], labels: NDArray[np.int64]) -> Coverage:
-        """Describe a split.
-
-        Args:
-            base: the base's name.
-            indices: [N] int64 into the base, N ≥ 1, may repeat.
-            labels: [M] int64, 0…, of the whole base.
-        """
+        """Describe a split by its `indices` [N] and its base's `labels` [M]."""
         rows = int(np.unique(indices).size)
         whole = rows == indices.size == labels.size
         return cls(base, rows, whole, whole or _is_balanced(labels[indices], labels))
 
 
 def check_assumptions(assumed: Sequence[Assumed], dataset: str, file: str) -> Check:
-    """Check that datasets.toml declares what the checkpoint leaves open.
-
-    Args:
-        assumed: the passport's.
-        dataset: the data set's name.
-        file: the checkpoint's name.
-    """
+    """Check that datasets.toml declares what the checkpoint leaves open."""
     open_ = [item for item in assumed if item.basis == "assumed"]
     measured = {"assumed": {item.override: _json(item.value) for item in open_}}
     expected: dict[str, object] = {"assumed": {}}
@@ -80,15 +67,10 @@ def check_assumptions(assumed: Sequence[Assumed], dataset: str, file: str) -> Ch
 
 
 def check_stored_accuracy(stored: StoredAccuracy | None, accuracy: float, coverage: Coverage) -> Check:
-    """Check the accuracy against the one stored in the checkpoint file.
+    """Check the accuracy, a fraction, against the one stored in the file.
 
     Compared on the whole test base, or on a part of it of MANY_ROWS with the base's own class frequencies. The two
     may differ by TOLERANCE, and on a part by DEVIATIONS standard errors more.
-
-    Args:
-        stored: the passport's; None where there is none.
-        accuracy: of the logits, a fraction.
-        coverage: of the split that they are of.
     """
     if stored is None:
         return skipped("stored-accuracy", "warning", "The checkpoint file names no accuracy.")

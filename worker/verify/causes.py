@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.verify.chance import Chance, permutation_chance
+from worker.verify.chance import permutation_chance
 
 FALSE_ALARM = 0.001  # probability that a search over logits that fit nothing names a cause all the same
 ALONE = 4  # times as far above chance as under another naming of the classes; see `_stands_alone`
@@ -32,13 +32,9 @@ SAID = {
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """Another reading of the rows: the same indices into another base, or another list of equal length.
+    """Another list of equal length, or the same indices into another base.
 
-    Attributes:
-        base: the base's name.
-        split: the list's name.
-        indices: [N] int64 into the base.
-        labels: [N] int64, the base's labels there.
+    `indices` [N] int64 point into the base, `labels` [N] int64 are those there.
     """
 
     base: str
@@ -51,14 +47,9 @@ class Candidate:
 class Trial:
     """One candidate in one order.
 
-    Attributes:
-        base: the candidate's base.
-        split: the candidate's list.
-        order: `as listed`, `sorted by index`, `reversed`, `sorted by class`, or `shifted by k rows`: row i of the
-            logits is entry (i + k) mod N of the list, k being the shift that fits best.
-        accuracy: of the predictions against these labels, 0…1.
-        by_chance: the same expected of shuffled rows.
-        fits: whether chance is ruled out, by the rule of `search`.
+    `order` is `as listed`, `sorted by index`, `reversed`, `sorted by class`, or `shifted by k rows`: row i of the
+    logits is entry (i + k) mod N of the list, k being the shift that fits best. `accuracy` is a fraction, `by_chance`
+    what is expected of shuffled rows; it `fits` where chance is ruled out, by the rule of `search`.
     """
 
     base: str
@@ -77,7 +68,6 @@ class Causes:
         found: the trial of the highest accuracy among those that fit, or None.
         tried: the MAX_TRIED best trials, best first.
         untried: what could not be tried, each with `base` and `reason`.
-        message: one or two sentences.
     """
 
     found: Trial | None
@@ -99,16 +89,11 @@ def search(
 ) -> Causes:
     """Compare the predictions with every candidate in every order.
 
-    A trial fits if its accuracy is above `Chance.bound` and if shuffled rows would reach it in fewer than
-    FALSE_ALARM of such searches: half of that is shared among the fixed orders of all candidates, half among all
-    their shifts (Bonferroni). It must also stand alone, see `_stands_alone`.
-
-    Args:
-        predictions: [N] in 0…classes−1.
-        classes: C.
-        own: the list and base that the logits are said to be of.
-        candidates: what else to try; one whose length or labels do not fit the logits is reported as untried.
-        untried: name of a base or list, and why there is no candidate of it.
+    A trial fits if its accuracy is above `Chance.bound` and if shuffled rows would reach it in fewer than FALSE_ALARM
+    of such searches: half of that is shared among the fixed orders of all candidates, half among all their shifts
+    (Bonferroni). It must also stand alone, see `_stands_alone`. Predictions are [N] in 0…classes−1; `own` is the list
+    and base that they are said to be of. A candidate whose length or labels do not fit is reported as untried, beside
+    `untried`: names with reasons.
     """
     left_out = [{"base": base, "reason": reason} for base, reason in untried]
     usable: list[Candidate] = []
@@ -117,14 +102,7 @@ def search(
             left_out.append({"base": candidate.base, "reason": problem})
         else:
             usable.append(candidate)
-    trials = [
-        trial
-        for candidate in usable
-        for trial in (
-            *_fixed_orders(predictions, classes, candidate, 2 * len(usable) * len(SAID)),
-            *_best_shift(predictions, classes, candidate, 2 * len(usable) * len(predictions)),
-        )
-    ]
+    trials = [trial for candidate in usable for trial in _trials(predictions, classes, candidate, len(usable))]
     trials.sort(key=lambda trial: -trial.accuracy)  # stable: of equals the own list and the simpler order lead
     found = next((trial for trial in trials if trial.fits), None)
     message = _found_message(found, own) if found else _nothing_message(trials, left_out)
@@ -132,21 +110,12 @@ def search(
 
 
 def count_shifts(predictions: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
-    """Count matches under every cyclic shift.
+    """Count the matches under every cyclic shift, [N] int64.
 
-    Σ_i [predictions[i] = labels[(i + k) mod N]] for k = 0…N−1.
-
-    Class by class: a rare one by its pairs of rows, a common one by the cross-correlation theorem. At most
-    sqrt(N / FOURIER_PAIRS) classes can be common, so this is quick for any number of classes: 50,000 rows take 0.1 s
-    for 10 classes, 0.3 s for 100 and 0.1 s for 1,000, on one core and within 40 MB.
-
-    Args:
-        predictions: [N] in 0…classes−1, N ≥ 1.
-        labels: [N] in 0…classes−1.
-        classes: C.
-
-    Returns:
-        [N] int64; they sum to Σ_c r_c·n_c.
+    They are Σ_i [predictions[i] = labels[(i + k) mod N]] for k = 0…N−1, and sum to Σ_c r_c·n_c. Both are [N] in
+    0…classes−1, N ≥ 1. Class by class: a rare one by its pairs of rows, a common one by the cross-correlation
+    theorem. At most sqrt(N / FOURIER_PAIRS) classes can be common, so this is quick for any number of classes: 50,000
+    rows take 0.1 s for 10 classes, 0.3 s for 100 and 0.1 s for 1,000, on one core and within 40 MB.
     """
     rows = len(labels)
     counts = np.zeros(rows, dtype=np.int64)
@@ -176,44 +145,30 @@ def count_shifts(predictions: NDArray[np.int64], labels: NDArray[np.int64], clas
     return counts
 
 
-def _fixed_orders(
-    predictions: NDArray[np.int64], classes: int, candidate: Candidate, alternatives: int
-) -> Iterator[Trial]:
-    labels = candidate.labels
+def _trials(predictions: NDArray[np.int64], classes: int, candidate: Candidate, candidates: int) -> Iterator[Trial]:
+    """Try a candidate, one of several, in each fixed order and the best shift."""
+    labels, rows = candidate.labels, len(predictions)
     chance = permutation_chance(predictions, labels, classes)
-    orders = {
+
+    def attempt(order: str, ordered: NDArray[np.int64], orders: int) -> Trial:
+        accuracy = float(np.mean(predictions == ordered))
+        enough = math.log(2 * 2 * candidates * orders / FALSE_ALARM)
+        fits = accuracy > chance.bound(classes) and chance.surprise(accuracy) >= enough
+        fits = fits and _stands_alone(predictions, ordered, classes)
+        return Trial(candidate.base, candidate.split, order, accuracy, chance.expected, fits)
+
+    fixed_orders = {
         LISTED: labels,
         "sorted by index": labels[np.argsort(candidate.indices, kind="stable")],
         "reversed": labels[::-1],
         "sorted by class": np.sort(labels),
     }
-    for order, ordered in orders.items():
+    for order, ordered in fixed_orders.items():
         if order == LISTED or not np.array_equal(ordered, labels):
-            accuracy = float(np.mean(predictions == ordered))
-            fits = _beyond_chance(accuracy, chance, classes, alternatives)
-            fits = fits and _stands_alone(predictions, ordered, classes)
-            yield Trial(candidate.base, candidate.split, order, accuracy, chance.expected, fits)
-
-
-def _best_shift(
-    predictions: NDArray[np.int64], classes: int, candidate: Candidate, alternatives: int
-) -> Iterator[Trial]:
-    rows = len(predictions)
-    if rows < 2:
-        return
-    counts = count_shifts(predictions, candidate.labels, classes)
-    shift = 1 + int(counts[1:].argmax())
-    accuracy = int(counts[shift]) / rows
-    chance = permutation_chance(predictions, candidate.labels, classes)
-    fits = _beyond_chance(accuracy, chance, classes, alternatives)
-    fits = fits and _stands_alone(predictions, np.roll(candidate.labels, -shift), classes)
-    order = f"shifted by {shift} rows"
-    yield Trial(candidate.base, candidate.split, order, accuracy, chance.expected, fits)
-
-
-def _beyond_chance(accuracy: float, chance: Chance, classes: int, alternatives: int) -> bool:
-    enough = math.log(2 * alternatives / FALSE_ALARM)
-    return accuracy > chance.bound(classes) and chance.surprise(accuracy) >= enough
+            yield attempt(order, ordered, len(SAID))
+    if rows > 1:
+        shift = 1 + int(count_shifts(predictions, labels, classes)[1:].argmax())
+        yield attempt(f"shifted by {shift} rows", np.roll(labels, -shift), rows)
 
 
 def _stands_alone(predictions: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> bool:
@@ -253,12 +208,7 @@ def _rows_by_class(values: NDArray[np.int64], classes: int) -> list[NDArray[np.i
 
 
 def _transform(rows: NDArray[np.int64], size: int) -> NDArray[np.complex128]:
-    """Compute the Fourier transform of an indicator of rows.
-
-    Args:
-        rows: places where the sequence is 1; it is 0 at others.
-        size: its length.
-    """
+    """Compute the Fourier transform of a sequence that is 1 at `rows`."""
     places = np.zeros(size)
     places[rows] = 1
     return np.fft.rfft(places)

@@ -26,11 +26,8 @@ SURE = 0.2  # mean confidence minus accuracy; untrained networks, whose logits a
 class Chance:
     """The accuracy of predictions whose rows are shuffled, in fractions.
 
-    Attributes:
-        rows: N ≥ 1.
-        expected: its mean over all orders of the rows.
-        deviation: its standard deviation; 0 where every order has the same accuracy, as when all labels or all
-            predictions are of one class. Then the null hypothesis cannot be tested.
+    `expected` and `deviation` are over all orders of the N ≥ 1 rows. The deviation is 0 where every order has the
+    same accuracy, as when all labels or all predictions are of one class. Then the null hypothesis cannot be tested.
     """
 
     rows: int
@@ -69,14 +66,9 @@ class Chance:
 def permutation_chance(predictions: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> Chance:
     """Compute the accuracy's mean and deviation over all row orders.
 
-    With r_c predictions and n_c labels of class c, matches have the mean Σ r_c·n_c / N and the variance
-    [Σ r·n − Σ r·n·(r + n)/N + (Σ r·n)²/N²] / (N − 1). Source: Hubert, "Kappa revisited", Psychological Bulletin
-    84, 1977: the permutation moments of the numerator of Cohen's kappa.
-
-    Args:
-        predictions: [N] in 0…classes−1, N ≥ 1.
-        labels: [N] in 0…classes−1.
-        classes: C.
+    With r_c predictions and n_c labels of class c, matches have the mean Σ r_c·n_c / N and the variance [Σ r·n − Σ
+    r·n·(r + n)/N + (Σ r·n)²/N²] / (N − 1). Predictions and labels are [N] in 0…classes−1, N ≥ 1. Source: Hubert,
+    "Kappa revisited", Psychological Bulletin 84, 1977: the permutation moments of the numerator of Cohen's kappa.
     """
     # Python's integers are exact, so that no variance is negative, and one of 0 is 0.
     predicted: list[int] = np.bincount(predictions, minlength=classes).tolist()
@@ -94,16 +86,11 @@ def check_accuracy(
 ) -> Check:
     """Check that the accuracy is better than chance, see `Chance.bound`.
 
-    Skipped where even perfect predictions could not pass. A failure is an error where it can only mean that
-    something is wrong (see `_is_certain`); else it is a warning. Logits that beat their shuffled rows and only miss
-    the bound for uniform guesses are a warning as well. Predictions of one class alone fail whatever their accuracy:
-    they do no better than shuffled rows.
-
-    Args:
-        predictions: [N] in 0…classes−1.
-        labels: [N] in 0…classes−1.
-        confidence: [N] largest softmax probability of each row.
-        classes: C ≥ 1.
+    Skipped where even perfect predictions could not pass. A failure is an error where it can only mean that something
+    is wrong (see `_is_certain`); else it is a warning. Logits that beat their shuffled rows and only miss the bound
+    for uniform guesses are a warning as well. Predictions of one class alone fail whatever their accuracy: they do no
+    better than shuffled rows. Predictions and labels are [N] in 0…classes−1, `confidence` [N] is the largest softmax
+    probability of each row.
     """
     rows = len(labels)
     accuracy = float(np.mean(predictions == labels)) if rows else 0.0
@@ -133,13 +120,9 @@ class _Outcome:
     """An accuracy compared with chance.
 
     Attributes:
-        accuracy: a fraction.
-        confidence: mean over the rows.
-        bound: of chance.
-        by_chance: accuracy that is expected by chance.
+        bound, by_chance: of chance, and what is expected by it.
         one_answer: whether all predictions are of one class, though the labels are not.
-        beats_shuffled: whether shuffled rows do worse.
-        testable: whether the order of rows matters at all.
+        beats_shuffled: whether shuffled rows do worse; `testable`, whether the order of rows matters at all.
         certain: whether a failure can only mean that something is wrong.
     """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from app.domain.checks import MAX_EVIDENCE, Check, error_check, skipped
+from app.domain.checks import MAX_EVIDENCE, Check, error_check, skipped, warning_check
 from worker.verify.json_values import finite_or_name
 from worker.verify.sample import relative_tolerance
 
@@ -13,9 +13,7 @@ from worker.verify.sample import relative_tolerance
 def check_kept_rows(differing: NDArray[np.int64], indices: NDArray[np.int64]) -> Check:
     """Check that rows that were recomputed have the bits that were kept.
 
-    Args:
-        differing: [n] int64, places in the split where the bits differ.
-        indices: [N] int64, the split.
+    `differing` are [n] places in the split `indices` [N] where the bits differ.
     """
     count = int(differing.size)
     message = (
@@ -29,20 +27,12 @@ def check_kept_rows(differing: NDArray[np.int64], indices: NDArray[np.int64]) ->
 
 
 def check_precision(
-    precision: str,
-    rows: NDArray[np.float32],
-    exact: NDArray[np.float32],
-    images: NDArray[np.int64],
-    total: int,
+    precision: str, rows: NDArray[np.float32], exact: NDArray[np.float32], images: NDArray[np.int64], total: int
 ) -> Check:
     """Check how many argmaxes change with a precision other than fp32.
 
-    Args:
-        precision: what `found` was computed in.
-        rows: [n, C] float32 raw logits.
-        exact: [n, C] float32, the same rows computed in fp32.
-        images: [n] int64, whose rows they are.
-        total: distinct images in the split; those that were not compared are not judged.
+    `rows` and `exact` are [n, C] float32 raw logits of `images` [n], in that precision and in fp32. The split has
+    `total` distinct images; those that were not compared are not judged.
     """
     if not images.size:
         return skipped("precision", "warning", "No row could be compared with exact ones.")
@@ -60,35 +50,19 @@ def check_precision(
         f"{precision} gives {flipped.size} of {images.size} compared rows ({share:.2%}) another argmax than fp32; "
         f"{total} images are in the split. The largest difference of a logit is {largest:.3g}."
     )
-    evidence = tuple(
+    evidence = [
         {"image": int(images[i]), "fp32": int(before[i]), precision: int(after[i])} for i in flipped[:MAX_EVIDENCE]
-    )
-    return Check(
-        "precision",
-        "warning",
-        "failed" if flipped.size else "passed",
-        measured,
-        {"argmax_flips": 0},
-        message,
-        evidence,
-    )
+    ]
+    return warning_check("precision", not flipped.size, measured, {"argmax_flips": 0}, message, evidence)
 
 
 def check_plain_forward(
-    precision: str,
-    rows: NDArray[np.float32],
-    plain: NDArray[np.float32],
-    images: NDArray[np.int64],
-    in_split: int,
+    precision: str, rows: NDArray[np.float32], plain: NDArray[np.float32], images: NDArray[np.int64], in_split: int
 ) -> Check:
     """Compare rows with those of a plain forward pass of another implementation.
 
-    Args:
-        precision: what `rows` were computed in.
-        rows: [n, C] float32 raw logits of the expert.
-        plain: [n, C] float32, the same rows by `worker.compute.plain_forward`.
-        images: [n] int64, whose rows they are.
-        in_split: how many of them are of the unit's split; the others are of the same base.
+    `rows` and `plain` are [n, C] float32 raw logits of `images` [n]; `in_split` of these are of the unit's split, the
+    others of the same base.
     """
     tolerance = relative_tolerance(rows.dtype, precision)
     if not images.size:

@@ -12,13 +12,7 @@ from worker.verify.json_values import first_rows
 
 
 def check_overrides(dataset: str, overrides: int, unused: Sequence[str]) -> Check:
-    """Check that every override of a data set matches a checkpoint file.
-
-    Args:
-        dataset: its name.
-        overrides: how many it declares.
-        unused: those that match none.
-    """
+    """Check that every override of a data set matches a checkpoint file."""
     message = (
         f"In datasets.toml, the overrides {', '.join(unused)} of {dataset} match no checkpoint file, so none takes "
         "them. They are named after files, with the prefix and without the suffix: is a name misspelt?"
@@ -32,11 +26,7 @@ def check_overrides(dataset: str, overrides: int, unused: Sequence[str]) -> Chec
 def check_train_counts(counts: NDArray[Any], classes: int) -> Check:
     """Check that the train counts are C whole numbers, none negative.
 
-    Without them there are no groups of classes.
-
-    Args:
-        counts: one for each class; any shape and dtype.
-        classes: C.
+    They may have any shape and dtype. Without them there are no groups of classes.
     """
     right = f"{classes} whole numbers, none negative"
     if counts.shape != (classes,) or counts.dtype.kind not in "iu":
@@ -58,10 +48,6 @@ def check_floors(floors: Mapping[Any, float], metrics: Metrics) -> list[Check]:
     """Check each accuracy against the floor that the request sets for it.
 
     A warning: how good an expert has to be is for its users to decide, and proves nothing about its logits.
-
-    Args:
-        floors: lowest fraction by the accuracy's name.
-        metrics: of the result.
     """
     checks = []
     for name, floor in floors.items():

@@ -43,23 +43,18 @@ def check_arrays(arrays: Mapping[str, NDArray[Any]], form: Form = ARTIFACT) -> C
     extra = [name for name in names if name not in form.dtypes]
     if missing or extra:
         message = (
-            f"{form.holder} must hold exactly {_listed(expected)}; "
-            f"missing: {_listed(missing)}; too many: {_listed(extra)}."
+            f"{form.holder} must hold exactly {', '.join(expected)}; "
+            f"missing: {', '.join(missing) or 'none'}; too many: {', '.join(extra) or 'none'}."
         )
     else:
-        message = f"{form.holder} holds exactly {_listed(expected)}."
+        message = f"{form.holder} holds exactly {', '.join(expected)}."
     return error_check("arrays", not (missing or extra), names, expected, message)
 
 
 def check_shapes(arrays: Mapping[str, NDArray[Any]], samples: int, classes: int) -> Check:
     """Check shapes: logits [N, C], targets and predictions [N], N ≥ 1.
 
-    Needs the logits.
-
-    Args:
-        arrays: by name.
-        samples: N, the rows of the split.
-        classes: C.
+    Needs the logits; `samples` is N, the rows of the split.
     """
     right = {"logits": [samples, classes], "targets": [samples], "predictions": [samples]}
     expected = {name: shape for name, shape in right.items() if name in arrays}
@@ -92,10 +87,7 @@ def check_dtypes(arrays: Mapping[str, NDArray[Any]], form: Form = ARTIFACT) -> C
 
 
 def check_finite(logits: NDArray[np.floating[Any]]) -> Check:
-    """Check that no logit is NaN or infinite.
-
-    Needs [N, C] of any float dtype.
-    """
+    """Check that no logit of [N, C] is NaN or infinite."""
     finite = np.isfinite(logits)  # [N, C]
     if finite.all():  # as a rule; to look row by row takes several times as long
         return error_check("finite", True, {"rows": 0}, {"rows": 0}, "Every logit is finite.")
@@ -136,11 +128,10 @@ def check_predictions(logits: NDArray[np.floating[Any]], predictions: NDArray[np
 
 
 def check_targets(targets: NDArray[np.integer[Any]] | None, labels: NDArray[np.int64], classes: int) -> Check:
-    """Check that each target is the data set's label.
+    """Check that each target is the label at the split's index.
 
-    The label is that at the split's index, and has to be a class, 0…classes−1.
-
-    Needs integer targets [N], or None where the file has none, and labels [N], in the split's order.
+    A label has to be a class, 0…classes−1. Needs integer targets [N], or None where the file has none, and labels
+    [N], in the split's order.
     """
     stray = (labels < 0) | (labels >= classes)  # [N]
     differing = np.zeros_like(stray) if targets is None else targets != labels  # [N]
@@ -166,7 +157,3 @@ def check_targets(targets: NDArray[np.integer[Any]] | None, labels: NDArray[np.i
     ]
     expected = {"differing_rows": 0, "labels_out_of_range": 0}
     return error_check("targets", not wrong.any(), measured, expected, message, evidence)
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names) if names else "none"

@@ -17,18 +17,14 @@ Masks = dict[str, NDArray[np.bool_]]
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """Labels, classes and class counts of one split, and the standards that a result is judged by.
+    """What a result of one split is judged by.
 
     Attributes:
-        labels: [N] int64, the data set's labels at the split's indices, in the split's order.
+        labels: [N] int64, the data set's labels at the split's `indices` [N] int64 into `base`.
         classes: C ≥ 1.
-        base: what the indices point into.
-        indices: [N] int64, the split.
         train_counts: samples of each class in the train split, as they were found, or None.
-        weights: class weights, as they were found, or None.
-        counts_reason: one sentence, why `train_counts` is None; None exactly when it is not.
-        weights_reason: the same for `weights`.
-        standards: what the figures are judged by.
+        counts_reason: one sentence, why `train_counts` is None; None exactly when it is not. So is `weights_reason`.
+        standards: thresholds and floors of the request.
 
     Raises:
         ValueError: labels of another rank or no integers, no class, or a None without its reason.
@@ -48,15 +44,7 @@ class Truth:
     def of(
         cls, split: Split, labels: NDArray[np.int64], classes: int, long_tail: LongTail, standards: Standards
     ) -> Truth:
-        """Build the truth for a split.
-
-        Args:
-            split: its indices and base.
-            labels: [size of the base] the base's labels.
-            classes: C.
-            long_tail: counts and weights of the train part.
-            standards: of the request.
-        """
+        """Build the truth for a split from its whole base's labels."""
         return cls(
             labels=labels[split.indices],
             classes=classes,

@@ -19,12 +19,9 @@ WEIGHT_TOLERANCE = 1e-6  # of the sum, and relative of each weight; float32 roun
 
 
 def check_repeats(indices: NDArray[np.int64], base: str, listed: int | None = MAX_EVIDENCE) -> Check:
-    """Check that no sample is in the list twice.
+    """Check that no sample of the base is in the list twice.
 
-    Args:
-        indices: [N] into the base.
-        base: its name.
-        listed: how many repeated samples are named; None for all.
+    `listed` is how many repeated samples are named; None for all.
     """
     distinct, first, inverse, times = np.unique(indices, return_index=True, return_inverse=True, return_counts=True)
     repeated = int(indices.size - distinct.size)
@@ -50,12 +47,7 @@ def check_repeats(indices: NDArray[np.int64], base: str, listed: int | None = MA
 
 
 def check_missing_classes(labels: NDArray[np.int64], classes: int) -> Check:
-    """Check that every class 0…classes−1 has at least one row.
-
-    Args:
-        labels: [N]; those outside the range are no class.
-        classes: C ≥ 1.
-    """
+    """Check that every class 0…classes−1 has at least one row."""
     missing = np.setdiff1d(np.arange(classes), labels)
     message = (
         f"{missing.size} of {classes} classes have no row, so they are in no figure."
@@ -70,17 +62,10 @@ def check_missing_classes(labels: NDArray[np.int64], classes: int) -> Check:
 def check_overlap(
     base: str, lists: Mapping[str, NDArray[np.int64]], listed: int | None = MAX_EVIDENCE
 ) -> list[Check]:
-    """Check that no sample is in two lists over the same base.
+    """Check each pair of lists over a base for shared samples.
 
-    There is one check for each pair of lists.
-
-    Args:
-        base: its name.
-        lists: the indices [N] of each split that points into this base, by name.
-        listed: how many shared samples of a pair are named; None for all.
-
-    Returns:
-        A check for each pair in the order given, or one that is skipped where there is no pair.
+    `listed` is how many shared samples of a pair are named; None for all. Where there is no pair, one check is
+    skipped.
     """
     if len(lists) < 2:
         reason = f"Two splits over the base {base!r} are needed to compare; here there is {len(lists)}."
@@ -91,13 +76,9 @@ def check_overlap(
 def check_class_weights(weights: NDArray[Any], train_counts: NDArray[np.int64] | None) -> Check:
     """Check that class weights are finite, not negative, and sum to 1.
 
-    With train counts they also have to be the shares w_c = n_c / Σ n.
-
-    Source of the shares: the weights under which Σ_c w_c·a_c is the accuracy on data spread like the train split.
-
-    Args:
-        weights: one for each class; any shape and dtype, of which [C] numbers are right.
-        train_counts: [C] samples of each class in the train split, or None. Unusable ones count as None.
+    With usable train counts [C] they also have to be the shares w_c = n_c / Σ n: the weights under which Σ_c w_c·a_c
+    is the accuracy on data spread like the train split. Weights may have any shape and dtype, of which [C] numbers
+    are right.
     """
     check_id = "class-weights"
     counts = train_counts if train_counts is not None and _usable(train_counts) else None
@@ -125,11 +106,7 @@ def check_class_weights(weights: NDArray[Any], train_counts: NDArray[np.int64] |
     if unlike.any():
         problems.append(f"{int(unlike.sum())} of {values.size} are not the class's share of the train split")
     evidence = [
-        {
-            "class": c,
-            "weight": finite_or_name(values[c]),
-            "expected": None if shares is None else float(shares[c]),
-        }
+        {"class": c, "weight": finite_or_name(values[c]), "expected": None if shares is None else float(shares[c])}
         for c in first_rows(stray | unlike)
     ]
     held = "" if shares is not None else "; they were not compared with the train split, whose counts are not known"

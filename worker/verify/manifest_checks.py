@@ -49,10 +49,7 @@ def read_manifest(path: Path) -> Mapping[str, Any] | None:
 
 
 def checkpoint_of(manifest: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Return folder and name of the checkpoint that a manifest names.
-
-    The folder is below the checkpoint directory. None if it names no checkpoint.
-    """
+    """Return folder, below the checkpoint directory, and name of a manifest's checkpoint."""
     folder, file = plain_entry(manifest, "checkpoint", "folder"), plain_entry(manifest, "checkpoint", "file")
     return (folder, file) if folder is not None and file is not None else None
 
@@ -73,26 +70,19 @@ def check_manifest(manifest: Mapping[str, Any] | None, now: Now) -> list[Check]:
 
 
 def open_questions(manifest: Mapping[str, Any]) -> list[Check]:
-    """Repeat a manifest's checks of what no file can prove.
-
-    Such as what a network leaves open.
-    """
+    """Repeat a manifest's checks of what no file can prove."""
     checks = []
     entries = manifest.get("open")
     for entry in entries if isinstance(entries, list) else []:
         if not isinstance(entry, dict) or not {"id", "verdict", "message"} <= entry.keys():
             continue
-        id_, verdict, message = (_plain_text(entry[name]) for name in ("id", "verdict", "message"))
+        id_, verdict, message = (_plain(str(entry[name]), LONGEST_MESSAGE) for name in ("id", "verdict", "message"))
         sentence = f"When the rows were computed: {message}"
         if id_ in OPEN and verdict in ("passed", "failed"):
             checks.append(warning_check(id_, verdict == "passed", verdict, "passed", sentence))
         elif id_ in OPEN and id_ != "stored-accuracy":  # that a file names none is no open question
             checks.append(skipped(id_, "warning", sentence))
     return checks
-
-
-def _plain_text(value: object) -> str:
-    return str(value)[:LONGEST_MESSAGE].encode(errors="replace").decode()
 
 
 def unreadable_manifest(reason: str) -> list[Check]:
@@ -131,18 +121,12 @@ def _compare(check_id: str, written: str | None, actual: str | None, what: str) 
 
 
 def plain_entry(manifest: Mapping[str, Any], part: str, name: str) -> str | None:
-    """Read a text of a manifest's part; None where there is none.
-
-    It is shortened to LONGEST.
-    """
+    """Read a text of a manifest's part, cut to LONGEST, or None."""
     inner = manifest.get(part)
     value = inner.get(name) if isinstance(inner, dict) else None
     return _plain(value) if isinstance(value, str) else None
 
 
-def _plain(text: str) -> str:
-    """Truncate a text, and replace what cannot be encoded.
-
-    JSON may hold halves of characters, and texts of any length.
-    """
-    return text[:LONGEST].encode(errors="replace").decode()
+def _plain(text: str, longest: int = LONGEST) -> str:
+    """Truncate a text, and replace halves of characters, which JSON may hold."""
+    return text[:longest].encode(errors="replace").decode()

@@ -9,11 +9,7 @@ from app.domain.checks import Check, error_check, skipped, warning_check
 def check_normalisation(evidence: Evidence, dataset: str, stem: str, *, acknowledged: bool) -> Check:
     """Check declared mean and std against the first batch norm.
 
-    Args:
-        evidence: as `worker.normalisation` found it.
-        dataset: the data set's name.
-        stem: of the checkpoint file.
-        acknowledged: whether the owner takes a contradicted declaration all the same.
+    `acknowledged`: whether the owner takes a contradicted declaration all the same.
     """
     verdict, level = evidence["verdict"], "error" if evidence["severity"] == "error" else "warning"
     if verdict == "undecidable":
@@ -36,12 +32,7 @@ def check_normalisation(evidence: Evidence, dataset: str, stem: str, *, acknowle
 
 
 def check_channel_order(evidence: Evidence, *, acknowledged: bool) -> Check:
-    """Check by labels that the network reads channels as RGB.
-
-    Args:
-        evidence: as `worker.normalisation` found it.
-        acknowledged: whether the owner takes a contradicted declaration all the same.
-    """
+    """Check by labels that the network reads channels as RGB."""
     order = evidence["channel_order"]
     if order["order"] == "undecidable":
         return skipped("channel-order", "warning", order["message"])

@@ -26,11 +26,8 @@ NAMED = 5  # results, in a sentence
 def preparation(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """Read what logits depend on besides the images.
 
-    OF_EXPERT by name, each only where it is well-formed.
-
-    Returns:
-        `transform` with `mean`, `std` and `scale`; `calibration` with `mode` and `divided_by`; `precision`;
-        `tensors_sha256` of the checkpoint.
+    OF_EXPERT by name, each only where it is well-formed: `transform` with `mean`, `std` and `scale`; `calibration`
+    with `mode` and `divided_by`; `precision`; `tensors_sha256` of the checkpoint.
     """
     stated: dict[str, Any] = {}
     transform = _part(manifest, "transform")
@@ -55,22 +52,16 @@ def check_preparations(stated: Mapping[Place, Mapping[str, Any]]) -> list[Check]
     """Compare the manifests of each expert, and those of each split.
 
     An expert's splits must agree in OF_EXPERT, an error; the experts of a split should agree in OF_SPLIT, a warning.
-    Manifests that do not state something are not compared in it.
-
-    Args:
-        stated: `preparation` of each result that has a manifest, by expert and split.
-
-    Returns:
-        A check for each expert with two manifests or more, then one for each such split; a skipped one where there
-        are none of either; nothing without manifests.
+    Manifests (`preparation` of each result that has one) are not compared in what they do not state. A skipped check
+    where no expert and no split has two; nothing without manifests.
     """
     by_expert: dict[str, dict[str, Mapping[str, Any]]] = {}
     by_split: dict[str, dict[str, Mapping[str, Any]]] = {}
     for (expert, split), values in stated.items():
         by_expert.setdefault(expert, {})[split] = values
         by_split.setdefault(split, {})[expert] = values
-    checks = [_check_expert(expert, splits) for expert, splits in by_expert.items() if len(splits) > 1]
-    checks += [_check_split(split, experts) for split, experts in by_split.items() if len(experts) > 1]
+    groups = (("expert", by_expert), ("split", by_split))
+    checks = [_check_alike(kind, *item) for kind, by in groups for item in by.items() if len(item[1]) > 1]
     if stated and not checks:
         checks.append(skipped(TRANSFORM_ID, "error", "There is one manifest only; two are needed to compare."))
     return checks
@@ -79,11 +70,8 @@ def check_preparations(stated: Mapping[Place, Mapping[str, Any]]) -> list[Check]
 def check_provenance(results: int, unknown: Sequence[Place]) -> Check:
     """Check that each result has a fitting manifest or recomputed rows.
 
-    Never a failure: files without either may be right, but what these checks cannot notice has to be said.
-
-    Args:
-        results: how many were looked at.
-        unknown: those of them that have neither.
+    Never a failure: files without either (`unknown`) may be right, but what these checks cannot notice has to be
+    said.
     """
     if not unknown:
         message = "Each file has the manifest that it was written with, or rows of it were recomputed."
@@ -101,30 +89,22 @@ def check_provenance(results: int, unknown: Sequence[Place]) -> Check:
     return replace(check, evidence=tuple(places))
 
 
-def _check_expert(expert: str, splits: Mapping[str, Mapping[str, Any]]) -> Check:
-    differing, unstated = _compare(splits, OF_EXPERT, "splits")
-    message = (
-        f"The splits of {expert!r} were not made alike: their manifests differ in {_listed(differing)}. "
-        "Recompute them all in one way."
-        if differing
-        else f"The {len(splits)} manifests of {expert!r} agree in {_listed(OF_EXPERT)}."
+def _check_alike(kind: str, name: str, stated: Mapping[str, Mapping[str, Any]]) -> Check:
+    """Check that the manifests of an `expert`, or of a `split`, agree."""
+    compared, holders, make = (
+        (OF_EXPERT, "splits", error_check) if kind == "expert" else (OF_SPLIT, "experts", warning_check)
     )
-    measured = {"expert": expert, "manifests": len(splits), "differing": differing}
-    good = not differing
-    return error_check(TRANSFORM_ID, good, measured | unstated, {"differing": {}}, message + _missing(unstated))
-
-
-def _check_split(split: str, experts: Mapping[str, Mapping[str, Any]]) -> Check:
-    differing, unstated = _compare(experts, OF_SPLIT, "experts")
-    message = (
-        f"The experts of the split {split!r} were not made alike: their manifests differ in {_listed(differing)}, "
-        "which shifts what is compared between them."
-        if differing
-        else f"The manifests of the {len(experts)} experts of {split!r} agree in {_listed(OF_SPLIT)}."
-    )
-    measured = {"split": split, "manifests": len(experts), "differing": differing}
-    good = not differing
-    return warning_check(TRANSFORM_ID, good, measured | unstated, {"differing": {}}, message + _missing(unstated))
+    differing, unstated = _compare(stated, compared, holders)
+    message = f"The {len(stated)} manifests of the {kind} {name!r} agree in {_listed(compared)}."
+    if differing:
+        harm = (
+            ". Recompute them all in one way." if kind == "expert" else ": what compares them compares that as well."
+        )
+        message = (
+            f"The {holders} of {name!r} were not made alike: their manifests differ in {_listed(differing)}{harm}"
+        )
+    measured = {kind: name, "manifests": len(stated), "differing": differing} | unstated
+    return make(TRANSFORM_ID, not differing, measured, {"differing": {}}, message + _missing(unstated))
 
 
 def _compare(
@@ -171,10 +151,7 @@ def _numbers(value: object) -> list[float] | None:
 
 
 def _is_number(value: object) -> bool:
-    """Tell whether a JSON number can be stored again.
-
-    No bool, no NaN, no integer beyond float64.
-    """
+    """Tell whether a JSON number, no bool or NaN, fits float64."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     try:

@@ -32,13 +32,8 @@ def verify_unit(
     """Check one file of logits, and compute its metrics.
 
     Bad data fail a check and raise nothing. Metrics are computed only where it is certain which sample each row
-    belongs to and what was predicted for it; otherwise they are None, with the reason.
-
-    Args:
-        arrays: as read from the file, with any names, shapes and dtypes.
-        truth: labels, classes and class counts of the split.
-        more: checks of how the rows were computed; they are part of the verdict.
-        kind: what such a file should hold.
+    belongs to and what was predicted for it; otherwise they are None, with the reason. `more` are checks of how the
+    rows were computed, part of the verdict; `kind` is what such a file should hold.
     """
     array_checks, blocker = _check_arrays(arrays, truth, kind)
     split_checks = [check_repeats(truth.indices, truth.base), check_missing_classes(truth.labels, truth.classes)]
@@ -95,9 +90,7 @@ def _check_arrays(arrays: Mapping[str, NDArray[Any]], truth: Truth, kind: Form) 
     attempt("finite", known, lambda: form.check_finite(arrays["logits"]))
     if "predictions" in arrays:
         attempt(
-            "predictions",
-            (*known, "finite"),
-            lambda: form.check_predictions(arrays["logits"], arrays["predictions"]),
+            "predictions", (*known, "finite"), lambda: form.check_predictions(arrays["logits"], arrays["predictions"])
         )
     else:
         done.append(skipped("predictions", "error", "The file has no predictions; the largest logits are taken."))

@@ -26,17 +26,12 @@ NAMED = 5  # rows, in a message
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """Recomputed rows of a split.
+    """Recomputed rows of a split, and their checkpoint.
 
     Attributes:
-        rows: [n] int64, places in the split, ascending.
-        images: [n] int64, the indices there.
+        rows: [n] int64, places in the split, ascending; `images` are the indices there.
         logits: [n, C] float32, raw and finite.
-        computed: distinct images among them.
-        distinct: distinct images of the split.
-        checkpoint: name of the file that they were computed with.
-        sha256: of its bytes.
-        temperature: that it stores, or None.
+        computed: distinct images among them, of `distinct` ones in the split.
         transform: `mean` and `std` of the pixels that they were computed from.
     """
 
@@ -62,17 +57,10 @@ class _Fit:
 
 
 def spread_images(indices: NDArray[np.int64], count: int, seed: int = SEED) -> NDArray[np.int64]:
-    """Choose distinct images spread over a split.
+    """Choose distinct images, one at random from each equal part.
 
-    One is chosen at random from each of `count` equal parts of its list.
-
-    Args:
-        indices: [N] int64, the split; of an image that repeats the first place counts.
-        count: at least 1; all images are chosen, if there are fewer.
-        seed: of numpy's default generator; equal arguments give equal images.
-
-    Returns:
-        [n] int64, distinct, in the split's order.
+    `indices` are [N], the split; of an image that repeats the first place counts. All are chosen if there are fewer
+    than `count` ≥ 1. Returns [n] int64 in the split's order; equal arguments give equal images.
     """
     _, first = np.unique(indices, return_index=True)
     places = np.sort(first)
@@ -88,26 +76,19 @@ def check_recomputed_sample(
     """Check that the file's rows are those that its checkpoint gives.
 
     A row is right if no logit differs from the recomputed one by more than a share of the row's largest recomputed
-    logit (see `relative_tolerance`), or than ABSOLUTE. Where a manifest states a calibration, that one must fit; else
-    rows may be raw, or divided by the temperature that the checkpoint stores.
-
-    Args:
-        stored: [n, C] the file's rows at `sample.rows`, in the file's dtype.
-        sample: from the checkpoint.
-        stated: what the manifest states, see `worker.verify.provenance.preparation`; None without manifest.
+    logit (see `relative_tolerance`), or than ABSOLUTE. Where a manifest states a calibration (`preparation`), that
+    one must fit; else rows may be raw, or divided by the temperature that the checkpoint stores. `stored` is [n, C],
+    the file's rows at `sample.rows`, in the file's dtype.
     """
     tolerance = relative_tolerance(stored.dtype, None if stated is None else stated.get("precision"))
     calibration = None if stated is None else stated.get("calibration")
     known = list(dict.fromkeys((None, sample.temperature)))
     allowed = [divisor for divisor in known if calibration is None or _equal(divisor, calibration["divided_by"])]
-    if (
-        calibration is not None and not allowed
-    ):  # a manifest may state any divisor, and rows that fit it prove nothing
+    if calibration is not None and not allowed:  # rows that fit any stated divisor prove nothing
         return _impossible_divisor(calibration["divided_by"], known, sample)
     # The divisor with the fewest wrong rows: of a divided file with some wrong rows, only these are wrong.
-    fit = min(
-        (_fit(stored, sample.logits, divisor, tolerance) for divisor in allowed), key=lambda fit: fit.wrong.sum()
-    )
+    fits = [_fit(stored, sample.logits, divisor, tolerance) for divisor in allowed]
+    fit = min(fits, key=lambda fit: fit.wrong.sum())
     message = _agreement_message(fit, sample)
     worst = np.argsort(-fit.difference, kind="stable")[: min(MAX_EVIDENCE, int(fit.wrong.sum()))]
     if fit.wrong.any():
@@ -161,9 +142,9 @@ def _equal(divisor: float | None, stated: float | None) -> bool:
 
 
 def relative_tolerance(dtype: np.dtype[Any], precision: str | None) -> float:
-    """Return the allowed difference, relative to a row's largest logit.
+    """Return the difference that dtype and precision explain.
 
-    It is what the file's dtype and its precision explain.
+    It is relative to a row's largest logit.
     """
     of_file = OF_HALF_FILE if dtype.itemsize == 2 else EXACT
     return max(of_file, OF_PRECISION.get(precision or "", 0.0))
@@ -201,11 +182,7 @@ def _difference_message(fit: _Fit, sample: Sample, rows: NDArray[np.int64]) -> s
 
 
 def _hints(
-    stored: NDArray[np.floating[Any]],
-    sample: Sample,
-    fit: _Fit,
-    divisors: list[float | None],
-    tolerance: float,
+    stored: NDArray[np.floating[Any]], sample: Sample, fit: _Fit, divisors: list[float | None], tolerance: float
 ) -> Iterator[str]:
     """Yield explanations that fit all rows, the likeliest first."""
     for divisor in divisors:

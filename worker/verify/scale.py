@@ -69,10 +69,8 @@ def scale_of(logits: NDArray[np.floating[Any]]) -> Scale:
     sums to 1 within ROUNDINGS·u, and storing small numbers with a fixed step of 2h adds up to C·h.
 
     Logits pass for something else by chance: where a row's sum may be any number, it is within ±t of 1 with a
-    probability of about 2t. So (2t)^N must be at most CHANCE, and the rows must not be all the same.
-
-    Args:
-        logits: [N, C] float16, float32 or float64, finite, N ≥ 1, C ≥ 1.
+    probability of about 2t. So (2t)^N must be at most CHANCE, and the rows must not be all the same. `logits` are [N,
+    C] of any float dtype, finite, N ≥ 1.
     """
     rows, classes = logits.shape
     if classes > 1:
@@ -85,12 +83,7 @@ def scale_of(logits: NDArray[np.floating[Any]]) -> Scale:
 
 
 def check_raw_logits(scale: Scale, classes: int) -> Check:
-    """Check that the rows are raw logits, no probabilities or their logarithms.
-
-    Args:
-        scale: from `scale_of`.
-        classes: C ≥ 1.
-    """
+    """Check that the rows are raw logits, no probabilities or their logarithms."""
     check_id = "raw-logits"
     if classes < 2:
         return skipped(check_id, "warning", "With one class every softmax is 1, whatever the file holds.")
@@ -141,11 +134,7 @@ def _measure(logits: NDArray[np.floating[Any]], kind: Kind) -> tuple[float, floa
 
 
 def _deviations(values: NDArray[np.float64], kind: Kind) -> tuple[float, NDArray[np.float64]]:
-    """Return how far values and row sums are off.
-
-    Returns:
-        The largest distance of a value from its range, and [n] the distance of each row's sum from 1.
-    """
+    """Return how far values are out of range, and row sums off."""
     if kind == "probabilities":
         with np.errstate(over="ignore", invalid="ignore"):  # an infinite sum is far from 1
             return float(max(-values.min(), values.max() - 1)), np.abs(values.sum(axis=1) - 1)
@@ -168,14 +157,11 @@ def _tolerance(kind: Kind, grain: _Grain, classes: int, largest: float) -> float
 
 
 def _grains(dtype: np.dtype[Any]) -> list[_Grain]:
-    """List what values may have been rounded to, from coarse to fine.
-
-    The dtype itself comes last.
-    """
-    grains = [_Grain(2.0**-8, 0.0, _in_bfloat16), _Grain(2.0**-11, 0.0, _in_float16)]
+    """List what values may have been rounded to, from coarse to fine."""
+    grains = [_Grain(2.0**-8, 0.0, _in_bfloat16), _Grain(2.0**-11, 0.0, _in_dtype(np.float16))]
     if dtype.itemsize > 2:  # in float16 every number is near one of three decimals
         grains += [_Grain(0.0, 0.5 * 10.0**-digits, _in_decimals(digits)) for digits in (3, 4, 5, 6)]
-        grains.append(_Grain(2.0**-24, 0.0, _in_float32))
+        grains.append(_Grain(2.0**-24, 0.0, _in_dtype(np.float32)))
     return [*grains, _Grain(float(np.finfo(dtype).eps) / 2, 0.0, lambda _: True)]
 
 
@@ -185,14 +171,12 @@ def _in_bfloat16(values: NDArray[np.floating[Any]]) -> bool:
     return bool((single == values).all()) and not (single.view(np.uint32) & 0xFFFF).any()
 
 
-def _in_float16(values: NDArray[np.floating[Any]]) -> bool:
-    with np.errstate(over="ignore"):
-        return bool((values.astype(np.float16) == values).all())
+def _in_dtype(dtype: type[np.floating[Any]]) -> Callable[[NDArray[np.floating[Any]]], bool]:
+    def holds(values: NDArray[np.floating[Any]]) -> bool:
+        with np.errstate(over="ignore"):
+            return bool((values.astype(dtype) == values).all())
 
-
-def _in_float32(values: NDArray[np.floating[Any]]) -> bool:
-    with np.errstate(over="ignore"):
-        return bool((values.astype(np.float32) == values).all())
+    return holds
 
 
 def _in_decimals(digits: int) -> Callable[[NDArray[np.floating[Any]]], bool]:

@@ -1,4 +1,4 @@
-"""Checks of outputs that are too similar: of one expert for all rows, or of two experts for the same rows."""
+"""Checks of what is the same: outputs of one expert for all rows, of two experts, and data that units share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.domain.checks import MAX_EVIDENCE, Check, skipped, warning_check
+from app.domain.checks import MAX_EVIDENCE, Check, error_check, skipped, warning_check
 
 ROWS_AT_ONCE = 4096
 OTHER_ROWS = 50  # an expert right on one in ten of these says another class at least once, but for 0.9^50 = 0.5 %
@@ -22,17 +22,11 @@ COPY_AGREEMENT = 0.9
 def check_constant(
     logits: NDArray[np.floating[Any]], predictions: NDArray[np.int64], labels: NDArray[np.int64]
 ) -> Check:
-    """Check that the expert's outputs differ between samples.
-
-    Neither all logits nor all predictions may be the same.
+    """Check that neither all logits nor all predictions are the same.
 
     Skipped where the same answer could be the right one: labels of one class only (they may be one sample many
-    times). One class for every row fails if OTHER_ROWS rows are of other classes than the commonest label.
-
-    Args:
-        logits: [N, C] finite.
-        predictions: [N].
-        labels: [N].
+    times). One class for every row fails if OTHER_ROWS rows are of other classes than the commonest label. `logits`
+    are [N, C] finite, `predictions` and `labels` [N].
     """
     rows = len(labels)
     if rows < 2 or logits.shape[1] < 2 or bool((labels == labels[0]).all()):
@@ -60,52 +54,22 @@ def check_constant(
 
 
 def sample_rows(n: int) -> NDArray[np.int64]:
-    """Choose evenly spaced rows of a split for `likeness`.
-
-    Returns:
-        At most SAMPLE_ROWS places in 0…n−1, int64, ascending, distinct.
-    """
+    """Choose at most SAMPLE_ROWS evenly spaced, ascending, distinct places in 0…n−1."""
     count = min(n, SAMPLE_ROWS)
     return np.arange(count, dtype=np.int64) * n // max(count, 1)
-
-
-def likeness(a: NDArray[np.floating[Any]], b: NDArray[np.floating[Any]]) -> float:
-    """Compute the cosine of two experts' centred logits.
-
-    It is Σ a'·b' / sqrt(Σ a'² · Σ b'²), after each row's mean is subtracted.
-
-    A shift of all logits of a row and a division by a temperature change no prediction, nor this; so they do not
-    hide a copy. Offsets of single classes (a logit adjustment) do change it: that is another expert. Source: the
-    cosine similarity of the [n·C] vectors; the centring is the shift that softmax does not see.
-
-    Args:
-        a: [n, C] finite.
-        b: [n, C] finite.
-
-    Returns:
-        −1…1 in float64; 0 where one of them has no differences within its rows.
-    """
-    return _cosine(_centred(a), _centred(b))
-
-
-def _cosine(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    scale = float(np.linalg.norm(a)) * float(np.linalg.norm(b))
-    return float(np.vdot(a, b)) / scale if scale else 0.0
 
 
 def check_duplicates(split: str, samples: Mapping[str, NDArray[np.floating[Any]]]) -> Check:
     """Check that no two experts have the same outputs.
 
-    They have when one file stands under two names.
-
-    A pair is a copy from a likeness of COPY_LIKENESS and equal predictions on a share of COPY_AGREEMENT. Measured:
-    logits of a published ResNet-32 against their own float16 have 1 − 2e-8 and 100 %, against their bfloat16
-    1 − 1e-6 and 99.6 %; three long-tail experts of one architecture among each other 0.72 to 0.88 and 48 to 64 %.
-    The second condition is for classes that are masked with huge negative logits, which make any two alike.
-
-    Args:
-        split: its name.
-        samples: [n, C] logits of each expert at the same rows of the split, see `sample_rows`.
+    They have when one file stands under two names. A pair is a copy from a likeness of COPY_LIKENESS and equal
+    predictions on a share of COPY_AGREEMENT. The likeness is the cosine of the [n·C] vectors, Σ a'·b' / sqrt(Σ a'² ·
+    Σ b'²), after each row's mean is subtracted: a shift of all logits of a row and a division by a temperature change
+    no prediction, nor the likeness, so they do not hide a copy. Offsets of single classes (a logit adjustment) do
+    change it: that is another expert. Measured: logits of a published ResNet-32 against their own float16 have 1 −
+    2e-8 and 100 %, against their bfloat16 1 − 1e-6 and 99.6 %; three long-tail experts of one architecture among each
+    other 0.72 to 0.88 and 48 to 64 %. The second condition is for classes that are masked with huge negative logits,
+    which make any two alike. `samples` are [n, C] logits of each expert at the same rows, see `sample_rows`.
     """
     check_id = "duplicate-outputs"
     if len(samples) < 2:
@@ -143,11 +107,37 @@ def check_duplicates(split: str, samples: Mapping[str, NDArray[np.floating[Any]]
     return warning_check(check_id, not copies, measured, expected, message + shapes, copies[:MAX_EVIDENCE])
 
 
-def _all_rows_alike(logits: NDArray[np.floating[Any]]) -> bool:
-    """Tell whether every row equals the first one, up to rounding.
+def check_targets_between_experts(split: str, digests: Mapping[str, str]) -> Check:
+    """Check by their sha256 that all experts wrote the same targets."""
+    return _all_equal(
+        "targets-between-experts", f"the same targets for the split {split!r}", {"split": split}, digests
+    )
 
-    Rounding: 4 units of the dtype's last place, at least.
+
+def check_data_between_units(base: str, digests: Mapping[str, str]) -> Check:
+    """Check that units of a base had the same images and labels.
+
+    `digests` are those of pixels and labels by "expert/split"; at least one.
     """
+    what = f"the same data for the base {base!r}"
+    return _all_equal("data-between-units", what, {"base": base}, digests)
+
+
+def _all_equal(check_id: str, what: str, of: dict[str, str], digests: Mapping[str, str]) -> Check:
+    if len(digests) < 2:
+        return skipped(check_id, "error", f"Only {next(iter(digests))} has {what}; two are needed to compare.")
+    holders: dict[str, list[str]] = {}
+    for name, digest in digests.items():
+        holders.setdefault(digest, []).append(name)
+    good = len(holders) == 1
+    message = f"All {len(digests)} have {what}." if good else f"Not all {len(digests)} have {what}, as they must."
+    groups = [{"sha256": sha256, "of": names[:MAX_EVIDENCE]} for sha256, names in holders.items()]
+    measured = of | {"compared": len(digests), "distinct": len(holders)}
+    return error_check(check_id, good, measured, of | {"distinct": 1}, message, [] if good else groups[:MAX_EVIDENCE])
+
+
+def _all_rows_alike(logits: NDArray[np.floating[Any]]) -> bool:
+    """Tell whether all rows are equal, up to 4 units of rounding."""
     first = np.abs(logits[0].astype(np.float64))
     unit = 4 * float(np.finfo(logits.dtype).eps)
     tolerance = unit * first + unit * np.median(first)  # [C]; summed first, the largest logits would overflow
@@ -167,3 +157,9 @@ def _centred(logits: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     values /= float(np.abs(values).max(initial=0)) or 1.0  # before the mean, whose sum could overflow as well
     values -= values.mean(axis=1, keepdims=True)
     return values / (float(np.abs(values).max(initial=0)) or 1.0)
+
+
+def _cosine(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Compute the likeness of two centred arrays, 0 if one is constant."""
+    scale = float(np.linalg.norm(a)) * float(np.linalg.norm(b))
+    return float(np.vdot(a, b)) / scale if scale else 0.0

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.domain.checks import Metrics
 from worker.verify.ground_truth import Truth
@@ -28,10 +29,7 @@ RESAMPLES, LEVEL, SEED = 1000, 0.95, 0
 def figures(scores: RowScores, truth: Truth, unfit: str | None = None) -> Metrics:
     """Compute the FIGURES, with the reason for each that is None.
 
-    Args:
-        scores: of the rows.
-        truth: labels, groups and weights of the classes.
-        unfit: why the rows give no probabilities, so that OF_CONFIDENCE are None; None where they do.
+    `unfit`: why the rows give no probabilities, so that OF_CONFIDENCE are None; None where they do.
     """
     computed = point.point_metrics(scores, truth.classes, truth.groups, truth.usable_weights)
     values = {name: computed[name] for name in FIGURES}
@@ -50,12 +48,8 @@ def no_figures(reason: str) -> Metrics:
 def statistics(scores: RowScores, truth: Truth, unfit: str | None = None) -> dict[str, Any]:
     """Compute intervals, curves, areas and the reliability diagram.
 
-    Each curve, area or diagram that is None has its reason under `reasons`.
-
-    Args:
-        scores: of the rows.
-        truth: labels, groups and weights of the classes.
-        unfit: as of `figures`; then only the intervals of accuracies are left.
+    Each curve, area or diagram that is None has its reason under `reasons`. With `unfit` rows, as of `figures`, only
+    the intervals of accuracies are left.
     """
     intervals_of = interval_figures(scores, truth)
     if unfit is None:
@@ -70,13 +64,13 @@ def interval_figures(scores: RowScores, truth: Truth) -> dict[str, Any]:
     computed = intervals(
         scores, truth.classes, truth.groups, truth.usable_weights, resamples=RESAMPLES, level=LEVEL, seed=SEED
     )
-    made = {
+    return {
         "level": LEVEL,
         "resamples": RESAMPLES,
         "seed": SEED,
         "method": "percentile bootstrap, stratified by class",
+        "figures": {name: None if ends is None else list(ends) for name, ends in computed.items()},
     }
-    return made | {"figures": {name: None if ends is None else list(ends) for name, ends in computed.items()}}
 
 
 def curves(scores: RowScores, truth: Truth) -> dict[str, Any]:
@@ -90,25 +84,20 @@ def curves(scores: RowScores, truth: Truth) -> dict[str, Any]:
         drawn |= {"balanced_risk_coverage": None, "worst_group_risk_coverage": None}
     else:
         group = truth.groups["tail"].astype(np.int64)[scores.labels]  # [N] 0 head, 1 tail
-        of = (scores.confidence, scores.correct, group, 2)
-        drawn["balanced_risk_coverage"] = selective.balanced_risk_coverage(*of)
-        drawn["worst_group_risk_coverage"] = selective.worst_group_risk_coverage(*of)
+        balanced, worst = selective.group_risk_coverage(scores.confidence, scores.correct, group, 2)
+        drawn |= {"balanced_risk_coverage": balanced, "worst_group_risk_coverage": worst}
     bins = calibration.reliability_bins(scores.confidence, scores.correct)
     return {
         "curves": {name: None if curve is None else _points(curve) for name, curve in drawn.items()},
         "areas": {name: None if curve is None else selective.area(curve) for name, curve in drawn.items()},
         "reliability": [
-            {"from": low, "to": high, "rows": rows, "confidence": _or_none(mean), "accuracy": _or_none(right)}
-            for low, high, rows, mean, right in zip(
-                bins.edges[:-1].tolist(),
-                bins.edges[1:].tolist(),
-                bins.count.tolist(),
-                bins.confidence.tolist(),
-                bins.accuracy.tolist(),
-                strict=True,
+            dict(zip(("from", "to", "rows", "confidence", "accuracy"), values, strict=True))
+            for values in zip(
+                bins.edges[:-1].tolist(), bins.edges[1:].tolist(), bins.count.tolist(),
+                _numbers(bins.confidence), _numbers(bins.accuracy), strict=True,
             )
         ],
-    }
+    }  # fmt: skip
 
 
 def _points(curve: selective.Curve) -> dict[str, list[float]]:
@@ -116,8 +105,8 @@ def _points(curve: selective.Curve) -> dict[str, list[float]]:
     return {"coverage": thin.coverage.tolist(), "risk": thin.risk.tolist()}
 
 
-def _or_none(value: float) -> float | None:
-    return None if math.isnan(value) else value
+def _numbers(values: NDArray[np.float64]) -> list[float | None]:
+    return [None if math.isnan(value) else value for value in values.tolist()]
 
 
 def _reason(name: str, truth: Truth) -> str:

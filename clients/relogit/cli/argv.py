@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import typer
@@ -27,53 +27,43 @@ def prepare(argv: Sequence[str]) -> list[str]:
     """Rewrite an old command line for typer.
 
     Common options move behind the command, and list options are repeated for each value.
-
-    Raises:
-        typer.BadParameter: a list option has no value.
     """
     args = _common_options_last(argv)
     return _repeat_lists(args) if args[:1] == ["recompute"] else args
 
 
-def own_folder(value: str | None, root: str) -> str | None:
+def own_folder(value: str, root: str) -> str:
     """Name a folder relative to the server's own `root`.
 
     `./outputs/logits_new/` is `logits_new` for the root `outputs`; the root itself is `.`. The server judges all
     other values, right or wrong.
     """
-    if value is None:
-        return None
     plain = re.sub(r"^(\./+)+", "", value)
     plain = plain.rstrip("/") or value
-    if plain == root:
-        return "."
-    return re.sub(rf"^{re.escape(root)}/+", "", plain)
+    return "." if plain == root else re.sub(rf"^{re.escape(root)}/+", "", plain)
 
 
-def batch_size_of(value: str | None) -> int | Literal["auto"] | None:
-    """Read the value of `--batch-size`; the server judges its range.
+def below(root: str) -> Callable[[str], str]:
+    """Return the parser of folders relative to `root`."""
 
-    Raises:
-        typer.BadParameter: it is neither a whole number nor `auto`.
-    """
-    if value is None:
-        return None
+    def folder(value: str) -> str:  # help texts have its name as a metavar
+        return own_folder(value, root)
+
+    return folder
+
+
+def batch_size(value: str) -> int | Literal["auto"]:
+    """Read a number of images or `auto`; the server judges its range."""
     if value == "auto":
         return "auto"
     try:
         return int(value)
     except ValueError:
-        raise typer.BadParameter(
-            f"{value!r} is neither a whole number nor auto.", param_hint="--batch-size"
-        ) from None
+        raise typer.BadParameter(f"{value!r} is neither a whole number nor auto.") from None
 
 
 def floors_of(values: Sequence[str] | None) -> dict[str, float] | None:
-    """Read the values of `--floor` as fractions by name.
-
-    Raises:
-        typer.BadParameter: a value is not NAME=VALUE, or a name comes twice.
-    """
+    """Read the values of `--floor` as fractions by name."""
     floors: dict[str, float] = {}
     for pair in values or ():
         name, _, value = pair.partition("=")
@@ -83,8 +73,7 @@ def floors_of(values: Sequence[str] | None) -> dict[str, float] | None:
             number = math.nan
         if not name or not math.isfinite(number):
             raise typer.BadParameter(
-                f"{pair!r} is not of the form balanced_accuracy=0.35 or balanced_accuracy=35%.",
-                param_hint="--floor",
+                f"{pair!r} is not of the form balanced_accuracy=0.35 or balanced_accuracy=35%.", param_hint="--floor"
             )
         if name in floors:
             raise typer.BadParameter(f"{name} has two floors.", param_hint="--floor")
@@ -92,35 +81,24 @@ def floors_of(values: Sequence[str] | None) -> dict[str, float] | None:
     return floors or None
 
 
-def bytes_of(value: str | None, option: str) -> int | None:
+def size(value: str) -> int:
     """Read a size such as `10GB` in bytes."""
-    return None if value is None else int(amount_of(value, BYTES, option, "10GB"))
+    return int(_amount(value, BYTES, "10GB"))
 
 
-def seconds_of(value: str | None, option: str, example: str = "30d") -> float | None:
+def age(value: str) -> float:
     """Read a time such as `30d` in seconds."""
-    return None if value is None else amount_of(value, SECONDS, option, example)
+    return _amount(value, SECONDS, "30d")
 
 
-def amount_of(value: str, units: Mapping[str, int], option: str, example: str) -> float:
-    """Read a number with its unit, such as `1.5GB`.
-
-    Zero needs no unit.
-
-    Args:
-        value: the option's value.
-        units: the factor of each unit.
-        option: its name, for the error.
-        example: a right value, for the error.
-
-    Raises:
-        typer.BadParameter: there is no number, or none of these units.
-    """
+def _amount(value: str, units: Mapping[str, int], example: str) -> float:
+    """Read a number with its unit, such as `1.5GB`; zero needs no unit."""
     match = AMOUNT.fullmatch(value.strip())
     factors = {name.lower(): factor for name, factor in units.items()}
     if match is None or (match[2].lower() not in factors and (match[2] or float(match[1]))):
-        problem = f"{value!r} is not a number with one of the units {', '.join(units)}; write it like {example}."
-        raise typer.BadParameter(problem, param_hint=option)
+        raise typer.BadParameter(
+            f"{value!r} is not a number with one of the units {', '.join(units)}; write it like {example}."
+        )
     return float(match[1]) * factors.get(match[2].lower(), 1)
 
 
@@ -140,10 +118,7 @@ def _common_options_last(argv: Sequence[str]) -> list[str]:
 def _repeat_lists(args: Sequence[str]) -> list[str]:
     """Turn `--experts a b` and `--experts=a b` into `--experts=a --experts=b`.
 
-    A list ends at the next option.
-
-    Raises:
-        typer.BadParameter: a list is empty; the default needs no option.
+    A list ends at the next option. An empty one is an error; the default needs no option.
     """
     repeated: list[str] = []
     current: str | None = None

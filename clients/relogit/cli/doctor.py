@@ -5,40 +5,41 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import closing
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-import httpx
 import typer
+from rich import box
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
 
-from relogit.cli.options import JsonOption, ServerOption
-from relogit.cli.session import ExitCode, session
+from relogit.cli.command import command
+from relogit.cli.session import ExitCode, Session
 from relogit.client import Client
 from relogit.errors import Problem, ServerUnreachable
-from relogit.render.doctor import report
-from relogit.render.tables import Record
-from relogit.wire import Wire
+from relogit.render.tables import Record, number_of
 
 SERVICE_TIMEOUT_S = 900.0
-SERVER_TIMEOUT_S = 15.0
-LEVELS = ("problem", "warning", "ok")
+LEVELS = {"problem": "bold red", "warning": "yellow", "ok": "green"}  # in the order of their lines
 
 
-def doctor(ctx: typer.Context, server: ServerOption = None, as_json: JsonOption = False) -> None:
-    """Check this installation and say what to do. Run it in the folder where the service is started.
+@command
+def doctor(run: Session) -> None:
+    """Check this installation and say what to do.
 
-    The service may be down. Exits with 1 if there are problems, with 3 if a server named by --server is out of reach.
+    Run it in the folder where the service is started; the service may be down. Exits with 1 if
+    there are problems, with 3 if a server named by --server is out of reach.
     """
-    with session(ctx.obj, server, as_json) as run:
-        with run.err.status("Checking the installation …"):
-            findings = [*service_findings(), *server_findings(run.client, ctx.obj, named=server is not None)]
-        findings.sort(key=lambda finding: LEVELS.index(finding["level"]))
-        problems = [finding["check"] for finding in findings if finding["level"] == "problem"]
-        document = {"healthy": not problems, "version": version("relogit"), "server": run.client.server}
-        run.show({**document, "findings": findings}, lambda: report(findings))
-    if server is not None and "server" in problems:
+    with run.err.status("Checking the installation …"):
+        findings = [*service_findings(), *server_findings(run.client, named=run.server is not None)]
+    findings.sort(key=lambda finding: list(LEVELS).index(finding["level"]))
+    problems = [finding["check"] for finding in findings if finding["level"] == "problem"]
+    document = {"healthy": not problems, "version": version("relogit"), "server": run.client.server}
+    run.show({**document, "findings": findings}, lambda: _report(findings))
+    if run.server is not None and "server" in problems:
         raise typer.Exit(ExitCode.UNREACHABLE)
     raise typer.Exit(ExitCode.FAILED if problems else ExitCode.OK)
 
@@ -48,10 +49,10 @@ def service_findings() -> list[Record]:
     if not Path("worker", "doctor", "__main__.py").is_file():
         message = f"{Path.cwd()} holds no service (worker/doctor): only the server is checked."
         return [_finding("service-folder", "ok", message, "For the rest, run this where the service is started.")]
-    command, reason = [sys.executable, "-m", "worker.doctor", "--json"], ""
+    argv = [sys.executable, "-m", "worker.doctor", "--json"]
     try:
         done = subprocess.run(
-            command, capture_output=True, encoding="utf-8", errors="replace", timeout=SERVICE_TIMEOUT_S, check=False
+            argv, capture_output=True, encoding="utf-8", errors="replace", timeout=SERVICE_TIMEOUT_S, check=False
         )
         findings: list[Record] = json.loads(done.stdout)["findings"]
         return findings
@@ -63,26 +64,22 @@ def service_findings() -> list[Record]:
     return [_finding("service-folder", "problem", f"The service's environment cannot be checked: {reason}", remedy)]
 
 
-def server_findings(client: Client, transport: httpx.BaseTransport | None, *, named: bool) -> Iterator[Record]:
+def server_findings(client: Client, *, named: bool) -> Iterator[Record]:
     """Yield whether the server answers, is of this client's version, and is ready.
 
-    Args:
-        client: knows which server.
-        transport: what carries the requests instead of the network, for tests.
-        named: whether the caller named the server; one that is stopped is a problem only then.
+    One that is stopped is a problem only if the caller `named` it.
     """
-    with closing(Wire(client.server, transport=transport, timeout_s=SERVER_TIMEOUT_S)) as wire:
-        try:
-            theirs, ours = wire.get("/healthz").get("version", "of an unknown version"), version("relogit")
-            health = wire.probe("/readyz")
-        except ServerUnreachable as error:
-            remedy = "Start it where it belongs (python -m app), or name another with --server or RELOGIT_SERVER."
-            yield _finding("server", "problem" if named else "warning", str(error), remedy)
-            return
-        except Problem as error:
-            message = f"What answers at {client.server} is not a healthy relogit server: {error}"
-            yield _finding("server", "problem", message, "See its log, or name another with --server.")
-            return
+    try:
+        theirs, ours = client.health().get("version", "of an unknown version"), version("relogit")
+        health = client.ready()
+    except ServerUnreachable as error:
+        remedy = "Start it where it belongs (python -m app), or name another with --server or RELOGIT_SERVER."
+        yield _finding("server", "problem" if named else "warning", str(error), remedy)
+        return
+    except Problem as error:
+        message = f"What answers at {client.server} is not a healthy relogit server: {error}"
+        yield _finding("server", "problem", message, "See its log, or name another with --server.")
+        return
     if theirs == ours:
         yield _finding("server", "ok", f"The server at {client.server} answers; it and this client are {ours}.")
     else:
@@ -101,3 +98,21 @@ def server_findings(client: Client, transport: httpx.BaseTransport | None, *, na
 
 def _finding(check: str, level: str, found: str, do: str = "") -> Record:
     return {"check": check, "level": level, "found": found, "do": do}
+
+
+def _report(findings: Sequence[Record]) -> list[RenderableType]:
+    """Show the findings in order, each with its remedy, and their counts."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    table.add_column("state", no_wrap=True)
+    table.add_column("check", overflow="fold")
+    table.add_column("found, and what to do", overflow="fold", ratio=1)
+    for finding in findings:
+        text = Text(finding["found"])
+        if finding["do"]:
+            text.append(f"\n→ {finding['do']}", style="dim" if finding["level"] == "ok" else "bold")
+        table.add_row(Text(finding["level"], style=LEVELS[finding["level"]]), finding["check"], text)
+    counts = Counter(finding["level"] for finding in findings)
+    bad = [number_of(counts[level], level) for level in ("problem", "warning") if counts[level]]
+    fine = f"{counts['ok']:,} of {number_of(len(findings), 'finding')} {'is' if counts['ok'] == 1 else 'are'} fine"
+    worst = next((level for level in LEVELS if counts[level]), "ok")
+    return [table, Text(f"{', '.join([*bad, fine])}.", style=LEVELS[worst])]

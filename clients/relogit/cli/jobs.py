@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from relogit.cli.options import JobArgument, JsonOption, ServerOption
+from relogit.cli.command import command
+from relogit.cli.options import JobArgument
 from relogit.cli.recompute import show_end
-from relogit.cli.session import ExitCode, session
+from relogit.cli.session import ExitCode, Session
 from relogit.cli.verify import show_verification
 from relogit.render.jobs import (
     download_lines,
@@ -22,99 +23,86 @@ from relogit.render.jobs import (
 )
 
 
+@command
 def jobs(
-    ctx: typer.Context,
+    run: Session,
     state: Annotated[str | None, typer.Option("--state", help="Only jobs in this state")] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="Number of jobs to list at most")] = 20,
-    server: ServerOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """List jobs of all kinds, newest first."""
-    with session(ctx.obj, server, as_json) as run:
-        data = [job.data for job in run.client.jobs(state=state, limit=limit)]
-        run.show({"jobs": data}, lambda: [jobs_table(data, run.out) if data else "No jobs."])
+    data = [job.data for job in run.client.jobs(state=state, limit=limit)]
+    run.show({"jobs": data}, lambda: [jobs_table(data, run.out) if data else "No jobs."])
 
 
-def status(
-    ctx: typer.Context, job_id: JobArgument = None, server: ServerOption = None, as_json: JsonOption = False
-) -> None:
+@command
+def status(run: Session, job_id: JobArgument = None) -> None:
     """Show one job as it is now.
 
     Exits with 0 whatever its state.
     """
-    with session(ctx.obj, server, as_json) as run:
-        job = run.find(job_id).data
-        run.show(
-            job,
-            lambda: [
-                *job_lines(job),
-                *([units_table(job)] if job["units"] else []),
-                *failure_lines(job),
-                *reuse_lines(job),
-                job_verdict(job),
-            ],
-        )
+    job = run.find(job_id).data
+    run.show(
+        job,
+        lambda: [
+            *job_lines(job),
+            *([units_table(job)] if job["units"] else []),
+            *failure_lines(job),
+            *reuse_lines(job),
+            job_verdict(job),
+        ],
+    )
 
 
-def wait(
-    ctx: typer.Context, job_id: JobArgument = None, server: ServerOption = None, as_json: JsonOption = False
-) -> None:
+@command
+def wait(run: Session, job_id: JobArgument = None) -> None:
     """Watch a job until it ends and show its results."""
-    with session(ctx.obj, server, as_json) as run:
-        job = run.find(job_id)
-        if job.verifies_files:
-            verification = run.client.verification(job.id)
-            run.follow(verification)
-            show_verification(run, verification)
-        else:
-            show_end(run, job)
+    job = run.find(job_id)
+    if job.verifies_files:
+        verification = run.client.verification(job.id)
+        run.follow(verification)
+        show_verification(run, verification)
+    else:
+        show_end(run, job)
 
 
-def cancel(
-    ctx: typer.Context, job_id: JobArgument = None, server: ServerOption = None, as_json: JsonOption = False
-) -> None:
+@command
+def cancel(run: Session, job_id: JobArgument = None) -> None:
     """Ask the server to stop a job."""
-    with session(ctx.obj, server, as_json) as run:
-        job = run.find(job_id).cancel()
-        run.show(job.data, lambda: [f"Job {job.id} is {job.state}."])
+    job = run.find(job_id).cancel()
+    run.show(job.data, lambda: [f"Job {job.id} is {job.state}."])
 
 
+@command
 def delete(
-    ctx: typer.Context,
-    job_id: Annotated[str, typer.Argument(metavar="ID", help="Id of a job, or its start")],
-    server: ServerOption = None,
-    as_json: JsonOption = False,
+    run: Session, job_id: Annotated[str, typer.Argument(metavar="ID", help="Id of a job, or its start")]
 ) -> None:
     """Delete an ended job from the server."""
-    with session(ctx.obj, server, as_json) as run:
-        job = run.find(job_id)
-        job.delete()
-        run.show({"id": job.id, "deleted": True}, lambda: [f"Job {job.id} is deleted."])
+    job = run.find(job_id)
+    job.delete()
+    run.show({"id": job.id, "deleted": True}, lambda: [f"Job {job.id} is deleted."])
 
 
+@command
 def download(
-    ctx: typer.Context,
+    run: Session,
     job_id: JobArgument = None,
     to: Annotated[Path, typer.Option("--to", help="Folder to put the files in")] = Path(),
-    server: ServerOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Fetch a job's files and check their sha256.
 
     Files that are already there are not fetched again. Exits with 1 if the job has not succeeded; the command
     fetches the files that exist all the same.
     """
-    with session(ctx.obj, server, as_json) as run:
-        job = run.find(job_id)
-        if job.verifies_files:
-            raise typer.BadParameter(f"Job {job.id} verifies files; it has none of its own.")
-        try:
-            saved = job.download(to)
-        except OSError as error:
-            run.err.print(f"Cannot write below {to}: {error}. Name another folder with --to.", style="red")
-            raise typer.Exit(ExitCode.FAILED) from None
-        files = [{**item._asdict(), "path": str(item.path)} for item in saved]
-        run.show({"job": job.id, "state": job.state, "files": files}, lambda: download_lines(saved))
-        if job.state != "succeeded":
-            run.err.print(f"Job {job.id} is {job.state}, not succeeded; do not use these files as its results.")
-            raise typer.Exit(ExitCode.FAILED)
+    job = run.find(job_id)
+    if job.verifies_files:
+        raise typer.BadParameter(f"Job {job.id} verifies files; it has none of its own.")
+    try:
+        saved = job.download(to)
+    except OSError as error:
+        run.err.print(f"Cannot write below {to}: {error}. Name another folder with --to.", style="red")
+        raise typer.Exit(ExitCode.FAILED) from None
+    files = [{**item._asdict(), "path": str(item.path)} for item in saved]
+    run.show({"job": job.id, "state": job.state, "files": files}, lambda: download_lines(saved))
+    if job.state != "succeeded":
+        run.err.print(f"Job {job.id} is {job.state}, not succeeded; do not use these files as its results.")
+        raise typer.Exit(ExitCode.FAILED)

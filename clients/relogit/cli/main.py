@@ -16,7 +16,7 @@ from relogit.cli.experts import experts
 from relogit.cli.gc import gc
 from relogit.cli.jobs import cancel, delete, download, jobs, status, wait
 from relogit.cli.recompute import recompute
-from relogit.cli.session import ExitCode, execute
+from relogit.cli.session import MEANINGS, execute
 from relogit.cli.verify import verify
 
 app = typer.Typer(
@@ -24,7 +24,7 @@ app = typer.Typer(
     help="Recompute the logits of trained experts, and verify every number.",
     # "\b" keeps the line breaks of a paragraph.
     epilog="\b\nEvery command takes --json and --server, before or behind its name.\n\n"
-    "\b\nExit codes:\n" + "\n".join(f"  {code.value:<4} {code.meaning}" for code in ExitCode),
+    "\b\nExit codes:\n" + "\n".join(f"  {code:<4} {meaning}" for code, meaning in MEANINGS.items()),
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -53,10 +53,5 @@ def _root(
 
 
 def main(argv: Sequence[str] | None = None, *, transport: httpx.BaseTransport | None = None) -> NoReturn:
-    """Run a command and exit with its `ExitCode`.
-
-    Args:
-        argv: the words after `relogit`; the process's own by default.
-        transport: what carries the requests instead of the network, for tests.
-    """
+    """Run a command and exit with its `ExitCode`; tests give a `transport`."""
     execute(app, sys.argv[1:] if argv is None else argv, transport)

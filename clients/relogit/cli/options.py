@@ -2,45 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, TypedDict
 
 import typer
 
-from relogit.client import DEFAULT_SERVER, SERVER_VARIABLE
+from relogit.cli.argv import age, below, size
 
-ServerOption = Annotated[
-    str | None,
-    typer.Option("--server", help=f"URL of the server [env: {SERVER_VARIABLE}; default: {DEFAULT_SERVER}]"),
-]
-JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print JSON only on standard output; errors as problem JSON on standard error")
-]
+
+def folder_option(name: str, root: str) -> Any:
+    """Declare an option whose value is a folder below the server's `root`."""
+    return typer.Option(name, parser=below(root), help=f"Folder below the server's {root}; '{root}/' is dropped")
+
+
+def size_option(name: str, text: str, **more: Any) -> Any:
+    """Declare an option whose value is a size, read in bytes."""
+    return typer.Option(name, parser=size, metavar="SIZE", help=text, **more)
+
+
+def time_option(name: str, text: str) -> Any:
+    """Declare an option whose value is a time, read in seconds."""
+    return typer.Option(name, parser=age, metavar="TIME", help=text)
+
+
 DatasetOption = Annotated[str | None, typer.Option("--dataset", help="Data set, as declared on the server")]
 PrefixOption = Annotated[
     str | None, typer.Option("--checkpoint-prefix", "--prefix", help="What precedes the expert in its file name")
 ]
-ExpertsDirOption = Annotated[
-    str | None, typer.Option("--experts-dir", help="Folder below the server's checkpoints; 'checkpoints/' is dropped")
-]
-SplitsDirOption = Annotated[
-    str | None, typer.Option("--splits-dir", help="Folder below the server's data; 'data/' is dropped")
-]
-JobArgument = Annotated[
-    str | None, typer.Argument(metavar="ID", help="Id of a job, or its start [default: the newest recompute job]")
-]
-HeadThresholdOption = Annotated[
-    int | None,
-    typer.Option("--head-threshold", metavar="N", help="Train samples above which a class is head [default: 20]"),
-]
-RecomputeRowsOption = Annotated[
-    int | None,
-    typer.Option(
-        "--recompute",
-        metavar="N",
-        min=0,
-        help="Recompute N rows of each result with its checkpoint, and compare them with the file [default: 0]",
-    ),
-]
+ExpertsDirOption = Annotated[str | None, folder_option("--experts-dir", "checkpoints")]
 FloorOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -49,8 +37,21 @@ FloorOption = Annotated[
         help="Warn below it: balanced_accuracy=0.35 or =35%; any accuracy of the report; repeatable",
     ),
 ]
+OverwriteOption = Annotated[bool | None, typer.Option("--overwrite", help="Replace a set of that name, at once")]
+JobArgument = Annotated[
+    str | None, typer.Argument(metavar="ID", help="Id of a job, or its start [default: the newest recompute job]")
+]
+NewSetArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the new folder below the server's data")]
 
 
-def group_dataset(ctx: typer.Context, dataset: str | None) -> str | None:
-    """Return the option's value, which the command's group may hold."""
-    return dataset or (ctx.parent.params.get("dataset") if ctx.parent else None)
+class CommonOptions(TypedDict, total=False):
+    """The options of jobs and verifications alike, named like the API's fields."""
+
+    dataset: DatasetOption
+    checkpoint_prefix: PrefixOption
+    experts_dir: ExpertsDirOption
+    splits_dir: Annotated[str | None, folder_option("--splits-dir", "data")]
+    head_threshold: Annotated[
+        int | None,
+        typer.Option("--head-threshold", metavar="N", help="Train samples above which a class is head [default: 20]"),
+    ]

@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 from rich.progress import track
 
-from relogit.cli.argv import bytes_of, seconds_of
-from relogit.cli.options import JsonOption, ServerOption
-from relogit.cli.session import ExitCode, Session, group_session
+from relogit.cli.command import command
+from relogit.cli.options import size_option, time_option
+from relogit.cli.session import Session
 from relogit.errors import Problem
 from relogit.render.rows import checked_row_lines, current_time, is_damaged, pruned_row_lines, row_lines
 from relogit.render.tables import Record
@@ -18,47 +18,40 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions
 
 
 @app.callback(invoke_without_command=True)
-def rows(ctx: typer.Context, server: ServerOption = None, as_json: JsonOption = False) -> None:
+@command
+def rows(run: Session) -> None:
     """List, check or remove kept rows."""
-    if ctx.invoked_subcommand is None:
-        _list(ctx, server, as_json)
+    answer = run.client.rows()
+    run.show(answer, lambda: row_lines(answer, run.out, current_time()))
 
 
-@app.command("list")
-def list_rows(ctx: typer.Context, server: ServerOption = None, as_json: JsonOption = False) -> None:
-    """List the kept rows, last used first."""
-    _list(ctx, server, as_json)
+app.command("list", help="List the kept rows, last used first.")(rows)
 
 
 @app.command()
+@command
 def verify(
-    ctx: typer.Context,
+    run: Session,
     key: Annotated[str | None, typer.Argument(metavar="KEY", help="A key, or its start [default: all]")] = None,
-    server: ServerOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Check every kept row against its checksum.
 
     Exits with 1 if any is damaged.
     """
-    with group_session(ctx, server, as_json) as run:
-        checked = _check(run, _matching(run.client.rows()["rows"], key))
-        run.show({"rows": checked}, lambda: checked_row_lines(checked))
-        if any(is_damaged(entry) for entry in checked):
-            raise typer.Exit(ExitCode.FAILED)
+    checked = _check(run, _matching(run.client.rows()["rows"], key))
+    run.show({"rows": checked}, lambda: checked_row_lines(checked), failed=any(map(is_damaged, checked)))
 
 
 @app.command()
+@command
 def prune(
-    ctx: typer.Context,
+    run: Session,
     max_size: Annotated[
-        str | None, typer.Option("--max-size", help="Remove the longest unused until the rest fits, such as 10GB")
+        int | None, size_option("--max-size", "Remove the longest unused until the rest fits, such as 10GB")
     ] = None,
     older_than: Annotated[
-        str | None, typer.Option("--older-than", help="Remove rows that no job used for longer, such as 30d")
+        float | None, time_option("--older-than", "Remove rows that no job used for longer, such as 30d")
     ] = None,
-    server: ServerOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Remove kept rows by size, by age, or both.
 
@@ -66,16 +59,8 @@ def prune(
     """
     if max_size is None and older_than is None:
         raise typer.BadParameter("Name a limit: --max-size 10GB, --older-than 30d, or both.")
-    max_bytes, older_than_s = bytes_of(max_size, "--max-size"), seconds_of(older_than, "--older-than")
-    with group_session(ctx, server, as_json) as run:
-        answer = run.client.prune_rows(max_bytes=max_bytes, older_than_s=older_than_s)
-        run.show(answer, lambda: pruned_row_lines(answer, run.out, current_time()))
-
-
-def _list(ctx: typer.Context, server: str | None, as_json: bool) -> None:
-    with group_session(ctx, server, as_json) as run:
-        answer = run.client.rows()
-        run.show(answer, lambda: row_lines(answer, run.out, current_time()))
+    answer = run.client.prune_rows(max_bytes=max_size, older_than_s=older_than)
+    run.show(answer, lambda: pruned_row_lines(answer, run.out, current_time()))
 
 
 def _matching(entries: list[Record], key: str | None) -> list[Record]:

@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, NoReturn
@@ -20,8 +20,8 @@ from relogit.cli.argv import prepare
 from relogit.client import Client
 from relogit.errors import IntegrityError, Problem, RelogitError, ServerUnreachable, WrongUsage
 from relogit.job import Job
-from relogit.render.problems import available_lines
 from relogit.render.progress import display_for, follow, no_display
+from relogit.render.tables import available_lines
 from relogit.work import Work
 
 PIPE_WIDTH = 200  # columns where there is no window: tables keep one line for each row
@@ -29,50 +29,37 @@ PREFIX_SEARCH = 1000  # newest jobs among which to look for a short id: the limi
 
 
 class ExitCode(IntEnum):
-    """The exit codes of commands; each has its meaning for `relogit --help`."""
+    """The exit codes of commands."""
 
-    meaning: str
+    OK = 0
+    FAILED = 1
+    REFUSED = 2
+    UNREACHABLE = 3
+    INTERRUPTED = 130
 
-    def __new__(cls, code: int, meaning: str) -> ExitCode:
-        """Create a member with its code and meaning."""
-        member = int.__new__(cls, code)
-        member._value_ = code
-        member.meaning = meaning
-        return member
 
-    OK = 0, "done; for recompute, wait and verify: every result is verified"
-    FAILED = (
-        1,
-        "a job failed or was cancelled, a result is not verified, rows are damaged, the doctor found a problem",
-    )
-    REFUSED = 2, "wrong usage, the server refused the request (4xx), or a plan has problems"
-    UNREACHABLE = 3, "the server is out of reach or out of order (no connection, no answer in time, 5xx)"
-    INTERRUPTED = 130, "interrupted with Ctrl-C; a job that was submitted goes on, an upload is deleted"
+MEANINGS = {  # for `relogit --help`
+    ExitCode.OK: "done; for recompute, wait and verify: every result is verified",
+    ExitCode.FAILED: "a job failed or was cancelled, a result is not verified, rows are damaged, "
+    "the doctor found a problem",
+    ExitCode.REFUSED: "wrong usage, the server refused the request (4xx), or a plan has problems",
+    ExitCode.UNREACHABLE: "the server is out of reach or out of order (no connection, no answer in time, 5xx)",
+    ExitCode.INTERRUPTED: "interrupted with Ctrl-C; a job that was submitted goes on, an upload is deleted",
+}
 
 
 @dataclass(frozen=True)
 class Session:
-    """One run of a command.
+    """One run of a command."""
 
-    Attributes:
-        client: open while the command runs.
-        out: results for people; unused with `json`.
-        err: warnings and errors for people.
-        json: whether standard output gets one JSON document and nothing else.
-        server: the value of `--server`, which suggested commands repeat.
-    """
-
-    client: Client
-    out: Console
-    err: Console
-    json: bool
-    server: str | None
+    client: Client  # open while the command runs
+    out: Console  # for people; unused with `json`
+    err: Console  # warnings and errors for people
+    json: bool  # whether standard output gets one JSON document and nothing else
+    server: str | None  # the value of `--server`, which suggested commands repeat
 
     def find(self, job_id: str | None) -> Job:
-        """Find a job by its id, or the start of it.
-
-        Without an id it is the newest job that recomputes.
-        """
+        """Find a job by its id's start; by default the newest recompute job."""
         if job_id is None:
             return self.client.latest()
         try:
@@ -88,13 +75,14 @@ class Session:
                 raise typer.BadParameter(f"Several jobs have ids that begin with {job_id}: {ids}.") from None
             return matches[0]
 
-    def show(self, document: Any, lines: Callable[[], Iterable[RenderableType]]) -> None:
-        """Print the document with `--json`, else the lines."""
+    def show(self, document: Any, lines: Callable[[], Iterable[RenderableType]], *, failed: bool = False) -> None:
+        """Print the document with `--json`, else the lines; exit with 1 if `failed`."""
         if self.json:
             typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
-            return
-        for line in lines():
+        for line in () if self.json else lines():
             self.out.print(line)
+        if failed:
+            raise typer.Exit(ExitCode.FAILED)
 
     def warn_unless_ready(self, health: dict[str, Any]) -> None:
         """Warn that a new job waits, if the server is not ready."""
@@ -107,11 +95,7 @@ class Session:
     def follow(self, job: Work) -> None:
         """Show the job or verification until it has ended.
 
-        Ctrl-C ends the display and leaves the job running.
-
-        Raises:
-            typer.Exit: 130 after Ctrl-C.
-            ServerUnreachable: the server is gone; the job goes on when it is back.
+        Ctrl-C ends the command with 130 and leaves the job running.
         """
         has_units = bool(job.data.get("units"))
         try:
@@ -150,15 +134,6 @@ def session(transport: httpx.BaseTransport | None, server: str | None, as_json: 
             for line in error_lines(error):
                 err.print(line)
         raise typer.Exit(exit_code(error)) from None
-
-
-def group_session(ctx: typer.Context, server: str | None, as_json: bool) -> AbstractContextManager[Session]:
-    """Open the session of a command in a group.
-
-    In `relogit --json rows list` the option precedes the sub-command, so the group holds its value.
-    """
-    above = ctx.parent.params if ctx.parent else {}
-    return session(ctx.obj, server or above.get("server"), as_json or above.get("as_json", False))
 
 
 def execute(app: typer.Typer, argv: Sequence[str], transport: httpx.BaseTransport | None) -> NoReturn:

@@ -2,41 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
-from relogit.cli.argv import own_folder
-from relogit.cli.options import DatasetOption, JsonOption, PrefixOption, ServerOption, group_dataset
-from relogit.cli.session import ExitCode, Session, group_session
+from relogit.cli.argv import below
+from relogit.cli.command import command
+from relogit.cli.options import DatasetOption, PrefixOption
+from relogit.cli.session import ExitCode, Session
 from relogit.render.plan import plan_problem_lines
 from relogit.render.splits import difference_lines
 from relogit.render.tables import Record
 from relogit.split_diff import Difference, Sample, difference
 
 
-@dataclass(frozen=True)
-class Lists:
-    """The lists of a set by name.
-
-    Attributes:
-        rows: the samples of each readable list, in order.
-        unreadable: the problem of each other list.
-    """
-
-    rows: dict[str, list[Sample]]
-    unreadable: dict[str, Record]
-
-
+@command
 def diff(
-    ctx: typer.Context,
-    first: Annotated[str, typer.Argument(metavar="A", help="Folder below the server's data")],
-    second: Annotated[str, typer.Argument(metavar="B", help="Folder to compare with A")],
+    run: Session,
+    first: Annotated[str, typer.Argument(metavar="A", parser=below("data"), help="Folder below the server's data")],
+    second: Annotated[str, typer.Argument(metavar="B", parser=below("data"), help="Folder to compare with A")],
     dataset: DatasetOption = None,
     prefix: PrefixOption = None,
-    server: ServerOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Show what B changes, and the cost of a job over B.
 
@@ -44,47 +30,45 @@ def diff(
 
     A list that cannot be read is named and compared in neither set; the exit code is 1 then.
     """
-    data = group_dataset(ctx, dataset)
-    names = (own_folder(first, "data") or first, own_folder(second, "data") or second)
-    with group_session(ctx, server, as_json) as run:
-        old, new = (_read_lists(run, name, data) for name in names)
-        unreadable: list[Record] = [
-            {"set": name, "list": list_name, "problem": problem}
-            for name, lists in zip(names, (old, new), strict=True)
-            for list_name, problem in lists.unreadable.items()
-        ]
-        plan: Record = {"ok": False, "problems": []}
-        if new.rows:
-            splits = sorted(new.rows)
-            plan = run.client.plan(dataset=data, splits=splits, splits_dir=names[1], checkpoint_prefix=prefix)
-        cost = plan["totals"] if plan["ok"] else None
-        # A list that one set does not show would look added or removed.
-        hidden = {item["list"] for item in unreadable}
-        changes = difference(_without(old.rows, hidden), _without(new.rows, hidden))
-        document = {**_document(changes), "unreadable": unreadable, "cost": cost, "problems": plan["problems"]}
-        run.show(document, lambda: difference_lines(names, changes, unreadable, cost))
-        if plan["problems"] and not run.json:
-            run.err.print("The cost of a job over it is not known:", style="yellow")
-            for line in plan_problem_lines(plan):
-                run.err.print(line)
-        if unreadable:
-            raise typer.Exit(ExitCode.FAILED)
+    (old, old_problems), (new, new_problems) = (_read_lists(run, name, dataset) for name in (first, second))
+    unreadable: list[Record] = [
+        {"set": name, "list": list_name, "problem": problem}
+        for name, problems in ((first, old_problems), (second, new_problems))
+        for list_name, problem in problems.items()
+    ]
+    plan: Record = {"ok": False, "problems": []}
+    if new:
+        plan = run.client.plan(dataset=dataset, splits=sorted(new), splits_dir=second, checkpoint_prefix=prefix)
+    cost = plan["totals"] if plan["ok"] else None
+    # A list that one set does not show would look added or removed.
+    hidden = {item["list"] for item in unreadable}
+    changes = difference(_without(old, hidden), _without(new, hidden))
+    document = {**_document(changes), "unreadable": unreadable, "cost": cost, "problems": plan["problems"]}
+    run.show(document, lambda: difference_lines((first, second), changes, unreadable, cost))
+    if plan["problems"] and not run.json:
+        run.err.print("The cost of a job over it is not known:", style="yellow")
+        for line in plan_problem_lines(plan):
+            run.err.print(line)
+    if unreadable:
+        raise typer.Exit(ExitCode.FAILED)
 
 
-def _read_lists(run: Session, name: str, dataset: str | None) -> Lists:
-    lists = Lists({}, {})
+def _read_lists(run: Session, name: str, dataset: str | None) -> tuple[dict[str, list[Sample]], dict[str, Record]]:
+    """Return the samples of each readable list, and the problems of the others."""
+    rows: dict[str, list[Sample]] = {}
+    problems: dict[str, Record] = {}
     for entry in run.client.split_set(name, dataset=dataset)["splits"]:
         split = entry["name"]
         if entry["problem"]:
-            lists.unreadable[split] = entry["problem"]
+            problems[split] = entry["problem"]
             continue
         answer = run.client.split(name, split, dataset=dataset)
         if "indices" in answer:
-            lists.rows[split] = [(answer["base"], index) for index in answer["indices"]]
+            rows[split] = [(answer["base"], index) for index in answer["indices"]]
         else:  # a list called `audit`, whose address is that of the set's audit
             message = f"the server has something else at {name}/{split}. Give its file another name."
-            lists.unreadable[split] = {"code": "not-a-list", "message": message, "details": {}}
-    return lists
+            problems[split] = {"code": "not-a-list", "message": message, "details": {}}
+    return rows, problems
 
 
 def _without(rows: dict[str, list[Sample]], hidden: set[str]) -> dict[str, list[Sample]]:

@@ -10,8 +10,9 @@ import typer
 from rich.console import RenderableType
 from rich.text import Text
 
-from relogit.cli.options import DatasetOption, JsonOption, ServerOption, group_dataset
-from relogit.cli.session import group_session
+from relogit.cli.command import command
+from relogit.cli.options import DatasetOption, NewSetArgument, OverwriteOption
+from relogit.cli.session import Session
 from relogit.index_files import find_lists, read_indices
 from relogit.render.tables import Record, count, new_table, printable
 
@@ -21,18 +22,17 @@ Mapping = dict[str, tuple[str, str | None]]
 """New name and base of each list, by its old name."""
 
 
+@command
 def import_lists(
-    ctx: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the new folder below the server's data")],
+    run: Session,
+    name: NewSetArgument,
     sources: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Folders, or files .json .npy .txt .csv")],
     mapped: Annotated[
         list[str] | None,
         typer.Option("--map", metavar="OLD=NEW[:BASE]", help="A list's new name, and the base that it points into"),
     ] = None,
     dataset: DatasetOption = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a set of that name, at once")] = False,
-    server: ServerOption = None,
-    as_json: JsonOption = False,
+    overwrite: OverwriteOption = None,
 ) -> None:
     """Import index lists of other tools.
 
@@ -40,18 +40,14 @@ def import_lists(
     names what is doubtful about the lists.
     """
     mapping = _mapping(mapped or ())
-    with group_session(ctx, server, as_json) as run:
-        files, numbers = find_lists(sources)
-        if unknown := sorted(set(mapping) - set(files)):
-            problem = (
-                f"There is no list {printable(', '.join(unknown))}. The lists are: {printable(', '.join(files))}."
-            )
-            raise typer.BadParameter(problem, param_hint="--map")
-        lists, assumptions = _read_lists(files, mapping)
-        options = {"dataset": group_dataset(ctx, dataset), "overwrite": overwrite or None, **numbers}
-        description = run.client.import_splits(name, lists, **options)
-        description["doubtful"] += [f"Assumed: {', '.join(assumptions)}."] if assumptions else []
-        run.show(description, lambda: _imported_lines(description))
+    files, numbers = find_lists(sources)
+    if unknown := sorted(set(mapping) - set(files)):
+        problem = f"There is no list {printable(', '.join(unknown))}. The lists are: {printable(', '.join(files))}."
+        raise typer.BadParameter(problem, param_hint="--map")
+    lists, assumptions = _read_lists(files, mapping)
+    description = run.client.import_splits(name, lists, dataset=dataset, overwrite=overwrite, **numbers)
+    description["doubtful"] += [f"Assumed: {', '.join(assumptions)}."] if assumptions else []
+    run.show(description, lambda: _imported_lines(description))
 
 
 def _mapping(values: Sequence[str]) -> Mapping:
@@ -81,10 +77,8 @@ def _read_lists(files: dict[str, Path], mapping: Mapping) -> tuple[list[dict[str
 
 
 def _imported_lines(description: Record) -> Iterator[RenderableType]:
-    table = new_table(["list", "base"], ["size"])
-    for name, entry in description["lists"].items():
-        table.add_row(name, entry["base"], count(entry["size"]))
-    yield table
+    lists = description["lists"].items()
+    yield new_table(({"list": n, "base": e["base"], "size": count(e["size"])} for n, e in lists), ["size"])
     for doubt in description["doubtful"]:
         yield Text(f"doubtful  {printable(doubt)}", style="yellow")
     name = description["name"]

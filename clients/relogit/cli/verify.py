@@ -5,25 +5,16 @@ from __future__ import annotations
 import re
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Unpack
 
 import typer
 from rich.text import Text
 
-from relogit.cli.argv import floors_of, own_folder
-from relogit.cli.options import (
-    DatasetOption,
-    ExpertsDirOption,
-    FloorOption,
-    HeadThresholdOption,
-    JsonOption,
-    PrefixOption,
-    RecomputeRowsOption,
-    ServerOption,
-    SplitsDirOption,
-)
-from relogit.cli.session import ExitCode, Session, session
-from relogit.render.analysis import cause_lines, missing_reason, statistics_lines
+from relogit.cli.argv import floors_of
+from relogit.cli.command import command
+from relogit.cli.options import CommonOptions, FloorOption
+from relogit.cli.session import ExitCode, Session
+from relogit.render.analysis import cause_lines, entry_of, missing_reason, statistics_lines
 from relogit.render.checks import (
     chance_results,
     failed_check_lines,
@@ -46,35 +37,40 @@ JOB_ID = re.compile(r"[0-9a-f]+")
 ANALYSIS_S = 60.0  # seconds to wait for each part of the analysis; the rest is shown without it
 OTHERS_SHOWN = 5
 
-TargetArgument = Annotated[
-    str | None,
-    typer.Argument(metavar="PATH|ID", help="Folder or file here, or a job's id [default: outputs/logits_fixed]"),
-]
-ExpertOption = Annotated[
-    str | None, typer.Option("--expert", help="Expert of a single file [default: the name of its folder]")
-]
-SplitOption = Annotated[
-    str | None, typer.Option("--split", help="Split of a single file [default: its name up to _logits]")
-]
-FullOption = Annotated[bool, typer.Option("--full", help="Also all figures with 95 % intervals; curves with --json")]
+
+class VerifyOptions(CommonOptions, total=False):
+    """The options of a verification, named like the fields of `VerifyRequest`."""
+
+    expert: Annotated[
+        str | None, typer.Option("--expert", help="Expert of a single file [default: the name of its folder]")
+    ]
+    split: Annotated[
+        str | None, typer.Option("--split", help="Split of a single file [default: its name up to _logits]")
+    ]
+    recompute: Annotated[
+        int | None,
+        typer.Option(
+            "--recompute",
+            metavar="N",
+            min=0,
+            help="Recompute N rows of each result with its checkpoint, and compare them with the file [default: 0]",
+        ),
+    ]
 
 
-# typer reads a command's options from the parameters of its function; hence there are so many.
+@command
 def verify(
-    ctx: typer.Context,
-    target: TargetArgument = None,
-    dataset: DatasetOption = None,
-    splits_dir: SplitsDirOption = None,
-    expert: ExpertOption = None,
-    split: SplitOption = None,
+    run: Session,
+    target: Annotated[
+        str | None,
+        typer.Argument(metavar="PATH|ID", help="Folder or file here, or a job's id [default: outputs/logits_fixed]"),
+    ] = None,
+    *,
     floor: FloorOption = None,
-    head_threshold: HeadThresholdOption = None,
-    recompute: RecomputeRowsOption = None,
-    checkpoint_prefix: PrefixOption = None,
-    experts_dir: ExpertsDirOption = None,
-    full: FullOption = False,
-    server: ServerOption = None,
-    as_json: JsonOption = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Also all figures with 95 % intervals; curves with --json")
+    ] = False,
+    **options: Unpack[VerifyOptions],
 ) -> None:
     """Verify files of logits, or show the checks of a job.
 
@@ -89,29 +85,16 @@ def verify(
 
     Exits with 0 if everything passed, else with 1.
     """
-    request = VerifyRequest(
-        dataset=dataset,
-        splits_dir=own_folder(splits_dir, "data"),
-        expert=expert,
-        split=split,
-        head_threshold=head_threshold,
-        floors=floors_of(floor),
-        recompute=recompute,
-        checkpoint_prefix=checkpoint_prefix,
-        experts_dir=own_folder(experts_dir, "checkpoints"),
-    )
+    request = VerifyRequest(floors=floors_of(floor), **options)
     path = DEFAULT if target is None else Path(target)
-    job_id = None if _exists(path) else _job_id(target, request)
-    with session(ctx.obj, server, as_json) as run:
-        _verify_files(run, path, request, full=full) if job_id is None else _show_job(run, job_id, full=full)
+    if _exists(path):
+        _verify_files(run, path, request, full=full)
+    else:
+        _show_job(run, _job_id(target, request), full=full)
 
 
 def show_verification(run: Session, verification: Verification, *, full: bool = False) -> None:
-    """Show the outcome of a verification of files.
-
-    Raises:
-        typer.Exit: 1 unless all checks ran and passed.
-    """
+    """Show the outcome of a verification of files; exit with 1 unless it passed."""
     if verification.others and not run.json:
         names = ", ".join(verification.others[:OTHERS_SHOWN])
         hidden = len(verification.others) - OTHERS_SHOWN
@@ -153,11 +136,7 @@ def _show_job(run: Session, job_id: str, *, full: bool) -> None:
 
 
 def _show(run: Session, work: Work, document: Record, verdict: Text, *, full: bool) -> None:
-    """Show failures first, then all figures, then the verdict.
-
-    Raises:
-        typer.Exit: 1 unless it passed.
-    """
+    """Show failures, figures and the verdict; exit with 1 unless it passed."""
     statistics = _analysis(run, work, "statistics") if full and document["results"] else None
     needs_causes = document["results"] if full else not run.json and chance_results(document)
     causes = _analysis(run, work, "causes") if needs_causes else None
@@ -176,9 +155,8 @@ def _show(run: Session, work: Work, document: Record, verdict: Text, *, full: bo
             verdict,
             *provenance_lines(document),
         ],
+        failed=document["verdict"] != "passed",
     )
-    if document["verdict"] != "passed":
-        raise typer.Exit(ExitCode.FAILED)
 
 
 def _analysis(run: Session, work: Work, part: Part) -> Record:
@@ -193,18 +171,13 @@ def _with_analysis(document: Record, statistics: Record | None, causes: Record |
     for result in document["results"]:
         analysis: dict[str, Any] = {"reasons": {}}
         for part, answer in (("statistics", statistics), ("causes", causes)):
-            entries = (answer or {"results": []})["results"]
-            entry = next((entry for entry in entries if _is_of(entry, result)), {"state": "none"})
+            entry = entry_of(answer, result)
             reason = missing_reason(entry)
             analysis[part] = entry["analysis"] if reason is None else None
             if reason is not None:
                 analysis["reasons"][part] = reason
         results.append({**result, "analysis": analysis})
     return results
-
-
-def _is_of(entry: Record, result: Record) -> bool:
-    return (entry["expert"], entry["split"]) == (result["expert"], result["split"])
 
 
 def _exists(path: Path) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal, Self, Unpack
 
 import httpx
@@ -40,15 +39,12 @@ class Client(SplitMethods, StorageMethods):
     Raises:
         InvalidServer: `server` is not such a URL.
 
-    Every method may raise `ServerUnreachable` or `Problem`; `relogit.errors` shows the tree of errors.
+    Every method may raise `ServerUnreachable` or `Problem`, of status 404 for an unknown id; `relogit.errors` shows
+    the tree of errors.
     """
 
     def __init__(
-        self,
-        server: str | None = None,
-        *,
-        transport: httpx.BaseTransport | None = None,
-        timeout: float = 30.0,
+        self, server: str | None = None, *, transport: httpx.BaseTransport | None = None, timeout: float = 30.0
     ) -> None:
         self.server = server or os.environ.get(SERVER_VARIABLE) or DEFAULT_SERVER
         self._wire = Wire(self.server, transport=transport, timeout_s=timeout)
@@ -56,9 +52,7 @@ class Client(SplitMethods, StorageMethods):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -77,9 +71,7 @@ class Client(SplitMethods, StorageMethods):
         return Job(self._wire, self._wire.post("/jobs", without_none(request)))
 
     def plan(self, **request: Unpack[JobRequest]) -> dict[str, Any]:
-        """Plan a job: what it would reuse, compute and write.
-
-        The server queues nothing.
+        """Plan a job: what it would reuse, compute and write; queue nothing.
 
         Example:
             plan = client.plan(splits=["val"])
@@ -116,25 +108,18 @@ class Client(SplitMethods, StorageMethods):
         """
         files = find_logit_files(Path(path))
         body = without_none(request)
-        token = str(self._wire.get("/healthz").get("instance", ""))
+        token = str(self.health().get("instance", ""))
         remote_path = path_at_server(Path(path), token)
         if remote_path is not None:
             data = self._wire.post("/verifications", {**body, "path": remote_path})
         else:
-            with uploaded(self._wire, files.files, progress) as sent:
-                data = self._wire.post("/verifications", {**body, "upload": sent.upload})
-            files = replace(files, others=(*files.others, *sent.refused))
+            with uploaded(self._wire, files.files, progress) as (upload, refused):
+                data = self._wire.post("/verifications", {**body, "upload": upload})
+            files = replace(files, others=(*files.others, *refused))
         return Verification(self._wire, data, files.others)
 
     def verification(self, verification_id: str) -> Verification:
-        """Get a verification by its id.
-
-        Example:
-            verdict = client.verification("5f0c…").verdict
-
-        Raises:
-            Problem: there is none; status 404.
-        """
+        """Get a verification by its id."""
         return Verification(self._wire, self._wire.get(f"/verifications/{segment(verification_id)}"))
 
     def jobs(
@@ -144,23 +129,12 @@ class Client(SplitMethods, StorageMethods):
         kind: Literal["recompute", "verification", "splits"] | None = None,
         limit: int | None = None,
     ) -> list[Job]:
-        """List the jobs, newest first, of one state or kind if given.
-
-        Example:
-            failed = client.jobs(state="failed", limit=10)
-        """
+        """List the jobs, newest first, of one state or kind if given."""
         params = {"state": state, "kind": kind, "limit": limit}
         return [Job(self._wire, data) for data in self._wire.get_list("/jobs", "jobs", params=params)]
 
     def job(self, job_id: str) -> Job:
-        """Get a job by its id.
-
-        Example:
-            state = client.job("5f0c…").state
-
-        Raises:
-            Problem: there is none; status 404.
-        """
+        """Get a job by its id."""
         return Job(self._wire, self._wire.get(f"/jobs/{segment(job_id)}"))
 
     def latest(self) -> Job:
@@ -192,35 +166,23 @@ class Client(SplitMethods, StorageMethods):
         return self._wire.get("/experts", params={"dataset": dataset, "prefix": prefix, "experts_dir": experts_dir})
 
     def expert(
-        self,
-        name: str,
-        *,
-        dataset: str | None = None,
-        prefix: str | None = None,
-        experts_dir: str | None = None,
+        self, name: str, *, dataset: str | None = None, prefix: str | None = None, experts_dir: str | None = None
     ) -> dict[str, Any]:
-        """Get one checkpoint with its passport or its problem.
-
-        Example:
-            passport = client.expert("ce_baseline")["passport"]
-        """
+        """Get one checkpoint with its passport or its problem."""
         params = {"dataset": dataset, "prefix": prefix, "experts_dir": experts_dir}
         return self._wire.get(f"/experts/{segment(name)}", params=params)
 
     def datasets(self) -> list[dict[str, Any]]:
-        """List the data sets that the server declares.
-
-        Example:
-            names = [dataset["name"] for dataset in client.datasets()]
-        """
+        """List the data sets that the server declares."""
         return self._wire.get_list("/datasets", "datasets")
+
+    def health(self) -> dict[str, Any]:
+        """Get the server's `version` and `instance`, whether or not it is ready."""
+        return self._wire.get("/healthz")
 
     def ready(self) -> dict[str, Any]:
         """Tell whether the server can do jobs now.
 
         The answer has `ready`, and the reasons under `checks`.
-
-        Example:
-            assert client.ready()["ready"]
         """
         return self._wire.probe("/readyz")

@@ -13,9 +13,7 @@ AUDIT_S = 60.0  # seconds for which an audit may read all images
 
 
 class SplitsRequest(TypedDict, total=False):
-    """The options of new splits.
-
-    The server has a default for each option that is missing or None.
+    """The options of new splits; the server has defaults for those missing.
 
     Attributes:
         dataset: a name in the server's `datasets.toml`.
@@ -55,9 +53,6 @@ class SplitMethods:
     def split_set(self, name: str, *, dataset: str | None = None) -> dict[str, Any]:
         """Get one set of splits.
 
-        Example:
-            sizes = {s["name"]: s["size"] for s in client.split_set("lt_50")["splits"]}
-
         Returns:
             Under `splits` the base, size and class counts of each list; under `groups` the labels of many, medium,
             few, head and tail.
@@ -65,11 +60,7 @@ class SplitMethods:
         return self._wire.get(f"/splits/{segments(name)}", params={"dataset": dataset})
 
     def split(self, name: str, split: str, *, dataset: str | None = None) -> dict[str, Any]:
-        """Get one index list: `base`, `size`, `sha256` and `indices` in order.
-
-        Example:
-            indices = client.split("lt_50", "val")["indices"]
-        """
+        """Get one index list: `base`, `size`, `sha256` and `indices` in order."""
         return self._wire.get(f"/splits/{segments(f'{name}/{split}')}", params={"dataset": dataset})
 
     def create_splits(self, name: str, **request: Unpack[SplitsRequest]) -> dict[str, Any]:

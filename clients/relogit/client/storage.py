@@ -17,9 +17,6 @@ class StorageMethods:
     def rows(self) -> dict[str, Any]:
         """List the rows kept for later jobs, last used first.
 
-        Example:
-            bytes_kept = client.rows()["totals"]["bytes"]
-
         Returns:
             One entry for each key under `rows`, and their sums under `totals`.
         """
@@ -28,20 +25,13 @@ class StorageMethods:
     def row_condition(self, key: str) -> dict[str, Any]:
         """Check every kept row of one key.
 
-        Example:
-            damaged = client.row_condition(client.rows()["rows"][0]["key"])["condition"]["damaged"]
-
         Returns:
             The entry of `rows()` with `source`, and the counts of whole and damaged rows under `condition`.
         """
         return self._wire.get(f"/rows/{segment(key)}", hold_s=CHECK_S)
 
     def delete_rows(self, key: str) -> None:
-        """Delete the kept rows of one key; later jobs compute them again.
-
-        Example:
-            client.delete_rows(client.rows()["rows"][-1]["key"])
-        """
+        """Delete the kept rows of one key; later jobs compute them again."""
         self._wire.delete(f"/rows/{segment(key)}")
 
     def prune_rows(self, *, max_bytes: int | None = None, older_than_s: float | None = None) -> dict[str, Any]:

@@ -36,11 +36,10 @@ def cause_lines(verification: Record, causes: Record) -> list[Text]:
 
 def statistics_lines(verification: Record, statistics: Record) -> list[RenderableType]:
     """Show all figures of each result with intervals, and explain the intervals."""
-    entries = {(entry["expert"], entry["split"]): entry for entry in statistics["results"]}
     lines: list[RenderableType] = []
     intervals: Record | None = None
     for result in verification["results"]:
-        entry = entries.get((result["expert"], result["split"]), {"state": "none"})
+        entry = entry_of(statistics, result)
         metrics = result["metrics"] or {}
         samples = f", {number_of(metrics['samples'], 'sample')}" if metrics.get("samples") is not None else ""
         lines += [Text(""), Text(f"{result['expert']} / {result['split']}{samples}", style="bold")]
@@ -51,6 +50,13 @@ def statistics_lines(verification: Record, statistics: Record) -> list[Renderabl
         intervals = entry["analysis"]["intervals"]
         lines.append(_figures_table(metrics, entry["analysis"]))
     return [*lines, *_method_lines(intervals)] if intervals else lines
+
+
+def entry_of(analysis: Record | None, result: Record) -> Record:
+    """Find the entry of a result in an analysis."""
+    place = (result["expert"], result["split"])
+    entries = analysis["results"] if analysis else []
+    return next((entry for entry in entries if (entry["expert"], entry["split"]) == place), {"state": "none"})
 
 
 def missing_reason(entry: Record) -> str | None:
@@ -92,11 +98,7 @@ def _figure_cells(
 
 
 def _six_places(value: float) -> str:
-    """Format a figure in six columns.
-
-    Only an NLL is ever above 10.
-    """
-    return f"{value:.{4 if value < 10 else 3}f}"
+    return f"{value:.{4 if value < 10 else 3}f}"  # only an NLL is ever above 10
 
 
 def _method_lines(intervals: Record) -> list[Text]:

@@ -9,15 +9,14 @@ from rich.console import Group
 from rich.text import Text
 
 from relogit.render.jobs import job_verdict
-from relogit.render.problems import problem_lines
-from relogit.render.tables import Record, coloured, count, new_table, number_of, percent, plain
+from relogit.render.tables import Record, coloured, count, new_table, number_of, percent, plain, problem_lines
 
-FIGURES = {  # metric: heading in the table, word in sentences
-    "accuracy": ("acc", "plain"),
-    "balanced_accuracy": ("bal", "balanced"),
-    "reweighted_accuracy": ("rew", "reweighted"),
-    "head_accuracy": ("head", "head"),
-    "tail_accuracy": ("tail", "tail"),
+FIGURES = {  # metric: heading in the table
+    "accuracy": "acc",
+    "balanced_accuracy": "bal",
+    "reweighted_accuracy": "rew",
+    "head_accuracy": "head",
+    "tail_accuracy": "tail",
 }
 LEGEND = "n: samples. Accuracy in %: acc plain, bal balanced, rew reweighted, head, tail."
 ACCURACIES = {  # metric: word in sentences and in the table of all figures
@@ -55,16 +54,20 @@ def results_table(verification: Record) -> Group:
 
     The headings are short, so that 80 columns have room for the names.
     """
-    table = new_table(["expert", "split"], ["n", *(heading for heading, _ in FIGURES.values())], ["verdict"])
-    for result in verification["results"]:
-        metrics = result["metrics"] or {}
-        table.add_row(
-            result["expert"],
-            result["split"],
-            count(metrics.get("samples")),
-            *(percent(metrics.get(name)).removesuffix(" %") for name in FIGURES),
-            coloured(result["verdict"]),
-        )
+    rows = (
+        {
+            "expert": result["expert"],
+            "split": result["split"],
+            "n": count((result["metrics"] or {}).get("samples")),
+            **{
+                heading: percent((result["metrics"] or {}).get(name)).removesuffix(" %")
+                for name, heading in FIGURES.items()
+            },
+            "verdict": coloured(result["verdict"]),
+        }
+        for result in verification["results"]
+    )
+    table = new_table(rows, ["n", *FIGURES.values()])
     return Group(table, Text(LEGEND, style="dim"))
 
 
@@ -190,13 +193,10 @@ def files_verdict(verification: Record) -> Text:
 
 
 def end_verdict(job: Record, verification: Record) -> Text:
-    """Tell the outcome of a job that was watched to its end.
-
-    A job that succeeded may fail a check later, because some checks read the files as they are now.
-    """
-    if job["state"] == "succeeded" and verification["verdict"] != "passed":
-        return verification_verdict(verification)
-    return job_verdict(job)
+    """Tell the outcome of a job that was watched to its end."""
+    # A job that succeeded may fail a check later, because some checks read the files as they are now.
+    changed = job["state"] == "succeeded" and verification["verdict"] != "passed"
+    return verification_verdict(verification) if changed else job_verdict(job)
 
 
 def places_in_words(places: Sequence[Place], verification: Record) -> str:

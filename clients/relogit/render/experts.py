@@ -8,11 +8,19 @@ from pathlib import PurePath
 from typing import Any
 
 from rich.console import Console, RenderableType
-from rich.table import Table
 from rich.text import Text
 
-from relogit.render.problems import file_problem_lines, problem_lines
-from relogit.render.tables import NONE, Record, coloured, count, fits, new_table, percent, plain
+from relogit.render.tables import (
+    NONE,
+    Record,
+    coloured,
+    count,
+    file_problem_lines,
+    fitting_table,
+    percent,
+    plain,
+    problem_lines,
+)
 
 OWN = "own mean/std"
 STYLES = {"supported": "green", "contradicted": "red", "undecidable": "yellow"}
@@ -29,9 +37,9 @@ def expert_lines(answer: Record, console: Console) -> list[RenderableType]:
     if not answer["experts"]:
         folder = f"checkpoints folder {answer['experts_dir']!r}"
         return [f"No checkpoint begins with {answer['prefix']!r} in the server's {folder}."]
-    table = _experts_table(answer["experts"], with_file=True)
-    if not fits(table, console):
-        table = _experts_table(answer["experts"], with_file=False)
+    own = any(map(_has_own_transform, answer["experts"]))
+    rows = [_expert_cells(expert, own=own) for expert in answer["experts"]]
+    table = fitting_table(console, rows, ["classes", "params", "T"], ["file"])
     return [table, *file_problem_lines(answer["experts"]), *_unused_override_lines(answer)]
 
 
@@ -50,23 +58,19 @@ def passport_lines(expert: Record) -> list[Text]:
     return lines + (problem_lines(expert["problem"], where="  ") if expert["problem"] else [])
 
 
-def _experts_table(experts: list[Record], *, with_file: bool) -> Table:
-    own = any(_has_own_transform(expert) for expert in experts)
-    last = [*(["transform"] if own else []), *(["file"] if with_file else [])]
-    table = new_table(["expert", "state", "architecture"], ["classes", "params", "T"], last)
-    for expert in experts:
-        passport = expert["passport"] or {}
-        table.add_row(
-            expert["name"],
-            coloured(expert["state"]),
-            str(passport.get("architecture", NONE)),
-            count(passport.get("classes")),
-            count(passport.get("parameters")),
-            NONE if passport.get("temperature") is None else plain(passport["temperature"]),
-            *([OWN if _has_own_transform(expert) else ""] if own else []),
-            *([expert["file"] or NONE] if with_file else []),
-        )
-    return table
+def _expert_cells(expert: Record, *, own: bool) -> dict[str, str | Text]:
+    """Write a checkpoint as cells, with its transform if any has its `own`."""
+    passport = expert["passport"] or {}
+    return {
+        "expert": expert["name"],
+        "state": coloured(expert["state"]),
+        "architecture": str(passport.get("architecture", NONE)),
+        "classes": count(passport.get("classes")),
+        "params": count(passport.get("parameters")),
+        "T": NONE if passport.get("temperature") is None else plain(passport["temperature"]),
+        **({"transform": OWN if _has_own_transform(expert) else ""} if own else {}),
+        "file": expert["file"] or NONE,
+    }
 
 
 def _normalisation_lines(expert: Record) -> list[Text]:

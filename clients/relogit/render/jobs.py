@@ -10,7 +10,6 @@ from rich.table import Table
 from rich.text import Text
 
 from relogit.download import Saved
-from relogit.render.problems import problem_lines
 from relogit.render.tables import (
     ID_SHOWN,
     NONE,
@@ -18,11 +17,12 @@ from relogit.render.tables import (
     coloured,
     count,
     duration,
-    fits,
+    fitting_table,
     new_table,
     number_of,
     percent,
     plain,
+    problem_lines,
     rate,
 )
 
@@ -32,8 +32,20 @@ def jobs_table(jobs: Sequence[Record], console: Console) -> Table:
 
     A narrow console shows no data sets.
     """
-    wide = _jobs_table(jobs, wide=True)
-    return wide if fits(wide, console) else _jobs_table(jobs, wide=False)
+    rows = [
+        {
+            "job": job["id"][:ID_SHOWN],
+            "kind": job["kind"],
+            "state": coloured(job["state"]),
+            "verdict": coloured(job["verdict"] or NONE),
+            "created (UTC)": job["created_at"][:16].replace("T", " "),
+            "data set": job["request"]["dataset"],
+            "output": _folder(job["request"]),
+            "done": "{}/{}".format(*_progress(job)),
+        }
+        for job in jobs
+    ]
+    return fitting_table(console, rows, ["done"], ["data set"])
 
 
 def job_title(job: Record) -> str:
@@ -60,19 +72,20 @@ def job_lines(job: Record) -> list[Text]:
 
 def units_table(job: Record) -> Table:
     """Show the progress of each (expert, split) of a job."""
-    table = new_table(["expert", "split", "state"], ["done", "reused", "rate", "left", "acc"])
-    for unit in job["units"]:
-        table.add_row(
-            unit["expert"],
-            unit["split"],
-            coloured(unit["state"]),
-            f"{unit['done']:,}/{unit['total']:,}",
-            count(unit["reused"]),
-            rate(unit["rate"]),
-            duration(unit["remaining_s"]),
-            percent(unit["accuracy"]),
-        )
-    return table
+    rows = (
+        {
+            "expert": unit["expert"],
+            "split": unit["split"],
+            "state": coloured(unit["state"]),
+            "done": f"{unit['done']:,}/{unit['total']:,}",
+            "reused": count(unit["reused"]),
+            "rate": rate(unit["rate"]),
+            "left": duration(unit["remaining_s"]),
+            "acc": percent(unit["accuracy"]),
+        }
+        for unit in job["units"]
+    )
+    return new_table(rows, ["done", "reused", "rate", "left", "acc"])
 
 
 def reuse_lines(job: Record) -> list[Text]:
@@ -81,11 +94,9 @@ def reuse_lines(job: Record) -> list[Text]:
     if not reused + computed:
         return []
     rows = number_of(reused + computed, "row")
-    if not computed:
-        return [Text(f"{rows}, all reused; nothing computed.")]
-    if not reused:
-        return [Text(f"{rows}, all computed.")]
-    return [Text(f"{rows}: {reused:,} reused, {computed:,} computed.")]
+    if reused and computed:
+        return [Text(f"{rows}: {reused:,} reused, {computed:,} computed.")]
+    return [Text(f"{rows}, all reused; nothing computed." if reused else f"{rows}, all computed.")]
 
 
 def failure_lines(job: Record) -> list[Text]:
@@ -137,29 +148,8 @@ def download_lines(files: Sequence[Saved]) -> list[Text]:
     return [*lines, Text(total, style="green")]
 
 
-def _jobs_table(jobs: Sequence[Record], *, wide: bool) -> Table:
-    more = ["data set"] if wide else []
-    table = new_table(["job", "kind", "state", "verdict", "created (UTC)", *more, "output"], ["done"])
-    for job in jobs:
-        done, total = _progress(job)
-        table.add_row(
-            job["id"][:ID_SHOWN],
-            job["kind"],
-            coloured(job["state"]),
-            coloured(job["verdict"] or NONE),
-            job["created_at"][:16].replace("T", " "),
-            *([job["request"]["dataset"]] if wide else []),
-            _folder(job["request"]),
-            f"{done}/{total}",
-        )
-    return table
-
-
 def _progress(job: Record) -> tuple[int, int]:
-    """Count finished results and all.
-
-    A verification finishes all of them at once.
-    """
+    """Count finished results and all; a verification finishes all at once."""
     if _is_verification(job):
         files = len(job["request"]["files"])
         return (files if job["state"] == "succeeded" else 0), files

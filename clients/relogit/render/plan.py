@@ -6,8 +6,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from relogit.render.problems import available_lines
-from relogit.render.tables import NONE, Record, count, new_table, number_of, size
+from relogit.render.tables import NONE, Record, available_lines, count, new_table, number_of, size
 
 NOT_READ = "not looked at yet"
 STYLES = {"supported": "green", "contradicted": "red"}
@@ -46,25 +45,23 @@ def rough_duration(seconds: float | None) -> str:
 
 
 def _units_table(plan: Record) -> Table:
-    table = new_table(["expert", "split"], ["rows", "reuse", "compute", "time", "size"])
-    for unit in plan["units"]:
-        table.add_row(
-            unit["expert"],
-            unit["split"],
-            count(unit["total"]),
-            count(unit["reused"]),
-            count(unit["computed"]),
-            rough_duration(unit["seconds"]),
-            size(unit["bytes"]),
-        )
-    return table
+    rows = (
+        {
+            "expert": unit["expert"],
+            "split": unit["split"],
+            "rows": count(unit["total"]),
+            "reuse": count(unit["reused"]),
+            "compute": count(unit["computed"]),
+            "time": rough_duration(unit["seconds"]),
+            "size": size(unit["bytes"]),
+        }
+        for unit in plan["units"]
+    )
+    return new_table(rows, ["rows", "reuse", "compute", "time", "size"])
 
 
 def _totals(plan: Record) -> Text:
-    """Sum up the plan in a sentence.
-
-    An example is `2 of 9 units need no forward pass; about 14 s; 38 MB.`
-    """
+    """Sum up the forward passes, the time and the size of a plan."""
     units, totals = plan["units"], plan["totals"]
     if totals["computed"] is None:
         work = f"{number_of(len(units), 'unit')} of {number_of(totals['total'], 'row')}"

@@ -24,23 +24,14 @@ PATIENCE_S = 30.0  # enough for a restart of the service
 RETRY_EVERY_S = 0.5
 BAR_WIDTHS = (10, 30)  # columns: the least and the most
 
-
-Show = Callable[[Record], None]
-"""Shows a job's JSON as it is now."""
+Show = Callable[[Record], None]  # shows a job's JSON as it is now
 
 
 def follow(job: Work, display: AbstractContextManager[Show], patience_s: float = PATIENCE_S) -> None:
-    """Show the job until it has ended.
-
-    Its handle then has the final state.
-
-    Args:
-        job: the job or verification.
-        display: shows the job whenever its JSON changes.
-        patience_s: how long the server may be out of reach.
+    """Show the job until it has ended; its handle then has the final state.
 
     Raises:
-        ServerUnreachable: the server was out of reach for longer.
+        ServerUnreachable: the server was out of reach for longer than `patience_s`.
     """
     lost_at: float | None = None
     with display as show:
@@ -79,13 +70,10 @@ def spinner(console: Console) -> Iterator[Show]:
 
 @contextmanager
 def bars(console: Console) -> Iterator[Show]:
-    """Show a bar for each unit.
-
-    Beside it are rows done, samples per second, the remaining time and the final accuracy.
-    """
-    frames = BarFrames(rows=console.height - 1)  # the last row is the cursor's
+    """Show a bar with figures for each unit."""
+    rows = console.height - 1  # the last row is the cursor's
     with Live(console=console, auto_refresh=False) as live:
-        yield lambda job: live.update(frames.frame(job["units"]), refresh=True)
+        yield lambda job: live.update(_frame(job["units"], rows), refresh=True)
 
 
 @contextmanager
@@ -120,32 +108,22 @@ class StateLines:
             self._console.print(f"{name}: {state}{remark}")
 
 
-class BarFrames:
-    """The bars of a job's units in a window of limited height.
+def _frame(units: Sequence[Record], rows: int) -> RenderableType:
+    """Draw a bar for each unit in a window of limited height.
 
-    If there are more units than rows, those that run and those that ended last have bars. A line above counts the
-    other ended units, and a line below counts those to come.
+    If there are more units than rows, those that run and the last that ended have bars. A line above counts the other
+    ended units, and a line below counts those to come.
     """
-
-    def __init__(self, rows: int) -> None:
-        self._rows = rows
-        self._ended: list[Record] = []  # ended units, in the order in which they ended
-
-    def frame(self, units: Sequence[Record]) -> RenderableType:
-        """Draw the units as they are now."""
-        known = {_key(unit) for unit in self._ended}
-        self._ended += [unit for unit in units if unit["state"] in ENDED and _key(unit) not in known]
-        if len(units) <= self._rows:
-            return _bars_table(units)
-        by_priority = [unit for unit in units if unit["state"] == "running"]
-        by_priority += reversed(self._ended)
-        by_priority += [unit for unit in units if unit["state"] == "queued"]
-        shown = {_key(unit) for unit in by_priority[: max(1, self._rows - 2)]}
-        hidden = [unit for unit in units if _key(unit) not in shown]
-        ended = [unit for unit in hidden if unit["state"] in ENDED]
-        coming = [unit for unit in hidden if unit["state"] not in ENDED]
-        table = _bars_table([unit for unit in units if _key(unit) in shown])
-        return Group(*_count_line(ended), table, *_count_line(coming))
+    if len(units) <= rows:
+        return _bars_table(units)
+    ended = [unit for unit in units if unit["state"] in ENDED]
+    by_priority = [unit for unit in units if unit["state"] == "running"] + ended[::-1]
+    by_priority += [unit for unit in units if unit["state"] == "queued"]
+    shown = {_key(unit) for unit in by_priority[: max(1, rows - 2)]}
+    hidden = [unit for unit in units if _key(unit) not in shown]
+    table = _bars_table([unit for unit in units if _key(unit) in shown])
+    above = _count_line([unit for unit in hidden if unit["state"] in ENDED])
+    return Group(*above, table, *_count_line([unit for unit in hidden if unit["state"] not in ENDED]))
 
 
 def _bars_table(units: Sequence[Record]) -> Table:

@@ -1,4 +1,4 @@
-"""Views of kept rows: a list, a check, and removed rows."""
+"""Views of kept rows and of garbage: lists, checks and what was removed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from relogit.render.tables import ID_SHOWN, NONE, Record, count, fits, new_table, number_of, size
+from relogit.render.tables import ID_SHOWN, NONE, Record, coloured, count, fitting_table, new_table, number_of, size
 
 AGES = (("day", 86400), ("hour", 3600), ("min", 60))
 
@@ -27,25 +27,34 @@ def row_lines(answer: Record, console: Console, now: datetime) -> list[Renderabl
 
 def rows_table(entries: Sequence[Record], console: Console, now: datetime) -> Table:
     """List keys, one line each; a narrow console shows fewer columns."""
-    wide = _rows_table(entries, now, wide=True)
-    return wide if fits(wide, console) else _rows_table(entries, now, wide=False)
+    rows: list[dict[str, str | Text]] = [
+        {
+            **_names(entry),
+            "base": str((entry["seen"] or {}).get("base") or NONE),
+            "architecture": str(entry["architecture"] or NONE),
+            "engine": str(entry["engine"] or NONE),
+            "rows": Text(count(entry["rows"]), style="green" if entry["rows"] == entry["pool"] else ""),
+            "pool": count(entry["pool"]),
+            "size": size(entry["bytes"]),
+            "used": Text(age(entry["used_at"], now), style="dim"),
+        }
+        for entry in entries
+    ]
+    return fitting_table(console, rows, ["rows", "pool", "size"], ["base", "architecture", "engine", "pool"])
 
 
 def checked_row_lines(checked: Sequence[Record]) -> list[RenderableType]:
     """Show how many rows of each key are whole, and a verdict."""
     if not checked:
         return ["No rows are kept: there is nothing to check."]
-    table = new_table(["key", "expert", "data set", "prec"], ["whole", "damaged"], ["verdict"])
+    rows = []
     for entry in checked:
         condition = entry["condition"] or {"rows": None, "damaged": None}
         verdict = "unusable" if entry["condition"] is None else "damaged" if condition["damaged"] else "whole"
-        table.add_row(
-            *_names(entry),
-            count(condition["rows"]),
-            count(condition["damaged"]),
-            Text(verdict, style="green" if verdict == "whole" else "red"),
-        )
-    return [table, _verdict(checked)]
+        figures = {"whole": count(condition["rows"]), "damaged": count(condition["damaged"])}
+        style = "green" if verdict == "whole" else "red"
+        rows.append({**_names(entry), **figures, "verdict": Text(verdict, style=style)})
+    return [new_table(rows, ["whole", "damaged"]), _verdict(checked)]
 
 
 def is_damaged(entry: Record) -> bool:
@@ -62,6 +71,19 @@ def pruned_row_lines(answer: Record, console: Console, now: datetime) -> list[Re
     freed = f"{size(answer['freed_bytes'])} are freed"
     summary = Text(f"Removed: {number_of(len(removed), 'key')}; {freed}. {remaining}", style="green")
     return [rows_table(removed, console, now), summary]
+
+
+def garbage_lines(answer: Record, console: Console, now: datetime) -> list[RenderableType]:
+    """Show the removed jobs and rows, and the sums.
+
+    After a dry run these are what would be removed.
+    """
+    lines: list[RenderableType] = []
+    if answer["jobs"]:
+        lines += [_garbage_table(answer["jobs"], now), Text()]
+    if answer["rows"]:
+        lines += [rows_table(answer["rows"], console, now), Text()]
+    return [*lines, *_sums(answer)]
 
 
 def age(time: str | None, now: datetime) -> str:
@@ -81,36 +103,16 @@ def current_time() -> datetime:
     return datetime.now(UTC)
 
 
-def _rows_table(entries: Sequence[Record], now: datetime, *, wide: bool) -> Table:
-    more = ["base", "architecture", "engine"] if wide else []
-    table = new_table(["key", "expert", "data set", "prec", *more], ["rows", "size"], ["used"])
-    for entry in entries:
-        base = (entry["seen"] or {}).get("base")
-        details = [str(item or NONE) for item in (base, entry["architecture"], entry["engine"])]
-        rows = f"{entry['rows']:,}/{entry['pool']:,}" if wide and entry["usable"] else count(entry["rows"])
-        table.add_row(
-            *_names(entry),
-            *(details if wide else []),
-            Text(rows, style="green" if entry["rows"] == entry["pool"] else ""),
-            size(entry["bytes"]),
-            Text(age(entry["used_at"], now), style="dim"),
-        )
-    return table
-
-
-def _names(entry: Record) -> list[Text]:
-    """Return the cells of key, expert, data set and precision."""
-    key = Text(entry["key"][:ID_SHOWN], style="cyan")
-    if not entry["usable"]:
-        return [key, Text("unusable", style="red"), Text(NONE), Text(NONE)]
-    source = entry["seen"]
-    precision = Text(entry["precision"], style="" if entry["precision"] == "fp32" else "yellow")
-    return [
-        key,
-        Text(str(source.get("expert", NONE)), style="bold"),
-        Text(str(source.get("dataset", NONE))),
-        precision,
-    ]
+def _names(entry: Record) -> dict[str, str | Text]:
+    """Write key, expert, data set and precision as cells."""
+    source = entry["seen"] if entry["usable"] else {}
+    expert = Text(str(source.get("expert", NONE)), style="bold") if entry["usable"] else Text("unusable", style="red")
+    return {
+        "key": Text(entry["key"][:ID_SHOWN], style="cyan"),
+        "expert": expert,
+        "data set": str(source.get("dataset", NONE)),
+        "prec": Text(entry["precision"] or NONE, style="yellow" if entry["precision"] not in ("fp32", None) else ""),
+    }
 
 
 def _totals(totals: Record) -> str:
@@ -128,3 +130,33 @@ def _verdict(checked: Sequence[Record]) -> Text:
     wrong += [number_of(unusable, "unusable key")] if unusable else []
     summary = f"{' and '.join(wrong)}, beside {number_of(whole, 'whole row')}."
     return Text(f"{summary} Jobs never use damaged rows; they compute them again.", style="red")
+
+
+def _garbage_table(jobs: Sequence[Record], now: datetime) -> Table:
+    rows = (
+        {
+            "job": job["id"][:ID_SHOWN],
+            "kind": job["kind"],
+            "state": coloured(job["state"]),
+            "freed": size(job["bytes"]),
+            "ended": Text(age(job["finished_at"], now), style="dim"),
+        }
+        for job in jobs
+    )
+    return new_table(rows, ["freed"])
+
+
+def _sums(answer: Record) -> list[RenderableType]:
+    removed = [number_of(len(answer["jobs"]), "job")] if answer["jobs"] else []
+    removed += [f"the kept rows of {number_of(len(answer['rows']), 'key')}"] if answer["rows"] else []
+    if answer["unreferred_bytes"]:
+        removed.append(f"{size(answer['unreferred_bytes'])} that no job refers to")
+    if removed:
+        did, verb = ("To be removed", "would be") if answer["dry_run"] else ("Removed", "are")
+        summary = Text(f"{did}: {', '.join(removed)}; {size(answer['freed_bytes'])} {verb} freed.", style="green")
+    else:
+        summary = Text("There is nothing to remove." if answer["dry_run"] else "There was nothing to remove.")
+    jobs, rows = answer["left"]["jobs"], answer["left"]["rows"]
+    remaining = f"{number_of(jobs['jobs'], 'job')} with {size(jobs['bytes'])}, kept rows with {size(rows['bytes'])}."
+    errors = [Text(reason, style="red") for reason in answer["kept_back"]]
+    return [summary, Text(f"{'Would be left' if answer['dry_run'] else 'Left'}: {remaining}"), *errors]

@@ -1,14 +1,13 @@
-"""Tables, numbers and names for all views."""
+"""Tables, numbers, names and errors for all views."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from rich import box
-from rich.console import Console, RenderableType
-from rich.style import StyleType
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
@@ -38,41 +37,35 @@ def printable(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
-class PrintableTable(Table):
-    """A table whose cells are escaped by `printable`.
+def new_table(
+    rows: Iterable[Mapping[str, str | Text]], numbers: Collection[str] = (), *, hidden: Collection[str] = ()
+) -> Table:
+    """Create a table of rows, each with cells by heading.
 
-    The cells hold the user's names of files and lists.
+    Columns of `numbers` are flush right. Control characters in the cells, which hold users' names, are escaped.
     """
-
-    def add_row(
-        self, *renderables: RenderableType | None, style: StyleType | None = None, end_section: bool = False
-    ) -> None:
-        """Add a row with each cell's text escaped."""
-        super().add_row(*(_printable_cell(cell) for cell in renderables), style=style, end_section=end_section)
-
-
-def _printable_cell(cell: RenderableType | None) -> RenderableType | None:
-    if isinstance(cell, Text):
-        return cell if cell.plain.isprintable() else Text(printable(cell.plain), cell.style)
-    return printable(cell) if isinstance(cell, str) else cell
-
-
-def new_table(left: Sequence[str], right: Sequence[str] = (), last: Sequence[str] = ()) -> Table:
-    """Create an empty table.
-
-    The columns `left` and `last` hold words, and `right` holds numbers between them.
-    """
-    table = PrintableTable(box=box.SIMPLE_HEAD, show_edge=False, padding=0, header_style="bold")
-    for name in (*left, *right, *last):
-        table.add_column(
-            name, justify="right" if name in right else "left", overflow="fold", no_wrap=name not in FOLDED
-        )
+    rows = list(rows)
+    headings = [name for name in (rows[0] if rows else ()) if name not in hidden]
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0, header_style="bold")
+    for name in headings:
+        justify: JustifyMethod = "right" if name in numbers else "left"
+        table.add_column(name, justify=justify, overflow="fold", no_wrap=name not in FOLDED)
+    for row in rows:
+        table.add_row(*(_printable_cell(row[name]) for name in headings))
     return table
 
 
-def fits(table: Table, console: Console) -> bool:
-    """Tell whether the console can show the table without folding a cell."""
-    return console.measure(table, options=console.options.update(width=UNBOUNDED)).maximum <= console.width
+def _printable_cell(cell: str | Text) -> Text:
+    return Text(printable(cell)) if isinstance(cell, str) else Text(printable(cell.plain), cell.style)
+
+
+def fitting_table(
+    console: Console, rows: Sequence[Mapping[str, str | Text]], numbers: Collection[str], optional: Collection[str]
+) -> Table:
+    """Create a table, without `optional` columns if the console is too narrow."""
+    table = new_table(rows, numbers)
+    width = console.measure(table, options=console.options.update(width=UNBOUNDED)).maximum
+    return table if width <= console.width else new_table(rows, numbers, hidden=optional)
 
 
 def coloured(state: str) -> Text:
@@ -138,3 +131,31 @@ def plain(value: Any) -> str:
 
 def _nested(value: Any) -> str:
     return f"({plain(value)})" if isinstance(value, dict | list) else plain(value)
+
+
+def problem_lines(error: Record, *, where: str = "") -> list[Text]:
+    """Show an error of the JSON, with the available names."""
+    message: str = error["message"]
+    available = (error.get("details") or {}).get("available")
+    safe_message = "\n".join(printable(line) for line in message.splitlines())
+    return [Text.assemble((printable(where), "bold red"), safe_message), *available_lines(message, available)]
+
+
+def available_lines(message: str, names: Sequence[str] | None) -> list[Text]:
+    """List the available names, unless the message has them all."""
+    if not names or all(name in message for name in names):
+        return []
+    return [Text(f"    available: {printable(', '.join(names))}")]
+
+
+def file_problem_lines(files: Sequence[Record]) -> list[Text]:
+    """Show the problem of each listed file, and explain `unread`."""
+    lines = [
+        line
+        for file in files
+        if file["problem"]
+        for line in problem_lines(file["problem"], where=f"{file['name']}: ")
+    ]
+    if any(file["state"] == "unread" for file in files):
+        lines.append(Text("unread: no worker has read the file yet; look again when one is alive.", style="yellow"))
+    return lines

@@ -35,22 +35,13 @@ def intervals(
     """Compute percentile intervals of the headline figures, stratified by class.
 
     They say how far a figure depends on which rows of each class were drawn; not on the training, nor on which
-    classes there are. The percentile interval corrects no bias: figures that a resample's repeats shift (ECE most
-    of all, which repeats raise) may lie near an end of theirs, or outside.
+    classes there are. The percentile interval corrects no bias: figures that a resample's repeats shift (ECE most of
+    all, which repeats raise) may lie near an end of theirs, or outside.
 
-    Args:
-        scores: from `score_rows`, N ≥ 1.
-        classes: C.
-        groups: from `class_groups`, or None.
-        weights: [C] usable class weights, or None.
-        resamples: B ≥ 1.
-        level: 0…1, the share of the resampled figures that the interval holds.
-        seed: of numpy's default generator; equal arguments give equal intervals.
-
-    Returns:
-        For each of FIGURES (low, high), the quantiles (1 ∓ level)/2 of its values on the resamples, in
-        the figure's own unit; None where the figure itself is None. Source: Efron & Tibshirani, "An introduction
-        to the bootstrap", 1993, chapter 13 (percentiles), and 8.3 (strata).
+    `groups` are those of `class_groups`, `weights` [C] usable class weights, either None; equal arguments give equal
+    intervals. For each of FIGURES (low, high), the quantiles (1 ∓ level)/2 of its values on the resamples; None where
+    the figure itself is None. Source: Efron & Tibshirani, "An introduction to the bootstrap", 1993, chapter 13
+    (percentiles), and 8.3 (strata).
     """
     blocks = list(_resampled(scores, classes, groups, weights, resamples, seed))
     tails = ((1 - level) / 2, (1 + level) / 2)
@@ -64,9 +55,7 @@ def intervals(
 def draw(
     labels: NDArray[np.int64], confidence: NDArray[np.float64], resamples: int, seed: int
 ) -> Iterator[NDArray[np.int64]]:
-    """Yield resamples in blocks: which rows are drawn, [b, N].
-
-    The rows of each line are drawn class by class.
+    """Yield blocks of resamples: the rows drawn, [b, N], class by class.
 
     Within a class the rows are numbered by confidence, so the draws hardly depend on the order of rows.
     """
@@ -94,7 +83,10 @@ def _resampled(
     """Yield the defined figures on each resample, in blocks."""
     rows = len(scores.labels)
     order = ConfidenceOrder.of(scores.confidence, scores.correct)
-    linear = _linear_figures(scores, classes)
+    figures = {"accuracy": scores.correct, "nll": scores.nll, "brier": scores.brier}
+    if classes > TOP:
+        figures["top5_accuracy"] = scores.rank < TOP
+    linear = {name: values.astype(np.float64) for name, values in figures.items()}  # means over the rows, [N] each
     bins = _bin_gaps(scores)  # [N, M]
     features = np.column_stack([*linear.values(), bins])  # [N, F+M]
     totals = np.bincount(scores.labels, minlength=classes)  # [C]
@@ -115,19 +107,8 @@ def _resampled(
         yield values | _class_figures(hits, totals, weights) | _group_values(hits, totals, groups)
 
 
-def _linear_figures(scores: RowScores, classes: int) -> Values:
-    """Return the figures that are means over the rows, [N] each."""
-    figures = {"accuracy": scores.correct, "nll": scores.nll, "brier": scores.brier}
-    if classes > TOP:
-        figures["top5_accuracy"] = scores.rank < TOP
-    return {name: values.astype(np.float64) for name, values in figures.items()}
-
-
 def _bin_gaps(scores: RowScores) -> NDArray[np.float64]:
-    """Return confidence − correct in each row's bin column, [N, M].
-
-    Bins are of equal width; the other columns are 0.
-    """
+    """Return confidence − correct in each row's equal-width bin, [N, M]."""
     gaps = np.zeros((len(scores.labels), calibration.BINS))
     place = calibration.bin_of(scores.confidence)
     gaps[np.arange(len(place)), place] = scores.confidence - scores.correct
@@ -137,13 +118,7 @@ def _bin_gaps(scores: RowScores) -> NDArray[np.float64]:
 def _class_figures(
     hits: NDArray[np.float64], totals: NDArray[np.int64], weights: NDArray[np.float64] | None
 ) -> Values:
-    """Compute the figures that are means over the classes.
-
-    Args:
-        hits: [b, C] right rows of each class.
-        totals: [C] rows of each class.
-        weights: [C] usable class weights, or None.
-    """
+    """Compute the means over classes from `hits` [b, C] of `totals` [C]."""
     present = totals > 0
     recalls = hits[:, present] / totals[present]  # [b, P]
     hit = np.count_nonzero(recalls, axis=1)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.verify.metrics.ties import TieGroups, tie_groups
+from worker.verify.metrics.ties import TieGroups
 
 BINS = 15
 
@@ -21,11 +21,8 @@ BINS = 15
 class ReliabilityBins:
     """A reliability diagram of M bins.
 
-    Attributes:
-        edges: [M+1] float64, 0…1; bin b is edges[b] ≤ confidence < edges[b+1], the last one closed on both sides.
-        count: [M] int64 rows.
-        confidence: [M] float64 mean confidence, NaN for a bin without rows.
-        accuracy: [M] float64 fraction right, NaN for a bin without rows.
+    `edges` are [M+1] float64, 0…1: bin b is edges[b] ≤ confidence < edges[b+1], the last one closed on both sides. Of
+    [M] bins each, `confidence` is the mean and `accuracy` the fraction right, NaN for a bin without rows.
     """
 
     edges: NDArray[np.float64]
@@ -37,29 +34,17 @@ class ReliabilityBins:
 def nll(row_nll: NDArray[np.float64]) -> float:
     """Compute the negative log-likelihood: mean of −log softmax[label] over the rows.
 
-    It is the cross-entropy loss.
-
-    Args:
-        row_nll: [N] from `score_rows`, nats, N ≥ 1.
-
-    Returns:
-        Nats (natural logarithm), 0 or more, always finite; log C for uniform guesses.
-        Source: Good, "Rational decisions", JRSS B 1952; as `sklearn.metrics.log_loss`.
+    It is the cross-entropy loss, in nats, 0 or more, always finite; log C for uniform guesses. Source: Good,
+    "Rational decisions", JRSS B 1952; as `sklearn.metrics.log_loss`.
     """
     return float(row_nll.mean())
 
 
 def brier(row_brier: NDArray[np.float64]) -> float:
-    """Compute the Brier score: mean over rows of Σ_c (p_c − 1[c = label])².
+    """Compute the Brier score: the rows' mean of Σ_c (p_c − 1[c = label])².
 
-    Classes are summed, not averaged.
-
-    Args:
-        row_brier: [N] from `score_rows`, N ≥ 1.
-
-    Returns:
-        0…2, without unit; 0 is best. Half of it is the 0…1 scale that some libraries use for two classes.
-        Source: Brier, "Verification of forecasts expressed in terms of probability", Monthly Weather Review 1950.
+    It is 0…2: classes are summed, not averaged. Half of it is the 0…1 scale that some libraries use for two classes.
+    Source: Brier, "Verification of forecasts expressed in terms of probability", Monthly Weather Review 1950.
     """
     return float(row_brier.mean())
 
@@ -76,50 +61,24 @@ def bin_of(confidence: NDArray[np.float64], bins: int = BINS) -> NDArray[np.int6
 def expected_calibration_error(
     confidence: NDArray[np.float64], correct: NDArray[np.bool_], bins: int = BINS
 ) -> float:
-    """Compute ECE over bins of equal width: Σ_b (n_b/N)·|acc_b − conf_b|.
+    """Compute ECE over bins of equal width: Σ_b (n_b/N)·|acc_b − conf_b|, 0…1.
 
-    Bin b of M is b/M ≤ confidence < (b+1)/M; a confidence of exactly 1 is of the last bin.
-
-    Args:
-        confidence: [N] largest softmax probability, N ≥ 1.
-        correct: [N] whether the row is right.
-        bins: M ≥ 1.
-
-    Returns:
-        0…1, as a difference of fractions; 0 is best. Source: Naeini et al., "Obtaining well calibrated
-        probabilities using Bayesian binning", AAAI 2015; 15 bins as in Guo et al., "On calibration of modern
-        neural networks", ICML 2017.
+    Bin b of M is b/M ≤ confidence < (b+1)/M; a confidence of exactly 1 is of the last bin. Source: Naeini et al.,
+    "Obtaining well calibrated probabilities using Bayesian binning", AAAI 2015; 15 bins as in Guo et al., "On
+    calibration of modern neural networks", ICML 2017.
     """
     gaps = np.bincount(bin_of(confidence, bins), weights=confidence - correct, minlength=bins)  # [M]
     return float(np.abs(gaps).sum() / len(confidence))
 
 
-def equal_mass_calibration_error(
-    confidence: NDArray[np.float64], correct: NDArray[np.bool_], bins: int = BINS
-) -> float:
-    """Compute ECE over bins of equal mass: Σ_b (n_b/N)·|acc_b − conf_b|.
-
-    By rising confidence, each of the M bins takes N//M rows, and the first N mod M of them one more. Where an
-    edge falls into rows of equal confidence, the bins on its sides share them: each gets their mean, as often as
-    it has places left. So the order of rows never matters.
-
-    Args:
-        confidence: [N] largest softmax probability, N ≥ 1.
-        correct: [N] whether the row is right.
-        bins: M ≥ 1.
-
-    Returns:
-        0…1, as a difference of fractions; 0 is best. Source: Nguyen & O'Connor, "Posterior calibration and
-        exploratory analysis for natural language processing models", EMNLP 2015 (adaptive bins); the tie rule is
-        ours.
-    """
-    return float(equal_mass_errors(tie_groups(confidence, correct), bins)[0])
-
-
 def equal_mass_errors(ties: TieGroups, bins: int = BINS) -> NDArray[np.float64]:
-    """Compute `equal_mass_calibration_error` of each sample, [B].
+    """Compute ECE over bins of equal mass for each sample, [B], 0…1.
 
-    Every sample has the same N.
+    By rising confidence, each of the M bins takes N//M rows, and the first N mod M of them one more; every sample has
+    the same N. Where an edge falls into rows of equal confidence, the bins on its sides share them: each gets their
+    mean, as often as it has places left. So the order of rows never matters. Source: Nguyen & O'Connor, "Posterior
+    calibration and exploratory analysis for natural language processing models", EMNLP 2015 (adaptive bins); the tie
+    rule is ours.
     """
     samples, groups = ties.rows.shape
     ends = ties.rows.cumsum(axis=1)  # [B, G]
@@ -147,16 +106,8 @@ def reliability_bins(
 ) -> ReliabilityBins:
     """Compute the bins of a reliability diagram.
 
-    Σ_b (count_b/N)·|accuracy_b − confidence_b| over them is `expected_calibration_error`.
-
-    Args:
-        confidence: [N] largest softmax probability.
-        correct: [N] whether the row is right.
-        bins: M ≥ 1.
-
-    Returns:
-        The M bins. Source: DeGroot & Fienberg, "The comparison and evaluation of forecasters", The Statistician
-        1983.
+    Σ_b (count_b/N)·|accuracy_b − confidence_b| over them is `expected_calibration_error`. Source: DeGroot & Fienberg,
+    "The comparison and evaluation of forecasters", The Statistician 1983.
     """
     place = bin_of(confidence, bins)
     count = np.bincount(place, minlength=bins)

@@ -22,14 +22,11 @@ class RowScores:
     """The scores of rows, [N] each, in the rows' order.
 
     Attributes:
-        predictions: int64, the predicted class, as given.
-        labels: int64, the true class, 0…C−1.
-        correct: bool, prediction = label.
         confidence: float64, the largest softmax probability, 1/C…1.
         nll: float64, −log softmax[label] in nats, 0…MAX_NLL.
         brier: float64, Σ_c (p_c − 1[c = label])², 0…2.
-        rank: int64, the number of classes that come before the label in order of falling logit; of equal logits
-            the lower class comes first. 0 exactly when the first argmax is the label; at most C−1.
+        rank: int64, the number of classes that come before the label in order of falling logit; of equal logits the
+            lower class comes first. 0 exactly when the first argmax is the label; at most C−1.
     """
 
     predictions: NDArray[np.int64]
@@ -44,15 +41,10 @@ class RowScores:
 def score_rows(
     logits: NDArray[np.floating[Any]], predictions: NDArray[np.integer[Any]], labels: NDArray[np.int64]
 ) -> RowScores:
-    """Score every row against its label.
+    """Score every row against its label, in the rows' order.
 
-    Args:
-        logits: [N, C] float16, float32 or float64, finite, N ≥ 1, C ≥ 1; raw, before softmax and temperature.
-        predictions: [N] class of each row, as recorded beside the logits.
-        labels: [N] true class of each row, 0…C−1.
-
-    Returns:
-        The scores, in the rows' order. Logits of any finite size give finite scores and no warning.
+    `logits` are [N, C] float16, float32 or float64, finite, raw, before softmax and temperature; `predictions` and
+    `labels` [N] in 0…C−1. Logits of any finite size give finite scores and no warning.
     """
     rows, classes = logits.shape
     confidence, nll, brier = (np.empty(rows) for _ in range(3))
@@ -81,10 +73,7 @@ def score_rows(
 
 
 def _ranks(values: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Count the classes that come before each row's label, [b].
-
-    Of equal logits the lower class comes first.
-    """
+    """Count the classes before each row's label, [b]; lower classes win ties."""
     own = values[np.arange(len(labels)), labels][:, None]  # [b, 1]
     larger: NDArray[np.int64] = np.count_nonzero(values > own, axis=1)
     tied = np.count_nonzero(values >= own, axis=1) - larger > 1

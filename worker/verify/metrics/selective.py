@@ -13,17 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.verify.metrics.ties import TieGroups, tie_groups
+from worker.verify.metrics.ties import TieGroups
 
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """A risk-coverage curve.
-
-    Attributes:
-        coverage: [N] float64, 1/N…1, rising.
-        risk: [N] float64, 0…1, the risk at that coverage.
-    """
+    """A risk-coverage curve: the `risk` [N] float64 at each `coverage` 1/N…1."""
 
     coverage: NDArray[np.float64]
     risk: NDArray[np.float64]
@@ -31,7 +26,20 @@ class Curve:
 
 @dataclass(frozen=True, eq=False)
 class Areas:
-    """The areas under the curves of B samples, [B] float64 each: see `aurc`, `e_aurc` and `augrc`."""
+    """The areas under B samples' risk-coverage curves, [B] float64 fractions each.
+
+    Attributes:
+        aurc: (1/N)·Σ_k r(k/N), the mean risk over the coverages 1/N…1. Source: Geifman & El-Yaniv, "Selective
+            classification for deep neural networks", NeurIPS 2017, and Geifman et al., "Bias-reduced uncertainty
+            estimation for deep neural classifiers", ICLR 2019.
+        e_aurc: AURC − AURC*, where AURC* = (1/N)·Σ_{k>N−m} (k − (N−m))/k is that of the best order of the same rows,
+            with all m wrong rows last, exactly; not its limit e + (1−e)·ln(1−e) for the error rate e. Source: Geifman
+            et al., ICLR 2019.
+        augrc: 0…1/2, the area under (k/N)·r(k/N), the share of all rows that are accepted and wrong, exactly, under
+            straight lines between the coverages 0, 1/N, …, 1 (at coverage 0 the risk is 0). It equals (1 −
+            AUROC)·acc·(1 − acc) + (1 − acc)²/2, AUROC being that of confidence for right against wrong. Source: Traub
+            et al., "Overcoming common flaws in the evaluation of selective classification systems", NeurIPS 2024.
+    """
 
     aurc: NDArray[np.float64]
     e_aurc: NDArray[np.float64]
@@ -39,74 +47,13 @@ class Areas:
 
 
 def risk_coverage(confidence: NDArray[np.float64], correct: NDArray[np.bool_]) -> Curve:
-    """Compute the selective risk at each coverage.
+    """Compute r(k/N) = wrong rows among the k most confident / k.
 
-    r(k/N) = wrong rows among the k most confident / k.
-
-    Args:
-        confidence: [N] largest softmax probability, N ≥ 1.
-        correct: [N] whether the row is right.
-
-    Returns:
-        The curve, at the coverages 1/N…1; its last risk is 1 − accuracy. Source: El-Yaniv & Wiener, "On the
-        foundations of noise-free selective classification", JMLR 2010.
+    Its last risk is 1 − accuracy. Source: El-Yaniv & Wiener, "On the foundations of noise-free selective
+    classification", JMLR 2010.
     """
     accepted = _accepted(confidence, (~correct)[None].astype(np.float64))[0]  # [N] expected errors
     return _curve(accepted / np.arange(1, len(confidence) + 1))
-
-
-def aurc(confidence: NDArray[np.float64], correct: NDArray[np.bool_]) -> float:
-    """Compute the area under the risk-coverage curve: AURC = (1/N)·Σ_k r(k/N).
-
-    It is the mean risk over the coverages 1/N…1.
-
-    Args:
-        confidence: [N] largest softmax probability, N ≥ 1.
-        correct: [N] whether the row is right.
-
-    Returns:
-        A fraction, 0…1. Source: Geifman & El-Yaniv, "Selective classification for deep neural networks", NeurIPS
-        2017, and Geifman et al., "Bias-reduced uncertainty estimation for deep neural classifiers", ICLR 2019.
-    """
-    return float(areas(tie_groups(confidence, correct)).aurc[0])
-
-
-def e_aurc(confidence: NDArray[np.float64], correct: NDArray[np.bool_]) -> float:
-    """Compute the excess AURC: AURC − AURC*.
-
-    AURC* is that of the best order of the same rows, with all m wrong rows last.
-
-    AURC* = (1/N)·Σ_{k>N−m} (k − (N−m))/k, exactly; not its limit e + (1−e)·ln(1−e) for the error rate e.
-
-    Args:
-        confidence: [N] largest softmax probability, N ≥ 1.
-        correct: [N] whether the row is right.
-
-    Returns:
-        A fraction, 0…1; 0 when every right row is more confident than every wrong one. Source: Geifman et al.,
-        ICLR 2019.
-    """
-    return float(areas(tie_groups(confidence, correct)).e_aurc[0])
-
-
-def augrc(confidence: NDArray[np.float64], correct: NDArray[np.bool_]) -> float:
-    """Compute the area under the generalised risk-coverage curve.
-
-    Its risk is the wrong rows among the k most confident / N.
-
-    That risk is (k/N)·r(k/N): the share of all rows that are accepted and wrong. The area is exact, under straight
-    lines between the coverages 0, 1/N, …, 1 (at coverage 0 the risk is 0). It equals
-    (1 − AUROC)·acc·(1 − acc) + (1 − acc)²/2, AUROC being that of confidence for right against wrong.
-
-    Args:
-        confidence: [N] largest softmax probability, N ≥ 1.
-        correct: [N] whether the row is right.
-
-    Returns:
-        A fraction, 0…1/2. Source: Traub et al., "Overcoming common flaws in the evaluation of selective
-        classification systems", NeurIPS 2024.
-    """
-    return float(areas(tie_groups(confidence, correct)).augrc[0])
 
 
 def areas(ties: TieGroups) -> Areas:
@@ -136,62 +83,38 @@ def areas(ties: TieGroups) -> Areas:
     return Areas(risks / total, excess / total, generalised / total**2)
 
 
-def balanced_risk_coverage(
+def group_risk_coverage(
     confidence: NDArray[np.float64], correct: NDArray[np.bool_], group: NDArray[np.int64], groups: int
-) -> Curve:
-    """Compute the balanced error at each coverage.
+) -> tuple[Curve, Curve]:
+    """Compute the balanced and the worst-group error at each coverage.
 
-    It is the mean over the groups of P(wrong | accepted, row of the group).
-
-    A group of which no row is accepted yet has no such error: it is left out of the mean at that coverage, rather
-    than counted as 0, which would flatter, or as 1. Where rows of equal confidence leave open which of them is
-    accepted, a group's error is its expected wrong among its expected accepted rows.
-
-    Args:
-        confidence: [N] largest softmax probability, N ≥ 1.
-        correct: [N] whether the row is right.
-        group: [N] group of each row, 0…groups−1; a class each, or head and tail.
-        groups: K ≥ 1.
-
-    Returns:
-        The curve, at the coverages 1/N…1. Source: Narasimhan, Menon, Jitkrittum, Gupta & Kumar, "Learning to
-        reject meets long-tail learning", ICLR 2024.
+    They are the mean and the largest of the groups' P(wrong | accepted, row of the group). `group` is [N] in
+    0…groups−1: a class each, or head and tail. A group of which no row is accepted yet has no such error: it is left
+    out at that coverage, rather than counted as 0, which would flatter, or as 1. Where rows of equal confidence leave
+    open which of them is accepted, a group's error is its expected wrong among its expected accepted rows. Source:
+    Narasimhan, Menon, Jitkrittum, Gupta & Kumar, "Learning to reject meets long-tail learning", ICLR 2024.
     """
-    return _curve(_group_errors(confidence, correct, group, groups)[0])
-
-
-def worst_group_risk_coverage(
-    confidence: NDArray[np.float64], correct: NDArray[np.bool_], group: NDArray[np.int64], groups: int
-) -> Curve:
-    """Compute the worst-group error at each coverage.
-
-    It is the largest of the groups' errors among accepted rows.
-
-    Arguments, rules and source are those of `balanced_risk_coverage`, with the maximum for the mean.
-    """
-    return _curve(_group_errors(confidence, correct, group, groups)[1])
+    rows = len(confidence)
+    total, taking_part, worst = np.zeros(rows), np.zeros(rows), np.zeros(rows)
+    for number in range(groups):  # one at a time, so that many groups (classes) need no [K, N]
+        member = group == number  # [N]
+        if not member.any():
+            continue
+        accepted, wrong = _accepted(confidence, np.stack([member, member & ~correct]).astype(np.float64))
+        error = np.divide(wrong, accepted, out=np.zeros(rows), where=accepted > 0)
+        total += error
+        taking_part += accepted > 0
+        np.maximum(worst, error, out=worst)
+    return _curve(total / taking_part), _curve(worst)
 
 
 def area(curve: Curve) -> float:
-    """Compute the mean risk over a whole curve's coverages 1/N…1, as `aurc`.
-
-    A fraction, 0…1. Thinned curves give another value.
-    """
+    """Compute the mean risk over a whole, unthinned curve's coverages, as AURC."""
     return float(curve.risk.mean())
 
 
 def thinned(curve: Curve, points: int = 200) -> Curve:
-    """Reduce a curve to points at even steps of coverage.
-
-    Its ends are kept.
-
-    Args:
-        curve: any.
-        points: at least 2.
-
-    Returns:
-        A curve of min(points, N) points, to draw or to send.
-    """
+    """Reduce a curve to points at even coverages, keeping its ends."""
     size = len(curve.coverage)
     if size <= points:
         return curve
@@ -204,9 +127,9 @@ def _curve(risk: NDArray[np.float64]) -> Curve:
 
 
 def _accepted(confidence: NDArray[np.float64], marks: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Sum marks over the 1…N most confident rows, [K, N].
+    """Sum marks [K, N] over the 1…N most confident rows, [K, N].
 
-    For each line of marks [K, N] it is the expected sum over the orders of equally confident rows.
+    It is the expected sum over the orders of equally confident rows.
     """
     order = (-confidence).argsort()
     ordered = confidence[order]
@@ -215,26 +138,3 @@ def _accepted(confidence: NDArray[np.float64], marks: NDArray[np.float64]) -> ND
     sums = np.cumsum(marks[:, order], axis=1)[:, last]
     every = np.arange(1, len(confidence) + 1)
     return np.stack([np.interp(every, ends, np.concatenate(([0.0], line))) for line in sums])
-
-
-def _group_errors(
-    confidence: NDArray[np.float64], correct: NDArray[np.bool_], group: NDArray[np.int64], groups: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Compute the groups' mean and largest error among accepted rows, [N] each.
-
-    Groups without accepted rows are left out.
-
-    One group at a time, so that many groups (classes) need no [K, N].
-    """
-    rows = len(confidence)
-    total, taking_part, worst = np.zeros(rows), np.zeros(rows), np.zeros(rows)
-    for number in range(groups):
-        member = group == number  # [N]
-        if not member.any():
-            continue
-        accepted, wrong = _accepted(confidence, np.stack([member, member & ~correct]).astype(np.float64))
-        error = np.divide(wrong, accepted, out=np.zeros(rows), where=accepted > 0)
-        total += error
-        taking_part += accepted > 0
-        np.maximum(worst, error, out=worst)
-    return total / taking_part, worst

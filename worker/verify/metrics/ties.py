@@ -30,13 +30,11 @@ class TieGroups:
 
 @dataclass(frozen=True, eq=False)
 class ConfidenceOrder:
-    """N rows in order of rising confidence, and where each group of equal confidence begins.
-
-    Equal means equal as float64.
+    """N rows in order of rising confidence, with their groups of equals.
 
     Attributes:
         order: [N] the rows, by rising confidence.
-        starts: [G] places in that order.
+        starts: [G] places in that order where a group begins; equal means equal as float64.
         confidence: [G] float64, strictly rising.
         wrong: [N] float64 in that order, 1 for a wrong row.
     """
@@ -55,11 +53,7 @@ class ConfidenceOrder:
         return cls(order, starts, by_confidence[starts], (~correct[order]).astype(np.float64))
 
     def group(self, counts: NDArray[np.float64]) -> TieGroups:
-        """Group B samples in which rows count `counts` times.
-
-        Args:
-            counts: [B, N] times that each row counts.
-        """
+        """Group B samples in which rows count `counts` [B, N] times."""
         rows = np.take(counts, self.order, axis=1)
         errors = rows * self.wrong
         if len(self.starts) < len(self.order):

@@ -1,15 +1,28 @@
-"""Constant outputs of an expert, and experts that are copies of each other."""
+"""Constant outputs of an expert, experts that are copies of each other, and data that units have to share."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from worker.verify.similarity import OTHER_ROWS, check_constant, check_duplicates, likeness, sample_rows
+from app.domain.checks import MAX_EVIDENCE, Check
+from app.domain.jobs import Unit, UnitState
+from tests.fakes import artifact
+from worker.tasks.verify import compare
+from worker.verify.similarity import (
+    OTHER_ROWS,
+    check_constant,
+    check_data_between_units,
+    check_duplicates,
+    check_targets_between_experts,
+    sample_rows,
+)
 
 Logits = NDArray[np.floating[Any]]
 
@@ -76,12 +89,10 @@ def test_one_prediction_for_many_other_rows_fails() -> None:
 @pytest.mark.parametrize(
     ("logits", "labels"),
     [
-        (np.ones((200, 1)), LABELS),
-        (np.ones((200, 10)), np.full(200, 4)),
-        (np.ones((1, 10)), np.array([2])),
+        (np.ones((200, 1)), LABELS), (np.ones((200, 10)), np.full(200, 4)), (np.ones((1, 10)), np.array([2])),
         (np.ones((0, 10)), np.zeros(0, dtype=np.int64)),
     ],
-)
+)  # fmt: skip
 def test_where_constant_may_be_right_it_is_skipped(logits: Logits, labels: NDArray[np.int64]) -> None:
     """One class, labels of one class, one row or none: nothing can be said."""
     assert _constant(logits, labels)[0] == "skipped"
@@ -102,11 +113,11 @@ def test_the_sample_is_spread_over_the_split(rows: int) -> None:
 
 def test_likeness_is_the_cosine_of_centred_rows() -> None:
     """By hand: rows (1, −1) and (2, −2) against (1, −1) and (0, 0): 2/sqrt(10·2)."""
-    one, other = np.array([[2.0, 0.0], [5.0, 1.0]]), np.array([[8.0, 6.0], [3.0, 3.0]])
-    assert likeness(one, other) == pytest.approx(2 / np.sqrt(10 * 2))
-    assert likeness(one, -other) == pytest.approx(-2 / np.sqrt(10 * 2))
-    assert likeness(one, np.ones((2, 2))) == 0
-    assert likeness(one * 1e200, other * 1e200) == pytest.approx(2 / np.sqrt(10 * 2))
+    one, other = np.tile([[2.0, 0.0], [5.0, 1.0]], (5, 1)), np.tile([[8.0, 6.0], [3.0, 3.0]], (5, 1))
+    likeness = 2 / np.sqrt(10 * 2)
+    pairs = [(one, other), (one, -other), (one, np.ones((10, 2))), (one * 1e200, other * 1e200)]
+    for (a, b), expected in zip(pairs, (likeness, -likeness, 0, likeness), strict=True):
+        assert check_duplicates("val", {"a": a, "b": b}).measured["highest_likeness"] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -168,3 +179,60 @@ def test_what_cannot_be_compared_is_skipped(samples: dict[str, Logits]) -> None:
     check = check_duplicates("val", samples)
     assert check.verdict == "skipped"
     assert "'val'" in check.message
+
+
+BOTH = pytest.mark.parametrize("check", [check_targets_between_experts, check_data_between_units])
+
+
+@BOTH
+def test_equal_digests_pass(check: Callable[[str, Mapping[str, str]], Check]) -> None:
+    """All the same: passed, with how many were compared."""
+    found = check("val", {"a": "11", "b": "11"})
+    assert (found.verdict, found.level, found.measured["compared"]) == ("passed", "error", 2)
+
+
+@BOTH
+def test_different_digests_fail_with_who_has_which(check: Callable[[str, Mapping[str, str]], Check]) -> None:
+    """One that differs fails the check, and the evidence groups them."""
+    found = check("val", {"a": "11", "b": "99", "c": "11"})
+    assert (found.verdict, found.measured["distinct"]) == ("failed", 2)
+    assert found.evidence == ({"sha256": "11", "of": ["a", "c"]}, {"sha256": "99", "of": ["b"]})
+    assert "'val'" in found.message
+    json.dumps(found.to_dict(), allow_nan=False)
+
+
+@BOTH
+def test_evidence_is_bounded(check: Callable[[str, Mapping[str, str]], Check]) -> None:
+    """However many differ, ten groups are shown and all are counted."""
+    found = check("val", {f"expert{n}": str(n) for n in range(30)})
+    assert (len(found.evidence), found.measured["distinct"]) == (MAX_EVIDENCE, 30)
+
+
+@BOTH
+def test_one_alone_has_nothing_to_be_compared_with(check: Callable[[str, Mapping[str, str]], Check]) -> None:
+    """Skipped, with the reason."""
+    found = check("val", {"a": "11"})
+    assert found.verdict == "skipped"
+    assert "two are needed" in found.message
+
+
+def _unit(expert: str, split: str, targets: str, data: str, base: str = "test") -> Unit:
+    made = replace(artifact(), targets_sha256=targets, data_sha256=data, base=base)
+    return Unit(expert, split, UnitState.SUCCEEDED, total=1, split_sha256="s", artifact=made)
+
+
+def test_splits_are_compared_by_targets_and_bases_by_data() -> None:
+    """An expert that was computed on other images fails the job, though its targets are the same."""
+    units = [
+        _unit("a", "val", "1", "old"),
+        _unit("b", "val", "1", "new"),
+        _unit("a", "train", "2", "old", base="train"),
+        _unit("b", "train", "2", "old", base="train"),
+    ]
+    done = [(unit, unit.artifact) for unit in units if unit.artifact is not None]
+    assert [(check.id, check.verdict) for check in compare(done)] == [
+        ("targets-between-experts", "passed"),
+        ("targets-between-experts", "passed"),
+        ("data-between-units", "failed"),
+        ("data-between-units", "passed"),
+    ]

@@ -1,10 +1,11 @@
-"""Removal of the saved module's prefixes from tensor names, without merging two names."""
+"""Tensors of a checkpoint: their kinds, and their names without the saved module's prefixes."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
 
+import torch
 from torch import Tensor
 
 from app.domain.errors import JobError
@@ -13,6 +14,9 @@ PREFIXES = ("module.", "model.", "net.", "backbone.")
 HEADS = ("fc.", "linear.")  # outside of a backbone
 BATCH_COUNTER = "num_batches_tracked"  # batch norm's counter: its only integer, not used for logits
 AVERAGED = "n_averaged"  # the counter of torch.optim.swa_utils.AveragedModel, beside the averaged module
+
+FLOATS = frozenset({torch.float32, torch.float16, torch.bfloat16, torch.float64})
+INTEGERS = frozenset({torch.int64, torch.int32})
 
 
 def problem(code: str, file: str, sentence: str, **details: object) -> JobError:
@@ -40,10 +44,7 @@ def rename(file: str, tensors: Mapping[str, Tensor], new_name: Callable[[str], s
 
 
 def bare_names(file: str, tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-    """Remove the saved module's prefixes and call the head `fc`.
-
-    Returns:
-        The renamed tensors, and the rules that applied.
+    """Remove the module's prefixes, call the head `fc`; return the rules.
 
     Raises:
         JobError: `checkpoint-ambiguous`: two names become the same one.
@@ -69,3 +70,22 @@ def _common_prefix(tensors: Mapping[str, Tensor]) -> str | None:
         if names and all(name.startswith(prefix) for name in names):
             return prefix
     return None
+
+
+def is_plain(tensor: Tensor) -> bool:
+    """Tell whether a tensor is dense, on the CPU, and not expanded."""
+    if tensor.layout != torch.strided or tensor.device.type != "cpu":
+        return False
+    return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
+
+
+def bits_equal(a: Tensor, b: Tensor) -> bool:
+    """Tell whether two plain tensors have the same dtype, shape and bits."""
+    if (a.dtype, a.shape) != (b.dtype, b.shape) or not (is_plain(a) and is_plain(b)):
+        return False
+    return torch.equal(a.detach().reshape(-1).view(torch.uint8), b.detach().reshape(-1).view(torch.uint8))
+
+
+def short_name(kind: torch.dtype | torch.layout) -> str:
+    """Format `torch.float16` as `float16`."""
+    return str(kind).removeprefix("torch.")
