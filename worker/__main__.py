@@ -104,7 +104,7 @@ def _run(settings: Settings, index: int, stop: threading.Event) -> None:
             worker,
             pid=os.getpid(),
             device=name,
-            devices=_device_count(settings),
+            devices=device_count() if settings.device in ("auto", "cuda") else 1,
             environment=offered,
             warm_start=parse_entries(settings.warm_start),
         )
@@ -123,10 +123,7 @@ def _run(settings: Settings, index: int, stop: threading.Event) -> None:
 
 @contextmanager
 def _beside(stop: threading.Event, run: Callable[[], None]) -> Iterator[None]:
-    """Run a function in a thread beside the block.
-
-    If it fails, the block is told to stop, and the error is raised at its end.
-    """
+    """Run a function beside the block; its failure stops the block."""
     failures: list[BaseException] = []
 
     def guarded() -> None:
@@ -145,10 +142,6 @@ def _beside(stop: threading.Event, run: Callable[[], None]) -> Iterator[None]:
         thread.join()
     if failures:
         raise failures[0]
-
-
-def _device_count(settings: Settings) -> int:
-    return device_count() if settings.device in ("auto", "cuda") else 1
 
 
 def _stop_on_signals(*, supervised: bool) -> threading.Event:

@@ -7,12 +7,7 @@ from worker.context import Cancelled, Context, Stopped
 
 
 class CancellationPoint:
-    """Where the work on one claim may be stopped. Lives as long as the claim.
-
-    Args:
-        claim: the work.
-        context: the worker's.
-    """
+    """Where the work on one claim may be stopped. Lives as long as the claim."""
 
     def __init__(self, claim: Claim, context: Context) -> None:
         self._claim, self._context = claim, context

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from app.domain.checks import JobReport, ResultReport
-from app.domain.errors import FatalError, RelogitError, RequestError, TransientError
+from app.domain.errors import FatalError, RelogitError, TransientError
 from app.domain.fault_points import reach
 from app.domain.job_kinds import TASKS, Task
 from app.domain.jobs import Claim, Progress, Unit, UnitState
@@ -59,30 +59,21 @@ def work(context: Context, database: Database, worker: str, tasks: tuple[Task, .
             log.warning("the job store cannot be used: %s", error)
             time.sleep(AFTER_STORE_ERROR_S)
             continue
-        if claim is None:
-            idle_at = version  # read before the claim: a job that came in between has moved it again
-            continue
-        idle_at = -1
-        _run(claim, context)
+        idle_at = -1 if claim else version  # read before the claim: a job that came in between has moved it again
+        if claim:
+            _run(claim, context)
 
 
 def _reap(context: Context, worker: str) -> bool:
     """Free the work of dead workers, stop overdue jobs; return whether any died."""
-    _check_recorded(context, worker)
-    dead = list(reap_dead_workers(context.jobs, context.settings.locks_dir))
+    # Others reap a living worker if its lock file was removed, say; they would take every claim from it.
+    if all(recorded["id"] != worker for recorded in context.jobs.workers()):
+        raise FatalError("buried-alive", f"Worker {worker} is on record no more: another process took it for dead.")
+    dead = reap_dead_workers(context.jobs, context.settings.locks_dir)
     for name in dead:
         log.warning("worker %s is dead; its work is free again", name)
     context.jobs.expire()  # the API does so as well, but it may have died
     return bool(dead)
-
-
-def _check_recorded(context: Context, worker: str) -> None:
-    """End a worker that is no longer on record.
-
-    Others reap a living worker if its lock file was removed, for example; they would take every claim from it.
-    """
-    if all(recorded["id"] != worker for recorded in context.jobs.workers()):
-        raise FatalError("buried-alive", f"Worker {worker} is on record no more: another process took it for dead.")
 
 
 def _run(claim: Claim, context: Context) -> None:
@@ -139,18 +130,10 @@ def _recompute(claim: Claim, context: Context) -> None:
             _guarded(claim, context, [unit.split], lambda unit=unit: _log_unit(claim, unit, loaded[0].run(unit)))  # type: ignore[misc]
 
 
-def _refuse_draw(claim: Claim, context: Context) -> None:  # noqa: ARG001 — every task's function takes both
-    """Fail a job of an earlier version, which created sets of splits by jobs."""
-    raise RequestError(
-        "splits-without-job", "Sets of splits are created without a job now; `relogit splits create` does so at once."
-    )
-
-
 FUNCTIONS: Mapping[Task, Callable[[Claim, Context], None]] = {
     "recompute": _recompute,
     "verify": verify,
     "check": check_files,
-    "draw": _refuse_draw,
 }
 """What does each kind of task. `app.domain.job_kinds.TASKS` says in which thread, and what its failure fails."""
 
@@ -160,11 +143,7 @@ def _log_unit(claim: Claim, unit: Unit, progress: Progress) -> None:
     seconds = {phase: round(passed, 4) for phase, passed in progress.seconds.items()}
     log.info(
         "job %s: (%s, %s) is done, %d rows reused and %d computed; seconds: %s",
-        claim.job.id,
-        claim.expert,
-        unit.split,
-        progress.reused,
-        progress.computed,
+        *(claim.job.id, claim.expert, unit.split, progress.reused, progress.computed),
         ", ".join(f"{phase} {passed:.3f}" for phase, passed in seconds.items()),
         extra={"reused": progress.reused, "computed": progress.computed, "seconds": seconds},
     )

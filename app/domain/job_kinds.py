@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from app.domain.requests import RecomputeRequest, Request, SplitsRequest, VerificationRequest
 
-Task = Literal["recompute", "verify", "check", "draw"]
+Task = Literal["recompute", "verify", "check"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,6 @@ TASKS: Mapping[Task, TaskKind] = {
     "recompute": TaskKind(True, "computing this", "a smaller batch_size", has_units=True),
     "verify": TaskKind(True, "verifying this", "fewer or smaller splits"),
     "check": TaskKind(False, "verifying this", "fewer or smaller files", verdict_counts=False),
-    "draw": TaskKind(False, "drawing this", "a machine with more of it", verdict_counts=False),
 }
 
 HEAVY_TASKS: tuple[Task, ...] = tuple(task for task, kind in TASKS.items() if kind.heavy)
@@ -57,8 +56,8 @@ class JobKind:
     """What tells one kind of job from another."""
 
     request: type[RecomputeRequest] | type[VerificationRequest] | type[SplitsRequest]
-    tasks: Callable[[Any], Sequence[NewTask]]
-    """Gives the tasks of a new job, in the order in which they are claimed, for its request."""
+    tasks: Callable[[Any], Sequence[NewTask]] | None
+    """Lists the tasks for a new job's request; None for a kind that is read from old stores only."""
 
 
 def _recompute_tasks(request: RecomputeRequest) -> list[NewTask]:
@@ -69,15 +68,22 @@ def _recompute_tasks(request: RecomputeRequest) -> list[NewTask]:
 JOB_KINDS: Mapping[str, JobKind] = {
     "recompute": JobKind(RecomputeRequest, _recompute_tasks),
     "verification": JobKind(VerificationRequest, lambda _: [NewTask("check")]),
-    # Sets of splits are created without a job now; stores of earlier versions hold such jobs.
-    "splits": JobKind(SplitsRequest, lambda _: [NewTask("draw")]),
+    # Sets of splits are created without a job; stores of earlier versions hold such jobs, all of which have ended.
+    "splits": JobKind(SplitsRequest, None),
 }
 """By `Request.kind`, which the store records."""
 
 
 def tasks_of(request: Request) -> Sequence[NewTask]:
-    """List the tasks of a new job, in the order of their claims."""
-    return JOB_KINDS[request.kind].tasks(request)
+    """List the tasks of a new job, in the order of their claims.
+
+    Raises:
+        ValueError: jobs of this kind are only read.
+    """
+    tasks = JOB_KINDS[request.kind].tasks
+    if tasks is None:
+        raise ValueError(f"Jobs of kind {request.kind!r} cannot be queued any more.")
+    return tasks(request)
 
 
 def read_request(kind: str, data: Mapping[str, Any]) -> Request:

@@ -25,9 +25,7 @@ class Maintenance:
         store: the jobs and workers.
         hangs: tells which workers hang.
         kill: kills a worker by its name and process id; False for one that this service did not start.
-        tidy: applies retention; it may take long.
-        tidy_every_s: seconds between two calls of `tidy`.
-        every_s: seconds between two rounds of the other chores.
+        tidy: applies retention every `tidy_every_s` seconds; it may take long.
     """
 
     def __init__(

@@ -17,21 +17,13 @@ log = logging.getLogger(__name__)
 
 
 class Stopping:
-    """The parts of the service that have to learn early that it stops.
-
-    Args:
-        watcher: its waiting requests are answered.
-        supervisor: its workers hand their work back while the last answers are sent.
-    """
+    """The parts of the service that have to learn early that it stops."""
 
     def __init__(self, watcher: Watcher, supervisor: Supervisor) -> None:
         self._watcher, self._supervisor = watcher, supervisor
 
     def soon(self) -> None:
-        """Answer waiting requests and stop the workers after their batch.
-
-        Called in the event loop.
-        """
+        """Answer waiting requests and stop the workers after their batch, in the event loop."""
         self._watcher.close()
         self._supervisor.stop_soon()
 
@@ -41,11 +33,9 @@ class Stopping:
 
 
 class StoppableServer(uvicorn.Server):
-    """A server that finishes its answers before it stops, unless it is told twice.
+    """A server that finishes its answers before it stops; a second signal ends it at once.
 
-    Args:
-        config: uvicorn's.
-        state: of the app, which has a `stopping` once it has started.
+    The app's state has a `stopping` once it has started.
     """
 
     def __init__(self, config: uvicorn.Config, state: State) -> None:

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, Protocol, Self
 
@@ -27,42 +28,31 @@ HOPELESS = 2
 MAX_DELAY_S = 30.0
 
 
-class Process(Protocol):
+class _Process(Protocol):
     """What the supervisor uses of `subprocess.Popen`."""
 
     @property
-    def pid(self) -> int:
-        """The process id."""
-
+    def pid(self) -> int: ...
     @property
-    def stdin(self) -> IO[bytes] | None:
-        """The writing end of its standard input."""
-
-    def poll(self) -> int | None:
-        """Return its exit status if it has ended."""
-
-    def wait(self, timeout: float | None = None) -> int:
-        """Wait for its end, and return its exit status."""
-
-    def terminate(self) -> None:
-        """Send SIGTERM."""
-
-    def kill(self) -> None:
-        """Send SIGKILL."""
+    def stdin(self) -> IO[bytes] | None: ...
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def terminate(self) -> None: ...
+    def kill(self) -> None: ...
 
 
-Launch = Callable[..., Process]
+Launch = Callable[..., _Process]
 """Starts a process; called as `subprocess.Popen` is."""
 
 
+@dataclass
 class _Slot:
     """The place of one worker: its process, and how often that has failed to start."""
 
-    def __init__(self, index: int) -> None:
-        self.index = index
-        self.process: Process | None = None
-        self.not_before = 0.0
-        self.failed_starts = 0
+    index: int
+    process: _Process | None = None
+    not_before: float = 0.0
+    failed_starts: int = 0
 
 
 class Supervisor:
@@ -88,11 +78,8 @@ class Supervisor:
         give_up: Callable[[], None] = lambda: os.kill(os.getpid(), signal.SIGTERM),
         launch: Launch = subprocess.Popen,
     ) -> None:
-        self._settings = settings
-        self._store = store
-        self._command = command
-        self._give_up = give_up
-        self._launch = launch
+        self._settings, self._store, self._command = settings, store, command
+        self._give_up, self._launch = give_up, launch
         self._slots: list[_Slot] = []
         self._stop = threading.Event()
         self._any_started = False
@@ -111,34 +98,25 @@ class Supervisor:
         self._thread.join()
 
     def kill(self, worker: str, pid: int) -> bool:
-        """Kill a worker, which is then replaced.
-
-        Returns:
-            False for a worker that this supervisor did not start.
-        """
+        """Kill a worker of this supervisor, which replaces it; else return False."""
         lock = worker_lock(self._settings.locks_dir, worker)
-        processes = [
-            slot.process
-            for slot in self._slots
-            if slot.process is not None and slot.process.pid == pid and has_open(pid, lock)
-        ]
+        processes = [process for process in self._processes() if process.pid == pid and has_open(pid, lock)]
         for process in processes:
             process.kill()
         return bool(processes)
 
     def stop_soon(self) -> None:
-        """Stop all workers after their batch, and start no more.
-
-        Returns at once; the end of the block waits for them.
-        """
+        """Stop all workers after their batch; the end of the block waits for them."""
         self._stop.set()
 
     def kill_all(self) -> None:
         """Kill all workers and start none any more."""
         self._stop.set()
-        for slot in self._slots:
-            if slot.process is not None:
-                slot.process.kill()
+        for process in self._processes():
+            process.kill()
+
+    def _processes(self) -> list[_Process]:
+        return [slot.process for slot in self._slots if slot.process is not None]
 
     def _run(self) -> None:
         try:
@@ -154,8 +132,7 @@ class Supervisor:
             self._end_all()
 
     def _check_slots(self) -> None:
-        for index in range(len(self._slots), self._worker_count()):
-            self._slots.append(_Slot(index))
+        self._slots += [_Slot(index) for index in range(len(self._slots), self._worker_count())]
         for slot in self._slots:
             self._check_slot(slot)
 
@@ -202,7 +179,7 @@ class Supervisor:
         reap_dead_workers(self._store, self._settings.locks_dir)
 
     def _end_all(self) -> None:
-        processes = [slot.process for slot in self._slots if slot.process is not None]
+        processes = self._processes()
         for process in processes:
             process.terminate()
         deadline = time.monotonic() + self._settings.stop_timeout_s
@@ -220,6 +197,6 @@ class Supervisor:
             log.warning("the next workers to start will free what these held: %s", error)
 
 
-def _close(process: Process) -> None:
+def _close(process: _Process) -> None:
     if process.stdin is not None:
         process.stdin.close()

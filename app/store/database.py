@@ -98,7 +98,13 @@ class Database:
             # Each thread has a connection with a cache, and the system caches the file as well.
             connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
             self._local.connection = connection
-            self._remember(connection)
+            # The API's threads come and go, and each would leave an open file.
+            with self._guard:
+                for thread, idle in self._opened:
+                    if not thread.is_alive():
+                        idle.close()
+                self._opened = [(thread, kept) for thread, kept in self._opened if thread.is_alive()]
+                self._opened.append((threading.current_thread(), connection))
         return connection
 
     @contextmanager
@@ -131,11 +137,7 @@ class Database:
                 db.execute("COMMIT")
 
     def probe(self) -> None:
-        """Test that the store can be written.
-
-        Raises:
-            sqlite3.Error: it cannot, such as on a full disk.
-        """
+        """Write to the store; an sqlite3.Error says that it cannot be written."""
         with self.transaction() as db:
             db.execute("UPDATE store SET probed_at = ?", (time.time(),))
 
@@ -151,15 +153,6 @@ class Database:
                 connection.close()
             self._opened.clear()
         self._local = threading.local()
-
-    def _remember(self, connection: sqlite3.Connection) -> None:
-        # The API's threads come and go, and each would leave an open file.
-        with self._guard:
-            for thread, idle in self._opened:
-                if not thread.is_alive():
-                    idle.close()
-            self._opened = [(thread, kept) for thread, kept in self._opened if thread.is_alive()]
-            self._opened.append((threading.current_thread(), connection))
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:

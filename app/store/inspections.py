@@ -6,7 +6,7 @@ import json
 import logging
 import sqlite3
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +14,20 @@ from app.domain.errors import RelogitError
 from app.domain.jobs import MAX_DEATHS
 from app.store.database import Database
 from app.store.inspection_requests.analysis import CausesRequest, StatisticsRequest
-from app.store.inspection_requests.kinds import INSPECTION_REQUESTS
+from app.store.inspection_requests.experts import NormalisationRequest, PassportRequest
 from app.store.inspection_requests.request import InspectionRequest
+from app.store.inspection_requests.splits import AuditRequest, GroupsRequest, PoolRequest, SplitCountsRequest
 
 log = logging.getLogger(__name__)
+
+INSPECTION_REQUESTS: Mapping[str, type[InspectionRequest]] = {
+    request.kind: request
+    for request in (
+        *(PassportRequest, NormalisationRequest, PoolRequest, SplitCountsRequest),
+        *(StatisticsRequest, CausesRequest, AuditRequest, GroupsRequest),
+    )
+}
+"""By kind; `worker.inspections.handlers` carries each out."""
 
 KEPT_S = 90 * 24 * 3600.0
 """Older inspections are deleted; a new request repeats them."""
@@ -103,11 +113,7 @@ class InspectionStore:
                 db.execute("DELETE FROM inspections WHERE key = ?", (row["key"],))
 
     def forget_files(self, digests: Collection[str]) -> None:
-        """Delete the analyses of files of logits that no longer exist.
-
-        Args:
-            digests: sha256 of the files.
-        """
+        """Delete the analyses of files of logits that are gone, by their sha256."""
         if not digests:
             return
         with self._database.transaction() as db:
@@ -124,15 +130,14 @@ class InspectionStore:
 
     def record(self, request: InspectionRequest, result: dict[str, Any] | RelogitError) -> None:
         """Record an answer or an error, and delete those that it replaces."""
-        failed = isinstance(result, RelogitError)
-        text = json.dumps(result.to_dict() if isinstance(result, RelogitError) else result)
+        error = json.dumps(result.to_dict()) if isinstance(result, RelogitError) else None
+        answer = None if isinstance(result, RelogitError) else json.dumps(result)
         with self._database.transaction() as db:
             db.execute(
                 "INSERT INTO inspections (key, kind, request, answer, error, asked_at) VALUES (?,?,?,?,?,?)"
                 " ON CONFLICT (key) DO UPDATE SET answer = excluded.answer, error = excluded.error",
-                (request.key, request.kind, json.dumps(request.to_dict()),
-                 None if failed else text, text if failed else None, time.time()),
-            )  # fmt: skip
+                (request.key, request.kind, json.dumps(request.to_dict()), answer, error, time.time()),
+            )
             _delete_replaced(db, request)
 
 

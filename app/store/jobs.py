@@ -16,22 +16,8 @@ from app.domain.errors import Conflict, TransientError
 from app.domain.job_kinds import TASKS, Task
 from app.domain.jobs import Artifact, Claim, Job, JobOptions, JobState, Progress, UnitPlan, final_state
 from app.domain.requests import Request
+from app.store import transitions
 from app.store.references import References
-from app.store.transitions import (
-    check_claim,
-    end_job,
-    end_task,
-    insert_job,
-    read_job,
-    requeue,
-    reset_crash_count,
-    set_unit,
-    settle,
-    stop_job,
-    take_task,
-    tally,
-    to_be_cancelled,
-)
 from app.store.workers import Workers
 
 
@@ -47,26 +33,18 @@ class JobStore(Workers, References):
         terms: JobOptions | None = None,
         check: Callable[[], object] = lambda: None,
     ) -> Job:
-        """Record a job whose request was checked.
+        """Record a job whose request was checked; its units are computed in this order.
 
-        Args:
-            request: the work.
-            units: are computed in this order.
-            terms: its options.
-            check: raises if something that the job refers to was deleted meanwhile; it is kept from now on.
+        `check` raises if something that the job refers to was deleted meanwhile; it is kept from now on.
         """
         with self._database.transaction() as db:
             check()
-            return insert_job(db, request, units, terms or JobOptions())
+            return transitions.insert_job(db, request, units, terms or JobOptions())
 
     def get(self, job_id: str) -> Job:
-        """Return a job.
-
-        Raises:
-            NotFound: no job has that id.
-        """
+        """Return a job, or raise NotFound."""
         with self._database.snapshot() as db:
-            return read_job(db, job_id)
+            return transitions.read_job(db, job_id)
 
     def jobs(self, *, states: Iterable[JobState] = (), kind: str | None = None, limit: int = 100) -> list[Job]:
         """Return jobs of the given states and kind, the newest first."""
@@ -75,7 +53,7 @@ class JobStore(Workers, References):
         with self._database.snapshot() as db:
             query = f"SELECT id FROM jobs WHERE {where} ORDER BY seq DESC LIMIT ?"
             rows = db.execute(query, (wanted, wanted, kind, limit))
-            return [read_job(db, row["id"]) for row in rows.fetchall()]
+            return [transitions.read_job(db, row["id"]) for row in rows.fetchall()]
 
     def cancel(self, job_id: str) -> Job:
         """Cancel a job: unclaimed tasks end at once, others after their batch.
@@ -84,19 +62,15 @@ class JobStore(Workers, References):
             Conflict: it has already succeeded or failed.
         """
         with self._database.transaction() as db:
-            job = read_job(db, job_id)
+            job = transitions.read_job(db, job_id)
             if job.state.ended and job.state is not JobState.CANCELLED:
                 raise Conflict("job-ended", f"Job {job_id} has already {job.state}; there is nothing to cancel.")
             if not job.state.ended:
-                stop_job(db, job_id)
-            return read_job(db, job_id)
+                transitions.stop_job(db, job_id)
+            return transitions.read_job(db, job_id)
 
     def expire(self) -> list[str]:
-        """Stop the jobs whose deadline has passed, as `cancel` does; they fail.
-
-        Returns:
-            Their ids.
-        """
+        """Fail the jobs whose deadline has passed, stopped as by `cancel`; return their ids."""
         now = time.time()
         overdue = "SELECT id FROM jobs WHERE deadline_at <= ? AND finished_at IS NULL AND NOT cancel_requested"
         if self._database.connection.execute(overdue, (now,)).fetchone() is None:
@@ -107,27 +81,21 @@ class JobStore(Workers, References):
                 message = "The job had not ended by its deadline. Units that had succeeded by then stay."
                 error = {"code": "deadline-exceeded", "message": message, "details": {}}
                 db.execute("UPDATE jobs SET error = ? WHERE id = ?", (json.dumps(error), job_id))
-                stop_job(db, job_id)
+                transitions.stop_job(db, job_id)
             return job_ids
 
     # --- the worker's side ------------------------------------------------------------------------
 
     def claim(
-        self,
-        worker: str,
-        precisions: Sequence[str] = ("fp32",),
-        tasks: Sequence[Task] = tuple(TASKS),
+        self, worker: str, precisions: Sequence[str] = ("fp32",), tasks: Sequence[Task] = tuple(TASKS)
     ) -> Claim | None:
-        """Claim the next task of the oldest job; None when none is queued.
+        """Claim the oldest job's next task of these kinds, or none.
 
-        Args:
-            worker: its name.
-            precisions: those it can compute in. It leaves a task of another precision to a recorded worker that can;
-                without such a worker it takes the task and fails it with the reason.
-            tasks: kinds of task to take.
+        A worker leaves a task of another precision than its own to a recorded worker that has it; without such a
+        worker it takes the task and fails it with the reason.
         """
         with self._database.transaction() as db:
-            return take_task(db, worker, precisions, tasks)
+            return transitions.take_task(db, worker, precisions, tasks)
 
     def version(self) -> int:
         """Return a number that changes when another connection commits. Takes microseconds."""
@@ -136,40 +104,32 @@ class JobStore(Workers, References):
     def start_unit(self, claim: Claim, split: str) -> bool:
         """Record that a unit begins. Returns whether to go on, as `progress`."""
         with self._database.transaction() as db:
-            check_claim(db, claim)
+            transitions.check_claim(db, claim)
             zero = {"done": 0, "reused": 0, "computed": 0, "rate": None}
-            set_unit(db, claim, split, state="running", started_at=time.time(), **zero)
+            transitions.set_unit(db, claim, split, state="running", started_at=time.time(), **zero)
             db.execute(
                 "UPDATE units SET attempts = attempts + 1 WHERE job = ? AND expert = ? AND split = ?",
                 (claim.job.id, claim.expert, split),
             )
-            return not to_be_cancelled(db, claim)
+            return not transitions.to_be_cancelled(db, claim)
 
     def progress(self, claim: Claim, split: str, progress: Progress) -> bool:
-        """Record how far a unit is.
-
-        Returns:
-            Whether to go on; False when the job is to be cancelled.
-        """
+        """Record a unit's progress; return False if its job is to be cancelled."""
         with self._database.transaction() as db:
-            check_claim(db, claim)
-            set_unit(db, claim, split, rate=progress.rate, **_counts(progress))
-            return not to_be_cancelled(db, claim)
+            transitions.check_claim(db, claim)
+            transitions.set_unit(db, claim, split, rate=progress.rate, **_counts(progress))
+            return not transitions.to_be_cancelled(db, claim)
 
     def go_on(self, claim: Claim) -> bool:
-        """Tell whether to go on; False when the job is to be cancelled.
-
-        Raises:
-            ClaimLost: the claim was taken away.
-        """
+        """Tell whether to go on; False when the job is to be cancelled."""
         with self._database.snapshot() as db:
-            check_claim(db, claim)
-            return not to_be_cancelled(db, claim)
+            transitions.check_claim(db, claim)
+            return not transitions.to_be_cancelled(db, claim)
 
     def hold(self, claim: Claim) -> None:
         """Raise `ClaimLost` unless the claim is still this worker's, before it publishes files."""
         with self._database.snapshot() as db:
-            check_claim(db, claim)
+            transitions.check_claim(db, claim)
 
     def finish_unit(
         self,
@@ -182,19 +142,12 @@ class JobStore(Workers, References):
     ) -> None:
         """Record a unit whose file is written and whose report passed.
 
-        Args:
-            claim: this worker's.
-            split: of the unit.
-            artifact: its file.
-            report: its verification.
-            progress: its final counts.
-            is_there: tells whether the file exists; the deletion of another job may have removed the same file.
-
         Raises:
-            TransientError: the file is gone; it can be written again.
+            TransientError: by `is_there`, the file is gone: the deletion of another job removed the same file. It can
+                be written again.
         """
         with self._database.transaction() as db:
-            check_claim(db, claim)
+            transitions.check_claim(db, claim)
             if not is_there():
                 raise TransientError("artifact-gone", f"The file of ({claim.expert}, {split}) is gone.")
             fields = _counts(progress) | {
@@ -204,22 +157,22 @@ class JobStore(Workers, References):
                 "artifact": json.dumps(artifact.to_dict()),
                 "artifact_sha256": artifact.sha256,
             }
-            set_unit(db, claim, split, **fields)
-            reset_crash_count(db, claim)
-            tally(db, "units", "succeeded")
-            tally(db, "rows", "reused", progress.reused)
-            tally(db, "rows", "computed", progress.computed)
+            transitions.set_unit(db, claim, split, **fields)
+            transitions.reset_crash_count(db, claim)
+            transitions.tally(db, "units", "succeeded")
+            transitions.tally(db, "rows", "reused", progress.reused)
+            transitions.tally(db, "rows", "computed", progress.computed)
             for phase, seconds in progress.seconds.items():
-                tally(db, "seconds", phase, seconds)
+                transitions.tally(db, "seconds", phase, seconds)
 
     def fail_unit(self, claim: Claim, split: str, error: dict[str, Any], report: ResultReport | None = None) -> None:
         """Record that a unit failed; the others stay as they are."""
         with self._database.transaction() as db:
-            check_claim(db, claim)
+            transitions.check_claim(db, claim)
             fields = {"error": json.dumps(error), "report": json.dumps(report.to_dict()) if report else None}
-            set_unit(db, claim, split, state="failed", finished_at=time.time(), **fields)
-            reset_crash_count(db, claim)
-            tally(db, "units", "failed")
+            transitions.set_unit(db, claim, split, state="failed", finished_at=time.time(), **fields)
+            transitions.reset_crash_count(db, claim)
+            transitions.tally(db, "units", "failed")
 
     def end_task(self, claim: Claim) -> None:
         """End a claim whose units have all ended, or whose job is being cancelled.
@@ -228,33 +181,33 @@ class JobStore(Workers, References):
             RuntimeError: the job is not being cancelled, and units are open or the task has none.
         """
         with self._database.transaction() as db:
-            check_claim(db, claim)
-            job = read_job(db, claim.job.id)
+            transitions.check_claim(db, claim)
+            job = transitions.read_job(db, claim.job.id)
             still_open = [u.split for u in job.units if u.expert == claim.expert and not u.state.ended]
             if (still_open or not TASKS[claim.task].has_units) and not job.cancel_requested:
                 raise RuntimeError(f"{claim.task} {claim.expert} of job {job.id} cannot end: {still_open} are open")
-            end_task(db, claim)
-            settle(db, claim.job.id)
+            transitions.end_task(db, claim)
+            transitions.settle(db, claim.job.id)
 
     def finish_job(self, claim: Claim, verification: JobReport) -> None:
         """Record the checks of the job as a whole, and its final state.
 
-        A verification of files that was carried out has succeeded, whatever its verdict. So has a drawing of splits.
+        A verification of files that was carried out has succeeded, whatever its verdict.
         """
         with self._database.transaction() as db:
-            check_claim(db, claim)
-            end_task(db, claim)
-            job = read_job(db, claim.job.id)
+            transitions.check_claim(db, claim)
+            transitions.end_task(db, claim)
+            job = transitions.read_job(db, claim.job.id)
             carried_out = not TASKS[claim.task].verdict_counts and verification.error is None
             verified = carried_out or verification.verdict == "passed"
             db.execute("UPDATE jobs SET verification = ? WHERE id = ?", (json.dumps(verification.to_dict()), job.id))
-            end_job(db, job.id, final_state(job, verified=verified))
+            transitions.end_job(db, job.id, final_state(job, verified=verified))
 
     def hand_back(self, claim: Claim) -> None:
         """Give a claim back for another worker, since this one is stopping."""
         with self._database.transaction() as db:
-            check_claim(db, claim)
-            requeue(db, claim.job.id, claim.task, claim.expert)
+            transitions.check_claim(db, claim)
+            transitions.requeue(db, claim.job.id, claim.task, claim.expert)
 
 
 def _counts(progress: Progress) -> dict[str, Any]:

@@ -88,15 +88,9 @@ LONGEST_STEP_S = 2.0
 class Hangs:
     """Detects living workers that hang. One thread calls `look`; any thread may call `hanging`.
 
-    A worker moves the time of its lock file as long as its threads go on (`worker/heartbeat.py`). Silence is added up
-    from look to look, up to `longest_step_s` for each: time in which this process itself was busy or stopped counts
-    against no worker.
-
-    Args:
-        store: where the workers are on record.
-        locks_dir: where their lock files are.
-        timeout_s: silence that counts as a hang.
-        longest_step_s: of the time between two looks, no more than this counts as silence.
+    A worker moves the time of its lock file as long as its threads go on (`worker/heartbeat.py`). More than
+    `timeout_s` of silence is a hang. It is added up from look to look, up to `longest_step_s` for each: time in which
+    this process itself was busy or stopped counts against no worker.
     """
 
     def __init__(
@@ -109,11 +103,7 @@ class Hangs:
         """Worker → the time of its file, and the seconds for which it has not moved."""
 
     def look(self) -> dict[str, float]:
-        """Check the heartbeat of every living worker; to be called about every second.
-
-        Returns:
-            Those that hang: seconds of silence by name.
-        """
+        """Check every living worker's heartbeat, about once a second; return as `hanging`."""
         now = time.monotonic()
         passed, self._last_look = min(now - self._last_look, self._longest_step_s), now
         silence = {}
@@ -133,23 +123,18 @@ class Hangs:
 
 def compute_environments(store: JobStore, locks_dir: Path) -> list[ComputeEnvironment]:
     """Return the distinct compute environments of the living workers."""
-    alive = [w["environment"] for w in store.workers() if is_held(worker_lock(locks_dir, w["id"]))]
+    alive = {w["environment"]: None for w in store.workers() if is_held(worker_lock(locks_dir, w["id"]))}
     environments = []
-    for text in dict.fromkeys(alive):
+    for text in alive:
         with contextlib.suppress(KeyError):  # a worker of another version, with other fields
             environments.append(ComputeEnvironment.from_dict(json.loads(text)))
     return environments
 
 
 def reap_dead_workers(store: JobStore, locks_dir: Path) -> list[str]:
-    """Remove dead workers from the record, and free what they had claimed.
-
-    Returns:
-        The dead workers' names.
-    """
-    dead = [
-        w["id"] for w in store.workers() if not is_held(worker_lock(locks_dir, w["id"]))
-    ] + store.orphaned_claims()
+    """Remove dead workers from the record, free their claims, and return their names."""
+    dead = [w["id"] for w in store.workers() if not is_held(worker_lock(locks_dir, w["id"]))]
+    dead += store.orphaned_claims()
     for worker in dead:
         store.reap(worker)
         worker_lock(locks_dir, worker).unlink(missing_ok=True)

@@ -26,13 +26,7 @@ class Rate:
 
 
 def rate_key(network: Mapping[str, Any], image: Sequence[int], numerics: NumericsKey) -> str:
-    """Return the key of a measurement.
-
-    Args:
-        network: the architecture as a spec that builds it.
-        image: [H, W, 3].
-        numerics: of the computation.
-    """
+    """Hash a network's spec, an image's [H, W, 3] and the numerics."""
     grounds = {"network": dict(network), "image": list(image), "numerics": asdict(numerics)}
     # "rate" was the kind of inspection that held these until schema 5; migrated measurements keep their key.
     return hashlib.sha256(json.dumps(["rate", grounds], sort_keys=True).encode()).hexdigest()

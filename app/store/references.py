@@ -19,22 +19,12 @@ class References:
         """Delete an ended job, then its files.
 
         In this order, since this process may die in between: a recorded job must not lose its files, and the next
-        sweep removes files without a job.
-
-        Args:
-            job_id: of the job.
-            forget: see `release`.
-
-        Raises:
-            Conflict: it has not ended.
+        sweep removes files without a job. As `remove` and `release`.
         """
         self.release(self.remove(job_id), forget)
 
     def remove(self, job_id: str) -> frozenset[str]:
-        """Delete an ended job from the record.
-
-        Returns:
-            sha256 of each artifact that it referred to.
+        """Delete an ended job from the record; return the sha256 of its artifacts.
 
         Raises:
             Conflict: it has not ended.
@@ -42,18 +32,13 @@ class References:
         with self._database.transaction() as db:
             job = read_job(db, job_id)
             if not job.state.ended:
-                raise Conflict(
-                    "job-not-ended",
-                    f"Job {job_id} is {job.state}. Cancel it first, or wait until it has ended.",
-                )
+                message = f"Job {job_id} is {job.state}. Cancel it first, or wait until it has ended."
+                raise Conflict("job-not-ended", message)
             db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
         return frozenset(unit.artifact.sha256 for unit in job.units if unit.artifact)
 
     def release(self, digests: Iterable[str], forget: Callable[[str], None]) -> None:
-        """Call `forget` with each digest that no job refers to.
-
-        No other job can record that digest meanwhile.
-        """
+        """Call `forget` with each digest that no job refers to, nor can record meanwhile."""
         with self._database.transaction() as db:
             for digest in sorted(digests):
                 if db.execute("SELECT 1 FROM units WHERE artifact_sha256 = ?", (digest,)).fetchone() is None:

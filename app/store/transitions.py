@@ -28,6 +28,11 @@ from app.domain.jobs import (
 from app.domain.requests import Request
 
 OPEN_UNIT = "state IN ('queued', 'running')"
+PLAIN_COLUMNS = (
+    "expert", "split", "total", "split_sha256", "done", "reused", "computed", "rate", "started_at", "finished_at",
+    "attempts",
+)  # fmt: skip
+"""Of `units`: what a `Unit` holds as it is stored."""
 
 
 class ClaimLost(JobError):
@@ -128,10 +133,7 @@ def end_task(db: sqlite3.Connection, claim: Claim) -> None:
 
 
 def requeue(db: sqlite3.Connection, job: str, task: str, expert: str) -> None:
-    """Queue a task again, or end it if its job is being cancelled.
-
-    Its running unit starts from the beginning.
-    """
+    """Queue a task with its running unit again, or end a cancelled one."""
     db.execute(
         "UPDATE units SET state = 'queued', done = 0, reused = 0, computed = 0, rate = NULL, started_at = NULL"
         " WHERE job = ? AND expert = ? AND state = 'running'",
@@ -146,14 +148,9 @@ def requeue(db: sqlite3.Connection, job: str, task: str, expert: str) -> None:
 
 
 def reap_task(db: sqlite3.Connection, task: sqlite3.Row, *, blamed: bool) -> None:
-    """Queue the task of a dead worker again, or fail its unit.
+    """Queue a dead worker's task again; at `MAX_DEATHS`, fail its unit.
 
-    A unit fails at its `MAX_DEATHS`th death.
-
-    Args:
-        db: in a write transaction.
-        task: with `job`, `task`, `expert` and `deaths`.
-        blamed: whether this death counts against the task.
+    `task` has `job`, `task`, `expert` and `deaths`; `blamed` tells whether this death counts against it.
     """
     where = (task["job"], task["task"], task["expert"])
     deaths = task["deaths"] + blamed
@@ -238,11 +235,7 @@ def tally(db: sqlite3.Connection, name: str, label: str, by: float = 1) -> None:
 
 
 def read_job(db: sqlite3.Connection, job_id: str) -> Job:
-    """Read a job with its units.
-
-    Raises:
-        NotFound: no job has that id.
-    """
+    """Read a job with its units, or raise NotFound."""
     row = db.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
     if row is None:
         raise NotFound("job-not-found", f"There is no job {job_id!r}. GET /jobs lists those that there are.")
@@ -277,20 +270,10 @@ def _report(text: str) -> ResultReport:
 def read_unit(row: sqlite3.Row) -> Unit:
     """Build a unit from its row."""
     return Unit(
-        expert=row["expert"],
-        split=row["split"],
+        **{name: row[name] for name in PLAIN_COLUMNS},
         state=UnitState(row["state"]),
-        total=row["total"],
-        split_sha256=row["split_sha256"],
-        done=row["done"],
-        reused=row["reused"],
-        computed=row["computed"],
-        rate=row["rate"],
         error=json.loads(row["error"]) if row["error"] else None,
         notes=tuple(json.loads(row["notes"])),
         artifact=_artifact(row["artifact"]) if row["artifact"] else None,
         report=_report(row["report"]) if row["report"] else None,
-        started_at=row["started_at"],
-        finished_at=row["finished_at"],
-        attempts=row["attempts"],
     )

@@ -60,11 +60,7 @@ class Watcher:
                 self._changed = asyncio.Event()
 
     async def until(self, look: Callable[[], Awaitable[T]], done: Callable[[T], bool], timeout_s: float) -> T:
-        """Call `look` now and after each change until `done` accepts its result.
-
-        Returns:
-            The last result, also when `done` has not accepted it in time.
-        """
+        """Look now and after each change, until `done` or the timeout."""
         deadline = asyncio.get_running_loop().time() + timeout_s
         while True:
             changed = self._changed  # taken before the look, so that no change in between is missed

@@ -37,7 +37,7 @@ class Workers:
             pid: its process, for people.
             device: what it computes on.
             devices: how many such devices the machine has; a supervisor starts as many workers.
-            environment: how it computes; a plan tells from it which kept rows the worker will reuse.
+            environment: how it computes.
             warm_start: the experts that it is about to load.
         """
         loading = [{"expert": expert, "state": "loading", "error": None} for expert in warm_start]
@@ -58,21 +58,14 @@ class Workers:
         return [dict(row) for row in self._database.connection.execute("SELECT * FROM workers ORDER BY id")]
 
     def orphaned_claims(self) -> list[str]:
-        """Return the workers that hold tasks but are not on record.
-
-        Such a worker hung, was reaped, and then woke up and claimed again.
-        """
+        """Return workers that were reaped while they hung, then woke up and claimed again."""
         query = "SELECT DISTINCT worker FROM tasks WHERE state = 'claimed' AND worker NOT IN (SELECT id FROM workers)"
         return [row["worker"] for row in self._database.connection.execute(query)]
 
     def reap(self, worker: str) -> list[str]:
-        """Remove a dead worker; its tasks may be claimed again at once.
+        """Remove a dead worker and free its tasks; return their jobs' ids.
 
-        Its death counts against the units it was running. A unit fails at its `MAX_DEATHS`th, so that one that kills
-        its workers cannot do so for ever.
-
-        Returns:
-            Ids of the jobs it was working on.
+        Its death counts against the units it was running; a unit that kills its workers fails at the `MAX_DEATHS`th.
         """
         with self._database.transaction() as db:
             tasks = db.execute(

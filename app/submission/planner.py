@@ -35,8 +35,7 @@ BYTES_PER_S = 150e6
 """To write, read back, verify and publish a file: measured 27 ms for 0.8 MB, 58 ms for 8, 233 ms for 42."""
 
 FLOAT_BYTES, INT_BYTES, SUM_BYTES = 4, 8, 8
-ARCHIVE_BYTES = 766
-"""Of the zip directory and the array headers that `np.savez` writes."""
+ARCHIVE_BYTES = 766  # of the zip directory and the array headers
 
 
 class _Unknown(Exception):
@@ -66,15 +65,12 @@ def inspections_of(examined: Examined, catalog: Catalog, weights: str | None = N
     requests: list[InspectionRequest] = [
         PassportRequest.of(expert.path, examined.dataset, weights) for expert in examined.experts
     ]
-    requests += normalisation_inspections(examined, catalog)
-    return requests + [_pool_inspection(examined, base, catalog) for base in _bases(examined.splits)]
+    requests += _normalisation_requests(examined, catalog)
+    return requests + [PoolRequest.of(examined.dataset, base, catalog) for base in _bases(examined.splits)]
 
 
-def normalisation_inspections(examined: Examined, catalog: Catalog) -> list[InspectionRequest]:
-    """List the inspections of each expert's mean and std.
-
-    There are none where no split or base is right.
-    """
+def _normalisation_requests(examined: Examined, catalog: Catalog) -> list[NormalisationRequest]:
+    """List the inspections of mean and std, if a split is right."""
     if examined.dataset is None or examined.request is None or not examined.splits:
         return []
     base, request = evidence_base(split.base for split in examined.splits), examined.request
@@ -89,7 +85,7 @@ def make_plan(body: RecomputeBody, site: Site) -> Plan:
     examined = site.examine(body)
     plan = Plan(list(examined.problems), [], examined.request, None)
     numerics = _add_numerics(plan, body, site)
-    plan.problems += [unused_override(key, body.dataset) for key in examined.unused_overrides]
+    plan.problems += [_unused_override(key, body.dataset) for key in examined.unused_overrides]
     _warn_of_workers(plan, site)
     if body.precision != "fp32":
         plan.warn(
@@ -98,7 +94,8 @@ def make_plan(body: RecomputeBody, site: Site) -> Plan:
             "fp32 as well, unless such rows are kept; they are not in these figures.",
         )
     if examined.dataset is not None and examined.experts and examined.splits:
-        plan.normalisation = _normalisation(examined, site)
+        answers = site.inspections.look_up(_normalisation_requests(examined, site.catalog))
+        plan.normalisation = {e.name: known.answer for e, known in zip(examined.experts, answers, strict=False)}
         try:
             _UnitPlanner(examined, plan, numerics, body.reuse, site).add()
         except RequestError as error:
@@ -110,8 +107,8 @@ def make_plan(body: RecomputeBody, site: Site) -> Plan:
     return plan
 
 
-def unused_override(key: str, dataset: str) -> RequestError:
-    """Report an override that matches no file: its name may be misspelt."""
+def _unused_override(key: str, dataset: str) -> RequestError:
+    """Report an override that matches no file; its name may be misspelt."""
     return RequestError(
         "override-unused",
         f"The override {key!r} of the data set {dataset} matches no checkpoint file, so nothing takes it. Name it "
@@ -135,13 +132,6 @@ def _add_numerics(plan: Plan, body: RecomputeBody, site: Site) -> NumericsKey | 
     plan.arithmetic = {name: getattr(numerics, name) for name in ("engine", "engine_version", "model")}
     plan.arithmetic |= {"capability": numerics.capability, "precision": body.precision, "batch": batch}
     return numerics
-
-
-def _normalisation(examined: Examined, site: Site) -> dict[str, dict[str, Any] | None]:
-    """Look up each expert's inspection of mean and std; None if not known."""
-    inspections = site.inspections.look_up(normalisation_inspections(examined, site.catalog))
-    pairs = zip(examined.experts, inspections, strict=False)
-    return {expert.name: inspection.answer for expert, inspection in pairs}
 
 
 class _UnitPlanner:
@@ -170,20 +160,15 @@ class _UnitPlanner:
 
     def _pool(self, base: str) -> Inspection:
         """Look up a base's pixels, and note the problem where they cannot be read."""
-        request = _pool_inspection(self._examined, base, self._site.catalog)
-        [inspection] = self._site.inspections.look_up([request])
+        [inspection] = self._site.inspections.look_up([PoolRequest.of(self._dataset, base, self._site.catalog)])
         if inspection.error is not None:
             first = next(i for i, split in enumerate(self._examined.splits) if split.base == base)
-            error = RequestError.from_dict(inspection.error)
-            error.details["pointer"] = f"#/splits/{first}"
-            self._plan.problems.append(error)
+            self._plan.problems.append(RequestError.from_dict(inspection.error))
+            self._plan.problems[-1].details["pointer"] = f"#/splits/{first}"
         return inspection
 
     def _fresh_rows(self) -> list[NDArray[np.int64]]:
-        """List each split's distinct rows that no earlier split has.
-
-        Only splits over the same base count; the rows are equal for all experts.
-        """
+        """List each split's distinct rows that no earlier split of its base has."""
         covered = {base: np.zeros(size, np.bool_) for base, size in self._sizes.items()}
         fresh = []
         for split in self._examined.splits:
@@ -194,21 +179,18 @@ class _UnitPlanner:
 
     def _unit(self, expert: ExpertFile, split: Split, fresh: NDArray[np.int64]) -> PlannedUnit:
         total, new, reasons = int(split.indices.size), fresh.size, {}
-        computed = seconds = None
+        reused = computed = seconds = computing_s = None
         try:
             new -= self._kept(expert, split.base, fresh)
             computed = new if self._reuse else fresh.size
+            reused = total - computed
+            computing_s = computed / self._rate(expert, split.base) if computed else 0.0
         except _Unknown as unknown:
-            reasons = dict.fromkeys(("reused", "computed", "seconds"), str(unknown))
+            missing = ("reused", "computed", "seconds") if computed is None else ("seconds",)
+            reasons = dict.fromkeys(missing, str(unknown))
         written = 2 * npz_bytes(total, self._classes) + new * (self._classes * FLOAT_BYTES + SUM_BYTES)
-        if computed is not None:
-            try:
-                seconds = UNIT_S + written / BYTES_PER_S
-                if computed:
-                    seconds += computed / self._rate(expert, split.base)
-            except _Unknown as unknown:
-                seconds, reasons = None, {"seconds": str(unknown)}
-        reused = None if computed is None else total - computed
+        if computing_s is not None:
+            seconds = UNIT_S + written / BYTES_PER_S + computing_s
         return PlannedUnit(expert.name, split.name, total, reused, computed, seconds, written, reasons)
 
     def _kept(self, expert: ExpertFile, base: str, indices: NDArray[np.int64]) -> int:
@@ -239,28 +221,24 @@ class _UnitPlanner:
 
     def _known(self, expert: ExpertFile, base: str) -> tuple[Mapping[str, Any], dict[str, Any]]:
         """Return the expert's passport and what is known of the base's pixels."""
-        passport, pool = expert.passport, self._pools[base].answer
-        if passport is None:
+        if expert.passport is None:
             raise _Unknown(f"No worker has read {expert.path.name} yet.")
-        if pool is None:
+        if (pool := self._pools[base].answer) is None:
             raise _Unknown(f"No worker has decoded the base {base!r} yet.")
-        return passport, pool
+        return expert.passport, pool
 
     def _add_memory(self) -> None:
         answers = [inspection.answer for inspection in self._pools.values()]
         pools = None if None in answers else sum(int(np.prod(a["images"])) for a in answers if a is not None)
         passports = [expert.passport for expert in self._examined.experts]
-        parameters = [passport["parameters"] for passport in passports if passport]
-        weights = None if None in passports else FLOAT_BYTES * sum(parameters)
-        row = self._classes * FLOAT_BYTES
+        weights = None if None in passports else sum(FLOAT_BYTES * p["parameters"] for p in passports if p)
         largest = max(split.indices.size for split in self._examined.splits)
-        logits = sum(self._sizes.values()) * row + largest * (row + 2 * INT_BYTES)
-        parts = (pools, logits, weights)
-        needed = None if None in parts else sum(part for part in parts if part is not None)
+        rows = sum(self._sizes.values()) + largest
+        logits = rows * self._classes * FLOAT_BYTES + largest * 2 * INT_BYTES
+        needed = None if pools is None or weights is None else pools + logits + weights
         host = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        memory = Memory(pools, logits, weights, needed, max(self._peaks, default=None), host)
-        self._plan.memory = memory
-        most = max(memory.needed or 0, memory.measured or 0)
+        self._plan.memory = Memory(pools, logits, weights, needed, max(self._peaks, default=None), host)
+        most = max(needed or 0, *self._peaks, 0)
         if most > host:
             detail = f"A worker would take {_gigabytes(most)} of memory; this machine has {_gigabytes(host)}."
             self._plan.warn("memory-short", f"{detail} Take smaller bases, or a machine with more.")
@@ -289,11 +267,6 @@ def _check_disk(plan: Plan, outputs: Path) -> None:
 
 def _bases(splits: Sequence[Split]) -> list[str]:
     return list(dict.fromkeys(split.base for split in splits))
-
-
-def _pool_inspection(examined: Examined, base: str, catalog: Catalog) -> InspectionRequest:
-    assert examined.dataset is not None
-    return PoolRequest.of(examined.dataset, base, catalog)
 
 
 def _gigabytes(size: int) -> str:

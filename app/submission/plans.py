@@ -20,7 +20,7 @@ class PlannedUnit:
     total: int
     """Rows, one for each entry of the index list."""
     reused: int | None
-    """As the job will report them: kept from earlier, computed for an earlier unit, or repeated in the split."""
+    """Kept from earlier, computed for an earlier unit, or repeated in the split."""
     computed: int | None
     seconds: float | None
     """On one worker, at the measured rate, with the file written and verified."""

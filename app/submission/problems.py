@@ -6,8 +6,14 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from app.domain.errors import Conflict, Refused, RequestError
+from app.domain.names import check_name
 
 T = TypeVar("T")
+
+
+def check_prefix(prefix: str) -> str:
+    """Check a prefix of checkpoint names, which may be empty."""
+    return check_name("checkpoint_prefix", prefix, may_be_empty=True)
 
 
 class Problems:

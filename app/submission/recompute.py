@@ -23,8 +23,8 @@ from app.domain.numerics import ComputeEnvironment
 from app.domain.requests import Grounds, Precision, RecomputeRequest
 from app.store.inspection_requests.experts import NormalisationRequest, PassportRequest, evidence_base
 from app.store.inspections import InspectionStore
-from app.submission.bodies import RecomputeBody
-from app.submission.problems import Problems
+from app.submission.bodies import RecomputeBody, StandardsBody
+from app.submission.problems import Problems, check_prefix
 
 INTERNAL_NAME = ".relogit"
 
@@ -64,17 +64,9 @@ def plan(
     inspections: InspectionStore,
     compute_environments: Sequence[ComputeEnvironment] = (),
 ) -> tuple[RecomputeRequest, list[UnitPlan]]:
-    """Check a request, and divide it into units.
+    """Check a request, fill in its defaults, and divide it into units.
 
-    Args:
-        body: the request.
-        catalog: what is on disk.
-        inspections: what workers have reported.
-        compute_environments: how the living workers compute; where none lives, any precision is taken.
-
-    Returns:
-        The request with every default filled in, and its units: experts in the order given, and within each
-        the splits in the order given.
+    Where no worker lives, any precision is taken. Experts and the splits of each keep the order given.
 
     Raises:
         Refused: with a problem for each wrong item.
@@ -114,9 +106,7 @@ class _Examination:
         outputs = catalog.settings.outputs_dir
         output_dir = guard("output_dir", lambda: _output_dir(outputs, body.output_dir))
         guard("precision", lambda: _check_precision(body.precision, compute_environments))
-        prefix = guard(
-            "checkpoint_prefix", lambda: check_name("checkpoint_prefix", body.checkpoint_prefix, may_be_empty=True)
-        )
+        prefix = guard("checkpoint_prefix", lambda: check_prefix(body.checkpoint_prefix))
         dataset = guard("dataset", lambda: catalog.dataset(body.dataset))
         if dataset is None:
             return Examined(self._problems.errors)
@@ -143,21 +133,14 @@ class _Examination:
     ) -> RecomputeRequest:
         """Fill in every default; `folders` are those of the experts and of the splits."""
         body = self._body
+        given = body.model_dump(exclude={"experts", "experts_dir", "splits_dir", *StandardsBody.model_fields})
         return RecomputeRequest(
-            dataset=body.dataset,
+            **given,
             experts=experts,
-            splits=body.splits,
-            checkpoint_prefix=body.checkpoint_prefix,
             experts_dir=folders[0],
             splits_dir=folders[1],
-            output_dir=body.output_dir,
-            batch_size=body.batch_size,
-            calibration=body.calibration,
             declaration=dataset.model_dump(mode="json"),
-            precision=body.precision,
-            reuse=body.reuse,
             standards=body.standards(),
-            weights=body.weights,
             grounds=grounds,
         )
 
@@ -180,8 +163,7 @@ class _Examination:
         experts: dict[str, ExpertFile] = {}
         for i, name in enumerate(names):
             where = "experts" if body.experts is None else f"experts/{i}"
-            expert = self._problems.guard(where, partial(look_up, name))
-            if expert is not None:
+            if expert := self._problems.guard(where, partial(look_up, name)):
                 experts.setdefault(name, expert)
         return names, list(experts.values())
 
@@ -214,36 +196,29 @@ class _Examination:
         splits: dict[str, Split] = {}
         for i, name in enumerate(names):
             read = partial(self._catalog.read_split, dataset, folder, name)
-            split = self._problems.guard(f"splits/{i}", read)
-            if split is not None:
+            if split := self._problems.guard(f"splits/{i}", read):
                 splits.setdefault(name, split)
         return list(splits.values())
 
     def _check_distinct(self, where: str, names: Sequence[str]) -> None:
         if not names:
             self._problems.add(where, RequestError("empty-list", f"{where} is empty; name at least one."))
-        earlier: set[str] = set()
         for i, name in enumerate(names):
-            if name in earlier:
-                error = RequestError("repeated-name", f"{name!r} stands twice in {where}.")
-                self._problems.add(f"{where}/{i}", error)
-            earlier.add(name)
+            if name in names[:i]:
+                self._problems.add(
+                    f"{where}/{i}", RequestError("repeated-name", f"{name!r} stands twice in {where}.")
+                )
 
     def _check_normalisation(self, expert: ExpertFile, request: RecomputeRequest, dataset: Dataset) -> None:
-        """Refuse an expert that is known to contradict its mean and std.
-
-        A worker checks those that no worker has inspected yet.
-        """
+        """Refuse an expert that is known to contradict its mean and std."""
         base, stem = evidence_base(request.grounds.bases.values()), expert.path.stem
-        question = NormalisationRequest.of(
-            expert.path, request.dataset, dataset, base, self._catalog, request.weights
+        [inspection] = self._inspections.look_up(
+            [NormalisationRequest.of(expert.path, request.dataset, dataset, base, self._catalog, request.weights)]
         )
-        [inspection] = self._inspections.look_up([question])
         if inspection.answer is None:
-            return
+            return  # a worker checks it before it computes
         acknowledged = dataset.override(stem).normalisation_acknowledged
-        error = refusal(inspection.answer, request.dataset, stem, acknowledged=acknowledged)
-        if error is not None:
+        if error := refusal(inspection.answer, request.dataset, stem, acknowledged=acknowledged):
             raise error
 
 

@@ -24,10 +24,7 @@ RESERVED = frozenset({"audit"})
 
 
 def import_splits(body: ImportBody, catalog: Catalog) -> dict[str, Any]:
-    """Check lists and write them as a set.
-
-    Returns:
-        Its description, with what is `doubtful`: sentences.
+    """Check lists, write them as a set, and return its description with `doubtful`: sentences.
 
     Raises:
         Conflict: the name is taken.
@@ -84,19 +81,16 @@ def _check_list(
 
 
 def _repeats(lists: Sequence[ImportedList]) -> list[str]:
-    sentences = []
-    for entry in lists:
-        rows, samples = len(entry.indices), len(set(entry.indices))
-        if rows > samples:
-            sentences.append(f"{entry.name!r} repeats indices: its {rows:,} rows are {_samples(samples)}.")
-    return sentences
+    sizes = [(entry.name, len(entry.indices), len(set(entry.indices))) for entry in lists]
+    return [
+        f"{name!r} repeats indices: its {rows:,} rows are {_samples(samples)}."
+        for name, rows, samples in sizes
+        if rows > samples
+    ]
 
 
 def _overlaps(lists: Sequence[ImportedList]) -> list[str]:
-    """Name the lists over one base that share samples.
-
-    What is tuned on one of them must not be tested on the other.
-    """
+    """Name lists over one base that share samples."""
     sentences = []
     for first, second in combinations([(entry, set(entry.indices)) for entry in lists], 2):
         shared = len(first[1] & second[1])
@@ -115,11 +109,7 @@ def _samples(number: int) -> str:
 def _describe(body: ImportBody, name: str) -> dict[str, Any]:
     """Describe the set as its `splits.json` does."""
     lists = {
-        entry.name: {
-            "base": entry.base,
-            "size": len(entry.indices),
-            "sha256": list_sha256(list(entry.indices)),
-        }
+        entry.name: {"base": entry.base, "size": len(entry.indices), "sha256": list_sha256(list(entry.indices))}
         for entry in body.lists
     }
     origin = {"made_by": f"relogit {VERSION}, imported", "made_at": rfc3339(time.time())}

@@ -32,62 +32,39 @@ Lists = dict[str, NDArray[np.int64]]
 
 
 def create_splits(body: SplitsBody, catalog: Catalog) -> dict[str, Any]:
-    """Draw a set of splits from the current labels, and write it.
-
-    Returns:
-        Its description, as its `splits.json` has it.
-
-    Raises:
-        Conflict: the name is taken.
-        RequestError: the labels cannot be read, or a class or a list would have no sample. Nothing is written then.
-    """
-    request = plan_splits(body, catalog)
-    dataset = Dataset.model_validate(request.declaration)
-    bases = sorted({request.train_base, request.test_base})
-    labels = {base: read_labels(catalog.bases, dataset, base) for base in bases}
-    lists, counts = draw_lists(request, labels, catalog.bases.classes(dataset))
-    description = describe(request, lists, counts, labels)
-    files = set_files(lists, counts, description)
-    write_set(catalog.settings.data_dir / request.name, files, overwrite=request.overwrite)
-    return description
-
-
-def plan_splits(body: SplitsBody, catalog: Catalog) -> SplitsRequest:
-    """Check a request against what is on disk.
+    """Draw a set of splits, write it, and return its description.
 
     Raises:
         Conflict: the name is taken.
         Refused: with a problem for each wrong item.
+        RequestError: the labels cannot be read, or a class or a list would have no sample. Nothing is written then.
     """
     problems = Problems()
     name = problems.guard("name", lambda: free_name(body.name, catalog.settings.data_dir, body.overwrite))
     dataset = problems.guard("dataset", lambda: catalog.dataset(body.dataset))
     if dataset is not None:
-        for base in (_train_base(catalog, dataset), DEFAULT_BASE):
+        bases = {_train_base(catalog, dataset): None, DEFAULT_BASE: None}
+        for base in bases:
             problems.guard("dataset", partial(catalog.bases.size, dataset, base))
-        problems.guard("dataset", lambda: _check_bases(catalog, body.dataset, dataset))
+        if len(bases) == 1:
+            problems.add("dataset", _no_train_base(body.dataset))
     if name is None or dataset is None or problems.errors:
         raise problems.refusal()
-    return SplitsRequest(
-        dataset=body.dataset,
-        name=name,
-        train_base=_train_base(catalog, dataset),
-        test_base=DEFAULT_BASE,
-        profile=body.profile,
-        imbalance_factor=body.imbalance_factor,
-        seed=body.seed,
-        test_shares=body.test_shares,
-        expert_share=body.expert_share,
-        overwrite=body.overwrite,
-        declaration=dataset.model_dump(mode="json"),
-    )
+    train_base = next(iter(bases))
+    request = SplitsRequest(**body.model_dump() | {"name": name}, train_base=train_base, test_base=DEFAULT_BASE)
+    labels = {base: read_labels(catalog.bases, dataset, base) for base in sorted(bases)}
+    lists, counts = draw_lists(request, labels, catalog.bases.classes(dataset))
+    description = describe(request, lists, counts, labels)
+    files = set_files(lists, counts, description)
+    write_set(catalog.settings.data_dir / name, files, overwrite=request.overwrite)
+    return description
 
 
 def draw_lists(request: SplitsRequest, labels: Lists, classes: int) -> tuple[Lists, NDArray[np.int64]]:
     """Draw the lists of a set.
 
     Args:
-        request: with its bases filled in.
+        request: what to draw.
         labels: [N] by base.
         classes: C.
 
@@ -112,10 +89,8 @@ def draw_lists(request: SplitsRequest, labels: Lists, classes: int) -> tuple[Lis
         lists |= dict(zip(DIVISION, division, strict=True))
     empty_lists = [name for name, indices in lists.items() if not indices.size]
     if empty_lists:
-        raise RequestError(
-            "split-empty",
-            f"{', '.join(empty_lists)} would have no samples; choose larger shares, or a base with more of them.",
-        )
+        message = f"{', '.join(empty_lists)} would have no samples; choose larger shares, or a larger base."
+        raise RequestError("split-empty", message)
     return lists, counts
 
 
@@ -169,10 +144,9 @@ def _train_base(catalog: Catalog, dataset: Dataset) -> str:
     return declared or (TRAIN_SPLIT if TRAIN_SPLIT in catalog.bases.names(dataset) else DEFAULT_BASE)
 
 
-def _check_bases(catalog: Catalog, name: str, dataset: Dataset) -> None:
-    if _train_base(catalog, dataset) == DEFAULT_BASE:
-        raise RequestError(
-            "no-train-base",
-            f'The data set {name!r} declares no base for train lists: `train = "train"` under [{name}.bases] in '
-            "datasets.toml says which one they point into.",
-        )
+def _no_train_base(name: str) -> RequestError:
+    return RequestError(
+        "no-train-base",
+        f'The data set {name!r} declares no base for train lists: `train = "train"` under [{name}.bases] in '
+        "datasets.toml says which one they point into.",
+    )

@@ -7,19 +7,16 @@ from pathlib import Path, PurePath
 
 from app.catalog.catalog import Catalog
 from app.domain.errors import Refused, RequestError
-from app.domain.names import check_folder, check_name
+from app.domain.names import check_folder
 from app.domain.requests import VerificationRequest
 from app.files.logit_files import MANIFEST_SUFFIX, Found, find_logit_files, one_logit_file, targets_name
 from app.files.uploads import Uploads
 from app.submission.bodies import VerificationBody
-from app.submission.problems import Problems
+from app.submission.problems import Problems, check_prefix
 
 
 def plan_verification(body: VerificationBody, catalog: Catalog, uploads: Uploads) -> VerificationRequest:
-    """Check a request, and list its files; a worker reads them.
-
-    Returns:
-        The request with every default filled in.
+    """Check a request, list its files and fill in its defaults.
 
     Raises:
         Refused: with a problem for each wrong item.
@@ -29,9 +26,7 @@ def plan_verification(body: VerificationBody, catalog: Catalog, uploads: Uploads
     splits = None
     if dataset is not None:
         splits = problems.guard("splits_dir", lambda: catalog.splits_folder(dataset, body.splits_dir))
-    prefix = problems.guard(
-        "checkpoint_prefix", lambda: check_name("checkpoint_prefix", body.checkpoint_prefix, may_be_empty=True)
-    )
+    prefix = problems.guard("checkpoint_prefix", lambda: check_prefix(body.checkpoint_prefix))
     experts = body.experts_dir
     if dataset is not None and experts is not None:
         folder = problems.guard("experts_dir", lambda: catalog.experts_folder(body.dataset, dataset, experts))
@@ -57,10 +52,7 @@ def plan_verification(body: VerificationBody, catalog: Catalog, uploads: Uploads
 
 
 def _list_files(body: VerificationBody, outputs: Path, uploads: Uploads) -> tuple[str | None, Found]:
-    """List the files, with their folder below the outputs directory.
-
-    The folder is None for an upload.
-    """
+    """List the files, with their folder below the outputs directory; None for an upload."""
     if body.upload is not None:
         return None, _list_upload(body, body.upload, uploads)
     name = check_folder("path", str(body.path))

@@ -15,9 +15,6 @@ import numpy as np
 import pytest
 
 import relogit
-from app.domain.requests import SplitsRequest
-from app.store.database import Database
-from app.store.jobs import JobStore
 from tests.integration.workspace import CLASSES, Service, Workspace, build, running
 
 SIZES = {"test": 200, "train": 400}
@@ -166,29 +163,6 @@ def test_the_command_line_creates_and_lists(service: Service, workspace: Workspa
     assert (listed.returncode, "tunev" in listed.stdout) == (0, True)
     done = cli("splits", "create", "typed", "--dataset", "tiny", "--overwrite", "--json")
     assert json.loads(done.stdout) == _read(workspace, "typed", "splits.json")
-
-
-def test_a_job_of_an_earlier_version_that_creates_splits_ends(service: Service, workspace: Workspace) -> None:
-    """Its store may hold one in the queue: a worker fails it with the reason; it is still listed and shown."""
-    request = SplitsRequest(
-        dataset="tiny",
-        name="queued",
-        train_base="train",
-        test_base="test",
-        profile="exponential",
-        imbalance_factor=10.0,
-        seed=1,
-        test_shares=(8, 1, 1),
-        expert_share=None,
-        overwrite=False,
-    )
-    job = JobStore(Database(workspace.settings.store_path)).submit(request)
-    with relogit.Client(service.url) as client:
-        shown = client.job(job.id).wait(timeout=60)
-        assert (shown.state, shown.data["error"]["code"]) == ("failed", "splits-without-job")
-        assert [listed.id for listed in client.jobs(kind="splits")] == [job.id]
-        client.job(job.id).delete()
-    assert not (workspace.root / "data" / "queued").exists()
 
 
 def _audit(service: Service, name: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,21 @@ def write_logits(folder: Path, expert: str, split: str, **changes: Any) -> Path:
     seed = sum(expert.encode())
     np.savez(path, **{**arrays_of(split, seed), **changes})
     return path
+
+
+def manifest_of(home: Home, path: Path, **changes: Any) -> dict[str, Any]:
+    """What a manifest says of a file of (ce, val) that was made with everything as it is now."""
+
+    def digest(file: Path) -> str:
+        return sha256(file.read_bytes()).hexdigest()
+
+    checkpoint = {"folder": "experts/digits", "file": "best_ce.pth", "sha256": digest(home.experts / "best_ce.pth")}
+    return {
+        "expert": "ce",
+        "split": {"name": "val", "sha256": digest(home.data / "digits_splits" / "val_indices.json")},
+        "file": {"sha256": digest(path)},
+        "checkpoint": checkpoint,
+    } | changes
 
 
 @dataclass(frozen=True)

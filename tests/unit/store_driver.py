@@ -14,7 +14,7 @@ from app.domain.checks import JobReport
 from app.domain.errors import NotFound, TransientError
 from app.domain.job_kinds import Task
 from app.domain.jobs import Claim, JobState, Progress, UnitPlan
-from app.domain.requests import Precision, Request, SplitsRequest
+from app.domain.requests import Precision, Request
 from app.store.jobs import JobStore
 from tests.fakes import ARITHMETIC, PASSED, REPORT, artifact, job_request
 from tests.unit.store_checks import Ended, check_as_modelled, check_ended_stay
@@ -139,8 +139,7 @@ class StoreDriver(RuleBasedStateMachine):
 
     def submit_files(self, request: Request) -> None:
         """A job of one task, about files."""
-        kind: Task = "draw" if isinstance(request, SplitsRequest) else "check"
-        self.record(request, [], "fp32", [ModelTask(kind, "", [])])
+        self.record(request, [], "fp32", [ModelTask("check", "", [])])
 
     def record(self, request: Request, plans: list[UnitPlan], precision: str, tasks: list[ModelTask]) -> None:
         job = self.change(lambda: self.store.submit(request, plans))

@@ -27,12 +27,11 @@ from tests.fakes import ERROR, PASSED, REPORT, artifact
 from tests.unit.store_driver import KINDS, ROWS, StoreDriver
 from tests.unit.store_model import ModelJob
 from tests.unit.store_stumbling import StumblingDatabase
-from tests.unit.test_requests import SPLITS, VERIFICATION
+from tests.unit.test_requests import VERIFICATION
 
 PLAIN: tuple[Precision, ...] = ("fp32",)
 ABLE: tuple[Precision, ...] = ("fp32", "bf16")
 FILES: list[Request] = [
-    SPLITS,
     replace(VERIFICATION, upload=None, path="logits_fixed"),
     *(replace(VERIFICATION, upload=digit * 32) for digit in "12"),
 ]
@@ -64,7 +63,7 @@ def some_held(*kinds: Task) -> Callable[[StoreDriver], bool]:
 
 holding = precondition(some_held(*KINDS))
 computing = precondition(some_held("recompute"))
-concluding = precondition(some_held("verify", "check", "draw"))
+concluding = precondition(some_held("verify", "check"))
 at_units = precondition(lambda machine: bool(machine.held_units()))
 with_jobs = precondition(lambda machine: bool(machine.model.jobs))
 some_open = precondition(lambda machine: any(not job.ended for job in machine.model.jobs))
@@ -251,7 +250,7 @@ class StoreMachine(StoreDriver):
     @concluding
     @rule(pick=picks, verification=verdicts, late_cancel=st.booleans())
     def finish_job(self, pick: int, verification: JobReport, late_cancel: bool) -> None:
-        held = self.pick(pick, "verify", "check", "draw")
+        held = self.pick(pick, "verify", "check")
         if late_cancel:
             self.cancel_job(held.job)
         self.conclude(held, verification)

@@ -148,9 +148,9 @@ class Model:
     def reap(self, worker: str) -> list[str]:
         """Ids of the jobs that it held tasks of."""
         held = self.held_by(worker)
-        looking = any(task.kind in ("check", "draw") for _, task in held)
+        looking = any(task.kind == "check" for _, task in held)
         for job, task in held:
-            task.deaths += not looking or task.kind in ("check", "draw")
+            task.deaths += not looking or task.kind == "check"
             if task.kind == "recompute":
                 self._die_computing(task)
             elif task.deaths == MAX_DEATHS:

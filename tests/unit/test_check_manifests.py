@@ -6,34 +6,18 @@ import json
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from app.store.database import Database
 from tests.fakes import Home
-from tests.unit.file_checks import Outputs, arrays_of, failed_checks
+from tests.unit.file_checks import Outputs, arrays_of, failed_checks, manifest_of
 
 
 @pytest.fixture
 def outputs(home: Home, database: Database) -> Outputs:
     return Outputs.make(home, database)
-
-
-def _manifest(home: Home, path: Path, **changes: Any) -> dict[str, Any]:
-    checkpoint = home.experts / "best_ce.pth"
-    split = home.data / "digits_splits" / "val_indices.json"
-    return {
-        "expert": "ce",
-        "split": {"name": "val", "sha256": sha256(split.read_bytes()).hexdigest()},
-        "file": {"sha256": sha256(path.read_bytes()).hexdigest()},
-        "checkpoint": {
-            "folder": "experts/digits",
-            "file": checkpoint.name,
-            "sha256": sha256(checkpoint.read_bytes()).hexdigest(),
-        },
-    } | changes
 
 
 @pytest.mark.parametrize(
@@ -51,7 +35,7 @@ def test_results_that_are_stale_fail(
 ) -> None:
     """File, split and checkpoint are held against the manifest as they are now; no checkpoint is needed."""
     path = outputs.write("ce", "val")
-    path.with_suffix(".json").write_text(json.dumps(_manifest(outputs.home, path)))
+    path.with_suffix(".json").write_text(json.dumps(manifest_of(outputs.home, path)))
     change(outputs.home, path)
     _, results = outputs.check()
     assert failed_checks(results["ce", "val"]) == failed
@@ -80,7 +64,7 @@ def test_a_manifest_cannot_name_a_file_elsewhere(outputs: Outputs, where: str, f
     secret.write_bytes(b"secret")
     path = outputs.write("ce", "val")
     checkpoint = {"folder": where, "file": file, "sha256": sha256(b"secret").hexdigest()}
-    path.with_suffix(".json").write_text(json.dumps(_manifest(outputs.home, path, checkpoint=checkpoint)))
+    path.with_suffix(".json").write_text(json.dumps(manifest_of(outputs.home, path, checkpoint=checkpoint)))
     _, results = outputs.check()
     (check,) = (check for check in results["ce", "val"]["checks"] if check["id"] == "manifest-checkpoint")
     assert (check["verdict"], check["measured"]) == ("skipped", None)

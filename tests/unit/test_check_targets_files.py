@@ -19,7 +19,7 @@ from app.submission.bodies import VerificationBody
 from app.submission.verification import plan_verification
 from tests.fakes import Home, changed
 from tests.unit.file_checks import Outputs, arrays_of, failed_checks, sentence
-from tests.unit.test_verification_intake import BODY
+from tests.unit.test_verification_intake import BODY, touch
 from worker.outputs.logit_reader import read_stored, read_targets, with_targets
 from worker.verify.file_schema import BARE_WITH_TARGETS
 
@@ -131,17 +131,10 @@ def test_targets_that_cannot_be_read_are_a_failed_check(outputs: Outputs, spoil:
     assert results["ce", "val"]["targets_file"] is None
 
 
-def _touch(root: Path, *names: str) -> None:
-    for name in names:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-
-
 def test_only_targets_beside_a_bare_tensor_are_taken(tmp_path: Path) -> None:
     """Beside an .npz, beside nothing or of another split they are mentioned as others; of two files one is."""
-    _touch(tmp_path, "a/val_logits.pt", "a/val_targets.pt", "a/val_labels.pt", "a/test_targets.pt")
-    _touch(tmp_path, "b/val_logits.npz", "b/val_targets.pt", "c/val_labels.pt", "a/_targets.pt", "d/_logits.pt")
+    touch(tmp_path, "a/val_logits.pt", "a/val_targets.pt", "a/val_labels.pt", "a/test_targets.pt")
+    touch(tmp_path, "b/val_logits.npz", "b/val_targets.pt", "c/val_labels.pt", "a/_targets.pt", "d/_logits.pt")
     found = find_logit_files(tmp_path, "here")
     assert [(file.name, file.targets) for file in found.files] == [
         ("a/val_logits.pt", "a/val_targets.pt"),
@@ -159,7 +152,7 @@ def test_an_upload_of_one_tensor_and_its_targets_is_one_file(home: Home) -> None
     """It may be named by the request, as one without targets."""
     uploads = Uploads(home.settings.uploads_dir)
     upload = uploads.create()
-    _touch(uploads.folder(upload), "ce/val_logits.pt", "ce/val_labels.pt", "ce/val_logits.json")
+    touch(uploads.folder(upload), "ce/val_logits.pt", "ce/val_labels.pt", "ce/val_logits.json")
     planned = plan_verification(_body(upload=upload, expert="x", split="test"), home.catalog(), uploads)
     [file] = planned.files
     assert (file.name, file.expert, file.split, file.targets) == (
@@ -171,7 +164,7 @@ def test_an_upload_of_one_tensor_and_its_targets_is_one_file(home: Home) -> None
 def test_a_single_file_in_place_has_its_targets(home: Home) -> None:
     """Named below the folder that the request keeps; a link to nothing counts, for the check to say."""
     folder = home.settings.outputs_dir / "old" / "ce"
-    _touch(folder, "val_logits.pt", "test_logits.pt")
+    touch(folder, "val_logits.pt", "test_logits.pt")
     (folder / "val_targets.pt").symlink_to("nowhere")
     uploads = Uploads(home.settings.uploads_dir)
     files = {

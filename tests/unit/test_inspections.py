@@ -13,10 +13,9 @@ from app.domain.jobs import MAX_DEATHS
 from app.store.database import Database
 from app.store.inspection_requests.analysis import CausesRequest, StatisticsRequest, TargetsFile
 from app.store.inspection_requests.experts import NormalisationRequest, PassportRequest
-from app.store.inspection_requests.kinds import INSPECTION_REQUESTS
 from app.store.inspection_requests.request import InspectionRequest
 from app.store.inspection_requests.splits import AuditRequest, GroupsRequest, PoolRequest, SplitCountsRequest
-from app.store.inspections import Inspection, InspectionStore
+from app.store.inspections import INSPECTION_REQUESTS, Inspection, InspectionStore
 from app.store.jobs import JobStore
 from tests.fakes import Home
 

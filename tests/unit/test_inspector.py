@@ -10,10 +10,9 @@ import torch
 from app.catalog.bases import file_id
 from app.store.database import Database
 from app.store.inspection_requests.experts import PassportRequest
-from app.store.inspection_requests.kinds import INSPECTION_REQUESTS
 from app.store.inspection_requests.request import InspectionRequest
 from app.store.inspection_requests.splits import PoolRequest
-from app.store.inspections import Inspection, InspectionStore
+from app.store.inspections import INSPECTION_REQUESTS, Inspection, InspectionStore
 from tests.fakes import Home
 from worker.datasets.pools import Pools
 from worker.experts.architectures import CifarResNetSpec

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,14 +14,14 @@ import torch
 
 from app.domain.errors import FatalError, JobError, TransientError
 from app.domain.job_kinds import HEAVY_TASKS, LIGHT_TASKS, TASKS
-from app.domain.jobs import Claim, JobState, UnitState
+from app.domain.jobs import Claim, Job, JobState, UnitState
 from app.settings import Settings
 from app.store.database import Database
 from app.store.jobs import JobStore
 from app.store.liveness import hold_lock, reap_dead_workers, worker_lock
 from tests.computing import worker_context
 from tests.fakes import ARITHMETIC, Home, finish, submit, take
-from tests.unit.test_requests import SPLITS, VERIFICATION
+from tests.unit.test_requests import VERIFICATION
 from worker import loop
 from worker.context import Context
 
@@ -46,27 +46,30 @@ def claim(store: JobStore) -> Claim:
     return take(store)
 
 
-DECLARATION = {
-    "kind": "npz",
-    "root": "digits",
-    "splits": "digits_splits",
-    "experts": "experts",
-    "mean": [0.5, 0.5, 0.5],
-    "std": [0.25, 0.25, 0.25],
-}
+DECLARATION: dict[str, Any] = {"kind": "npz", "root": "digits", "splits": "digits_splits", "experts": "experts"}
+DECLARATION |= {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
 
 
+@dataclass
 class _Failing:
     """Raises one error after the other, then succeeds."""
 
-    def __init__(self, *errors: BaseException) -> None:
-        self.errors = list(errors)
-        self.runs = 0
+    errors: list[BaseException]
+    runs: int = 0
 
     def __call__(self) -> None:
         self.runs += 1
         if self.errors:
             raise self.errors.pop(0)
+
+
+def _failure(store: JobStore, job: Job) -> str:
+    """The code for which the job failed, in place of a verdict."""
+    done = store.get(job.id)
+    assert done.state is JobState.FAILED
+    assert done.verification is not None
+    assert (done.verification.verdict, done.verification.checks) == ("failed", ())
+    return str((done.verification.error or {})["code"])
 
 
 def _errors(store: JobStore, claim: Claim) -> list[dict[str, Any] | None]:
@@ -76,7 +79,7 @@ def _errors(store: JobStore, claim: Claim) -> list[dict[str, Any] | None]:
 @pytest.mark.parametrize("error", [TransientError("busy", "Busy."), sqlite3.OperationalError("database is locked")])
 def test_what_may_pass_is_tried_again(context: Context, store: JobStore, claim: Claim, error: Exception) -> None:
     """Twice more; then it is done, and nothing is recorded as failed."""
-    run = _Failing(error, error)
+    run = _Failing([error, error])
     loop._guarded(claim, context, ["val"], run)
     assert run.runs == 3
     assert _errors(store, claim) == [None, None]
@@ -97,7 +100,7 @@ def test_what_does_not_pass_fails_its_units_alone(
     context: Context, store: JobStore, claim: Claim, error: Exception, code: str
 ) -> None:
     """The named unit fails with a stored code; the other stays open."""
-    loop._guarded(claim, context, ["val"], _Failing(*[error] * 5))
+    loop._guarded(claim, context, ["val"], _Failing([error] * 5))
     val, test = store.get(claim.job.id).units
     assert val.error is not None
     assert (val.state, val.error["code"]) == (UnitState.FAILED, code)
@@ -107,7 +110,9 @@ def test_what_does_not_pass_fails_its_units_alone(
 def test_a_lost_device_ends_the_process(context: Context, store: JobStore, claim: Claim) -> None:
     """Wherever it shows: nothing is recorded, and the next worker takes the claim up."""
     with pytest.raises(FatalError, match="illegal memory access"):
-        loop._guarded(claim, context, ["val"], _Failing(torch.AcceleratorError("CUDA error: illegal memory access")))
+        loop._guarded(
+            claim, context, ["val"], _Failing([torch.AcceleratorError("CUDA error: illegal memory access")])
+        )
     assert _errors(store, claim) == [None, None]
 
 
@@ -143,23 +148,14 @@ def test_a_verification_that_cannot_be_carried_out_records_why(context: Context,
     """Its upload is gone: the job has failed, with that error in place of a verdict on the files."""
     job = store.submit(replace(VERIFICATION, declaration=DECLARATION))
     loop._conclude(take(store), context)
-    done = store.get(job.id)
-    assert done.state is JobState.FAILED
-    assert done.verification is not None
-    assert (done.verification.verdict, done.verification.checks) == ("failed", ())
-    assert done.verification.error is not None
-    assert done.verification.error["code"] == "upload-not-found"
+    assert _failure(store, job) == "upload-not-found"
 
 
 def test_a_bug_in_a_verification_fails_it_alone(context: Context, store: JobStore) -> None:
     """What nobody foresaw is recorded as an error of relogit's own, and the worker lives on."""
     job = store.submit(replace(VERIFICATION, declaration={"kind": "nonsense"}))
     loop._conclude(take(store), context)
-    done = store.get(job.id)
-    assert done.state is JobState.FAILED
-    assert done.verification is not None
-    assert done.verification.error is not None
-    assert done.verification.error["code"] == "internal-error"
+    assert _failure(store, job) == "internal-error"
 
 
 def test_a_jobs_own_checks_that_cannot_be_done_fail_it(context: Context, store: JobStore) -> None:
@@ -168,11 +164,7 @@ def test_a_jobs_own_checks_that_cannot_be_done_fail_it(context: Context, store: 
     for _ in range(2):
         finish(store, take(store))
     loop._conclude(take(store), context)
-    done = store.get(job.id)
-    assert done.state is JobState.FAILED
-    assert done.verification is not None
-    assert done.verification.error is not None
-    assert done.verification.error["code"] == "disk-error"
+    assert _failure(store, job) == "disk-error"
 
 
 def test_a_verification_is_done_by_whoever_looks(database: Database, store: JobStore, home: Home) -> None:
@@ -209,14 +201,3 @@ def test_a_verification_is_handed_back_or_ended(database: Database, store: JobSt
 def test_every_kind_of_task_has_a_function() -> None:
     """A kind that the table names and no worker can do would wait for ever."""
     assert set(loop.FUNCTIONS) == set(TASKS) == {*HEAVY_TASKS, *LIGHT_TASKS}
-
-
-def test_a_job_that_creates_splits_fails_with_the_reason(context: Context, store: JobStore) -> None:
-    """A store of an earlier version may hold such a job: it ends instead of waiting for ever, and can be read."""
-    job = store.submit(SPLITS)
-    loop._do(take(store), context)
-    ended = store.get(job.id)
-    assert (ended.state, ended.request) == (JobState.FAILED, SPLITS)
-    assert ended.verification is not None
-    assert ended.verification.error is not None
-    assert ended.verification.error["code"] == "splits-without-job"

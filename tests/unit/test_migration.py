@@ -18,9 +18,8 @@ from app.domain.requests import VerificationRequest
 from app.store.database import Database
 from app.store.inspection_requests.analysis import AnalysisSubject, analysis_request
 from app.store.inspection_requests.experts import NormalisationRequest, PassportRequest
-from app.store.inspection_requests.kinds import INSPECTION_REQUESTS
 from app.store.inspection_requests.splits import AuditRequest, GroupsRequest, PoolRequest, SplitCountsRequest
-from app.store.inspections import InspectionStore
+from app.store.inspections import INSPECTION_REQUESTS, InspectionStore
 from app.store.jobs import JobStore
 from app.store.rates import Rate, RateStore, rate_key
 from app.store.schema import SCHEMA_VERSION

@@ -31,9 +31,10 @@ def test_the_store_does_what_its_model_says(machine: type[StoreMachine], share: 
     run_state_machine_as_test(machine, settings=settings(max_examples=settings().max_examples // share))
 
 
-def test_threads_share_a_store_in_memory() -> None:
+@pytest.mark.parametrize("file", [None, "jobs.sqlite3"])
+def test_threads_share_a_store(tmp_path: Path, file: str | None) -> None:
     """Six at once take every task exactly once, waiting for each other, and who watches sees that it moves."""
-    database = Database(None)
+    database = Database(tmp_path / file if file else None)
     store = JobStore(database)
     experts = [f"e{i:02}" for i in range(18)]
     submit(store, experts, ["val"])

@@ -22,7 +22,7 @@ def uploads(home: Home) -> Uploads:
     return Uploads(home.settings.uploads_dir)
 
 
-def _touch(root: Path, *names: str) -> None:
+def touch(root: Path, *names: str) -> None:
     for name in names:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -41,7 +41,7 @@ def _problems(home: Home, **changes: Any) -> list[tuple[str, str]]:
 
 def test_a_folder_of_outputs_is_verified_in_place(home: Home) -> None:
     """With the data set as it is declared now, its own splits, and everything that is there."""
-    _touch(home.settings.outputs_dir / "logits_fixed", "ce/val_logits.npz", "bal/val_logits.npz", "bal/x.npy")
+    touch(home.settings.outputs_dir / "logits_fixed", "ce/val_logits.npz", "bal/val_logits.npz", "bal/x.npy")
     assert _plan(home) == VerificationRequest(
         dataset="digits",
         splits_dir="digits_splits",
@@ -57,7 +57,7 @@ def test_a_folder_of_outputs_is_verified_in_place(home: Home) -> None:
 def test_the_whole_outputs_directory_can_be_verified(home: Home) -> None:
     """But for what is the service's own."""
     outputs = home.settings.outputs_dir
-    _touch(outputs, "a/ce/val_logits.npz", ".relogit/uploads/ce/val_logits.npz", "val_logits.npz")
+    touch(outputs, "a/ce/val_logits.npz", ".relogit/uploads/ce/val_logits.npz", "val_logits.npz")
     found = _plan(home, path=".")
     assert [(file.expert, file.name) for file in found.files] == [
         ("ce", "a/ce/val_logits.npz"),
@@ -79,7 +79,7 @@ def test_a_single_file_is_a_verification_of_one(
     home: Home, path: str, names: dict[str, str], folder: str, right: LogitFile
 ) -> None:
     """Its folder and name say whose it is, unless the request does; it lies where it lies."""
-    _touch(home.settings.outputs_dir, "a/ce/val_logits.npz", "a/ce/tensor.pt", "val_logits.npz")
+    touch(home.settings.outputs_dir, "a/ce/val_logits.npz", "a/ce/tensor.pt", "val_logits.npz")
     found = _plan(home, path=path, **names)
     assert (found.path, found.files, found.others) == (folder, (right,), ())
     assert (home.settings.outputs_dir / folder / right.name).is_file()
@@ -88,7 +88,7 @@ def test_a_single_file_is_a_verification_of_one(
 def test_an_upload_of_many_files_is_named_by_them(home: Home, uploads: Uploads) -> None:
     """As a folder would be; what lies in none has no expert."""
     upload = uploads.create()
-    _touch(uploads.folder(upload), "ce/val_logits.npz", "ce/val_logits.json", "ce/test_logits.pt")
+    touch(uploads.folder(upload), "ce/val_logits.npz", "ce/val_logits.json", "ce/test_logits.pt")
     found = _plan(home, path=None, upload=upload)
     assert (found.path, found.upload) == (None, upload)
     assert [file.name for file in found.files] == ["ce/test_logits.pt", "ce/val_logits.npz"]
@@ -107,7 +107,7 @@ def test_an_upload_of_one_file_may_be_named_by_the_request(
 ) -> None:
     """Its manifest beside it is no second file."""
     upload = uploads.create()
-    _touch(uploads.folder(upload), name, str(Path(name).with_suffix(".json")))
+    touch(uploads.folder(upload), name, str(Path(name).with_suffix(".json")))
     assert _plan(home, path=None, upload=upload, **names).files == (LogitFile(name, *right),)
 
 
@@ -131,7 +131,7 @@ def test_an_upload_of_one_file_may_be_named_by_the_request(
 def test_a_path_without_logits_is_refused(home: Home, changes: dict[str, Any], code: str) -> None:
     """Empty or missing folders, paths that lead elsewhere, and names for what has its own."""
     outputs = home.settings.outputs_dir
-    _touch(outputs, "many/ce/val_logits.npz", "many/ce/val.npz", "many/ce/notes.txt", ".relogit/ce/val_logits.npz")
+    touch(outputs, "many/ce/val_logits.npz", "many/ce/val.npz", "many/ce/notes.txt", ".relogit/ce/val_logits.npz")
     (outputs / "empty").mkdir()
     assert _problems(home, **changes) == [(code, "#/path")]
 
@@ -151,7 +151,7 @@ def test_an_upload_without_logits_is_refused(
 ) -> None:
     """Nothing, manifests alone, or files that do not say whose they are."""
     upload = uploads.create()
-    _touch(uploads.folder(upload), *sent)
+    touch(uploads.folder(upload), *sent)
     assert _problems(home, path=None, upload=upload, **changes) == [(code, "#/upload")]
 
 
@@ -175,14 +175,14 @@ def test_everything_that_is_wrong_is_named_at_once(home: Home) -> None:
 
 def test_other_splits_of_the_data_set_can_be_named(home: Home) -> None:
     """The folder is below the data directory."""
-    _touch(home.settings.outputs_dir / "logits_fixed", "ce/val_logits.npz")
+    touch(home.settings.outputs_dir / "logits_fixed", "ce/val_logits.npz")
     (home.data / "other").mkdir()
     assert _plan(home, splits_dir="other/").splits_dir == "other"
 
 
 def test_rows_to_compute_anew_come_with_their_checkpoints(home: Home) -> None:
     """Number, prefix and folder are kept; without a folder the data set's own is meant, there or not."""
-    _touch(home.settings.outputs_dir / "logits_fixed", "ce/val_logits.npz")
+    touch(home.settings.outputs_dir / "logits_fixed", "ce/val_logits.npz")
     (home.settings.checkpoints_dir / "new" / "digits").mkdir(parents=True)
     planned = _plan(home, recompute=50, checkpoint_prefix="", experts_dir="new")
     assert (planned.recompute, planned.checkpoint_prefix, planned.experts_dir) == (50, "", "new/digits")
@@ -204,5 +204,5 @@ def test_checkpoints_that_are_named_wrongly_are_refused(
     home: Home, changes: dict[str, Any], right: list[tuple[str, str]]
 ) -> None:
     """A folder that is not there, or a name that leads elsewhere."""
-    _touch(home.settings.outputs_dir / "logits_fixed", "ce/val_logits.npz")
+    touch(home.settings.outputs_dir / "logits_fixed", "ce/val_logits.npz")
     assert _problems(home, recompute=5, **changes) == right

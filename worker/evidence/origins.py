@@ -31,13 +31,7 @@ class Origins:
     _evidence: dict[str, Any] = field(default_factory=dict)
 
     def refuse_contradicted(self, base: str, pool_of: Callable[[str], Pool]) -> None:
-        """Refuse an expert that contradicts its declared mean and std.
-
-        To be called before anything is computed.
-
-        Args:
-            base: of the unit's split.
-            pool_of: gives the decoded images of a base.
+        """Refuse an expert that contradicts its declared mean and std, before it computes.
 
         Raises:
             RequestError: `normalisation-contradicted` or `channels-swapped`.
@@ -46,38 +40,27 @@ class Origins:
             return
         path, context = self.expert.path, self.context
         chosen = evidence_base(self.request.grounds.bases.values() or [base])
-        question = NormalisationRequest.of(
-            path, self.request.dataset, self.dataset, chosen, context.catalog, self.request.weights
-        )
-        [fact] = context.inspections.look_up([question])
-        evidence = fact.answer
+        question = self._inspection(chosen)
+        evidence = context.inspections.look_up([question])[0].answer
         if evidence is None:
             network = context.model_cache.network(path, self.expert.passport, self.expert.assumptions)
-            pool = pool_of(chosen)
-            evidence = context.normalisation.inspect(network, pool, self.expert.transform, question.others)
-            self._record(question, chosen, evidence)
+            evidence = context.normalisation.inspect(network, pool_of(chosen), self.expert.transform, question.others)
+            content = context.model_cache.passport(path, self.expert.assumptions).sha256
+            # The evidence is kept unless its files were changed meanwhile.
+            if content == self.expert.passport.sha256 and self._inspection(chosen).key == question.key:
+                context.inspections.record(question, evidence)
         if error := refusal(evidence, self.request.dataset, path.stem, acknowledged=self._acknowledged):
             raise error
         self._evidence = evidence
 
-    def _record(self, question: NormalisationRequest, base: str, evidence: dict[str, Any]) -> None:
-        """Keep the evidence, unless its files were changed meanwhile."""
-        path, context = self.expert.path, self.context
-        content = context.model_cache.passport(path, self.expert.assumptions).sha256
-        again = NormalisationRequest.of(
-            path, self.request.dataset, self.dataset, base, context.catalog, self.request.weights
+    def _inspection(self, base: str) -> NormalisationRequest:
+        request = self.request
+        return NormalisationRequest.of(
+            self.expert.path, request.dataset, self.dataset, base, self.context.catalog, request.weights
         )
-        if content == self.expert.passport.sha256 and again.key == question.key:
-            context.inspections.record(question, evidence)
 
     def checks(self, split: Split, pool: Pool, content: Logits) -> list[Check]:
-        """Check a unit; `refuse_contradicted` comes first.
-
-        Args:
-            split: of the unit.
-            pool: whose images.
-            content: what was computed for it.
-        """
+        """Check a unit's logits over a pool; `refuse_contradicted` comes first."""
         name, passport, stem = self.request.dataset, self.expert.passport, self.expert.path.stem
         accuracy = float((content.predictions == content.targets).mean())
         coverage = Coverage.of(pool.base, split.indices, pool.labels)

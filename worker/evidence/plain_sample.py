@@ -28,6 +28,9 @@ ROWS_EACH = 4000
 COMPARED = 256
 """Rows of the sample that are compared at most."""
 
+Rows = dict[int, NDArray[np.float32]]
+"""Image → its plain logits [C]."""
+
 
 @dataclass
 class PlainSample:
@@ -39,8 +42,8 @@ class PlainSample:
     expert: ExpertFile
     context: Context
     reuse: bool
-    _pools: dict[str, tuple[int, KeptRows | None, dict[int, NDArray[np.float32]]]] = field(default_factory=dict)
-    """Digest of pixels → classes, where plain rows are kept, and image → [C] plain logits."""
+    _pools: dict[str, tuple[int, KeptRows | None, Rows]] = field(default_factory=dict)
+    """Digest of pixels → classes, where plain rows are kept, and the rows."""
 
     def check(
         self, supply: LogitSource, pool: Pool, indices: NDArray[np.int64], computed: int, precision: Precision
@@ -52,7 +55,7 @@ class PlainSample:
             pool: whose images.
             indices: [N] int64, the split.
             computed: rows that were computed for it.
-            precision: what the job's rows were computed in.
+            precision: of the job's rows.
 
         Raises:
             JobError: the expert cannot be loaded.
@@ -99,21 +102,14 @@ class PlainSample:
         except OSError:  # a full disk: they are computed for this claim alone
             return None
 
-    def _recalled(self, kept: KeptRows | None) -> dict[int, NDArray[np.float32]]:
+    def _recalled(self, kept: KeptRows | None) -> Rows:
         if kept is None or not self.reuse:
             return {}
         places = kept.places()
         whole, logits = kept.read(places)
         return dict(zip(places[whole].tolist(), logits[whole], strict=True))
 
-    def _compute(
-        self,
-        pool: Pool,
-        kept: KeptRows | None,
-        rows: dict[int, NDArray[np.float32]],
-        images: NDArray[np.int64],
-        count: int,
-    ) -> None:
+    def _compute(self, pool: Pool, kept: KeptRows | None, rows: Rows, images: NDArray[np.int64], count: int) -> None:
         """Compute plain rows until `count` of the images have one."""
         known = np.isin(images, list(rows))
         wanted = count - int(known.sum())

@@ -28,14 +28,9 @@ Digest = Callable[[Path], str | None]
 
 
 class Resampler:
-    """Recomputes rows of results. Lives as long as a verification, and holds one expert at a time.
+    """Recomputes `request.recompute` rows of each result. Lives as long as a verification; holds one expert.
 
-    Args:
-        request: what to verify; `recompute` rows of each result are computed.
-        dataset: as declared in the request.
-        context: the worker's.
-        cross: called before each batch; raises where the work is to stop.
-        digest: of checkpoint files.
+    `check_point` is called before each batch, and raises where the work is to stop.
     """
 
     def __init__(
@@ -43,11 +38,11 @@ class Resampler:
         request: VerificationRequest,
         dataset: Dataset,
         context: Context,
-        cross: Callable[[], None],
+        check_point: Callable[[], None],
         digest: Digest,
     ) -> None:
         self._request, self._dataset, self._context = request, dataset, context
-        self._cross, self._digest = cross, digest
+        self._check_point, self._digest = check_point, digest
         self._loaded: tuple[tuple[Path, str | None, Assumptions], Expert] | None = None
 
     def check(
@@ -55,14 +50,7 @@ class Resampler:
     ) -> Check:
         """Compare rows of a file with those that its checkpoint gives now.
 
-        Args:
-            file: whose logits.
-            logits: the array of that name in it, of any shape and dtype; None where there is none.
-            split: its split.
-            manifest: the one beside it, or None.
-
-        Returns:
-            A skipped check where no row can be computed, with the reason.
+        `logits` are the file's, of any shape and dtype. Where no row can be computed, the check is skipped.
 
         Raises:
             TransientError: memory or disk failed, not the checkpoint.
@@ -81,15 +69,15 @@ class Resampler:
     def _sample(self, file: LogitFile, split: Split, manifest: Mapping[str, Any] | None) -> Sample:
         path = self._checkpoint(file, manifest)
         weights = None if manifest is None else plain_entry(manifest, "checkpoint", "weights")
-        assumptions, transform = _declared(self._dataset, path, weights)
-        expert = self._load(path, assumptions)
+        transform = self._dataset.transform(path.stem)
+        expert = self._load(path, Assumptions(**self._dataset.assumptions(path.stem, weights)))
         classes = self._context.catalog.bases.classes(self._dataset)
         check_classes(path.name, expert.passport.classes, self._request.dataset, classes)
         pool = self._context.pools.get(self._dataset, split.base)
         images = np.unique(spread_images(split.indices, self._request.recompute))  # [m] ascending
         parts = []
         for start in range(0, images.size, MAX_BATCH):
-            self._cross()
+            self._check_point()
             parts.append(self._forward(expert, pool.images[images[start : start + MAX_BATCH]], transform))
         computed = np.concatenate(parts)  # [m, C]
         if not np.isfinite(computed).all():
@@ -150,25 +138,10 @@ class Resampler:
 
 
 def checkpoint_path(checkpoints_dir: Path, manifest: Mapping[str, Any]) -> Path | None:
-    """Return the path of the checkpoint that a manifest names.
-
-    None if it names none, or one outside of the directory.
-    """
-    named = checkpoint_of(manifest)
-    if named is None:
+    """Return the path of a manifest's checkpoint; None without one in the directory."""
+    if (named := checkpoint_of(manifest)) is None:
         return None
     try:
         return checkpoints_dir / check_folder("folder", named[0]) / check_name("checkpoint", named[1])
     except RequestError:
         return None
-
-
-def _declared(dataset: Dataset, path: Path, weights: str | None) -> tuple[Assumptions, Transform]:
-    """Return how a checkpoint is read, and its pixels are normalised.
-
-    Args:
-        dataset: as declared.
-        path: of the checkpoint.
-        weights: set of weights that the manifest names.
-    """
-    return Assumptions(**dataset.assumptions(path.stem, weights)), dataset.transform(path.stem)

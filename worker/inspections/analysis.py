@@ -27,12 +27,7 @@ from worker.verify.summary_metrics import statistics
 
 
 class Analyst:
-    """Analyses files of logits. Lives as long as the worker.
-
-    Args:
-        catalog: what is on disk.
-        pools: the decoded bases.
-    """
+    """Analyses files of logits. Lives as long as the worker."""
 
     def __init__(self, catalog: Catalog, pools: Pools) -> None:
         self._catalog, self._pools = catalog, pools
@@ -56,9 +51,7 @@ class Analyst:
         """Search a base, list or order under which the predictions are right.
 
         Where the file has targets other than the labels of its split, these targets are searched for instead.
-
-        Raises:
-            As `statistics`.
+        Raises as `statistics`.
         """
         folder, split = self._split(request)
         truth = self._truth(request, folder, split, Standards())
@@ -69,10 +62,8 @@ class Analyst:
             stored = with_targets(stored, targets)
         values, prefix = _searched(stored.arrays, truth)
         untried: list[tuple[str, str]] = []
-        candidates = [
-            *self._other_bases(request, split, untried),
-            *self._other_lists(request, folder, split, untried),
-        ]
+        candidates = [*self._other_bases(request, split, untried)]
+        candidates += self._other_lists(request, folder, split, untried)
         own = Candidate(truth.base, request.split, truth.indices, truth.labels)
         # Several lists can name the same missing base.
         result = search(values, truth.classes, own, candidates, list(dict.fromkeys(untried))).to_dict()
@@ -106,8 +97,8 @@ class Analyst:
             if split.indices.max() < len(labels):
                 yield Candidate(base, split.name, split.indices, labels[split.indices])
             else:
-                highest = split.indices.max()
-                untried.append((base, f"it has {len(labels)} images, and the list goes up to {highest}"))
+                reach = f"it has {len(labels)} images, and the list goes up to {split.indices.max()}"
+                untried.append((base, reach))
 
     def _other_lists(
         self, request: CausesRequest, folder: Folder, split: Split, untried: list[tuple[str, str]]

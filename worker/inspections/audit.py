@@ -42,21 +42,13 @@ class _Lists:
 
 
 class Auditor:
-    """Audits sets of splits. Lives as long as the worker.
-
-    Args:
-        catalog: what is on disk.
-        pools: the decoded bases.
-    """
+    """Audits sets of splits. Lives as long as the worker."""
 
     def __init__(self, catalog: Catalog, pools: Pools) -> None:
         self._catalog, self._pools = catalog, pools
 
     def audit(self, request: AuditRequest) -> dict[str, Any]:
-        """Audit a set of splits.
-
-        Returns:
-            The report, whether the set is `described`, and the `sha256` of each list's file that could be read.
+        """Audit a set: its report, `described`, and the lists' `sha256`.
 
         Raises:
             RequestError: the folder or its `splits.json` cannot be read.
@@ -82,10 +74,7 @@ class Auditor:
         return answer | {"described": bool(description.lists), "sha256": digests}
 
     def groups(self, request: GroupsRequest) -> dict[str, Any]:
-        """Read the train counts of a set, and group the classes by them.
-
-        Returns:
-            `groups`, null where the set has no train counts.
+        """Group classes by train counts; `groups` is null without these.
 
         Raises:
             RequestError: the folder is missing.
@@ -118,17 +107,14 @@ class Auditor:
         self, folder: Folder, parsed: Mapping[str, str], requested: Mapping[str, str | None]
     ) -> dict[str, str]:
         # An unusable list has no digest from its parsing; that of its file has to be the requested one.
-        digests = {**self._file_digests(folder), **parsed}
-        if digests != {name: sha256 for name, sha256 in requested.items() if sha256 is not None}:
-            raise TransientError("file-changed", f"A list in {folder.name} changed after the audit was requested.")
-        return digests
-
-    def _file_digests(self, folder: Folder) -> dict[str, str]:
         digests = {}
         for name in self._catalog.split_names(folder):
             with suppress(OSError):
                 content = self._catalog.split_path(folder, name).read_bytes()
                 digests[name] = hashlib.sha256(content).hexdigest()
+        digests |= parsed
+        if digests != {name: sha256 for name, sha256 in requested.items() if sha256 is not None}:
+            raise TransientError("file-changed", f"A list in {folder.name} changed after the audit was requested.")
         return digests
 
     def _explained(self, dataset: Dataset, description: Description, name: str, error: RequestError) -> RequestError:

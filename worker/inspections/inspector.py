@@ -21,20 +21,11 @@ AFTER_ERROR_S = 1.0
 
 
 class Inspector:
-    """A thread that answers inspection requests, so that they need not wait for jobs. Lives as long as the worker.
-
-    Args:
-        worker: its name.
-        database: of the store, watched for new requests.
-        inspections: the requests and answers.
-        handlers: what carries out each kind.
-    """
+    """A thread that answers inspection requests, so that they need not wait for jobs. Lives as long as the worker."""
 
     def __init__(self, worker: str, database: Database, inspections: InspectionStore, handlers: Handlers) -> None:
-        self._worker = worker
-        self._database = database
-        self._inspections = inspections
-        self._handlers = handlers
+        self._worker, self._database = worker, database
+        self._inspections, self._handlers = inspections, handlers
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="inspector", daemon=True)
 

@@ -45,7 +45,7 @@ class NormalisationInspector:
             network: the expert as it stands, in eval mode, float32, on the CPU.
             pool: images like those of the training, with labels.
             declared: the normalisation to judge.
-            others: further candidates by name, such as those of other data sets.
+            others: further candidates by name.
 
         Returns:
             JSON-able: the evidence (see `NormalisationEvidence`), `channel_order`, and the `base` of the images.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ from worker.datasets.class_counts import read_long_tail
 from worker.evidence.stored_sample import Resampler, checkpoint_path
 from worker.outputs.artifacts import targets_sha256
 from worker.outputs.logit_reader import StoredLogits, read_stored, read_targets, with_targets
-from worker.verify.criteria import check_overrides
+from worker.tasks.verify import override_checks
 from worker.verify.ground_truth import Truth
 from worker.verify.lists import check_overlap
 from worker.verify.manifest_checks import Now, check_manifest, open_questions, read_manifest, unreadable_manifest
@@ -78,7 +79,7 @@ class FileChecks:
         RelogitError: on construction, files or splits are gone since the request was accepted.
     """
 
-    def __init__(self, request: VerificationRequest, context: Context, cross: Callable[[], None]) -> None:
+    def __init__(self, request: VerificationRequest, context: Context, check_point: Callable[[], None]) -> None:
         self._request, self._context = request, context
         catalog = context.catalog
         self._dataset = Dataset.model_validate(request.declaration)
@@ -97,70 +98,58 @@ class FileChecks:
         """How the manifests say that logits were made."""
         self._provenance: dict[Place, bool] = {}
         """Whether a manifest or recomputed rows show where a result's rows come from."""
-        self._resampler = Resampler(request, self._dataset, context, cross, self._digest)
+        self._resampler = Resampler(request, self._dataset, context, check_point, self._digest)
 
     def result(self, expert: str, split_name: str, files: Sequence[LogitFile]) -> Result:
         """Check the file of one result; any defect is a failed check."""
-        names = [file.name for file in files]
+        names, source = [file.name for file in files], Source()
         if len(names) > 1:
-            message = (
-                f"{len(names)} files claim to be ({expert}, {split_name}): {', '.join(names)}. Keep one of them."
-            )
+            message = f"{len(names)} files claim to be ({expert}, {split_name}): {', '.join(names)}. Keep one."
             report = _refused(error_check("one-file", False, len(names), 1, message, names[:MAX_EVIDENCE]))
-            return Result(expert, split_name, report, source=Source())
-        try:
-            split, truth = self._truth(split_name)
-        except RequestError as error:
-            report = _refused(error_check("split", False, error.code, "a split of the data set", error.message))
-            return Result(expert, split_name, report, source=Source())
-        report, logits, targets = self._report(files[0], split, truth)
-        return Result(expert, split_name, report, source=Source(logits, targets, split.base, split.sha256))
+        else:
+            try:
+                split, truth = self._truth(split_name)
+            except RequestError as error:
+                report = _refused(error_check("split", False, error.code, "a split of the data set", error.message))
+            else:
+                report, source = self._report(files[0], split, truth)
+        return Result(expert, split_name, report, source=source)
 
-    def _report(
-        self, file: LogitFile, split: Split, truth: Truth
-    ) -> tuple[ResultReport, VerifiedFile | None, VerifiedFile | None]:
-        """Read a file and check it.
-
-        Returns:
-            Its report, and the files of its logits and of its targets, as far as they could be read.
-        """
-        path, logits_file, targets_file = self._root / file.name, None, None
+    def _report(self, file: LogitFile, split: Split, truth: Truth) -> tuple[ResultReport, Source]:
+        """Read and check a file; the source names what was readable."""
+        path, source = self._root / file.name, Source(None, None, split.base, split.sha256)
         try:
             stored = read_stored(path, len(truth.labels), truth.classes)
-            logits_file = VerifiedFile(file.name, stored.sha256, stored.size)
+            source = replace(source, file=VerifiedFile(file.name, stored.sha256, stored.size))
             if file.targets is not None:
                 targets = read_targets(self._root / file.targets, len(truth.labels))
-                targets_file = VerifiedFile(file.targets, targets.sha256, targets.size)
+                source = replace(source, targets_file=VerifiedFile(file.targets, targets.sha256, targets.size))
                 stored = with_targets(stored, targets)
         except JobError as error:
             right = "an .npz with logits, targets and predictions, or a .pt with one tensor"
-            refused = _refused(error_check("readable", False, error.code, right, error.message))
-            return refused, logits_file, targets_file
+            return _refused(error_check("readable", False, error.code, right, error.message)), source
         report = verify_unit(stored.arrays, truth, self._origin_checks(path, file, stored, split), stored.form)
         self._remember(file, split, stored.arrays, report)
-        return report, logits_file, targets_file
+        return report, source
 
     def whole(self) -> list[Check]:
         """Check the results together: names, overrides, targets, similarity, overlaps and provenance."""
-        unnamed_files = list(self._request.others)
-        unnamed = (
-            f"{len(unnamed_files)} files are neither named <expert>/<split>_logits, nor are they the targets beside "
-            "a <split>_logits.pt, so they were not looked at."
-        )
+        others = list(self._request.others)
         message = "All files with arrays are named <expert>/<split>_logits or <split>_targets."
-        if unnamed_files:
-            message = unnamed
-        names = warning_check(
-            "names", not unnamed_files, len(unnamed_files), 0, message, unnamed_files[:MAX_EVIDENCE]
-        )
+        if others:
+            message = (
+                f"{len(others)} files are neither named <expert>/<split>_logits, nor are they the targets beside "
+                "a <split>_logits.pt, so they were not looked at."
+            )
+        names = warning_check("names", not others, len(others), 0, message, others[:MAX_EVIDENCE])
         without = [split for split in self._samples if split not in self._targets]
         unknown = [place for place, known in self._provenance.items() if not known]
         no_targets = "The files of {!r} have no targets of their own; those of the split are taken for all."
-        declared, unused = self._dataset.overrides, self._unused_overrides()
-        overrides = [check_overrides(self._request.dataset, len(declared), unused)] if declared else []
+        catalog, folder_name = self._context.catalog, self._request.experts_dir
+        folder = Folder(folder_name, catalog.settings.checkpoints_dir / folder_name) if folder_name else None
         return [
             names,
-            *overrides,
+            *override_checks(self._dataset, self._request.dataset, folder, catalog),
             *(check_targets_between_experts(split, digests) for split, digests in self._targets.items()),
             *(skipped("targets-between-experts", "error", no_targets.format(split)) for split in without),
             *(check_duplicates(split, samples) for split, samples in self._samples.items()),
@@ -168,11 +157,6 @@ class FileChecks:
             *check_preparations(self._preparations),
             *([check_provenance(len(self._provenance), unknown)] if self._provenance else []),
         ]
-
-    def _unused_overrides(self) -> list[str]:
-        catalog, name = self._context.catalog, self._request.experts_dir
-        folder = None if name is None else Folder(name, catalog.settings.checkpoints_dir / name)
-        return catalog.unused_overrides(self._dataset, folder)
 
     def _truth(self, name: str) -> tuple[Split, Truth]:
         catalog = self._context.catalog

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -32,7 +31,7 @@ from worker.datasets.pools import Pool
 from worker.evidence.origins import Origins
 from worker.evidence.plain_sample import PlainSample
 from worker.experts.loading import Assumptions
-from worker.inspections.pools import pool_answer
+from worker.inspections.handlers import pool_answer, same_identity
 from worker.outputs.artifacts import Draft, Logits, drafted, publish, read_arrays, targets_sha256
 from worker.outputs.manifest import Origin, manifest
 from worker.timings import Timings
@@ -41,8 +40,7 @@ from worker.verify.ground_truth import Truth
 from worker.verify.report import verify_unit
 
 PROGRESS_EVERY_S, PROGRESS_AT_LEAST_EVERY_S = 0.2, 0.5
-"""Between two reports of a unit, at its start and when it takes long: each report costs the API and its clients some
-milliseconds on the cores that compute."""
+"""Between two reports of a unit, at its start and when it takes long: each takes milliseconds of the cores."""
 
 
 class VerificationFailed(JobError):
@@ -67,9 +65,7 @@ class Recompute:
     """
 
     def __init__(self, claim: Claim, context: Context) -> None:
-        self._timings = Timings()
-        self._claim = claim
-        self._context = context
+        self._timings, self._claim, self._context = Timings(), claim, context
         request, catalog = claim.job.recompute, context.catalog
         self._dataset = Dataset.model_validate(request.declaration)
         self._splits_folder = catalog.splits_folder(self._dataset, request.splits_dir)
@@ -105,10 +101,7 @@ class Recompute:
         self._timings.lap("load")
 
     def run(self, unit: Unit) -> Progress:
-        """Compute, write, read back, verify, publish and record one unit.
-
-        Returns:
-            The unit's progress at its end.
+        """Compute, write, read back, verify, publish and record one unit; return its progress.
 
         Raises:
             VerificationFailed: a check failed.
@@ -130,7 +123,9 @@ class Recompute:
             arrays = read_arrays(draft.path, draft.sha256)
             reach("artifact.verifying", claim.job.id, claim.expert, unit.split)
             more = [*self._origin.checks(split, pool, content), *self._row_checks(split, pool, progress)]
-            report = verify_unit(arrays, self._truth(split, pool), more)
+            standards = claim.job.recompute.standards
+            truth = Truth.of(split, pool.labels, pool.classes, self._long_tail, standards)
+            report = verify_unit(arrays, truth, more)
             if report.verdict != "passed":
                 self._source.drop_differing(pool, split.indices)
                 raise VerificationFailed(report)
@@ -157,10 +152,10 @@ class Recompute:
         """Read a unit's index list, unchanged since the job was accepted."""
         split = self._context.catalog.read_split(self._dataset, self._splits_folder, unit.split)
         if split.sha256 != unit.split_sha256:
-            raise JobError(
-                "split-changed",
-                f"The index file of split {unit.split!r} was changed after the job was accepted. Submit it again.",
+            message = (
+                f"The index file of split {unit.split!r} was changed after the job was accepted. Submit it again."
             )
+            raise JobError("split-changed", message)
         base = self._claim.job.recompute.grounds.bases.get(unit.split, split.base)
         if base != split.base:
             raise JobError(
@@ -195,25 +190,16 @@ class Recompute:
         lock = settings.internal_dir / "publish.lock"
         return publish(draft, settings.objects_dir, folder / f"{split.name}_logits.npz", described, lock)
 
-    def _truth(self, split: Split, pool: Pool) -> Truth:
-        standards = self._claim.job.recompute.standards
-        return Truth.of(split, pool.labels, pool.classes, self._long_tail, standards)
-
     def _pool(self, base: str) -> Pool:
-        """Decode a base once for all of the claim's splits.
-
-        Rows, targets and manifests of all splits then come from the same images.
-        """
+        """Decode a base once, so that all splits have equal images."""
         if base not in self._pools:
             pool = self._context.pools.get(self._dataset, base)
             identity = self._context.catalog.bases.identity(self._dataset, base)
             accepted = self._claim.job.recompute.grounds.data.get(base)
             # Decoding compares the md5 of CIFAR's files with the published one, whatever their times are.
-            if accepted is not None and self._dataset.kind not in CIFAR and not _same(accepted, identity):
-                raise JobError(
-                    "data-changed",
-                    f"The files of base {base!r} were written after the job was accepted. Submit the job again.",
-                )
+            if accepted is not None and self._dataset.kind not in CIFAR and not same_identity(accepted, identity):
+                message = f"The files of base {base!r} were written after the job was accepted. Submit the job again."
+                raise JobError("data-changed", message)
             before = self._claim.data_sha256(base)
             if before is not None and before != pool.sha256:
                 raise JobError(
@@ -226,11 +212,7 @@ class Recompute:
         return self._pools[base]
 
     def _logits(self, unit: Unit, split: Split, pool: Pool) -> tuple[NDArray[np.float32], Progress]:
-        """Fill in all rows of a split, and report progress meanwhile.
-
-        Returns:
-            [N, C] float32 in the split's order, divided by the temperature if the request asks for it.
-        """
+        """Compute a split's rows [N, C] float32, and report progress meanwhile."""
         source, started, reported = self._source, time.monotonic(), 0.0
         progress = Progress(0, 0)
         for done, computed in source.fill(pool, split.indices):
@@ -245,18 +227,20 @@ class Recompute:
             pause = min(max(PROGRESS_EVERY_S, (now - started) / 10), PROGRESS_AT_LEAST_EVERY_S)
             if done < unit.total and now - reported >= pause:
                 reported = now
-                if not self._context.jobs.progress(self._claim, unit.split, progress):
-                    raise Cancelled
+                self._report(unit.split, progress)
         logits = source.take(pool, split.indices)
         return (logits if self._divisor is None else logits / self._divisor), progress
 
+    def _report(self, split: str, progress: Progress) -> None:
+        if not self._context.jobs.progress(self._claim, split, progress):
+            raise Cancelled
+
     def _row_checks(self, split: Split, pool: Pool, progress: Progress) -> list[Check]:
         """Check how the rows were computed."""
-        request = self._claim.job.recompute
-        computed = progress.computed
-        checks = [self._plain.check(self._source, pool, split.indices, computed, request.precision)]
+        request, indices = self._claim.job.recompute, split.indices
+        checks = [self._plain.check(self._source, pool, indices, progress.computed, request.precision)]
         if not request.reuse:
-            checks.append(check_kept_rows(self._source.differing(pool, split.indices), split.indices))
+            checks.append(check_kept_rows(self._source.differing(pool, indices), indices))
         if request.precision != "fp32":
             checks.append(self._check_flips(request.precision, split, pool, progress))
         return checks
@@ -272,8 +256,7 @@ class Recompute:
             self._cancellation.check()
             if time.monotonic() - reported >= PROGRESS_EVERY_S:
                 reported = time.monotonic()
-                if not self._context.jobs.progress(self._claim, split.name, progress):
-                    raise Cancelled
+                self._report(split.name, progress)
         exact, rows = self._exact.take(pool, compared), self._source.take(pool, compared)
         return check_precision(precision, rows, exact, compared, np.unique(split.indices).size)
 
@@ -295,7 +278,7 @@ class Recompute:
         grounds, expert = self._claim.job.recompute.grounds, self._claim.expert
         accepted, content = grounds.checkpoints.get(expert), grounds.contents.get(expert)
         # A memory map changes content without moving times, and a copy moves times without changing content.
-        changed = not _same(accepted, identity) if content is None else content != self._passport.sha256
+        changed = not same_identity(accepted, identity) if content is None else content != self._passport.sha256
         if accepted is not None and changed:
             raise JobError(
                 "checkpoint-changed",
@@ -310,8 +293,3 @@ class Recompute:
                 f"{file} was changed while the job ran: its first units were computed with sha256 {before}, the file "
                 f"now has {self._passport.sha256}. Submit the job again.",
             )
-
-
-def _same(accepted: object, now: object) -> bool:
-    """Compare identities of files as JSON, which turns tuples into lists."""
-    return json.dumps(accepted) == json.dumps(now)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from app.catalog.catalog import Catalog
 from app.catalog.datasets import Dataset
 from app.catalog.folders import Folder
 from app.domain.checks import Check, JobReport, skipped, verdict_of
@@ -34,7 +35,12 @@ def verify(claim: Claim, context: Context) -> None:
         *compare(done),
         *_check_similarity(done, context),
         *_check_overlaps(job, done, context),
-        *_check_overrides(job, context),
+        *override_checks(
+            Dataset.model_validate(job.recompute.declaration),
+            job.recompute.dataset,
+            Folder(job.recompute.experts_dir, context.settings.checkpoints_dir / job.recompute.experts_dir),
+            context.catalog,
+        ),
     )
     complete = all(unit.state is UnitState.SUCCEEDED for unit in job.units)
     reach("verify.verdict")
@@ -45,16 +51,7 @@ Done = Sequence[tuple[Unit, Artifact]]
 
 
 def compare(done: Done) -> list[Check]:
-    """Check that units of a split or base have equal data.
-
-    Targets are compared within a split, images and labels within a base.
-
-    Args:
-        done: the units that have an artifact.
-
-    Returns:
-        One check for each split, then one for each base.
-    """
+    """Compare targets within each split, then images and labels within each base."""
     targets: dict[str, dict[str, str]] = {}
     data: dict[str, dict[str, str]] = {}
     for unit, artifact in done:
@@ -75,22 +72,15 @@ def _check_similarity(done: Done, context: Context) -> list[Check]:
     return [check_duplicates(split, rows) for split, rows in samples.items()]
 
 
-def _check_overrides(job: Job, context: Context) -> list[Check]:
-    """Check the data set's overrides, where it declares any."""
-    request, catalog = job.recompute, context.catalog
-    dataset = Dataset.model_validate(request.declaration)
+def override_checks(dataset: Dataset, name: str, experts: Folder | None, catalog: Catalog) -> list[Check]:
+    """Check a data set's overrides, where it declares any; without a folder, its own."""
     if not dataset.overrides:
         return []
-    folder = Folder(request.experts_dir, catalog.settings.checkpoints_dir / request.experts_dir)
-    unused = catalog.unused_overrides(dataset, folder)
-    return [check_overrides(request.dataset, len(dataset.overrides), unused)]
+    return [check_overrides(name, len(dataset.overrides), catalog.unused_overrides(dataset, experts))]
 
 
 def _check_overlaps(job: Job, done: Done, context: Context) -> list[Check]:
-    """Check the computed index lists for shared samples.
-
-    A list that was changed since is left out.
-    """
+    """Check the computed index lists for shared samples; skip lists changed since."""
     request = job.recompute
     dataset = Dataset.model_validate(request.declaration)
     lists: dict[str, dict[str, NDArray[np.int64]]] = {}

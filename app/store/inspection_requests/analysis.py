@@ -12,8 +12,13 @@ from app.catalog.folders import Folder
 from app.catalog.split_lists import Split
 from app.domain.analyses import AnalysisPart
 from app.domain.revisions import JUDGING, code_digest
-from app.store.inspection_requests.identities import BaseFiles, all_base_files, list_digests, train_files
-from app.store.inspection_requests.request import InspectionRequest
+from app.store.inspection_requests.request import (
+    BaseFiles,
+    InspectionRequest,
+    all_base_files,
+    list_digests,
+    train_files,
+)
 
 
 @dataclass(frozen=True, slots=True)

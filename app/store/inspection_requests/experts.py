@@ -11,8 +11,7 @@ from app.catalog.bases import FileId, file_id
 from app.catalog.catalog import Catalog
 from app.catalog.datasets import DEFAULT_BASE, Dataset, Transform
 from app.domain.revisions import NORMALISING, RECOGNITION, code_digest
-from app.store.inspection_requests.identities import BaseFiles
-from app.store.inspection_requests.request import InspectionRequest
+from app.store.inspection_requests.request import BaseFiles, InspectionRequest
 
 
 @dataclass(frozen=True)
@@ -27,12 +26,7 @@ class PassportRequest(InspectionRequest):
 
     @classmethod
     def of(cls, path: Path, dataset: Dataset, weights: str | None = None) -> Self:
-        """Build the request for a file.
-
-        Args:
-            path: of the checkpoint.
-            dataset: as declared.
-            weights: which of the file's sets of weights to read; None for the declared one.
+        """Build the request for a checkpoint file; without `weights`, for its declared set.
 
         Raises:
             OSError: the file is missing.
@@ -62,15 +56,7 @@ class NormalisationRequest(InspectionRequest):
     def of(
         cls, path: Path, name: str, dataset: Dataset, base: str, catalog: Catalog, weights: str | None = None
     ) -> Self:
-        """Build the request for a checkpoint.
-
-        Args:
-            path: of the checkpoint.
-            name: of the data set; its own declaration is not among the other candidates.
-            dataset: as declared.
-            base: see the field.
-            catalog: what is on disk.
-            weights: which of the file's sets of weights to read; None for the declared one.
+        """Build the request for a checkpoint of the data set of that name.
 
         Raises:
             OSError: the file is missing.

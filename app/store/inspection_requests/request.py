@@ -1,4 +1,4 @@
-"""The base of all inspection requests: the key that an answer is kept under, and the stored form.
+"""The base of all inspection requests: their key, their stored form, and the identities of files in them.
 
 The key covers the content of files or their size and times, the declaration in `datasets.toml` and the code that
 answers. So an answer never goes stale: changed grounds have another key.
@@ -11,14 +11,26 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from pydantic import TypeAdapter
 
+from app.catalog.bases import FileId
+from app.catalog.catalog import Catalog
+from app.catalog.datasets import Dataset
+from app.catalog.folders import Folder
+from app.catalog.split_lists import COUNTS_FILE, TRAIN_SPLIT, WEIGHTS_FILE
+from app.domain.errors import RequestError
+from app.files.disk import file_sha256
+
+BaseFiles = tuple[FileId, ...]
+"""Identity of the files of a base."""
+
 
 @dataclass(frozen=True)
 class InspectionRequest:
-    """A request for one inspection. Each kind is a subclass that is listed in `kinds.py`."""
+    """A request for one inspection. Each kind is a subclass that `app.store.inspections` lists."""
 
     kind: ClassVar[str]
     replaces: ClassVar[tuple[str, ...]] = ()
@@ -36,7 +48,8 @@ class InspectionRequest:
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON values, as stored and in the key."""
         omitted: dict[str, Any] = dict(self.omitted)
-        fields: dict[str, Any] = self._adapter().dump_python(self, mode="json", exclude=omitted)
+        adapter = _adapter(type(self))  # type: ignore[arg-type]  # as in from_dict
+        fields: dict[str, Any] = adapter.dump_python(self, mode="json", exclude=omitted)
         return fields
 
     @classmethod
@@ -46,14 +59,51 @@ class InspectionRequest:
         Raises:
             ValueError: another version of relogit wrote it, with other fields.
         """
-        request: Self = cls._adapter().validate_python(dict(fields))
+        # mypy takes the hash of instances for that of the class.
+        request: Self = _adapter(cls).validate_python(dict(fields))  # type: ignore[arg-type]
         return request
-
-    @classmethod
-    def _adapter(cls) -> TypeAdapter[Any]:
-        return _adapter_of(cls)  # type: ignore[arg-type]  # mypy takes the hash of instances for that of the class
 
 
 @lru_cache(maxsize=32)  # building an adapter takes about a millisecond
-def _adapter_of(cls: type[InspectionRequest]) -> TypeAdapter[Any]:
+def _adapter(cls: type[InspectionRequest]) -> TypeAdapter[Any]:
     return TypeAdapter(cls)
+
+
+def content_digest(path: Path) -> str | None:
+    """Return the sha256 of a small file; None where it cannot be read.
+
+    Its times may stay the same while its content changes, so its content is the identity.
+    """
+    try:
+        return file_sha256(path)
+    except OSError:
+        return None
+
+
+def list_digests(folder: Folder, catalog: Catalog) -> dict[str, str | None]:
+    """Hash every index list of a set; None for an unreadable one."""
+    return {name: content_digest(catalog.split_path(folder, name)) for name in catalog.split_names(folder)}
+
+
+def all_base_files(dataset: Dataset, catalog: Catalog) -> dict[str, BaseFiles | None]:
+    """Identify every base of a data set; None for a missing one."""
+    return {name: _base_files(dataset, name, catalog) for name in catalog.bases.names(dataset)}
+
+
+def train_files(
+    dataset: Dataset, folder: Folder, catalog: Catalog
+) -> tuple[tuple[str | None, ...], BaseFiles | None]:
+    """Identify the files and the base behind train counts and class weights."""
+    paths = (folder.path / COUNTS_FILE, folder.path / WEIGHTS_FILE, catalog.split_path(folder, TRAIN_SPLIT))
+    try:
+        base = _base_files(dataset, catalog.base_of(dataset, folder, TRAIN_SPLIT), catalog)
+    except RequestError:
+        base = None
+    return tuple(content_digest(path) for path in paths), base
+
+
+def _base_files(dataset: Dataset, base: str, catalog: Catalog) -> BaseFiles | None:
+    try:
+        return catalog.bases.identity(dataset, base)
+    except RequestError:
+        return None

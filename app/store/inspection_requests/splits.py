@@ -12,14 +12,14 @@ from app.catalog.folders import Folder
 from app.catalog.split_lists import COUNTS_FILE, WEIGHTS_FILE
 from app.catalog.split_sets import DESCRIPTION_FILE
 from app.domain.revisions import AUDITING, code_digest
-from app.store.inspection_requests.identities import (
+from app.store.inspection_requests.request import (
     BaseFiles,
+    InspectionRequest,
     all_base_files,
     content_digest,
     list_digests,
     train_files,
 )
-from app.store.inspection_requests.request import InspectionRequest
 
 
 @dataclass(frozen=True)
