@@ -26,7 +26,7 @@ log = logging.getLogger("app")
 
 
 def main(launch: Launch = subprocess.Popen) -> int:
-    """Serve until a signal ends it, and return the exit status.
+    """Serve until signalled, and return the exit status.
 
     Returns:
         0 after a normal end, 1 where the service cannot start, 2 for wrong settings.

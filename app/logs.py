@@ -30,7 +30,7 @@ _bound: ContextVar[Mapping[str, str]] = ContextVar("bound", default=MappingProxy
 
 
 def bind(**fields: str | None) -> None:
-    """Add fields to all further lines of this thread or task.
+    """Add fields to this thread's or task's further lines.
 
     Fields that are None or empty are left out.
     """
@@ -39,7 +39,7 @@ def bind(**fields: str | None) -> None:
 
 @contextmanager
 def bound(**fields: str | None) -> Iterator[None]:
-    """Add fields to this thread's or task's lines within the block."""
+    """Add fields, as `bind` does, within the block."""
     before = _bound.get()
     bind(**fields)
     try:
@@ -49,7 +49,7 @@ def bound(**fields: str | None) -> Iterator[None]:
 
 
 def set_up(settings: Settings) -> None:
-    """Write all log records to standard error, as the settings say.
+    """Configure logging to standard error from the settings.
 
     To be called once, from the process's `main`.
     """

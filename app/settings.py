@@ -103,7 +103,7 @@ class Settings(BaseSettings):
 
 
 def as_environment(settings: Settings) -> dict[str, str]:
-    """Return the environment variables that give a child process these settings.
+    """Return the settings as environment variables for a child process.
 
     A setting that is None is an empty variable.
     """
@@ -112,7 +112,7 @@ def as_environment(settings: Settings) -> dict[str, str]:
 
 
 def explain(error: ValidationError) -> str:
-    """Explain wrong settings: a line for each variable, with its purpose."""
+    """Explain each wrong setting in a line with its purpose."""
     wrong = {str(item["loc"][0]): item["input"] for item in error.errors()}
     return "\n".join(
         f"{PREFIX}{name.upper()} cannot be {value!r}. {Settings.model_fields[name].description}"

@@ -140,7 +140,7 @@ class _FolderSize:
 
 
 def _process(pid: int) -> tuple[int, int]:
-    """Return a process's resident bytes and number of open file descriptors.
+    """Count a process's resident bytes and open file descriptors.
 
     Raises:
         OSError: there is no /proc, or no such process.

@@ -23,7 +23,7 @@ TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9
 
 
 def traceparent_of(header: str | None) -> str:
-    """Return a well-formed `traceparent` header, or a new trace in its place.
+    """Return a well-formed `traceparent` header, else a new one.
 
     Section 3.2.2.3 has a header that is not well formed ignored.
     """

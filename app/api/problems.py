@@ -42,7 +42,7 @@ STATUSES: tuple[tuple[type[RelogitError], int], ...] = (
 
 
 def install(app: FastAPI) -> None:
-    """Answer every error of the app with a problem, and document that."""
+    """Make the app answer and document errors as problems."""
     app.add_exception_handler(RelogitError, _relogit_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
@@ -59,7 +59,7 @@ def install(app: FastAPI) -> None:
 
 
 def _with_problems(document: dict[str, Any]) -> dict[str, Any]:
-    """Replace FastAPI's own validation errors in the OpenAPI document with problems."""
+    """Replace FastAPI's validation errors in the document with problems."""
     schemas = document["components"]["schemas"]
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
@@ -75,7 +75,10 @@ def _with_problems(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def answer(request: Request, status: int, code: str, detail: str, errors: list[dict[str, Any]]) -> JSONResponse:
-    """Build the problem that answers a request; `errors` are items as of `ProblemItem`."""
+    """Build the problem that answers a request.
+
+    `errors` are items as of `ProblemItem`.
+    """
     body = {
         "type": f"urn:relogit:problem:{code}",
         "title": HTTPStatus(status).phrase,
@@ -184,7 +187,7 @@ def _query_parameters(request: Request) -> list[str]:
 
 
 def _body_fields(request: Request, location: Iterable[str | int]) -> list[str]:
-    """List the fields of the object at that location of the request's body, sorted."""
+    """List the body's fields at that location, sorted."""
     schema: dict[str, Any] = _operation(request)["requestBody"]["content"]["application/json"]["schema"]
     definitions = request.app.openapi()["components"]["schemas"]
     for part in location:

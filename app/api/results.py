@@ -28,7 +28,7 @@ WITH_CAUSES = ("accuracy", "targets")
 
 
 async def verify_job(services: Services, job: Job, patience_s: float) -> JobReport:
-    """Return the report of a job, in any state, with all of its results.
+    """Return a job's report, in any state, with all results.
 
     Once the job has ended, an audit of its splits adds warnings; it is awaited for `patience_s`.
     """
@@ -41,7 +41,7 @@ async def verify_job(services: Services, job: Job, patience_s: float) -> JobRepo
 
 
 def _report_now(services: Services, job: Job) -> JobReport:
-    """Return the recorded report with checks of the files that units wrote.
+    """Return the recorded report with checks of units' files.
 
     A job that passed when it ended has failed if one of its files was changed since.
     """
@@ -108,7 +108,7 @@ async def analyse_job(services: Services, job_id: str, part: AnalysisPart, patie
 def _prepare(
     services: Services, request: LogitsRequest, recorded: _Recorded, part: AnalysisPart
 ) -> tuple[AnalysedResult, InspectionRequest | None]:
-    """Return a result without its analysis, and the request for that, if possible."""
+    """Return a result without analysis, and its request if possible."""
     result = AnalysedResult(recorded.expert, recorded.split)
     try:
         if not recorded.has(part):

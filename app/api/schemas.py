@@ -95,7 +95,7 @@ class JobView(JobSummary):
 
 
 def job_links(job_id: str, address: str, names: Iterable[str]) -> dict[str, str]:
-    """Return a job's own address, and those of what belongs to it."""
+    """Return the addresses of a job and its sub-resources."""
     return {"self": address} | {name: f"/jobs/{job_id}/{name}" for name in names}
 
 

@@ -21,7 +21,7 @@ from app.store.inspections import Inspection
 
 
 def list_sets(dataset_name: str, catalog: Catalog) -> list[SetSummary]:
-    """List a data set's split sets as they are on disk.
+    """List a data set's split sets on disk.
 
     A set is a folder with index lists in it, directly below the data directory or declared in `datasets.toml`. Sets
     that `datasets.toml` or their `splits.json` gives to another data set are left out; where neither names one (the
@@ -61,7 +61,10 @@ def list_sets(dataset_name: str, catalog: Catalog) -> list[SetSummary]:
 def read_list(
     dataset: Dataset, folder: Folder, split: str, catalog: Catalog
 ) -> tuple[ListView, InspectionRequest | None]:
-    """Read an index list; build the request to count its classes, if possible."""
+    """Read an index list and build its class count request.
+
+    The request is None if the list or its base is unusable; the view then has the problem.
+    """
     view = ListView(
         name=split, base=None, size=None, sha256=None, state="bad", classes=None, class_counts=None, problem=None
     )
@@ -136,7 +139,7 @@ def _add_counts(view: ListView, inspection: Inspection) -> None:
 
 
 def _describe(folder: Folder) -> tuple[Description | None, ErrorView | None]:
-    """Read the set's `splits.json`, or the error that it has."""
+    """Read the set's `splits.json`, or return its error."""
     try:
         return read_description(folder.path), None
     except RequestError as error:

@@ -113,7 +113,7 @@ class AuditView(BaseModel):
 
     @classmethod
     def of(cls, name: str, dataset: str, answer: Mapping[str, Any] | None) -> AuditView:
-        """Build the view of an audit; None is a pending one."""
+        """Build an audit's view, pending if `answer` is None."""
         state = "pending" if answer is None else "ready"
         content = {"verdict": None, "checks": [], "lists": {}} if answer is None else answer
         return cls.model_validate({"name": name, "dataset": dataset, "state": state, **content})

@@ -24,7 +24,7 @@ PATIENCE_S = 10.0
 async def await_inspections(
     services: Services, requests: Sequence[InspectionRequest], patience_s: float = PATIENCE_S
 ) -> list[Inspection]:
-    """Return one inspection for each request, asking workers for unknown ones.
+    """Return each request's inspection, asking workers for unknown ones.
 
     Those that no worker answered within `patience_s` are not `known`.
     """
@@ -50,7 +50,9 @@ async def await_inspections(
 
 
 async def await_change(services: Services, job_id: str, wait_s: float) -> Job:
-    """Return a job once it changes, ends, or `wait_s` (at most `MAX_WAIT_S`) is over.
+    """Return a job once it changes or `wait_s` is over.
+
+    A job that has ended is returned at once. The wait is at most `MAX_WAIT_S`.
 
     Raises:
         NotFound: `job-not-found`.

@@ -25,7 +25,7 @@ OF_LISTS = ("same-picture", "balance", "row-order", "as-described")
 
 
 def file_checks(settings: Settings, job: Job, unit: Unit) -> list[Check]:
-    """Check the files of a unit; each is read once.
+    """Check a unit's files, reading each once.
 
     `stored-file` and `shown-file` for a unit that is done; else `shown-file` if there is another file in its place.
     """
@@ -50,7 +50,10 @@ def _compare(check_id: str, path: Path, expected: str) -> Check:
 
 
 def _compare_shown(path: Path, expected: str, job: Job) -> Check:
-    """Compare the copy under `outputs/`; only warn of a lost or later one."""
+    """Compare the copy under `outputs/` with the digest.
+
+    A lost copy, or that of a later job, is only a warning.
+    """
     check = _compare("shown-file", path, expected)
     if check.verdict == "passed":
         return check
@@ -64,7 +67,7 @@ def _compare_shown(path: Path, expected: str, job: Job) -> Check:
 
 
 def _manifest(path: Path) -> dict[str, Any]:
-    """Read job and sha256 from a file's manifest, if it names both."""
+    """Read a manifest's job and sha256, if it has both."""
     try:
         manifest = json.loads(path.with_suffix(".json").read_bytes())
         return {"job": manifest["job"], "sha256": manifest["file"]["sha256"]}
@@ -96,7 +99,7 @@ def audit_request(job: Job, catalog: Catalog) -> InspectionRequest | None:
 
 
 def audit_warnings(job: Job, audit: Inspection, results: Sequence[Result]) -> list[Check]:
-    """Return an audit's failed checks that concern the job, as warnings.
+    """Return the audit failures that concern the job, as warnings.
 
     Without an answer, or for lists that were changed since, it is one skipped check with the reason.
     """
@@ -121,7 +124,7 @@ def audit_warnings(job: Job, audit: Inspection, results: Sequence[Result]) -> li
 
 
 def changed_lists(job: Job, results: Sequence[Result], digests: Mapping[str, str | None]) -> list[str]:
-    """List the job's splits whose index files have other digests now, sorted."""
+    """List the job's splits with changed index files, sorted."""
     taken = {(unit.split, unit.split_sha256) for unit in job.units}
     sources = ((result.split, result.source) for result in results)
     taken |= {(split, source.split_sha256) for split, source in sources if source and source.split_sha256}
@@ -129,7 +132,10 @@ def changed_lists(job: Job, results: Sequence[Result], digests: Mapping[str, str
 
 
 def _concerns(check: Check, splits: Collection[str], results: Sequence[Result]) -> bool:
-    """Tell whether a check concerns the job and is not its own."""
+    """Tell whether a check adds to the job's own.
+
+    An overlap of lists that the job does not use adds nothing.
+    """
     if check.id in ("overlap", "same-picture") and check.verdict == "failed":
         shared = len(set(splits).intersection(check.measured["splits"]))
         return shared == 1 or (shared == 2 and check.id == "same-picture")

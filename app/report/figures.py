@@ -56,7 +56,7 @@ def shown_figures(results: Sequence[Result]) -> list[Figure]:
 
 
 def cells(result: Result, figures: Sequence[Figure], statistics: Statistics | None) -> list[Cell]:
-    """Build a result's cells, one for each of the figures."""
+    """Build a result's cells, one for each figure."""
     intervals = statistics.intervals.figures if statistics else {}
     row = []
     for figure in figures:
@@ -67,7 +67,7 @@ def cells(result: Result, figures: Sequence[Figure], statistics: Statistics | No
 
 
 def missing(results: Sequence[Result]) -> list[tuple[str, str]]:
-    """List missing figures by reason: their headings, and the reason."""
+    """Group the headings of missing figures by reason."""
     headings: dict[str, dict[str, None]] = {}
     for reasons in (result.report.metrics.reasons for result in results):
         for figure in FIGURES:

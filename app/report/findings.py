@@ -36,7 +36,7 @@ class Finding:
 
 
 def failures(report: JobReport, causes: Mapping[Place, str]) -> list[Finding]:
-    """List the failed checks and units, errors before warnings, equal ones merged."""
+    """List failed checks and units, errors first, equal ones merged."""
     findings = [*_errors(report)]
     for group in _merged(_outcomes(report, "failed"), _content):
         check, _ = group[0]
@@ -59,7 +59,7 @@ def failures(report: JobReport, causes: Mapping[Place, str]) -> list[Finding]:
 
 
 def skipped(report: JobReport) -> list[Finding]:
-    """List the skipped checks; those with the same reason are one finding."""
+    """List skipped checks, one finding for each reason."""
     findings = []
     for group in _merged(_outcomes(report, "skipped"), lambda check: [check.message]):
         names = dict.fromkeys(check.id for check, _ in group)
@@ -85,7 +85,10 @@ def places(pairs: Sequence[Place], everywhere: Iterable[Place]) -> str:
 
 
 def plain(value: Any) -> str:
-    """Format a JSON value: no braces, four digits, spaces for underscores."""
+    """Format a JSON value for people.
+
+    Floats have four significant digits, names spaces for underscores, and objects no braces.
+    """
     if value is None:
         return "none"
     if isinstance(value, bool):
@@ -119,7 +122,7 @@ def _content(check: Check) -> list[Any]:
 
 
 def _merged(outcomes: Iterable[Outcome], key: Callable[[Check], list[Any]]) -> list[list[Outcome]]:
-    """Group outcomes of equal keys, in order of first occurrence."""
+    """Group outcomes by key, in order of first occurrence."""
     groups: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
         groups.setdefault(json.dumps(key(outcome[0])), []).append(outcome)

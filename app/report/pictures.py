@@ -22,18 +22,18 @@ LARGEST_DOT, SMALLEST_DOT = 9.0, 1.5
 
 
 def line_style(number: int) -> str:
-    """Return the style classes of an expert's line: colour and dashes."""
+    """Return a line's CSS classes for colour and dashes."""
     return f"line c{number % COLOURS} d{number % DASHES}"
 
 
 def swatch(number: int) -> Markup:
-    """Draw a sample of an expert's line for a legend."""
+    """Draw a line's sample for a legend."""
     sample = '<svg class="swatch" viewBox="0 0 28 10" aria-hidden="true"><path class="{}" d="M1 5H27"/></svg>'
     return Markup(sample).format(line_style(number))
 
 
 def risk_coverage(split: str, experts: Sequence[tuple[str, int, Statistics]]) -> list[Markup]:
-    """Draw a split's risk-coverage curves, one chart for each kind of curve.
+    """Draw one chart for each kind of risk-coverage curve.
 
     All charts have one scale. `experts` has the name, number and statistics of each.
     """
@@ -64,7 +64,7 @@ def risk_coverage(split: str, experts: Sequence[tuple[str, int, Statistics]]) ->
 
 
 def reliability(name: str, bins: Sequence[ReliabilityBin]) -> Markup:
-    """Draw accuracy against mean confidence, with a dot per filled bin.
+    """Draw each filled bin's accuracy against mean confidence.
 
     A line joins each dot to the diagonal.
     """
@@ -88,7 +88,7 @@ def reliability(name: str, bins: Sequence[ReliabilityBin]) -> Markup:
 
 
 def recall_by_class(name: str, recalls: Sequence[float | None]) -> Markup:
-    """Draw each class's recall as a bar, by class number."""
+    """Draw a bar for each class's recall."""
     known = [value for value in recalls if value is not None]
     description = f"Share of each class's rows that is right, classes 0 to {len(recalls) - 1}."
     if known:
@@ -102,6 +102,6 @@ def recall_by_class(name: str, recalls: Sequence[float | None]) -> Markup:
 
 
 def class_ticks(classes: int) -> list[float]:
-    """Return whole numbers at a round step, at most ten of them."""
+    """Return at most ten whole numbers at a round step."""
     step = next(f * 10**power for power in range(9) for f in (1, 2, 5) if classes <= 10 * f * 10**power)
     return [float(tick) for tick in range(0, classes, step)]

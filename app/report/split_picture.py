@@ -79,7 +79,7 @@ class SplitSet:
 
 
 def split_set(shown: ShownSet | None) -> SplitSet | None:
-    """Build what the page shows of a set, if anything."""
+    """Build what the page shows of a set."""
     if shown is None or not shown.lists:
         return None
     counted = [(number, a_list) for number, a_list in enumerate(shown.lists) if a_list.class_counts]
@@ -95,7 +95,7 @@ def split_set(shown: ShownSet | None) -> SplitSet | None:
 
 
 def class_counts(shown: ShownSet) -> Markup:
-    """Draw each list's class counts as steps on a log scale.
+    """Draw the lists' class counts on a log scale.
 
     All lists have one order of classes, and a gap where a list has no sample of a class. With groups, classes go by
     falling train samples, equal ones by number; without, by number. At least one list has counts.
@@ -124,14 +124,20 @@ def class_counts(shown: ShownSet) -> Markup:
 
 
 def _class_order(groups: ClassGroups | None, classes: int) -> list[int]:
-    """Order the classes; those beyond the train counts come last."""
+    """Order the classes by falling train samples.
+
+    Classes beyond the train counts come last.
+    """
     train_counts = groups.train_counts if groups else ()
     ordered = sorted(range(len(train_counts)), key=lambda label: -train_counts[label])
     return [*ordered, *range(len(train_counts), classes)]
 
 
 def _count_of(counts: Sequence[int], label: int) -> int | None:
-    """Return a class's samples; None for zero, which has no logarithm."""
+    """Return a class's samples, None for zero.
+
+    Zero has no logarithm.
+    """
     return (counts[label] if label < len(counts) else 0) or None
 
 
@@ -150,7 +156,10 @@ def _range(counts: Sequence[int]) -> str:
 
 
 def _in_key(lists: Sequence[ShownList], number: int) -> str:
-    """Describe a list: size, base, empty classes, earlier list of equal counts."""
+    """Describe a list for the key.
+
+    The text has its size, base, number of empty classes, and an earlier list of equal counts.
+    """
     a_list = lists[number]
     counts = a_list.class_counts or ()
     size = sum(counts) if a_list.size is None else a_list.size

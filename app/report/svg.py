@@ -44,7 +44,7 @@ class Axis:
         return self.ends[1] if self.ends else self.ticks[-1]
 
     def share(self, value: float) -> float:
-        """Return a value's place: 0 at the low end, 1 at the high."""
+        """Return a value's place from `low` (0) to `high` (1)."""
         return min(max((value - self.low) / (self.high - self.low), 0.0), 1.0)
 
 
@@ -53,7 +53,7 @@ class LogAxis(Axis):
     """A scale of logarithms: ends and values lie above 0."""
 
     def share(self, value: float) -> float:
-        """Return a value's place: 0 at the low end, 1 at the high."""
+        """Return a value's place from `low` (0) to `high` (1)."""
         part = math.log(value / self.low) / math.log(self.high / self.low)
         return min(max(part, 0.0), 1.0)
 
@@ -62,7 +62,10 @@ UNIT = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 
 def ticks_to(highest: float) -> tuple[float, ...]:
-    """Return round ticks from 0 to at least `highest`; at most seven."""
+    """Return round ticks from 0 to `highest` or beyond.
+
+    There are at most seven.
+    """
     if highest <= 0:
         return UNIT
     power = 10.0 ** math.floor(math.log10(highest))
@@ -72,13 +75,19 @@ def ticks_to(highest: float) -> tuple[float, ...]:
 
 
 def log_axis(label: str, highest: float) -> LogAxis:
-    """Build a log scale for counts, which has 1 and `highest` inside its ends."""
+    """Build a log scale for counts of 1 to `highest`.
+
+    Both lie inside its ends.
+    """
     end = max(10.0, highest * 1.1)
     return LogAxis(label, [10.0**power for power in range(math.floor(math.log10(end)) + 1)], (0.7, end))
 
 
 def apart(wanted: Sequence[float], widths: Sequence[float], ends: tuple[float, float]) -> list[float]:
-    """Move words, by their middles, apart so that none overlaps or leaves the ends."""
+    """Move words by their middles so that none overlaps.
+
+    They stay within the ends.
+    """
     placed, free = list(wanted), ends[0]
     for i, width in enumerate(widths):
         placed[i] = max(placed[i], free + width / 2)
@@ -160,13 +169,13 @@ class Chart:
     """Of words above the picture."""
 
     def draw(self, marks: Iterable[Mark]) -> Markup:
-        """Draw the chart with these marks, later ones above earlier ones."""
+        """Draw the chart with these marks, later ones on top."""
         svg = Markup('<svg class="chart" viewBox="0 0 {} {}" role="img"><title>{}</title><desc>{}</desc>{}</svg>')
         drawn = Markup("").join([*self._axes(), *(self._mark(mark) for mark in marks)])
         return svg.format(self.width, self.height, self.title, self.description, drawn)
 
     def at(self, x: float, y: float) -> tuple[float, float]:
-        """Convert a point to the chart's units, from its upper left corner."""
+        """Convert a point to chart units from the upper left."""
         across = LEFT + self.x.share(x) * (self.width - LEFT - RIGHT)
         top = TOP + self.rows * ROW
         return across, top + (1 - self.y.share(y)) * (self.height - top - BOTTOM)
@@ -235,7 +244,7 @@ class Chart:
 
 
 def _labels(ticks: Sequence[float]) -> list[str]:
-    """Format ticks with as many digits as their step needs."""
+    """Format ticks with the digits that their step needs."""
     step = ticks[1] - ticks[0] if len(ticks) > 1 else 1.0
     digits = max(0, -math.floor(math.log10(step) + 1e-9))
     return [f"{tick:.{digits}f}" for tick in ticks]

@@ -117,12 +117,15 @@ _TEMPLATES = Environment(
 
 
 def render(sources: Sources) -> str:
-    """Render the report page, for a job in any state."""
+    """Render a job's report page, in any state."""
     return _TEMPLATES.get_template("report.html").render(page=page(sources), version=VERSION)
 
 
 def page(sources: Sources) -> Page:
-    """Make the page of a job about logits, in any state."""
+    """Build the page of a job about logits.
+
+    The job may be in any state.
+    """
     job, report, request = sources.job, sources.report, sources.request
     results = report.results or ()
     analysed = sources.statistics.by_place()
@@ -155,7 +158,7 @@ def page(sources: Sources) -> Page:
 
 
 def _causes(analysis: JobAnalysis) -> dict[Place, str]:
-    """Return what the search for causes says, by expert and split."""
+    """Return the messages about causes by expert and split."""
     pending = {"message": "Causes are being looked for; reload in a moment."}
     sources = ((r.place, pending if r.state == "pending" else r.analysis or r.error) for r in analysis.results)
     return {place: str(source["message"]) for place, source in sources if source}

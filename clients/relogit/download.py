@@ -24,7 +24,7 @@ class Saved(NamedTuple):
 
 
 def fetch(wire: Wire, job_id: str, artifact: dict[str, Any], out: IO[bytes]) -> None:
-    """Write the body of one artifact to `out` and check its digest.
+    """Write an artifact to `out` and check its digest.
 
     Raises:
         IntegrityError: the sha256 differs from the listing's; the caller must drop what was written.
@@ -43,7 +43,9 @@ def fetch(wire: Wire, job_id: str, artifact: dict[str, Any], out: IO[bytes]) -> 
 
 
 def save(wire: Wire, job_id: str, artifact: dict[str, Any], folder: Path) -> Saved:
-    """Save one artifact and its manifest below `folder`, as in the server's outputs.
+    """Save an artifact and its manifest below `folder`.
+
+    Their paths are as in the server's outputs.
 
     Both files appear whole or not at all. A file that exists with the right sha256 stays as it is.
 
@@ -62,7 +64,10 @@ def save(wire: Wire, job_id: str, artifact: dict[str, Any], folder: Path) -> Sav
 
 
 def _safe_parts(path: str) -> tuple[str, ...]:
-    """Split a path; refuse one that leaves its folder, on Windows too."""
+    """Split a path; refuse one that leaves its folder.
+
+    This includes paths that would leave it on Windows.
+    """
     pure = PurePosixPath(path)
     if pure.is_absolute() or not pure.parts or any(part == ".." or set(part) & set("\\:\0") for part in pure.parts):
         raise IntegrityError(

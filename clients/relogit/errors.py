@@ -25,7 +25,10 @@ class RelogitError(Exception):
     code: str = "relogit-error"
 
     def problem(self) -> dict[str, Any]:
-        """Return the error as problem JSON, with a status if a server gave one."""
+        """Return the error as problem JSON.
+
+        It has a status only if a server gave one.
+        """
         return {"type": "about:blank", "code": self.code, "detail": str(self), "errors": []}
 
 
@@ -70,7 +73,7 @@ class Problem(RelogitError):
         super().__init__(self.detail)
 
     def problem(self) -> dict[str, Any]:
-        """Return the server's problem JSON, with missing members filled in."""
+        """Return the server's problem JSON with missing members added."""
         known = {"status": self.status, "code": self.code, "detail": self.detail, "errors": self.errors}
         return {"type": "about:blank", "title": self.title, **self._body, **known}
 

@@ -23,7 +23,7 @@ BAD_HEADER = (ValueError, OverflowError, SyntaxError, TokenError, TypeError, Rec
 
 
 def find_lists(sources: Sequence[Path]) -> tuple[dict[str, Path], dict[str, Any]]:
-    """Find the paths of index lists, and the numbers of NUMBER_LISTS, by name.
+    """Find the index lists, and read the NUMBER_LISTS, by name.
 
     In a folder only files NAME_indices are lists; a file that is named itself may have any name.
 
@@ -47,7 +47,7 @@ def find_lists(sources: Sequence[Path]) -> tuple[dict[str, Path], dict[str, Any]
 
 
 def read_indices(path: Path) -> list[int]:
-    """Read a flat list of one or more whole numbers.
+    """Read a non-empty flat list of whole numbers.
 
     Raises:
         InvalidPath: the file holds something else, or cannot be read.
@@ -62,7 +62,10 @@ def read_indices(path: Path) -> list[int]:
 
 
 def _files_of(source: Path) -> tuple[bool, list[Path]]:
-    """Return whether the source is a folder, and its files or itself."""
+    """Return whether a source is a folder, and its files.
+
+    A source that is a file stands for itself.
+    """
     try:
         if not source.exists():
             raise InvalidPath(f"There is neither a folder nor a file {str(source)!r}.")
@@ -81,7 +84,7 @@ def _add(paths: dict[str, Path], name: str, path: Path) -> None:
 
 
 def _printable(path: Path) -> str:
-    """Return the path, quoted if it would break a line."""
+    """Return the path, quoted if it is not printable."""
     return str(path) if str(path).isprintable() else repr(str(path))
 
 

@@ -81,7 +81,7 @@ class Job(Work):
         return bool(self.data["kind"] == "verification")
 
     def verification(self, *, wait_s: float = AUDIT_S) -> dict[str, Any]:
-        """Get the verdict, every check with its measurements, and each result's figures.
+        """Get the verdict, every check and each result's figures.
 
         Example:
             report = job.verification()
@@ -97,7 +97,7 @@ class Job(Work):
         return self._wire.get_list(f"{self._path}/artifacts", "artifacts")
 
     def logits(self, expert: str, split: str) -> Logits:
-        """Fetch the arrays of one artifact and check them against its sha256.
+        """Fetch an artifact's arrays and check its sha256.
 
         Example:
             logits, targets, predictions = job.logits("ce_baseline", "val")

@@ -32,7 +32,7 @@ class Difference:
 
 
 def difference(old: Mapping[str, Sequence[Sample]], new: Mapping[str, Sequence[Sample]]) -> Difference:
-    """Compare two sets of splits, given each list's samples in order."""
+    """Compare two sets by each list's samples in order."""
     old_sets = {name: set(rows) for name, rows in old.items()}
     new_sets = {name: set(rows) for name, rows in new.items()}
     all_old: set[Sample] = set().union(*old_sets.values())

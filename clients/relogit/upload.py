@@ -33,7 +33,7 @@ class LogitFiles:
 
 
 def find_logit_files(path: Path) -> LogitFiles:
-    """Find the logit files at a path, with manifests and targets.
+    """Find logit files at a path, with manifests and targets.
 
     Of a folder these are all `*_logits.npz` and `*_logits.pt` below it, without hidden files and folders. Links are
     followed unless they lead back up. Files in the folder itself belong to the expert named like the folder. A single
@@ -55,7 +55,7 @@ def find_logit_files(path: Path) -> LogitFiles:
 
 
 def path_at_server(path: Path, token: str) -> str | None:
-    """Return an existing path relative to the server's outputs, or None.
+    """Return a path relative to the server's outputs, or None.
 
     The token is the server's `instance`: `<hex>:<inode>` of the file INSTANCE, which itself holds only the hex.
     Neither another server's outputs nor a copy of this one's have both.
@@ -74,7 +74,7 @@ def path_at_server(path: Path, token: str) -> str | None:
 def uploaded(
     wire: Wire, files: Mapping[str, Path], progress: Progress | None = None
 ) -> Iterator[tuple[str, list[str]]]:
-    """Upload the files; delete the upload again if the block raises.
+    """Upload files, and delete them if the block raises.
 
     It yields the id of the upload, and the names that the server refused.
 
@@ -120,7 +120,7 @@ def _find_in_folder(folder: Path, name: str) -> LogitFiles:
 
 
 def _send(wire: Wire, upload: str, files: Mapping[str, Path], progress: Progress | None) -> list[str]:
-    """Send the files and return the names that the server refused."""
+    """Send the files and return the refused names."""
     refused: list[str] = []
     total = sum(path.stat().st_size for path in files.values())
     sent = 0
@@ -145,7 +145,7 @@ def _send(wire: Wire, upload: str, files: Mapping[str, Path], progress: Progress
 
 
 def _walk(root: Path) -> Iterator[Path]:
-    """Yield the files below a folder; skip links back up."""
+    """Yield files below a folder; skip links back up."""
 
     def refuse(error: OSError) -> None:
         raise _unreadable(error) from error
@@ -161,7 +161,7 @@ def _walk(root: Path) -> Iterator[Path]:
 
 
 def _with_companions(name: str, path: Path) -> dict[str, Path]:
-    """Return the file with its manifest and targets, by upload name."""
+    """Return file, manifest and targets by upload name."""
     manifest, upload_path = path.with_suffix(MANIFEST_SUFFIX), PurePosixPath(name)
     companions = [manifest] if manifest.is_file() else []
     if path.suffix == BARE_SUFFIX and path.stem.endswith(MARK) and path.stem != MARK:
@@ -181,7 +181,7 @@ def _is_instance(marker: Path, token: str) -> bool:
 
 
 def _absolute(path: Path) -> Path:
-    """Return the absolute path with the caller's own names, links included."""
+    """Return the absolute path without following links."""
     return Path(os.path.abspath(path))  # noqa: PTH100 - Path.resolve would follow the links
 
 

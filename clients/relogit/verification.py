@@ -72,6 +72,6 @@ class Verification(Work):
         return list(self.data["results"])
 
     def cancel(self) -> Self:
-        """Ask the server to stop it, and return this handle."""
+        """Ask the server to stop it; return this handle."""
         self._wire.post(f"{self._job_path}/cancel")  # answers with the job, which lacks the checks
         return self.refresh()

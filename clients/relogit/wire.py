@@ -41,29 +41,29 @@ class Wire:
         self._http.close()
 
     def get(self, path: str, *, params: Mapping[str, Any] | None = None, hold_s: float = 0.0) -> dict[str, Any]:
-        """Get the JSON object at `path`; parameters that are None are left out.
+        """Get the JSON object at `path`.
 
-        The server may hold the answer back for `hold_s` seconds on purpose.
+        Parameters that are None are left out. The server may hold the answer back for `hold_s` seconds on purpose.
         """
         query = without_none(params or {})
         return self._object(self._send("GET", path, params=query, timeout=self._timeout(hold_s)))
 
     def get_list(self, path: str, key: str, *, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-        """Get the list under `key` of the JSON object at `path`."""
+        """Get the JSON list under `key` at `path`."""
         items = self.get(path, params=params).get(key)
         if not isinstance(items, list):
             raise self._not_relogit(f"{path} lists no {key}")
         return items
 
     def post(self, path: str, body: Mapping[str, Any] | None = None, *, hold_s: float = 0.0) -> dict[str, Any]:
-        """Post `body` as JSON and return the JSON object of the answer.
+        """Post `body` as JSON; return the answer's JSON object.
 
         The answer may take `hold_s` seconds longer than the timeout.
         """
         return self._object(self._send("POST", path, json=body, timeout=self._timeout(hold_s)))
 
     def put(self, path: str, chunks: Iterable[bytes]) -> None:
-        """Put the chunks at `path`, without holding all in memory."""
+        """Stream the chunks to `path` by PUT."""
         self._send("PUT", path, content=chunks)
 
     def delete(self, path: str) -> None:
@@ -71,12 +71,12 @@ class Wire:
         self._send("DELETE", path)
 
     def probe(self, path: str) -> dict[str, Any]:
-        """Get the JSON object of a health report, whose status is 200 or 503."""
+        """Get a health report, whose status is 200 or 503."""
         return self._object(self._send("GET", path, accept=(200, 503)))
 
     @contextmanager
     def stream(self, path: str) -> Iterator[Iterator[bytes]]:
-        """Stream the body at `path` in chunks, without holding all in memory."""
+        """Stream the body at `path` in chunks."""
         with self._translated_errors(), self._http.stream("GET", path) as response:
             if not response.is_success:
                 response.read()
@@ -113,7 +113,7 @@ class Wire:
 
 
 def segment(name: str) -> str:
-    """Escape a name, slashes included, as one segment of a URL path."""
+    """Escape a name, slashes included, as one URL segment."""
     # URL parsers resolve segments of dots alone (RFC 3986, 5.2.4). Escaped, they reach the server, which refuses.
     return name.replace(".", "%2E") if name in (".", "..") else quote(name, safe="")
 

@@ -65,7 +65,7 @@ class Work:
         return self
 
     def watch(self, *, timeout: float | None = None) -> Iterator[dict[str, Any]]:
-        """Yield its JSON now and after each change, until it has ended.
+        """Yield its JSON now and after changes, until it ends.
 
         Example:
             for data in job.watch():
@@ -99,7 +99,7 @@ class Work:
         return self
 
     def cancel(self) -> Self:
-        """Ask the server to stop it, and return this handle.
+        """Ask the server to stop it; return this handle.
 
         The state may be `cancelling` for a while; `job.cancel().wait()` waits for the end.
         """
@@ -107,7 +107,11 @@ class Work:
         return self
 
     def delete(self) -> None:
-        """Delete its record and its uploaded files; a `Problem` unless it has ended."""
+        """Delete its record and uploaded files.
+
+        Raises:
+            Problem: it has not ended.
+        """
         self._wire.delete(self._job_path)
 
     def analysis(self, part: Part, *, timeout: float = 60.0) -> dict[str, Any]:
@@ -133,7 +137,10 @@ class Work:
         return answer
 
     def _answers(self, path: str, params: dict[str, str], timeout: float | None) -> Iterator[dict[str, Any]]:
-        """Repeat a request until the time is over; the server holds each answer."""
+        """Repeat a request until `timeout` seconds are over.
+
+        The server holds each answer for at most HOLD_S seconds.
+        """
         deadline = math.inf if timeout is None else time.monotonic() + timeout
         while True:
             requested_at = time.monotonic()

@@ -53,7 +53,10 @@ def below(root: str) -> Callable[[str], str]:
 
 
 def batch_size(value: str) -> int | Literal["auto"]:
-    """Read a number of images or `auto`; the server judges its range."""
+    """Read a number of images or `auto`.
+
+    The server judges its range.
+    """
     if value == "auto":
         return "auto"
     try:
@@ -92,7 +95,10 @@ def age(value: str) -> float:
 
 
 def _amount(value: str, units: Mapping[str, int], example: str) -> float:
-    """Read a number with its unit, such as `1.5GB`; zero needs no unit."""
+    """Read a number with its unit, such as `1.5GB`.
+
+    Zero needs no unit.
+    """
     match = AMOUNT.fullmatch(value.strip())
     factors = {name.lower(): factor for name, factor in units.items()}
     if match is None or (match[2].lower() not in factors and (match[2] or float(match[1]))):

@@ -25,7 +25,9 @@ COMMON_OPTIONS = {
 
 
 def command(function: Callable[..., None]) -> Callable[..., None]:
-    """Make a command of a function whose first parameter is the `Session`.
+    """Make a command of a function.
+
+    The function's first parameter is the `Session`.
 
     typer reads options from signatures. The command's signature has the function's other parameters, the entries of
     `**options: Unpack[T]` for a TypedDict T, and COMMON_OPTIONS. A group's function runs without a sub-command only.
@@ -50,7 +52,10 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def _parameters(function: Callable[..., None]) -> Iterator[inspect.Parameter]:
-    """Yield the parameters behind the session: arguments, a TypedDict's, other options."""
+    """Yield the function's parameters except the session.
+
+    Arguments come first, then a TypedDict's entries, then other options.
+    """
     _, *parameters = inspect.signature(function, eval_str=True).parameters.values()
     for parameter in sorted(parameters, key=lambda parameter: parameter.kind is parameter.KEYWORD_ONLY):
         if parameter.kind is parameter.VAR_KEYWORD:

@@ -45,7 +45,10 @@ def doctor(run: Session) -> None:
 
 
 def service_findings() -> list[Record]:
-    """Return what `python -m worker.doctor` of the current folder finds, run with this interpreter."""
+    """Run `python -m worker.doctor` and return its findings.
+
+    It runs in the current folder, with this interpreter.
+    """
     if not Path("worker", "doctor", "__main__.py").is_file():
         message = f"{Path.cwd()} holds no service (worker/doctor): only the server is checked."
         return [_finding("service-folder", "ok", message, "For the rest, run this where the service is started.")]
@@ -65,9 +68,9 @@ def service_findings() -> list[Record]:
 
 
 def server_findings(client: Client, *, named: bool) -> Iterator[Record]:
-    """Yield whether the server answers, is of this client's version, and is ready.
+    """Yield findings on the server's answer, version and readiness.
 
-    One that is stopped is a problem only if the caller `named` it.
+    A stopped server is a problem only if the caller `named` it.
     """
     try:
         theirs, ours = client.health().get("version", "of an unknown version"), version("relogit")
@@ -101,7 +104,7 @@ def _finding(check: str, level: str, found: str, do: str = "") -> Record:
 
 
 def _report(findings: Sequence[Record]) -> list[RenderableType]:
-    """Show the findings in order, each with its remedy, and their counts."""
+    """Show the findings with their remedies, and their counts."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("state", no_wrap=True)
     table.add_column("check", overflow="fold")

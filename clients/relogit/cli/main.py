@@ -53,5 +53,8 @@ def _root(
 
 
 def main(argv: Sequence[str] | None = None, *, transport: httpx.BaseTransport | None = None) -> NoReturn:
-    """Run a command and exit with its `ExitCode`; tests give a `transport`."""
+    """Run a command and exit with its `ExitCode`.
+
+    Tests give a `transport`.
+    """
     execute(app, sys.argv[1:] if argv is None else argv, transport)

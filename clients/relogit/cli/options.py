@@ -10,17 +10,17 @@ from relogit.cli.argv import age, below, size
 
 
 def folder_option(name: str, root: str) -> Any:
-    """Declare an option whose value is a folder below the server's `root`."""
+    """Declare an option for a folder below the server's `root`."""
     return typer.Option(name, parser=below(root), help=f"Folder below the server's {root}; '{root}/' is dropped")
 
 
 def size_option(name: str, text: str, **more: Any) -> Any:
-    """Declare an option whose value is a size, read in bytes."""
+    """Declare an option for a size, read in bytes."""
     return typer.Option(name, parser=size, metavar="SIZE", help=text, **more)
 
 
 def time_option(name: str, text: str) -> Any:
-    """Declare an option whose value is a time, read in seconds."""
+    """Declare an option for a time, read in seconds."""
     return typer.Option(name, parser=age, metavar="TIME", help=text)
 
 

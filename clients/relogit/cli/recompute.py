@@ -73,7 +73,10 @@ def recompute(
 
 
 def show_end(run: Session, job: Job) -> None:
-    """Watch a job and show its results; exit with 1 unless it is verified."""
+    """Watch a job and show its results.
+
+    Exits with 1 unless the job is verified.
+    """
     run.follow(job)
     verification = job.verification()
     run.show(

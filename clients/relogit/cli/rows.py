@@ -64,7 +64,7 @@ def prune(
 
 
 def _matching(entries: list[Record], key: str | None) -> list[Record]:
-    """Select the entry whose key begins with `key`, or all entries."""
+    """Select the entry whose key begins with `key`, or all."""
     if key is None:
         return entries
     matches = [entry for entry in entries if entry["key"].startswith(key.lower())]

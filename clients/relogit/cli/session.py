@@ -59,7 +59,10 @@ class Session:
     server: str | None  # the value of `--server`, which suggested commands repeat
 
     def find(self, job_id: str | None) -> Job:
-        """Find a job by its id's start; by default the newest recompute job."""
+        """Find a job by the start of its id.
+
+        The default is the newest recompute job.
+        """
         if job_id is None:
             return self.client.latest()
         try:
@@ -76,7 +79,10 @@ class Session:
             return matches[0]
 
     def show(self, document: Any, lines: Callable[[], Iterable[RenderableType]], *, failed: bool = False) -> None:
-        """Print the document with `--json`, else the lines; exit with 1 if `failed`."""
+        """Print the document with `--json`, else the lines.
+
+        Exits with 1 if `failed`.
+        """
         if self.json:
             typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
         for line in () if self.json else lines():
@@ -85,7 +91,7 @@ class Session:
             raise typer.Exit(ExitCode.FAILED)
 
     def warn_unless_ready(self, health: dict[str, Any]) -> None:
-        """Warn that a new job waits, if the server is not ready."""
+        """Warn if a new job must wait for the server."""
         if health.get("ready") or self.json:
             return
         reasons = [check["detail"] for check in health.get("checks", {}).values() if not check["ok"]]
@@ -159,7 +165,7 @@ def exit_code(error: RelogitError) -> ExitCode:
 
 
 def error_lines(error: RelogitError) -> list[Text]:
-    """Describe an error item by item, with what would have been right."""
+    """Describe an error, item by item, with available alternatives."""
     if isinstance(error, ServerUnreachable):
         return [
             Text(str(error), style="red"),

@@ -54,7 +54,7 @@ def diff(
 
 
 def _read_lists(run: Session, name: str, dataset: str | None) -> tuple[dict[str, list[Sample]], dict[str, Record]]:
-    """Return the samples of each readable list, and the problems of the others."""
+    """Return readable lists' samples, and the other lists' problems."""
     rows: dict[str, list[Sample]] = {}
     problems: dict[str, Record] = {}
     for entry in run.client.split_set(name, dataset=dataset)["splits"]:

@@ -64,7 +64,7 @@ def _mapping(values: Sequence[str]) -> Mapping:
 
 
 def _read_lists(files: dict[str, Path], mapping: Mapping) -> tuple[list[dict[str, Any]], list[str]]:
-    """Read the lists, and describe the bases that are only assumed."""
+    """Read the lists, and describe assumed bases."""
     lists = []
     assumptions = []
     for old, path in files.items():

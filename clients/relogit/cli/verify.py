@@ -94,7 +94,10 @@ def verify(
 
 
 def show_verification(run: Session, verification: Verification, *, full: bool = False) -> None:
-    """Show the outcome of a verification of files; exit with 1 unless it passed."""
+    """Show the outcome of a verification of files.
+
+    Exits with 1 unless it passed.
+    """
     if verification.others and not run.json:
         names = ", ".join(verification.others[:OTHERS_SHOWN])
         hidden = len(verification.others) - OTHERS_SHOWN
@@ -136,7 +139,10 @@ def _show_job(run: Session, job_id: str, *, full: bool) -> None:
 
 
 def _show(run: Session, work: Work, document: Record, verdict: Text, *, full: bool) -> None:
-    """Show failures, figures and the verdict; exit with 1 unless it passed."""
+    """Show failures, figures and the verdict.
+
+    Exits with 1 unless the verification passed.
+    """
     statistics = _analysis(run, work, "statistics") if full and document["results"] else None
     needs_causes = document["results"] if full else not run.json and chance_results(document)
     causes = _analysis(run, work, "causes") if needs_causes else None
@@ -166,7 +172,10 @@ def _analysis(run: Session, work: Work, part: Part) -> Record:
 
 
 def _with_analysis(document: Record, statistics: Record | None, causes: Record | None) -> list[Record]:
-    """Add an `analysis` to each result; missing parts are None, with reasons."""
+    """Add an `analysis` to each result.
+
+    Missing parts are None, with reasons.
+    """
     results: list[Record] = []
     for result in document["results"]:
         analysis: dict[str, Any] = {"reasons": {}}
@@ -188,7 +197,10 @@ def _exists(path: Path) -> bool:
 
 
 def _job_id(target: str | None, request: VerifyRequest) -> str:
-    """Take the target for a job's id, because no such path exists."""
+    """Return the target as a job's id.
+
+    The caller found no path of that name.
+    """
     if target is None:
         raise typer.BadParameter(
             f"There is no folder {str(DEFAULT)!r} here. Name a folder or a file of logits: relogit verify PATH. "

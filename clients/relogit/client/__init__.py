@@ -56,7 +56,10 @@ class Client(SplitMethods, StorageMethods):
         self.close()
 
     def close(self) -> None:
-        """Close the connections; the client and its handles cannot be used afterwards."""
+        """Close the connections.
+
+        The client and its handles cannot be used afterwards.
+        """
         self._wire.close()
 
     def submit(self, **request: Unpack[JobRequest]) -> Job:
@@ -71,7 +74,9 @@ class Client(SplitMethods, StorageMethods):
         return Job(self._wire, self._wire.post("/jobs", without_none(request)))
 
     def plan(self, **request: Unpack[JobRequest]) -> dict[str, Any]:
-        """Plan a job: what it would reuse, compute and write; queue nothing.
+        """Plan what a job would reuse, compute and write.
+
+        Nothing is queued.
 
         Example:
             plan = client.plan(splits=["val"])
@@ -88,7 +93,9 @@ class Client(SplitMethods, StorageMethods):
     def verify(
         self, path: str | Path, *, progress: Progress | None = None, **request: Unpack[VerifyRequest]
     ) -> Verification:
-        """Queue a verification of logit files, with or without their checkpoints.
+        """Queue a verification of logit files.
+
+        Their checkpoints are not required.
 
         Example:
             verification = client.verify("outputs/logits_fixed", floors={"balanced_accuracy": 0.35}).wait()
@@ -129,7 +136,7 @@ class Client(SplitMethods, StorageMethods):
         kind: Literal["recompute", "verification", "splits"] | None = None,
         limit: int | None = None,
     ) -> list[Job]:
-        """List the jobs, newest first, of one state or kind if given."""
+        """List jobs of a state or kind, newest first."""
         params = {"state": state, "kind": kind, "limit": limit}
         return [Job(self._wire, data) for data in self._wire.get_list("/jobs", "jobs", params=params)]
 
@@ -177,7 +184,7 @@ class Client(SplitMethods, StorageMethods):
         return self._wire.get_list("/datasets", "datasets")
 
     def health(self) -> dict[str, Any]:
-        """Get the server's `version` and `instance`, whether or not it is ready."""
+        """Get the server's `version` and `instance`, ready or not."""
         return self._wire.get("/healthz")
 
     def ready(self) -> dict[str, Any]:

@@ -31,11 +31,16 @@ class StorageMethods:
         return self._wire.get(f"/rows/{segment(key)}", hold_s=CHECK_S)
 
     def delete_rows(self, key: str) -> None:
-        """Delete the kept rows of one key; later jobs compute them again."""
+        """Delete the kept rows of one key.
+
+        Later jobs compute them again.
+        """
         self._wire.delete(f"/rows/{segment(key)}")
 
     def prune_rows(self, *, max_bytes: int | None = None, older_than_s: float | None = None) -> dict[str, Any]:
-        """Remove kept rows by age and by size; one limit is required.
+        """Remove kept rows by age and size.
+
+        At least one of the limits is required.
 
         Example:
             freed = client.prune_rows(older_than_s=30 * 86400)["freed_bytes"]

@@ -35,7 +35,7 @@ def cause_lines(verification: Record, causes: Record) -> list[Text]:
 
 
 def statistics_lines(verification: Record, statistics: Record) -> list[RenderableType]:
-    """Show all figures of each result with intervals, and explain the intervals."""
+    """Show each result's figures with intervals and their explanation."""
     lines: list[RenderableType] = []
     intervals: Record | None = None
     for result in verification["results"]:
@@ -60,7 +60,7 @@ def entry_of(analysis: Record | None, result: Record) -> Record:
 
 
 def missing_reason(entry: Record) -> str | None:
-    """Explain why a result has no analysis; None if it has one."""
+    """Explain why a result lacks its analysis, if it does."""
     if entry["state"] == "ready":
         return None
     if entry["state"] == "failed":
@@ -69,7 +69,7 @@ def missing_reason(entry: Record) -> str | None:
 
 
 def _figures_table(metrics: Record, analysis: Record) -> Table:
-    """Put accuracies on the left, probabilities and risks on the right."""
+    """Put accuracies left, probabilities and risks right."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0, header_style="bold")
     interval = f"{analysis['intervals']['level'] * 100:g} % interval"
     for heading, numbers in (("accuracy in %", 2), ("", 0), ("confidence", 2)):
@@ -102,7 +102,7 @@ def _six_places(value: float) -> str:
 
 
 def _method_lines(intervals: Record) -> list[Text]:
-    """Explain how the intervals are made, and what they do not cover."""
+    """Explain the method of the intervals and its limits."""
     level, resamples, seed = intervals["level"] * 100, intervals["resamples"], intervals["seed"]
     lines = [
         "",

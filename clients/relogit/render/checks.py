@@ -72,7 +72,7 @@ def results_table(verification: Record) -> Group:
 
 
 def reason_lines(verification: Record) -> list[Text]:
-    """Explain missing figures; each reason once, with all figures that it concerns."""
+    """Explain missing figures, grouped by reason."""
     missing: dict[str, dict[str, None]] = {}  # reason: names of figures, in the server's order
     without_figures: dict[str, list[Place]] = {}  # reason: results that have no figure at all
     for result in verification["results"]:
@@ -91,9 +91,9 @@ def reason_lines(verification: Record) -> list[Text]:
 
 
 def failed_check_lines(verification: Record, causes: Sequence[Text] = ()) -> list[Text]:
-    """Show failed checks with measurements and evidence: errors, their causes, then warnings.
+    """Show failed checks: errors, their causes, then warnings.
 
-    Equal failures of several results are one entry that names the results.
+    Each has its measurements and evidence. Equal failures of several results are one entry that names the results.
     """
     errors: list[Text] = []
     warnings: list[Text] = []
@@ -104,7 +104,7 @@ def failed_check_lines(verification: Record, causes: Sequence[Text] = ()) -> lis
 
 
 def other_check_lines(verification: Record) -> list[Text]:
-    """Show skipped checks, each reason once, then passed ones in a sentence."""
+    """Show skipped checks by reason, then the passed ones."""
     skipped: dict[Place, dict[str, list[str]]] = {}
     for place, check in _checks(verification, "skipped"):
         if check["id"] != PROVENANCE:  # `provenance_lines` shows it, at the end
@@ -131,7 +131,7 @@ def provenance_lines(verification: Record) -> list[Text]:
 
 
 def audit_lines(audit: Record) -> list[Text]:
-    """Show an audit of splits: failed checks first, the verdict last."""
+    """Show an audit's failed checks first, its verdict last."""
     results = [{"expert": "list", "split": name, "checks": checks} for name, checks in audit["lists"].items()]
     verification = {"checks": audit["checks"], "results": results}
     unread = [name for name, checks in audit["lists"].items() if checks[0]["verdict"] == "skipped"]
@@ -163,7 +163,7 @@ def chance_results(verification: Record) -> set[Place]:
 
 
 def verification_verdict(verification: Record) -> Text:
-    """Tell the verdict on a whole job in a sentence."""
+    """Tell a whole job's verdict in a sentence."""
     job = f"Job {verification['job']}"
     if verification["verdict"] == "passed":
         return Text(f"{job} is verified: every result passed.", style="green")
@@ -173,7 +173,7 @@ def verification_verdict(verification: Record) -> Text:
 
 
 def files_verdict(verification: Record) -> Text:
-    """Tell the verdict of a verification of files in a sentence."""
+    """Tell a file verification's verdict in a sentence."""
     name = f"Verification {verification['id']}"
     state = verification["state"]
     total = number_of(len(verification["results"]), "result")
@@ -193,7 +193,7 @@ def files_verdict(verification: Record) -> Text:
 
 
 def end_verdict(job: Record, verification: Record) -> Text:
-    """Tell the outcome of a job that was watched to its end."""
+    """Tell the outcome of a job watched to its end."""
     # A job that succeeded may fail a check later, because some checks read the files as they are now.
     changed = job["state"] == "succeeded" and verification["verdict"] != "passed"
     return verification_verdict(verification) if changed else job_verdict(job)
@@ -243,7 +243,7 @@ def _checks(verification: Record, verdict: str) -> list[tuple[Place, Record]]:
 
 
 def _failed_groups(verification: Record) -> list[list[tuple[Place, Record]]]:
-    """Group the failed checks that have one message for several results."""
+    """Group failed checks that share a message across results."""
     failed = _checks(verification, "failed")
     return _grouped(failed, lambda place, check: (place is None, check["id"], check["level"], check["message"]))
 

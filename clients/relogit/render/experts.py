@@ -44,7 +44,7 @@ def expert_lines(answer: Record, console: Console) -> list[RenderableType]:
 
 
 def passport_lines(expert: Record) -> list[Text]:
-    """Show one checkpoint in full: its file, network, assumptions and transform."""
+    """Show a checkpoint's file, network, assumptions and transform."""
     lines = [Text.assemble((f"{expert['name']}: ", "bold"), coloured(expert["state"]))]
     passport: Record = expert["passport"] or {"file": expert["file"] or NONE}
     for name, value in passport.items():
@@ -59,7 +59,10 @@ def passport_lines(expert: Record) -> list[Text]:
 
 
 def _expert_cells(expert: Record, *, own: bool) -> dict[str, str | Text]:
-    """Write a checkpoint as cells, with its transform if any has its `own`."""
+    """Write a checkpoint as cells.
+
+    They include the transform if any checkpoint has its `own`.
+    """
     passport = expert["passport"] or {}
     return {
         "expert": expert["name"],
@@ -74,7 +77,7 @@ def _expert_cells(expert: Record, *, own: bool) -> dict[str, str | Text]:
 
 
 def _normalisation_lines(expert: Record) -> list[Text]:
-    """Show what the checkpoint tells about its normalisation, and lines to declare."""
+    """Show the evidence on normalisation, and lines to declare."""
     evidence = expert.get("normalisation")
     if not evidence:
         return []
@@ -99,7 +102,7 @@ def _entry(label: str, text: str) -> Text:
 
 
 def _values(name: str, value: Any) -> list[str]:
-    """Write a passport's entry as lines; none for an empty one."""
+    """Write a passport's entry as lines, none if empty."""
     if value is None:
         return []
     if name == "widths":

@@ -28,9 +28,9 @@ from relogit.render.tables import (
 
 
 def jobs_table(jobs: Sequence[Record], console: Console) -> Table:
-    """List jobs, one line each, with the short ids that commands take.
+    """List jobs, one line each, with short ids.
 
-    A narrow console shows no data sets.
+    Commands take these ids. A narrow console shows no data sets.
     """
     rows = [
         {
@@ -89,7 +89,7 @@ def units_table(job: Record) -> Table:
 
 
 def reuse_lines(job: Record) -> list[Text]:
-    """Count the finished rows that needed a forward pass, and those reused."""
+    """Count the reused rows and the computed rows."""
     reused, computed = (sum(unit[kind] for unit in job["units"]) for kind in ("reused", "computed"))
     if not reused + computed:
         return []
@@ -114,7 +114,7 @@ def failure_lines(job: Record) -> list[Text]:
 
 
 def job_verdict(job: Record) -> Text:
-    """Tell the outcome of a job, and where its files are."""
+    """Tell a job's outcome and where its files are."""
     if _is_verification(job):
         return _verification_verdict(job)
     if job["kind"] == "splits":
@@ -137,7 +137,7 @@ def job_verdict(job: Record) -> Text:
 
 
 def download_lines(files: Sequence[Saved]) -> list[Text]:
-    """Show the path of each downloaded file, and how many were fetched."""
+    """Show each downloaded file's path, and count those fetched."""
     if not files:
         return [Text("The job has no files.")]
     lines = [
@@ -149,7 +149,10 @@ def download_lines(files: Sequence[Saved]) -> list[Text]:
 
 
 def _progress(job: Record) -> tuple[int, int]:
-    """Count finished results and all; a verification finishes all at once."""
+    """Count finished results, and all results.
+
+    A verification finishes all at once.
+    """
     if _is_verification(job):
         files = len(job["request"]["files"])
         return (files if job["state"] == "succeeded" else 0), files

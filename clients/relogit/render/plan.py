@@ -13,7 +13,7 @@ STYLES = {"supported": "green", "contradicted": "red"}
 
 
 def plan_lines(plan: Record) -> list[RenderableType]:
-    """Show the costs, the engine and the warnings of a plan."""
+    """Show a plan's costs, engine and warnings."""
     lines: list[RenderableType] = [_units_table(plan), Text(), _totals(plan)] if plan["units"] else []
     lines += _normalisation_lines(plan.get("normalisation") or {})
     if plan["arithmetic"]:  # without it one reason explains every missing figure, and it is a warning or a problem
@@ -24,7 +24,7 @@ def plan_lines(plan: Record) -> list[RenderableType]:
 
 
 def plan_problem_lines(plan: Record) -> list[Text]:
-    """Show each reason why the job would fail, with what is available."""
+    """Show why the job would fail, and available names."""
     if plan["ok"]:
         return []
     lines = [Text("The job would be refused, or fail:", style="red")]
@@ -61,7 +61,7 @@ def _units_table(plan: Record) -> Table:
 
 
 def _totals(plan: Record) -> Text:
-    """Sum up the forward passes, the time and the size of a plan."""
+    """Sum up a plan's forward passes, time and size."""
     units, totals = plan["units"], plan["totals"]
     if totals["computed"] is None:
         work = f"{number_of(len(units), 'unit')} of {number_of(totals['total'], 'row')}"
@@ -80,7 +80,7 @@ def _totals(plan: Record) -> Text:
 
 
 def _normalisation_lines(normalisation: Record) -> list[Text]:
-    """Group the experts by what their checkpoints tell about mean and std.
+    """Group experts by the verdict on mean and std.
 
     Verdicts that need attention have their reason below.
     """

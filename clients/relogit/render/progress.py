@@ -28,7 +28,9 @@ Show = Callable[[Record], None]  # shows a job's JSON as it is now
 
 
 def follow(job: Work, display: AbstractContextManager[Show], patience_s: float = PATIENCE_S) -> None:
-    """Show the job until it has ended; its handle then has the final state.
+    """Show the job until it has ended.
+
+    Its handle then has the final state.
 
     Raises:
         ServerUnreachable: the server was out of reach for longer than `patience_s`.
@@ -78,7 +80,7 @@ def bars(console: Console) -> Iterator[Show]:
 
 @contextmanager
 def upload_bar(console: Console) -> Iterator[UploadProgress | None]:
-    """Show a bar of the bytes sent, on a terminal only."""
+    """Show a bar of sent bytes on terminals only."""
     if not console.is_interactive:
         yield None
         return
@@ -109,7 +111,7 @@ class StateLines:
 
 
 def _frame(units: Sequence[Record], rows: int) -> RenderableType:
-    """Draw a bar for each unit in a window of limited height.
+    """Draw the units' bars in a window of limited height.
 
     If there are more units than rows, those that run and the last that ended have bars. A line above counts the other
     ended units, and a line below counts those to come.

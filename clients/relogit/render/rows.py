@@ -15,7 +15,7 @@ AGES = (("day", 86400), ("hour", 3600), ("min", 60))
 
 
 def row_lines(answer: Record, console: Console, now: datetime) -> list[RenderableType]:
-    """List the keys of kept rows, last used first, and their sums."""
+    """List the kept rows' keys and their sums."""
     if not answer["rows"]:
         return ["No rows are kept yet. Jobs keep what they compute."]
     lines: list[RenderableType] = [rows_table(answer["rows"], console, now), Text(f"{_totals(answer['totals'])}.")]
@@ -26,7 +26,10 @@ def row_lines(answer: Record, console: Console, now: datetime) -> list[Renderabl
 
 
 def rows_table(entries: Sequence[Record], console: Console, now: datetime) -> Table:
-    """List keys, one line each; a narrow console shows fewer columns."""
+    """List keys, one line each.
+
+    A narrow console shows fewer columns.
+    """
     rows: list[dict[str, str | Text]] = [
         {
             **_names(entry),
@@ -44,7 +47,7 @@ def rows_table(entries: Sequence[Record], console: Console, now: datetime) -> Ta
 
 
 def checked_row_lines(checked: Sequence[Record]) -> list[RenderableType]:
-    """Show how many rows of each key are whole, and a verdict."""
+    """Count each key's whole rows and give a verdict."""
     if not checked:
         return ["No rows are kept: there is nothing to check."]
     rows = []
@@ -58,7 +61,7 @@ def checked_row_lines(checked: Sequence[Record]) -> list[RenderableType]:
 
 
 def is_damaged(entry: Record) -> bool:
-    """Tell whether any of a key's rows has to be computed again."""
+    """Tell whether any row must be computed again."""
     return entry["condition"] is None or bool(entry["condition"]["damaged"])
 
 

@@ -26,7 +26,7 @@ GROUPS = {"many": "more than 100 train samples", "medium": "20 to 100", "few": "
 
 
 def set_lines(listing: Record) -> list[RenderableType]:
-    """List the lists of each set; mark the data set's own."""
+    """List each set's lists, marking the data set's own."""
     if not listing["sets"]:
         return ["There are no index lists (NAME_indices.json) in a folder directly below the server's data."]
     rows: list[dict[str, str | Text]] = []
@@ -129,7 +129,7 @@ def _groups_table(groups: Record) -> Table:
 
 
 def _row_lines(difference: Difference) -> list[Text]:
-    """Name the lists whose rows changed although their samples did not."""
+    """Name the lists with equal samples but changed rows."""
     lines = [f"{printable(name)} holds the same samples in another order." for name in difference.order]
     for name, (before, now) in difference.repeats.items():
         repeats = f"repeated rows: {before:,} before, {now:,} now"

@@ -62,7 +62,10 @@ def _printable_cell(cell: str | Text) -> Text:
 def fitting_table(
     console: Console, rows: Sequence[Mapping[str, str | Text]], numbers: Collection[str], optional: Collection[str]
 ) -> Table:
-    """Create a table, without `optional` columns if the console is too narrow."""
+    """Create a table that fits the console.
+
+    The `optional` columns are left out if it is too narrow.
+    """
     table = new_table(rows, numbers)
     width = console.measure(table, options=console.options.update(width=UNBOUNDED)).maximum
     return table if width <= console.width else new_table(rows, numbers, hidden=optional)
@@ -149,7 +152,7 @@ def available_lines(message: str, names: Sequence[str] | None) -> list[Text]:
 
 
 def file_problem_lines(files: Sequence[Record]) -> list[Text]:
-    """Show the problem of each listed file, and explain `unread`."""
+    """Show each file's problem, and explain `unread`."""
     lines = [
         line
         for file in files
