@@ -71,7 +71,7 @@ CIFAR = {
 
 
 def file_id(path: Path) -> FileId:
-    """Identify the state of a file; symbolic links are followed."""
+    """Identify the state of a file, following symbolic links."""
     stat = path.stat()
     return (str(path), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
 
@@ -88,12 +88,12 @@ class Bases:
         return self._data_dir / dataset.root
 
     def names(self, dataset: Dataset) -> tuple[str, ...]:
-        """List every base that the data set declares or its kind has."""
+        """List the declared bases and those of the kind."""
         layout = CIFAR.get(dataset.kind)
         return tuple(sorted({*dataset.base_names(), *(layout.files if layout else ())}))
 
     def files(self, dataset: Dataset, base: str) -> tuple[Path, ...]:
-        """Return the base's files, or its class folders for `imagefolder`.
+        """Return the base's files, or an `imagefolder`'s class folders.
 
         Raises:
             RequestError: `base-unknown` or `data-missing`.
@@ -120,7 +120,7 @@ class Bases:
         return paths
 
     def size(self, dataset: Dataset, base: str) -> int:
-        """Return the number of images in the base; indices are below it.
+        """Return the number of images in the base.
 
         Raises:
             RequestError: `data-missing`, or `data-corrupt` for an unexpected content or md5.
@@ -138,7 +138,9 @@ class Bases:
         return len(_images(paths))
 
     def classes(self, dataset: Dataset) -> int:
-        """Return the number of classes, from the kind, the declaration, or the labels.
+        """Return the number of classes.
+
+        It comes from the kind, the class folders, the declaration, or the labels.
 
         Raises:
             RequestError: `data-missing`, none of its bases is there.
@@ -155,9 +157,9 @@ class Bases:
         return max(self._cached("labels", _npz_identity(path), partial(npz_classes, path)) for path in paths)
 
     def class_names(self, dataset: Dataset) -> tuple[str, ...]:
-        """List the class folders of an `imagefolder`, sorted; class c is the c-th.
+        """List the names of an `imagefolder`'s classes, sorted.
 
-        Those of all its bases, because a base that lacks a class would number the later ones differently.
+        Class c is the c-th. All bases count, because one that lacks a class would number the later ones differently.
         """
         present = [b for b in dataset.base_names() if (self.root(dataset) / b).is_dir()]
         names = {path.name for base in present or dataset.base_names() for path in self.files(dataset, base)}
@@ -207,7 +209,9 @@ def _check_file(path: Path, md5: str) -> int:
 
 
 def check_md5(data: bytes, path: Path, expected: str) -> bytes:
-    """Return the bytes if they are the published ones; call it before unpickling them.
+    """Return the bytes if they are the published ones.
+
+    Call it before unpickling them.
 
     Raises:
         RequestError: `data-corrupt`.
@@ -226,7 +230,7 @@ def _compare_md5(actual: str, path: Path, expected: str) -> None:
 
 
 def image_files(folder: Path) -> list[str]:
-    """List a class folder's images in torchvision's order; links are followed."""
+    """List a class folder's images in torchvision's order, following links."""
     return [
         os.path.join(parent, name)  # noqa: PTH118 — torchvision's own spelling of the same path
         for parent, _, names in sorted(os.walk(folder, followlinks=True))

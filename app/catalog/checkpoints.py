@@ -23,7 +23,7 @@ class ExpertFiles:
     settings: Settings
 
     def experts_folder(self, dataset_name: str, dataset: Dataset, given: str | None) -> Folder:
-        """Return the folder of checkpoints: the data set's, or a request's.
+        """Return the data set's or the request's checkpoint folder.
 
         In a folder that is named, a subfolder called like the data set comes first, as in the old scripts.
 
@@ -37,7 +37,7 @@ class ExpertFiles:
         return self.experts_at(name)
 
     def experts_at(self, name: str) -> Folder:
-        """Return the folder of exactly that name below the checkpoint directory.
+        """Return the checkpoint folder of exactly that name.
 
         An accepted job holds such a name.
 
@@ -47,7 +47,10 @@ class ExpertFiles:
         return existing_folder("experts_dir", self.settings.checkpoints_dir, name, "RELOGIT_CHECKPOINTS_DIR")
 
     def experts(self, folder: Folder, prefix: str) -> dict[str, tuple[Path, ...]]:
-        """Return the checkpoint files by expert, sorted; several files share a stem."""
+        """Return the checkpoint files by expert, sorted.
+
+        Files that share a stem belong to one expert.
+        """
         files: dict[str, list[Path]] = {}
         for path in sorted(folder.path.iterdir()):
             # A link that leads nowhere stays on the list, because an expert must not be left out in silence.
@@ -60,7 +63,7 @@ class ExpertFiles:
     def checkpoint(
         self, folder: Folder, prefix: str, expert: str, available: Mapping[str, tuple[Path, ...]] | None = None
     ) -> Path:
-        """Return the one file `{prefix}{expert}` with a suffix of a checkpoint.
+        """Return the one checkpoint file named `{prefix}{expert}`.
 
         Callers that look up many pass the result of `experts` as `available`.
 
@@ -89,7 +92,7 @@ class ExpertFiles:
         return paths[0]
 
     def unused_overrides(self, dataset: Dataset, folder: Folder | None = None) -> list[str]:
-        """Return the data set's overrides that match no checkpoint, sorted.
+        """Return the overrides that match no checkpoint, sorted.
 
         Checkpoints are those of the data set's own folder and of the one that a request names, if any.
         """
@@ -99,7 +102,7 @@ class ExpertFiles:
         return dataset.unused_overrides(stems)
 
     def unknown_prefix(self, folder: Folder, prefix: str) -> RequestError:
-        """Describe a prefix that no file begins with, and what there is instead."""
+        """Build the error for a prefix without checkpoints."""
         stems = sorted(self.experts(folder, ""))
         return RequestError(
             "unknown-prefix",
@@ -110,7 +113,7 @@ class ExpertFiles:
 
 
 def check_classes(file: str, outputs: int, dataset_name: str, expected: int) -> None:
-    """Compare the number of an expert's outputs with the data set's classes.
+    """Check that an expert has one output per class.
 
     Raises:
         RequestError: `classes-mismatch`.
@@ -139,7 +142,7 @@ def check_temperature(file: str, temperature: float | None) -> float:
 
 
 def check_precision_range(file: str, largest: float, precision: Precision) -> None:
-    """Refuse a precision that cannot hold the `largest` parameter of an expert.
+    """Refuse a precision that cannot hold the `largest` parameter.
 
     Raises:
         RequestError: `weights-overflow`.

@@ -135,11 +135,11 @@ class Dataset(_Table):
         return self.bases.get(split, DEFAULT_BASE)
 
     def base_names(self) -> tuple[str, ...]:
-        """List every base that is named, and the default one."""
+        """List the declared bases and the default one."""
         return tuple(sorted({DEFAULT_BASE, *self.bases.values()}))
 
     def override(self, stem: str) -> Override:
-        """Return what is declared for a checkpoint file, such as `best_ce`.
+        """Return the declarations for a checkpoint, such as `best_ce`.
 
         A pattern that matches the file fills in what an entry of its full name leaves out.
 
@@ -158,7 +158,7 @@ class Dataset(_Table):
         return shared.model_copy(update={name: getattr(own, name) for name in own.model_fields_set})
 
     def assumptions(self, stem: str, weights: str | None = None) -> dict[str, Any]:
-        """Merge what is declared for a checkpoint file and for all experts.
+        """Merge a checkpoint's declarations with those for all experts.
 
         By name, None for what is not declared. `shared` lists the keys that come from `[X.network]`: a network to
         which one does not apply ignores it. `weights` is the set that a request asks for; None for the declared one.
@@ -173,7 +173,7 @@ class Dataset(_Table):
         return {**own, **common, "weights": weights or override.weights, "shared": shared}
 
     def transform(self, stem: str) -> Transform:
-        """Return the normalisation of a checkpoint file, its own or the data set's.
+        """Return a checkpoint's normalisation, or else the data set's.
 
         Raises:
             RequestError: `override-ambiguous`.
@@ -182,11 +182,11 @@ class Dataset(_Table):
         return Transform(mean=own.mean or self.mean, std=own.std or self.std)
 
     def unused_overrides(self, stems: Collection[str]) -> list[str]:
-        """Return the overrides that match none of the checkpoint files, sorted."""
+        """Return the overrides that match no checkpoint, sorted."""
         return sorted(key for key in self.overrides if not any(_matches(stem, key) for stem in stems))
 
     def check_override(self, stem: str, expert: str) -> None:
-        """Refuse an override that bears an expert's name but does not match its file.
+        """Refuse an override named after the expert, not its file.
 
         Raises:
             RequestError: `override-unmatched`; `override-ambiguous`.
@@ -201,7 +201,7 @@ class Dataset(_Table):
 
 
 def read_declaration(data: Mapping[str, Any]) -> Dataset:
-    """Read a data set as a job recorded it when it was accepted.
+    """Read the data set that a job recorded.
 
     Raises:
         RequestError: `declaration-unreadable`, another version of relogit wrote it.
@@ -218,12 +218,12 @@ def read_declaration(data: Mapping[str, Any]) -> Dataset:
 
 
 def override_table(dataset: str, stem: str) -> str:
-    """Return the heading of a checkpoint file's override in datasets.toml."""
+    """Return the datasets.toml heading of a checkpoint's override."""
     return f"[{toml_key(dataset)}.overrides.{toml_key(stem)}]"
 
 
 def toml_key(name: str) -> str:
-    """Write a key as TOML, in quotes where it needs them."""
+    """Write a TOML key, quoted if necessary."""
     return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name)
 
 

@@ -19,7 +19,7 @@ class Folder:
 
 
 def is_dir(path: Path) -> bool:
-    """Tell whether a folder is there; False for an impossible name."""
+    """Tell whether a folder exists; False for impossible names."""
     try:
         return path.is_dir()
     except OSError:
@@ -44,7 +44,7 @@ def existing_folder(parameter: str, root: Path, name: str, variable: str) -> Fol
 
 
 def listed(names: Iterable[str], label: str = "There are") -> str:
-    """List up to 20 names at the end of a message."""
+    """List up to 20 names for a message."""
     shown = sorted(names)
     if not shown:
         return " There are none."

@@ -18,7 +18,7 @@ from app.domain.syntax_trees import SYNTAX_TREES
 
 
 def read_labels(bases: Bases, dataset: Dataset, base: str) -> NDArray[np.int64]:
-    """Read the labels of a base, [N] int64, in its order.
+    """Read a base's labels, [N] int64, in its order.
 
     Raises:
         RequestError: `base-unknown`, `data-missing`, `data-unreadable` or `data-corrupt`.
@@ -38,7 +38,7 @@ def read_labels(bases: Bases, dataset: Dataset, base: str) -> NDArray[np.int64]:
 
 
 def cifar_batches(kind: str, base: str, paths: Sequence[Path]) -> Iterator[dict[str, Any]]:
-    """Read the batches of a CIFAR base, one after the other.
+    """Yield the batches of a CIFAR base.
 
     Raises:
         RequestError: `data-unreadable`; `data-corrupt`, a file is not the published one.
@@ -49,13 +49,13 @@ def cifar_batches(kind: str, base: str, paths: Sequence[Path]) -> Iterator[dict[
 
 
 def labelled_files(bases: Bases, dataset: Dataset, base: str) -> list[tuple[str, int]]:
-    """List the images of an `imagefolder` base in order, each with its class."""
+    """List an `imagefolder` base's images in order, with classes."""
     folder, names = bases.root(dataset) / base, bases.class_names(dataset)
     return [(path, number) for number, name in enumerate(names) for path in image_files(folder / name)]
 
 
 def check_labels(labels: NDArray[np.int64], classes: int, base: str) -> NDArray[np.int64]:
-    """Return the labels if each is one of the classes.
+    """Return the labels if all are valid classes.
 
     Raises:
         RequestError: `data-corrupt`.

@@ -17,7 +17,7 @@ CHANCE_DEVIATIONS = 5.0
 
 
 def class_groups(train_counts: NDArray[np.int64], head_threshold: int) -> dict[str, NDArray[np.bool_]]:
-    """Group the classes: head and tail, and many, medium and few.
+    """Group the classes by their number of train samples.
 
     From n_c, [C] train samples: [C] bool for `head` (n_c > threshold), `tail` (the rest), `many` (n_c > 100),
     `medium` (20 ≤ n_c ≤ 100) and `few` (n_c < 20). A class of exactly 20 samples is medium, not few, and with the
@@ -31,7 +31,7 @@ def class_groups(train_counts: NDArray[np.int64], head_threshold: int) -> dict[s
 
 
 def balance_of(counts: NDArray[np.int64]) -> Balance | None:
-    """Classify how a list is spread over the classes, from [C] rows of each.
+    """Classify a list's balance by its class counts, [C].
 
     `balanced`: the counts n_c of all classes are equal, ±1. `long-tailed`: among the classes present the imbalance
     factor max n_c / min n_c is 2 or more, and the index of dispersion Σ (n_c − n̄)² / n̄ exceeds its mean under a

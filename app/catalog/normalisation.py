@@ -19,7 +19,7 @@ Evidence = Mapping[str, Any]
 
 
 def refusal(evidence: Evidence, dataset: str, stem: str, *, acknowledged: bool) -> RequestError | None:
-    """Return the error of a contradicted declaration; None where a job may go on."""
+    """Return the error if the declaration is contradicted, unless `acknowledged`."""
     if acknowledged or not contradicted(evidence):
         return None
     if swapped(evidence):
@@ -36,7 +36,7 @@ def refusal(evidence: Evidence, dataset: str, stem: str, *, acknowledged: bool) 
 
 
 def contradicted(evidence: Evidence) -> bool:
-    """Tell whether the evidence is strong enough to refuse the declaration."""
+    """Tell whether the evidence suffices to refuse the declaration."""
     return bool(evidence["severity"] == "error") or swapped(evidence)
 
 
@@ -49,7 +49,7 @@ def swapped(evidence: Evidence) -> bool:
 
 
 def proposal(evidence: Evidence, dataset: str, stem: str) -> list[str]:
-    """Return lines of datasets.toml that fit the evidence better, if any."""
+    """Return datasets.toml lines that fit the evidence better, if any."""
     best = evidence["best"]
     if evidence["verdict"] != "contradicted" or best is None:
         return []

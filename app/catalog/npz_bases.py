@@ -20,7 +20,7 @@ ARRAYS = ("images", "labels")
 
 @contextmanager
 def npz_errors(path: Path) -> Iterator[None]:
-    """Turn the errors of numpy, zipfile and zlib about a damaged file into one.
+    """Raise errors of numpy, zipfile and zlib as RequestError.
 
     Raises:
         RequestError: `data-corrupt`.
@@ -34,7 +34,9 @@ def npz_errors(path: Path) -> Iterator[None]:
 
 
 def npz_checksums(path: Path) -> tuple[tuple[str, int, int, int, int], ...]:
-    """Read name, CRC-32, both sizes and offset of each array from the zip's directory.
+    """Read each array's entry in the zip's directory.
+
+    An entry is name, CRC-32, size and compressed size in bytes, and offset.
 
     A reader of the arrays compares them with these checksums, so another content has others.
 
@@ -47,7 +49,7 @@ def npz_checksums(path: Path) -> tuple[tuple[str, int, int, int, int], ...]:
 
 
 def npz_size(path: Path) -> int:
-    """Read how many images an .npz has, from the headers of its arrays.
+    """Read the number of images from an .npz's headers.
 
     Raises:
         RequestError: `data-corrupt`.
@@ -78,7 +80,7 @@ def _npy_header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], n
 
 
 def npz_classes(path: Path) -> int:
-    """Count the classes of an .npz: its largest label plus 1.
+    """Count an .npz's classes: its largest label plus 1.
 
     Raises:
         RequestError: `data-corrupt`.

@@ -17,7 +17,7 @@ Indices = NDArray[np.int64]
 
 
 def class_counts(available: Indices, profile: Profile, imbalance: float) -> Indices:
-    """Compute how many train samples each class of a long tail keeps.
+    """Compute the class counts of a long-tailed train list.
 
     `exponential`: n_c = max(1, trunc(n·IF^(−c/(C−1)))), n being what every class has (the least of `available`).
     `step`: the first half of the classes keeps n, the second n/IF; of an odd number the middle one is common.
@@ -44,9 +44,9 @@ def class_counts(available: Indices, profile: Profile, imbalance: float) -> Indi
 
 
 def draw_train(labels: Indices, counts: Indices, seed: int) -> Indices:
-    """Draw a train list: n_c of each class's ascending indices, without replacement.
+    """Draw n_c of each class's ascending indices, without replacement.
 
-    From labels [N] and counts [C], each at most what its class has, with a seed in 0…2³²−1: [Σ n_c] int64, class
+    From labels [N] and counts n_c, [C], each at most what its class has, with a seed in 0…2³²−1: [Σ n_c] int64, class
     after class, within each in the order drawn.
     """
     generator = np.random.RandomState(seed)
@@ -58,7 +58,7 @@ def draw_train(labels: Indices, counts: Indices, seed: int) -> Indices:
 
 
 def part_balanced(labels: Indices, classes: int, shares: Sequence[int], seed: int) -> list[Indices]:
-    """Split a base so that every class has the same shares.
+    """Split every class of a base by `shares`.
 
     Each class's ascending indices are shuffled, then cut: of n samples the first p parts get ⌊n·(s_1+…+s_p)/Σs⌋, for
     shares such as (8, 1, 1). Each part is [n] int64, class after class. The seed is in 0…2³²−1.
@@ -76,7 +76,9 @@ def part_balanced(labels: Indices, classes: int, shares: Sequence[int], seed: in
 
 
 def divide(train: Indices, labels: Indices, classes: int, share: float, seed: int) -> tuple[Indices, Indices]:
-    """Divide the train list: of each class's n samples int(n·share), shuffled, and the rest.
+    """Divide the train list in two, class by class.
+
+    The first gets int(n·share) of each class's n samples, shuffled, and the second the rest.
 
     From indices [n] into a base of labels [N]: two lists of int64, class after class. The seed is in 0…2³²−1.
     """

@@ -50,7 +50,7 @@ class SplitLists:
         self._parse = lru_cache(LISTS_CACHED)(parse_indices)  # by content: a file's times do not tell it
 
     def splits_folder(self, dataset: Dataset, given: str | None) -> Folder:
-        """Return the folder of index lists: the data set's, or a request's.
+        """Return the data set's or the request's split folder.
 
         Raises:
             RequestError: `invalid-name` or `splits-dir-missing`.
@@ -62,7 +62,7 @@ class SplitLists:
         return existing_folder("splits_dir", self.settings.data_dir, name, "RELOGIT_DATA_DIR")
 
     def split_names(self, folder: Folder) -> list[str]:
-        """List the names of the index lists in a folder, sorted."""
+        """List the names of a folder's index lists, sorted."""
         files = (path for path in folder.path.glob(f"*{SPLIT_SUFFIX}") if path.is_file())
         return sorted(path.name.removesuffix(SPLIT_SUFFIX) for path in files)
 
@@ -71,7 +71,7 @@ class SplitLists:
         return folder.path / f"{split}{SPLIT_SUFFIX}"
 
     def base_of(self, dataset: Dataset, folder: Folder, split: str) -> str:
-        """Return a list's base, from `splits.json` or else the data set.
+        """Return a list's base from `splits.json`, else the declaration.
 
         Raises:
             RequestError: `splits-file-invalid`.
@@ -79,7 +79,7 @@ class SplitLists:
         return base_in(read_description(folder.path), folder.path, split) or dataset.base_of(split)
 
     def read_split(self, dataset: Dataset, folder: Folder, split: str) -> Split:
-        """Read an index list and check it against the base that it points into.
+        """Read an index list and check it against its base.
 
         The file is read anew each time, and once: indices and digest are of the same bytes, and the base is that of
         the same set.
@@ -106,7 +106,7 @@ class SplitLists:
 
 
 def parse_indices(data: bytes, name: str, base: str, size: int) -> NDArray[np.int64]:
-    """Parse a flat JSON list of indices into a base of `size` images.
+    """Parse a flat JSON list of indices below `size`.
 
     The result is [N] int64, N ≥ 1, in file order; read-only.
 

@@ -98,12 +98,12 @@ class Description(_Described):
 
 
 def list_sha256(values: Sequence[int]) -> str:
-    """Hash a list as `write_set` writes it, so also its file: compact JSON."""
+    """Hash a list as `write_set` writes it: compact JSON."""
     return hashlib.sha256(json.dumps(values, separators=(",", ":")).encode()).hexdigest()
 
 
 def write_set(folder: Path, files: Mapping[str, Any], *, overwrite: bool) -> None:
-    """Write JSON files as one folder, complete or not at all.
+    """Write JSON files as one folder, all or none.
 
     Lists are written without spaces, so equal lists have equal bytes. With `overwrite` the old set stays until the
     new one is complete.
@@ -131,7 +131,7 @@ def write_set(folder: Path, files: Mapping[str, Any], *, overwrite: bool) -> Non
 
 
 def _put_in_place(new: Path, folder: Path, *, overwrite: bool) -> None:
-    """Give a complete set its name; an older one is removed only afterwards."""
+    """Give a set its name, then remove any older one."""
     old = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.old")
     while True:
         try:
@@ -152,9 +152,9 @@ def _put_in_place(new: Path, folder: Path, *, overwrite: bool) -> None:
 
 
 def restore_set(folder: Path) -> bool:
-    """Restore a set after a crash between two renames; tell whether it is there.
+    """Restore a set after a crash between two renames.
 
-    A living process gets REPLACING_S to finish.
+    A living process gets REPLACING_S to finish. Returns whether the set is there.
     """
     for _ in range(MAX_TRIES):
         if is_dir(folder):
@@ -167,7 +167,7 @@ def restore_set(folder: Path) -> bool:
 
 
 def read_unchanged(folder: Path, read: Callable[[], T]) -> T:
-    """Read files of one set, again if it was replaced meanwhile.
+    """Read a set, again if it was replaced meanwhile.
 
     Otherwise a list of the old set might be read with the description of the new one, or with none.
     """
@@ -193,18 +193,18 @@ def _state(folder: Path) -> tuple[int, int] | None:
 
 
 def obsolete_sets(data_dir: Path) -> list[Path]:
-    """List the older sets whose names new ones have taken; restore the others."""
+    """List the replaced sets that were set aside; restore others."""
     return [path for path, name in _asides(data_dir).items() if restore_set(data_dir / name) and path.exists()]
 
 
 def _asides(data_dir: Path, name: str | None = None) -> dict[Path, str]:
-    """List the sets that were set aside, with their names; None is any name."""
+    """Return the names of sets that were set aside, by path."""
     names = {path: match[1] for path in data_dir.glob(".*.old") if (match := ASIDE.fullmatch(path.name))}
     return {path: own for path, own in names.items() if name in (None, own)}
 
 
 def read_description(folder: Path) -> Description | None:
-    """Read a folder's `splits.json`; None where there is none, as nothing needs it.
+    """Read a folder's `splits.json`; None if there is none.
 
     Raises:
         RequestError: `splits-file-invalid`, it cannot be read. Without it the wrong base might be taken.
@@ -221,7 +221,7 @@ def read_description(folder: Path) -> Description | None:
 
 
 def base_in(described: Description | None, folder: Path, split: str) -> str | None:
-    """Return the base that a description gives for a list, if any.
+    """Return the base that the description gives, if any.
 
     Raises:
         RequestError: `invalid-name`, it is no name of a base.
@@ -239,7 +239,7 @@ def _invalid(folder: Path, why: str) -> RequestError:
 
 
 def free_name(given: str, data_dir: Path, overwrite: bool) -> str:
-    """Check the name of a new set and return it.
+    """Check and return the name of a new set.
 
     Raises:
         RequestError: `invalid-name`, or `not-splits` where the folder holds more than a set.
@@ -273,7 +273,12 @@ def _is_free(path: Path) -> bool:
 
 
 def _check_own(folder: Path) -> None:
-    """Refuse to overwrite anything but a set of splits; FileNotFoundError where nothing is."""
+    """Refuse to overwrite anything but a set of splits.
+
+    Raises:
+        RequestError: `not-splits`.
+        FileNotFoundError: nothing is there.
+    """
     if not stat.S_ISDIR(folder.lstat().st_mode):
         raise _foreign(folder.name, "it is a link" if folder.is_symlink() else "it is no folder")
     with os.scandir(folder) as entries:

@@ -53,13 +53,13 @@ class Check:
         return cls(**{item.name: data[item.name] for item in fields(cls)})
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the check as it is stored and sent."""
+        """Return the check as stored and sent."""
         # `asdict` would copy every value, and each unit of a job has some fifteen checks.
         return {item.name: getattr(self, item.name) for item in fields(self)} | {"evidence": list(self.evidence)}
 
 
 def skipped(check_id: str, level: Level, reason: str) -> Check:
-    """Build a check that could not be done, with the reason."""
+    """Build a check that was skipped, with the reason."""
     return Check(check_id, level, "skipped", None, None, reason)
 
 
@@ -102,7 +102,7 @@ class Metrics:
         return cls(values, data.get("reasons", {}))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the metrics as they are stored and sent.
+        """Return the metrics as stored and sent.
 
         The reasons stand among the values; without values there is nothing.
         """
@@ -114,7 +114,7 @@ class Metrics:
         return value if isinstance(value, int | float) else None
 
     def numbers(self, name: str) -> Sequence[float | None] | None:
-        """Return a metric that has one number for each class, if known."""
+        """Return a metric with one number per class, if known."""
         value = self.values.get(name)
         return None if value is None or isinstance(value, int | float) else value
 
@@ -144,7 +144,7 @@ class ResultReport:
         return cls(data["verdict"], _checks(data), Metrics.from_dict(data.get("metrics") or {}))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the report as it is stored and sent."""
+        """Return the report as stored and sent."""
         checks = [check.to_dict() for check in self.checks]
         return {"verdict": self.verdict, "checks": checks, "metrics": self.metrics.to_dict()}
 
@@ -177,12 +177,15 @@ class Source:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Source:
-        """Rebuild the source that `to_dict` wrote; older versions had no `targets_file`."""
+        """Rebuild the source that `to_dict` wrote.
+
+        Older versions wrote no `targets_file`.
+        """
         file, targets = (VerifiedFile(**data[name]) if data.get(name) else None for name in ("file", "targets_file"))
         return cls(file, targets, data.get("base"), data.get("split_sha256"))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the source as it is stored and sent.
+        """Return the source as stored and sent.
 
         Base and sha256 are left out where the split could not be read.
         """
@@ -218,7 +221,7 @@ class Result:
         return cls(data["expert"], data["split"], ResultReport.from_dict(data), data.get("error"), source)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the result as it is stored and sent: one flat object."""
+        """Return the result as stored and sent: one flat object."""
         place = {"expert": self.expert, "split": self.split, "error": self.error}
         return place | ({} if self.source is None else self.source.to_dict()) | self.report.to_dict()
 
@@ -249,7 +252,7 @@ class JobReport:
         return cls(data["verdict"], _checks(data), results, data.get("error"), data.get("splits"))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the report as it is stored, without what is None."""
+        """Return the report as stored, without fields of None."""
         results = None if self.results is None else [result.to_dict() for result in self.results]
         more = {"error": self.error, "splits": self.splits, "results": results}
         checks = [check.to_dict() for check in self.checks]

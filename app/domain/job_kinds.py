@@ -75,7 +75,7 @@ JOB_KINDS: Mapping[str, JobKind] = {
 
 
 def tasks_of(request: Request) -> Sequence[NewTask]:
-    """List the tasks of a new job, in the order of their claims.
+    """List a new job's tasks in claim order.
 
     Raises:
         ValueError: jobs of this kind are only read.

@@ -86,7 +86,7 @@ class Artifact:
     manifest: dict[str, Any] = field(repr=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Write it as JSON-able fields, as stored; the manifest is the same object."""
+        """Return the JSON-able fields, as stored and in the manifest."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
@@ -207,7 +207,7 @@ class Claim:
         return tuple(u for u in self.job.units if u.expert == self.expert and not u.state.ended)
 
     def data_sha256(self, base: str) -> str | None:
-        """Return the digest of that base in the job's earlier units, if any."""
+        """Return the base's digest from earlier units, if any."""
         artifacts = (u.artifact for u in self.job.units if u.artifact and u.artifact.base == base)
         return next((artifact.data_sha256 for artifact in artifacts), None)
 
@@ -219,7 +219,7 @@ class Claim:
 
 
 def final_state(job: Job, *, verified: bool) -> JobState:
-    """Return the final state of a job whose units have all ended.
+    """Return the final state of a job without open units.
 
     It has `succeeded` only if every unit has and it is verified.
     """

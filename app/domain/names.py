@@ -17,7 +17,7 @@ NAME = re.compile(r"[\w+=@,()][\w .+=@,()\-]*")
 
 
 def check_name(what: str, value: str, *, may_be_empty: bool = False) -> str:
-    """Check a plain name: one path segment that is not hidden.
+    """Check a plain name: one visible path segment.
 
     The message begins with what it names, such as "expert". Only a checkpoint prefix may be empty.
 
@@ -37,7 +37,7 @@ def check_name(what: str, value: str, *, may_be_empty: bool = False) -> str:
 
 
 def check_folder(what: str, value: str) -> str:
-    """Check a relative folder; return it without needless '.' and '/'.
+    """Return a checked relative folder without needless '.' and '/'.
 
     Raises:
         RequestError: `invalid-name`, for an absolute path, '..' or a hidden folder.

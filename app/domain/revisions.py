@@ -62,7 +62,7 @@ Imported = tuple[str, str, str]
 
 @cache
 def code_digest(places: tuple[str, ...], *more: str, folder: Path = WORKER) -> str:
-    """Hash the code of files and folders, as 16 hex digits.
+    """Hash the code of `places`, as 16 hex digits.
 
     A first-party import counts with the content of the module, if that is listed, and not with its place: a name
     that is taken from another module is a change, and a moved module is none.
@@ -90,7 +90,7 @@ def code_files(places: tuple[str, ...], folder: Path = WORKER) -> list[Path]:
 
 @cache
 def read_code(path: Path) -> tuple[str, frozenset[Imported]]:
-    """Read a module's code without texts for people, and what it imports.
+    """Read a module's code, without docstrings, and its imports.
 
     Raises:
         FatalError: `code-missing`.
@@ -119,7 +119,7 @@ def read_code(path: Path) -> tuple[str, frozenset[Imported]]:
 
 
 def _is_text(node: object) -> bool:
-    """Tell whether a node is an import, or a text for people."""
+    """Tell whether a node is an import or a docstring."""
     if isinstance(node, ast.Expr):
         return isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
     return isinstance(node, ast.Import | ast.ImportFrom)

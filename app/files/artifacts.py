@@ -20,7 +20,7 @@ def artifact_path(objects_dir: Path, sha256: str) -> Path:
 
 
 def damaged(what: str, actual: str, expected: str) -> JobError:
-    """Describe a file, `what`, whose sha256 is not the recorded one."""
+    """Build the error for a file with an unexpected sha256."""
     return JobError(
         "artifact-damaged",
         f"{what} has sha256 {actual} instead of {expected}: it was changed, or the disk is at fault. "
@@ -44,10 +44,10 @@ def check_content(path: Path, sha256: str, what: str) -> None:
 
 
 def checked_pieces(path: Path, sha256: str) -> Iterator[bytes]:
-    """Read a file in pieces; raise at its end if the digest is wrong.
+    """Read a file in pieces and check its digest.
 
     Raises:
-        JobError: `artifact-damaged`.
+        JobError: `artifact-damaged`, after the last piece.
         OSError: the file cannot be read.
     """
     digest = hashlib.sha256()
@@ -60,7 +60,7 @@ def checked_pieces(path: Path, sha256: str) -> Iterator[bytes]:
 
 
 def orphaned_artifacts(objects_dir: Path, referred: Container[str], since: float) -> list[Path]:
-    """List old artifacts that no job refers to, and old unfinished ones.
+    """List old artifacts that are unreferenced or unfinished.
 
     Artifacts from before the job store was created, `since` in seconds since the epoch, belong to another store,
     which may come back.

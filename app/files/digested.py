@@ -99,7 +99,7 @@ class _Blocks(io.RawIOBase):
         return len(piece)
 
     def _read(self, start: int) -> bytes:
-        """Read one block; a file may give it in several parts."""
+        """Read one block, in several parts if necessary."""
         self._file.seek(start)
         parts = []
         missing = BLOCK_BYTES

@@ -25,7 +25,7 @@ ORPHAN_AGE_S = 3600.0
 
 
 def file_sha256(path: Path) -> str:
-    """Hash a file's content with SHA-256, as 64 hex digits.
+    """Hash a file with SHA-256, as 64 hex digits.
 
     Raises:
         OSError: the file cannot be read.
@@ -36,7 +36,7 @@ def file_sha256(path: Path) -> str:
 
 @contextmanager
 def part_file(folder: Path) -> Iterator[tuple[Path, BinaryIO]]:
-    """Open a new hidden file `.xxxxxxxx.part`; remove it if the block fails."""
+    """Open a new `.xxxxxxxx.part`; remove it if the block fails."""
     handle, name = tempfile.mkstemp(prefix=".", suffix=".part", dir=folder)
     path = Path(name)
     try:
@@ -50,7 +50,7 @@ def part_file(folder: Path) -> Iterator[tuple[Path, BinaryIO]]:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Write a file beside its place; move it there when the block succeeds."""
+    """Write a hidden file that replaces `path` on success."""
     with part_file(path.parent) as (part, stream):
         yield stream
         stream.flush()
@@ -58,7 +58,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_beside(folder: Path, write: Callable[[BinaryIO], object]) -> Path:
-    """Write a complete hidden file into a folder and return its path."""
+    """Write a complete hidden file and return its path."""
     with part_file(folder) as (path, stream):
         write(stream)
     return path
@@ -83,7 +83,7 @@ def flush(*paths: Path) -> None:
 
 
 def copy(source: BinaryIO, target: BinaryIO) -> None:
-    """Copy an unbuffered file, sharing its blocks where the file system can."""
+    """Copy an unbuffered file, sharing blocks where possible."""
     missing = os.fstat(source.fileno()).st_size
     try:
         while missing > 0 and (copied := os.copy_file_range(source.fileno(), target.fileno(), missing)) > 0:
@@ -95,7 +95,7 @@ def copy(source: BinaryIO, target: BinaryIO) -> None:
 
 
 def tree_size(path: Path, *, on_disk: bool = False) -> int:
-    """Sum the bytes of a file or folder; 0 for what is not there.
+    """Sum the bytes of a file or folder; 0 if missing.
 
     Links count as themselves. On disk, holes in sparse files count for nothing.
     """
@@ -104,14 +104,14 @@ def tree_size(path: Path, *, on_disk: bool = False) -> int:
 
 
 def is_old(path: Path) -> bool:
-    """Tell whether a file or folder was not modified for ORPHAN_AGE_S."""
+    """Tell whether a path was not modified for ORPHAN_AGE_S."""
     # A folder's own time does not tell what is written further below. False where nothing is there.
     newest = max((entry.st_mtime for entry in _tree(path)), default=math.inf)
     return newest < time.time() - ORPHAN_AGE_S
 
 
 def remove(path: Path) -> None:
-    """Remove a file, a link, or a folder with everything in it.
+    """Remove a file, a link or a whole folder.
 
     Raises:
         OSError: part of it cannot be removed.
@@ -124,7 +124,7 @@ def remove(path: Path) -> None:
 
 
 def _tree(path: Path) -> Iterator[os.stat_result]:
-    """Yield the readable states of a path and of everything below it."""
+    """Yield the readable states of a path and everything below."""
     folders = [] if path.is_symlink() else os.walk(path)
     below = (Path(folder, name) for folder, names, files in folders for name in (*names, *files))
     for entry in (path, *below):

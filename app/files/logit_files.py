@@ -37,7 +37,7 @@ class Found:
 
 
 def find_logit_files(root: Path, name: str) -> Found:
-    """Find every file of logits in a folder, except for hidden ones.
+    """Find the visible files of logits in a folder.
 
     The expert of files that lie directly in the folder is its `name`.
 
@@ -68,7 +68,7 @@ def find_logit_files(root: Path, name: str) -> Found:
 
 
 def targets_name(name: str, is_there: Callable[[str], bool]) -> str | None:
-    """Name the file with the targets of a single tensor, if there is one.
+    """Return the targets file of a single tensor, if any.
 
     It lies beside the tensor, as `<split>_targets.pt` or `<split>_labels.pt`, if `is_there` knows that name.
     """

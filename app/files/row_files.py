@@ -44,7 +44,10 @@ class RowChecksum:
         self._multipliers: Sums = generator.random_raw(classes + 1) | np.uint64(1)
 
     def of(self, indices: Indices, logits: Matrix) -> Sums:
-        """Compute the checksums, [n] uint64, never 0, of rows [n, C] at places [n]."""
+        """Compute the non-zero checksums, [n] uint64, of rows [n, C].
+
+        Each covers the row's place, from `indices` [n], too.
+        """
         sums: Sums = (indices.astype(np.uint64) + np.uint64(1)) * self._multipliers[-1]
         for start in range(0, indices.size, CHECKED_AT_ONCE):
             part = slice(start, start + CHECKED_AT_ONCE)
@@ -100,7 +103,7 @@ class KeptRows:
         return self._checksum.of(indices, rows) == sums[indices], rows
 
     def count(self, indices: Indices) -> int:
-        """Count the places, without repeats, that hold an undamaged row.
+        """Count the distinct places that hold undamaged rows.
 
         Reads the files rather than mapping them: a file that is truncated under a map would kill the API.
         """
@@ -124,7 +127,7 @@ class KeptRows:
         return Condition(rows, damaged)
 
     def there(self) -> int:
-        """Count the rows that have a checksum; quick, as it reads nothing else.
+        """Count the rows with checksums; read only the checksums.
 
         Raises:
             OSError: they were removed.
@@ -132,14 +135,17 @@ class KeptRows:
         return int(np.count_nonzero(self._read_sums(0, self.shape[0])))
 
     def places(self) -> Indices:
-        """Return the ascending places of rows that have a checksum; removed files have none."""
+        """Return the ascending places of rows with a checksum.
+
+        Removed files have none.
+        """
         try:
             return np.flatnonzero(self._read_sums(0, self.shape[0]))
         except OSError:
             return np.zeros(0, np.int64)
 
     def write(self, indices: Indices, logits: Matrix) -> None:
-        """Keep rows [n, C] float32 at the given ascending places.
+        """Write rows [n, C] float32 at the given ascending places.
 
         Raises:
             OSError: no space, say, or they were removed. Rows that were written in part do not count.
@@ -156,7 +162,7 @@ class KeptRows:
         self._put(SUMS, self._offsets[1], indices, np.zeros(indices.size, "<u8"))
 
     def touch(self) -> None:
-        """Record that the rows were used now; if that fails, they only seem older."""
+        """Record that the rows were used now, if possible."""
         with contextlib.suppress(OSError):
             os.utime(self.folder / ABOUT)
 
@@ -177,9 +183,9 @@ class KeptRows:
     def _scan(
         self, wanted: NDArray[np.bool_] | None = None
     ) -> Iterator[tuple[int, NDArray[np.bool_], NDArray[np.bool_]]]:
-        """Yield start, undamaged rows and rows with a checksum of each part.
+        """Yield start, undamaged and present rows of each part.
 
-        Parts without any `wanted` row, [size] bool, are left out.
+        Present rows have a checksum. Parts without any `wanted` row, [size] bool, are left out.
         """
         size, classes = self.shape
         with (self.folder / LOGITS).open("rb") as stream:
@@ -208,20 +214,24 @@ class KeptRows:
 
 
 def _runs(indices: Indices) -> Iterator[tuple[int, int]]:
-    """Yield start and end of each run of neighbours in ascending indices."""
+    """Yield start and end of each run in ascending indices."""
     edges = np.flatnonzero(np.diff(indices) != 1) + 1
     return zip([0, *edges.tolist()], [*edges.tolist(), indices.size], strict=True) if indices.size else iter(())
 
 
 def npy_header(dtype: str, shape: tuple[int, ...]) -> bytes:
-    """Build the part of an .npy file before its values."""
+    """Build the header of an .npy file."""
     stream = io.BytesIO()
     np.lib.format.write_array_header_1_0(stream, {"descr": dtype, "fortran_order": False, "shape": shape})
     return stream.getvalue()
 
 
 def _check_array(path: Path, dtype: str, shape: tuple[int, ...]) -> int:
-    """Return where the values of an .npy file begin; ValueError for any other array."""
+    """Return the byte offset of an .npy file's values.
+
+    Raises:
+        ValueError: it is another array, or incomplete.
+    """
     # Compared, not parsed: a damaged header could raise, warn of or mean anything.
     header = npy_header(dtype, shape)
     with path.open("rb") as stream:

@@ -55,7 +55,7 @@ class RowStore:
         self._folder = folder
 
     def open(self, source: RowSource, size: int, seen: Mapping[str, Any]) -> KeptRows:
-        """Return the rows of a source over `size` images; create them if needed.
+        """Return or create a source's rows for `size` images.
 
         `seen` tells people what they were first computed for.
 
@@ -70,7 +70,7 @@ class RowStore:
         raise OSError(f"{self._folder / source.key} was created {MAX_TRIES} times, and was unusable each time")
 
     def look(self, source: RowSource, size: int) -> KeptRows | None:
-        """Return the rows of a source; None if there are no usable ones."""
+        """Return a source's rows; None if missing or unusable."""
         try:
             _, kept = self._read(source.key)
         except (OSError, ValueError):
@@ -78,7 +78,10 @@ class RowStore:
         return kept if kept.shape == (size, source.classes) else None
 
     def entries(self) -> list[Entry]:
-        """List the kept rows, last used first; unusable ones lack `about`."""
+        """List the kept rows, last used first.
+
+        Unusable ones lack `about`.
+        """
         try:
             names = sorted(path.name for path in self._folder.iterdir())
         except FileNotFoundError:
@@ -87,7 +90,7 @@ class RowStore:
         return sorted((entry for entry in entries if entry is not None), key=lambda entry: -entry.used_at)
 
     def entry(self, key: str) -> Entry | None:
-        """Describe the rows of a key for a listing; None if there are none."""
+        """Describe a key's rows; None if there are none."""
         folder = self._folder / key
         if not os.path.lexists(folder):
             return None
@@ -102,14 +105,16 @@ class RowStore:
             return Entry(key, {}, 0, size, used_at)
 
     def condition(self, key: str) -> Condition | None:
-        """Check every row of a key; None if they are not usable."""
+        """Check every row of a key; None if unusable."""
         try:
             return self._read(key)[1].condition()
         except (OSError, ValueError):
             return None
 
     def remove(self, key: str) -> int:
-        """Remove a key's rows and return the bytes freed; jobs compute the rest.
+        """Remove a key's rows and return the bytes freed.
+
+        Jobs that use them compute the missing rows.
 
         Raises:
             OSError: they cannot be removed.
@@ -133,9 +138,10 @@ class RowStore:
         spare_since: float = math.inf,
         dry_run: bool = False,
     ) -> list[Entry]:
-        """Remove unusable rows, old rows, then the longest unused ones beyond a size.
+        """Remove unusable rows, old rows, and rows beyond a size.
 
-        Usable rows that were used since `spare_since`, in seconds since the epoch, stay whatever their size.
+        The longest unused go first. Usable rows that were used since `spare_since`, in seconds since the epoch, stay
+        whatever their size.
 
         Returns:
             What was removed, or would be without `dry_run`.
@@ -156,7 +162,9 @@ class RowStore:
         return surplus if dry_run else [entry for entry in surplus if self.remove_as_listed(entry)]
 
     def remove_as_listed(self, listed: Entry) -> bool:
-        """Remove rows unless they were used or changed since; tell whether it did.
+        """Remove listed rows, unless used or changed since.
+
+        Returns whether it removed them.
 
         Raises:
             OSError: they cannot be removed.
@@ -176,11 +184,15 @@ class RowStore:
         return freed
 
     def orphans(self) -> list[Path]:
-        """List what processes that died while they created or removed rows left behind."""
+        """List folders of rows left behind by killed processes."""
         return [path for path in self._folder.glob(".*") if is_old(path)]
 
     def _read(self, key: str) -> tuple[dict[str, Any], KeptRows]:
-        """Read the description and the rows; OSError or ValueError if they are not usable."""
+        """Read the description and the rows of a key.
+
+        Raises:
+            OSError, ValueError: they are not usable.
+        """
         folder = self._folder / key
         text = (folder / ABOUT).read_text()
         try:
@@ -194,7 +206,7 @@ class RowStore:
         return about, KeptRows(folder, key, size, source.classes)
 
     def _make(self, source: RowSource, size: int, seen: Mapping[str, Any]) -> None:
-        """Create an empty folder of rows, unless another process has just done so."""
+        """Create an empty folder of rows, unless another process already has."""
         self._folder.mkdir(parents=True, exist_ok=True)
         new = Path(tempfile.mkdtemp(prefix=".", dir=self._folder)) / source.key
         try:

@@ -45,7 +45,7 @@ class Uploads:
         return path
 
     def root_of(self, request: VerificationRequest, outputs: Path) -> Path:
-        """Return the folder of a request's files: an upload, or one below outputs.
+        """Return the upload or output folder of a request.
 
         Raises:
             NotFound: `upload-not-found`.
@@ -53,7 +53,7 @@ class Uploads:
         return self.folder(request.upload) if request.upload is not None else outputs / str(request.path)
 
     def files(self, upload: str) -> dict[str, int]:
-        """Return the files of an upload: bytes by name, sorted."""
+        """Return an upload's files: bytes by name, sorted."""
         root = self.folder(upload)
         sizes = {}
         for path in sorted(root.rglob("*")):
@@ -64,7 +64,7 @@ class Uploads:
 
     @contextmanager
     def receiving(self, upload: str, name: str) -> Iterator[BinaryIO]:
-        """Write a file of an upload; it appears when the block ends well.
+        """Write a file that joins the upload on success.
 
         It replaces an older file of that name.
 
@@ -91,7 +91,9 @@ class Uploads:
         remove(self.set_aside(upload))
 
     def set_aside(self, upload: str) -> Path:
-        """Make an upload unknown at once; return where its files wait to be removed.
+        """Hide an upload at once; return its new folder.
+
+        Its files wait there to be removed.
 
         Raises:
             NotFound: `upload-not-found`.
@@ -99,5 +101,5 @@ class Uploads:
         return self.folder(upload).rename(self._root / f".{upload}.{uuid.uuid4().hex}")
 
     def orphans(self, referred: Container[str]) -> list[Path]:
-        """List the folders of old uploads that no job refers to."""
+        """List the folders of old, unreferenced uploads."""
         return [path for path in self._root.glob("*") if path.name not in referred and is_old(path)]

@@ -23,12 +23,15 @@ class Stopping:
         self._watcher, self._supervisor = watcher, supervisor
 
     def soon(self) -> None:
-        """Answer waiting requests and stop the workers after their batch, in the event loop."""
+        """Answer waiting requests; stop workers after their batch.
+
+        Call it in the event loop.
+        """
         self._watcher.close()
         self._supervisor.stop_soon()
 
     def now(self) -> None:
-        """Kill the workers; the next start repeats what they were doing."""
+        """Kill the workers; the next start repeats their tasks."""
         self._supervisor.kill_all()
 
 
@@ -43,7 +46,7 @@ class StoppableServer(uvicorn.Server):
         self._state = state
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 — uvicorn gives the signature
-        """Stop in order at the first signal, at once at the second.
+        """Stop in order, or at once at the second signal.
 
         Does not call uvicorn's own handler, which would raise the signal again once the server has stopped.
         """
@@ -55,7 +58,7 @@ class StoppableServer(uvicorn.Server):
         self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop as uvicorn does, after telling the parts that would keep answers waiting."""
+        """Answer waiting requests, stop the workers, then the server."""
         if self._state.stopping is not None:
             self._state.stopping.soon()
         await super().shutdown(sockets)

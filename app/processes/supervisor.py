@@ -98,7 +98,10 @@ class Supervisor:
         self._thread.join()
 
     def kill(self, worker: str, pid: int) -> bool:
-        """Kill a worker of this supervisor, which replaces it; else return False."""
+        """Kill a worker of this supervisor, which replaces it.
+
+        Returns False if the worker is not one of its own.
+        """
         lock = worker_lock(self._settings.locks_dir, worker)
         processes = [process for process in self._processes() if process.pid == pid and has_open(pid, lock)]
         for process in processes:
@@ -106,7 +109,10 @@ class Supervisor:
         return bool(processes)
 
     def stop_soon(self) -> None:
-        """Stop all workers after their batch; the end of the block waits for them."""
+        """Stop all workers after their batch, without waiting.
+
+        The end of the block waits for them.
+        """
         self._stop.set()
 
     def kill_all(self) -> None:

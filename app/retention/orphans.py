@@ -35,7 +35,7 @@ class Storage:
 
 
 def remove_orphans(storage: Storage, kept_back: list[str] | None = None, *, dry_run: bool = False) -> int:
-    """Remove old artifacts and uploads without a job, and old unfinished files.
+    """Remove old files that are unfinished or without a job.
 
     Returns the bytes on disk that this freed, or would free. `kept_back` gets a reason for each file that cannot be
     removed.
@@ -50,7 +50,7 @@ def remove_orphans(storage: Storage, kept_back: list[str] | None = None, *, dry_
 
 
 def remove_counted(path: Path, kept_back: list[str] | None, *, on_disk: bool = False) -> int:
-    """Remove a file or folder and return the bytes that this freed.
+    """Remove a file or folder; return the bytes freed.
 
     `kept_back` gets the reason if it cannot be removed.
     """
@@ -77,6 +77,6 @@ def _orphans(storage: Storage) -> list[Path]:
 
 
 def _unfinished(settings: Settings) -> Iterator[Path]:
-    """Yield old unfinished results below the output folders, and old unfinished sets of splits."""
+    """Yield old unfinished results and sets of splits."""
     candidates = [*settings.outputs_dir.glob("[!.]*/*/.*.part"), *settings.data_dir.glob(".*.part")]
     return (path for path in candidates if UNFINISHED.fullmatch(path.name) and is_old(path))

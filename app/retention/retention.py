@@ -127,7 +127,7 @@ def collect(limits: Limits, storage: Storage, *, dry_run: bool = False) -> Colle
 def _prune_rows(
     limits: Limits, spare_since: float, storage: Storage, kept_back: list[str], *, dry_run: bool
 ) -> tuple[list[Entry], list[Entry]]:
-    """Remove surplus rows; return what was removed and what is left."""
+    """Remove surplus rows; return the removed and the rest."""
     age, size = limits.rows_older_than_s, limits.rows_max_bytes
     try:
         removed = storage.rows.prune(max_bytes=size, older_than_s=age, spare_since=spare_since, dry_run=dry_run)
@@ -139,7 +139,7 @@ def _prune_rows(
 
 
 def tidy(storage: Storage) -> None:
-    """Collect by the limits of the settings and log what was removed."""
+    """Collect by the settings' limits and log the removals."""
     collected = collect(Limits.of(storage.settings), storage)
     if collected.jobs or collected.rows or collected.orphan_bytes:
         message = "tidied up by the settings: %d jobs and %d keys of kept rows; %d bytes are freed"
@@ -149,7 +149,7 @@ def tidy(storage: Storage) -> None:
 
 
 def delete_job(job_id: str, storage: Storage, kept_back: list[str] | None = None) -> int:
-    """Delete an ended job and the files that no other job refers to.
+    """Delete an ended job and its otherwise unreferenced files.
 
     Returns the bytes freed. `kept_back` gets a reason for each file that cannot be removed.
 
@@ -179,7 +179,7 @@ def delete_job(job_id: str, storage: Storage, kept_back: list[str] | None = None
 
 
 def _set_aside(upload: str, storage: Storage) -> Path | None:
-    """Set an upload aside to be removed; None while a job refers to it."""
+    """Set an upload aside; None while a job refers to it."""
     with storage.database.transaction():  # no verification of it can be submitted in between
         if upload in storage.jobs.uploads():
             return None
@@ -190,7 +190,7 @@ def _set_aside(upload: str, storage: Storage) -> Path | None:
 
 
 def _jobs(storage: Storage) -> list[StoredJob]:
-    """List every job with its own files, the longest ended first."""
+    """List every job with its files, longest ended first."""
     query = """
         SELECT id, kind, state, created_at, finished_at, json_extract(request, '$.upload') AS upload,
                (SELECT group_concat(DISTINCT artifact_sha256) FROM units WHERE job = jobs.id) AS digests

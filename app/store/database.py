@@ -109,7 +109,7 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Open a write transaction that commits at the end of the block.
+        """Open a write transaction that commits after the block.
 
         It is IMMEDIATE: it waits for other writers at its begin, and never fails for them half-way.
         """
@@ -127,7 +127,7 @@ class Database:
 
     @contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
-        """Open a read transaction, in which all queries see one state."""
+        """Open a read transaction that sees one state."""
         db = self.connection
         db.execute("BEGIN")
         try:
@@ -137,12 +137,19 @@ class Database:
                 db.execute("COMMIT")
 
     def probe(self) -> None:
-        """Write to the store; an sqlite3.Error says that it cannot be written."""
+        """Check that the store can be written.
+
+        Raises:
+            sqlite3.Error: it cannot be written.
+        """
         with self.transaction() as db:
             db.execute("UPDATE store SET probed_at = ?", (time.time(),))
 
     def version(self) -> int:
-        """Return a number that changes when another connection commits. Takes microseconds."""
+        """Return a number that changes when another connection commits.
+
+        It takes microseconds.
+        """
         row: sqlite3.Row = self.connection.execute("PRAGMA data_version").fetchone()
         return int(row[0])
 

@@ -57,7 +57,10 @@ class InspectionStore:
         self._database = database
 
     def look_up(self, requests: Iterable[InspectionRequest]) -> list[Inspection]:
-        """Return what is recorded for each request, in their order; request nothing."""
+        """Return the recorded inspection of each request, in order.
+
+        It queues no request.
+        """
         db = self._database.connection
         inspections = []
         for request in requests:
@@ -69,7 +72,7 @@ class InspectionStore:
         return inspections
 
     def submit(self, requests: Iterable[InspectionRequest]) -> None:
-        """Queue requests for a worker; those on record already stay as they are."""
+        """Queue the requests that are not yet on record."""
         now = time.time()
         rows = [(request.key, request.kind, json.dumps(request.to_dict()), now) for request in requests]
         if not rows:
@@ -85,7 +88,7 @@ class InspectionStore:
             )
 
     def claim(self, worker: str) -> InspectionRequest | None:
-        """Take the oldest open request that no living worker holds.
+        """Claim the oldest open request that no worker holds.
 
         A request over which `MAX_DEATHS` workers died gets that as its error.
         """
@@ -113,7 +116,7 @@ class InspectionStore:
                 db.execute("DELETE FROM inspections WHERE key = ?", (row["key"],))
 
     def forget_files(self, digests: Collection[str]) -> None:
-        """Delete the analyses of files of logits that are gone, by their sha256."""
+        """Delete the analyses of removed logit files, by sha256."""
         if not digests:
             return
         with self._database.transaction() as db:
@@ -124,12 +127,12 @@ class InspectionStore:
             )
 
     def forget(self, request: InspectionRequest) -> None:
-        """Delete a request whose answer would not last; it can be submitted again."""
+        """Delete a request, which can then be submitted again."""
         with self._database.transaction() as db:
             db.execute("DELETE FROM inspections WHERE key = ?", (request.key,))
 
     def record(self, request: InspectionRequest, result: dict[str, Any] | RelogitError) -> None:
-        """Record an answer or an error, and delete those that it replaces."""
+        """Record an answer or error; delete those it replaces."""
         error = json.dumps(result.to_dict()) if isinstance(result, RelogitError) else None
         answer = None if isinstance(result, RelogitError) else json.dumps(result)
         with self._database.transaction() as db:
@@ -142,7 +145,7 @@ class InspectionStore:
 
 
 def _read(row: sqlite3.Row) -> InspectionRequest | None:
-    """Read a stored request; None if another version of relogit wrote it.
+    """Read a stored request; None if another version wrote it.
 
     This version would look for it under another key.
     """

@@ -33,7 +33,9 @@ class JobStore(Workers, References):
         terms: JobOptions | None = None,
         check: Callable[[], object] = lambda: None,
     ) -> Job:
-        """Record a job whose request was checked; its units are computed in this order.
+        """Record a job whose request was checked.
+
+        Its units are computed in the given order.
 
         `check` raises if something that the job refers to was deleted meanwhile; it is kept from now on.
         """
@@ -47,7 +49,7 @@ class JobStore(Workers, References):
             return transitions.read_job(db, job_id)
 
     def jobs(self, *, states: Iterable[JobState] = (), kind: str | None = None, limit: int = 100) -> list[Job]:
-        """Return jobs of the given states and kind, the newest first."""
+        """Return jobs by state and kind, newest first."""
         wanted = json.dumps([str(state) for state in states])
         where = "(? = '[]' OR state IN (SELECT value FROM json_each(?))) AND kind = coalesce(?, kind)"
         with self._database.snapshot() as db:
@@ -56,7 +58,7 @@ class JobStore(Workers, References):
             return [transitions.read_job(db, row["id"]) for row in rows.fetchall()]
 
     def cancel(self, job_id: str) -> Job:
-        """Cancel a job: unclaimed tasks end at once, others after their batch.
+        """Cancel a job; claimed tasks end after their batch.
 
         Raises:
             Conflict: it has already succeeded or failed.
@@ -70,7 +72,10 @@ class JobStore(Workers, References):
             return transitions.read_job(db, job_id)
 
     def expire(self) -> list[str]:
-        """Fail the jobs whose deadline has passed, stopped as by `cancel`; return their ids."""
+        """Fail the jobs past their deadline; return their ids.
+
+        They stop as by `cancel`.
+        """
         now = time.time()
         overdue = "SELECT id FROM jobs WHERE deadline_at <= ? AND finished_at IS NULL AND NOT cancel_requested"
         if self._database.connection.execute(overdue, (now,)).fetchone() is None:
@@ -89,7 +94,7 @@ class JobStore(Workers, References):
     def claim(
         self, worker: str, precisions: Sequence[str] = ("fp32",), tasks: Sequence[Task] = tuple(TASKS)
     ) -> Claim | None:
-        """Claim the oldest job's next task of these kinds, or none.
+        """Claim the oldest job's next task of these kinds, if any.
 
         A worker leaves a task of another precision than its own to a recorded worker that has it; without such a
         worker it takes the task and fails it with the reason.
@@ -98,11 +103,14 @@ class JobStore(Workers, References):
             return transitions.take_task(db, worker, precisions, tasks)
 
     def version(self) -> int:
-        """Return a number that changes when another connection commits. Takes microseconds."""
+        """Return a number that changes when another connection commits.
+
+        It takes microseconds.
+        """
         return self._database.version()
 
     def start_unit(self, claim: Claim, split: str) -> bool:
-        """Record that a unit begins. Returns whether to go on, as `progress`."""
+        """Record that a unit begins; return as `progress` does."""
         with self._database.transaction() as db:
             transitions.check_claim(db, claim)
             zero = {"done": 0, "reused": 0, "computed": 0, "rate": None}
@@ -114,20 +122,23 @@ class JobStore(Workers, References):
             return not transitions.to_be_cancelled(db, claim)
 
     def progress(self, claim: Claim, split: str, progress: Progress) -> bool:
-        """Record a unit's progress; return False if its job is to be cancelled."""
+        """Record a unit's progress; return False on cancellation."""
         with self._database.transaction() as db:
             transitions.check_claim(db, claim)
             transitions.set_unit(db, claim, split, rate=progress.rate, **_counts(progress))
             return not transitions.to_be_cancelled(db, claim)
 
     def go_on(self, claim: Claim) -> bool:
-        """Tell whether to go on; False when the job is to be cancelled."""
+        """Tell whether to go on; False on cancellation."""
         with self._database.snapshot() as db:
             transitions.check_claim(db, claim)
             return not transitions.to_be_cancelled(db, claim)
 
     def hold(self, claim: Claim) -> None:
-        """Raise `ClaimLost` unless the claim is still this worker's, before it publishes files."""
+        """Raise `ClaimLost` unless the claim is still this worker's.
+
+        Call it before publishing files.
+        """
         with self._database.snapshot() as db:
             transitions.check_claim(db, claim)
 
@@ -140,7 +151,7 @@ class JobStore(Workers, References):
         progress: Progress,
         is_there: Callable[[], bool],
     ) -> None:
-        """Record a unit whose file is written and whose report passed.
+        """Record a unit's success, with its artifact and report.
 
         Raises:
             TransientError: by `is_there`, the file is gone: the deletion of another job removed the same file. It can
@@ -166,7 +177,7 @@ class JobStore(Workers, References):
                 transitions.tally(db, "seconds", phase, seconds)
 
     def fail_unit(self, claim: Claim, split: str, error: dict[str, Any], report: ResultReport | None = None) -> None:
-        """Record that a unit failed; the others stay as they are."""
+        """Record that a unit failed."""
         with self._database.transaction() as db:
             transitions.check_claim(db, claim)
             fields = {"error": json.dumps(error), "report": json.dumps(report.to_dict()) if report else None}
@@ -175,7 +186,7 @@ class JobStore(Workers, References):
             transitions.tally(db, "units", "failed")
 
     def end_task(self, claim: Claim) -> None:
-        """End a claim whose units have all ended, or whose job is being cancelled.
+        """End a claim whose units have ended or are being cancelled.
 
         Raises:
             RuntimeError: the job is not being cancelled, and units are open or the task has none.
@@ -190,7 +201,7 @@ class JobStore(Workers, References):
             transitions.settle(db, claim.job.id)
 
     def finish_job(self, claim: Claim, verification: JobReport) -> None:
-        """Record the checks of the job as a whole, and its final state.
+        """Record the job's verification and its final state.
 
         A verification of files that was carried out has succeeded, whatever its verdict.
         """
@@ -204,7 +215,7 @@ class JobStore(Workers, References):
             transitions.end_job(db, job.id, final_state(job, verified=verified))
 
     def hand_back(self, claim: Claim) -> None:
-        """Give a claim back for another worker, since this one is stopping."""
+        """Give a claim back for another worker."""
         with self._database.transaction() as db:
             transitions.check_claim(db, claim)
             transitions.requeue(db, claim.job.id, claim.task, claim.expert)

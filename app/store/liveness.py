@@ -19,7 +19,7 @@ from app.store.jobs import JobStore
 
 
 def hold_lock(path: Path) -> IO[str]:
-    """Lock a file for as long as the returned handle is open.
+    """Lock a file while the returned handle is open.
 
     Raises:
         FatalError: `already-running`, another process holds it; or `outputs-dir-unusable`.
@@ -59,7 +59,7 @@ def is_held(path: Path) -> bool:
 
 
 def worker_lock(locks_dir: Path, worker: str) -> Path:
-    """Return the path of a worker's lock file; no two workers share a name."""
+    """Return the path of a worker's lock file."""
     return locks_dir / f"{worker}.lock"
 
 
@@ -69,7 +69,7 @@ def living(store: JobStore, locks_dir: Path) -> list[str]:
 
 
 def has_open(pid: int, path: Path) -> bool:
-    """Tell whether a process of this machine has a file open.
+    """Tell whether a local process has a file open.
 
     A worker in a container has a process id of that container, which may belong to another process here.
     """
@@ -103,7 +103,10 @@ class Hangs:
         """Worker → the time of its file, and the seconds for which it has not moved."""
 
     def look(self) -> dict[str, float]:
-        """Check every living worker's heartbeat, about once a second; return as `hanging`."""
+        """Check the living workers' heartbeats; return as `hanging`.
+
+        Call it about once a second.
+        """
         now = time.monotonic()
         passed, self._last_look = min(now - self._last_look, self._longest_step_s), now
         silence = {}
@@ -117,7 +120,10 @@ class Hangs:
         return self.hanging()
 
     def hanging(self) -> dict[str, float]:
-        """Return the workers that hung at the last look: seconds of silence by name."""
+        """Return the hanging workers: seconds of silence by name.
+
+        They hung at the last `look`.
+        """
         return {worker: silent for worker, (_, silent) in self._silence.items() if silent > self._timeout_s}
 
 
@@ -132,7 +138,10 @@ def compute_environments(store: JobStore, locks_dir: Path) -> list[ComputeEnviro
 
 
 def reap_dead_workers(store: JobStore, locks_dir: Path) -> list[str]:
-    """Remove dead workers from the record, free their claims, and return their names."""
+    """Remove dead workers and free their claims.
+
+    Returns the names of the workers.
+    """
     dead = [w["id"] for w in store.workers() if not is_held(worker_lock(locks_dir, w["id"]))]
     dead += store.orphaned_claims()
     for worker in dead:

@@ -26,7 +26,7 @@ class Rate:
 
 
 def rate_key(network: Mapping[str, Any], image: Sequence[int], numerics: NumericsKey) -> str:
-    """Hash a network's spec, an image's [H, W, 3] and the numerics."""
+    """Hash a network, an image's [H, W, 3] and the numerics."""
     grounds = {"network": dict(network), "image": list(image), "numerics": asdict(numerics)}
     # "rate" was the kind of inspection that held these until schema 5; migrated measurements keep their key.
     return hashlib.sha256(json.dumps(["rate", grounds], sort_keys=True).encode()).hexdigest()
@@ -39,13 +39,13 @@ class RateStore:
         self._database = database
 
     def get(self, key: str) -> Rate | None:
-        """Return the last measurement under a key; None where there is none."""
+        """Return the last measurement under a key, if any."""
         query = "SELECT images_per_s, peak_bytes FROM rates WHERE key = ?"
         row = self._database.connection.execute(query, (key,)).fetchone()
         return None if row is None else Rate(row["images_per_s"], row["peak_bytes"])
 
     def record(self, key: str, rate: Rate) -> None:
-        """Record a measurement in place of the last one under its key."""
+        """Record a measurement and replace the key's last one."""
         now = time.time()
         with self._database.transaction() as db:
             db.execute("DELETE FROM rates WHERE measured_at < ?", (now - KEPT_S,))

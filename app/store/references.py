@@ -24,7 +24,7 @@ class References:
         self.release(self.remove(job_id), forget)
 
     def remove(self, job_id: str) -> frozenset[str]:
-        """Delete an ended job from the record; return the sha256 of its artifacts.
+        """Delete an ended job; return its artifacts' sha256.
 
         Raises:
             Conflict: it has not ended.
@@ -38,7 +38,10 @@ class References:
         return frozenset(unit.artifact.sha256 for unit in job.units if unit.artifact)
 
     def release(self, digests: Iterable[str], forget: Callable[[str], None]) -> None:
-        """Call `forget` with each digest that no job refers to, nor can record meanwhile."""
+        """Call `forget` with each digest that no job references.
+
+        No job can record them meanwhile.
+        """
         with self._database.transaction() as db:
             for digest in sorted(digests):
                 if db.execute("SELECT 1 FROM units WHERE artifact_sha256 = ?", (digest,)).fetchone() is None:
@@ -50,14 +53,14 @@ class References:
         return float(self._database.connection.execute("SELECT created_at FROM store").fetchone()[0])
 
     def artifacts(self) -> frozenset[str]:
-        """Return the sha256 of every artifact that a job refers to."""
+        """Return the sha256 of every referenced artifact."""
         rows = self._database.connection.execute(
             "SELECT artifact_sha256 FROM units WHERE artifact_sha256 IS NOT NULL"
         )
         return frozenset(row[0] for row in rows)
 
     def uploads(self, *, open_only: bool = False) -> frozenset[str]:
-        """Return the ids of uploads that a job (or open job) refers to."""
+        """Return the ids of uploads that (open) jobs reference."""
         query = "SELECT json_extract(request, '$.upload') FROM jobs WHERE kind = 'verification'"
         query += " AND finished_at IS NULL" if open_only else ""
         return frozenset(row[0] for row in self._database.connection.execute(query) if row[0] is not None)

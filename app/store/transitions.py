@@ -106,7 +106,10 @@ def to_be_cancelled(db: sqlite3.Connection, claim: Claim) -> bool:
 
 
 def set_unit(db: sqlite3.Connection, claim: Claim, split: str, **fields: Any) -> None:
-    """Set columns of one open unit of the claim; an ended unit never changes."""
+    """Set columns of one open unit of the claim.
+
+    An ended unit never changes.
+    """
     columns = ", ".join(f"{name} = ?" for name in fields)
     changed = db.execute(
         f"UPDATE units SET {columns} WHERE job = ? AND expert = ? AND split = ? AND {OPEN_UNIT}",
@@ -117,7 +120,7 @@ def set_unit(db: sqlite3.Connection, claim: Claim, split: str, **fields: Any) ->
 
 
 def reset_crash_count(db: sqlite3.Connection, claim: Claim) -> None:
-    """Count deaths from zero for the next unit of the claim."""
+    """Reset the claim's crash count for its next unit."""
     db.execute(
         "UPDATE tasks SET deaths = 0 WHERE job = ? AND task = ? AND expert = ?",
         (claim.job.id, claim.task, claim.expert),
@@ -133,7 +136,7 @@ def end_task(db: sqlite3.Connection, claim: Claim) -> None:
 
 
 def requeue(db: sqlite3.Connection, job: str, task: str, expert: str) -> None:
-    """Queue a task with its running unit again, or end a cancelled one."""
+    """Requeue a task and its running unit; end a cancelled task."""
     db.execute(
         "UPDATE units SET state = 'queued', done = 0, reused = 0, computed = 0, rate = NULL, started_at = NULL"
         " WHERE job = ? AND expert = ? AND state = 'running'",
@@ -148,7 +151,7 @@ def requeue(db: sqlite3.Connection, job: str, task: str, expert: str) -> None:
 
 
 def reap_task(db: sqlite3.Connection, task: sqlite3.Row, *, blamed: bool) -> None:
-    """Queue a dead worker's task again; at `MAX_DEATHS`, fail its unit.
+    """Requeue a dead worker's task; at `MAX_DEATHS`, fail its unit.
 
     `task` has `job`, `task`, `expert` and `deaths`; `blamed` tells whether this death counts against it.
     """
@@ -191,14 +194,14 @@ def reap_task(db: sqlite3.Connection, task: sqlite3.Row, *, blamed: bool) -> Non
 
 
 def stop_job(db: sqlite3.Connection, job: str) -> None:
-    """Stop a job: unclaimed tasks end at once, others after their batch."""
+    """Stop a job; claimed tasks end after their batch."""
     db.execute("UPDATE jobs SET cancel_requested = 1, state = 'cancelling' WHERE id = ?", (job,))
     db.execute("UPDATE tasks SET state = 'ended' WHERE job = ? AND state = 'queued'", (job,))
     settle(db, job)
 
 
 def settle(db: sqlite3.Connection, job: str) -> None:
-    """Move a job without open tasks on, to its verification or to its end."""
+    """Advance a job without open tasks: verify or end it."""
     cancelled, error = db.execute("SELECT cancel_requested, error FROM jobs WHERE id = ?", (job,)).fetchone()
     if cancelled:
         stopped = db.execute(
@@ -226,7 +229,7 @@ def end_job(db: sqlite3.Connection, job: str, state: JobState) -> None:
 
 
 def tally(db: sqlite3.Connection, name: str, label: str, by: float = 1) -> None:
-    """Add to a counter, which the deletion of jobs does not lower."""
+    """Add to a counter that outlasts deleted jobs."""
     db.execute(
         "INSERT INTO totals (name, label, value) VALUES (?, ?, ?)"
         " ON CONFLICT (name, label) DO UPDATE SET value = value + excluded.value",

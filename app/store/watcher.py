@@ -28,7 +28,7 @@ class Watcher:
         self._closing = False
 
     def close(self) -> None:
-        """Wake all waiting requests, and let no request wait from now on."""
+        """Wake all waiting requests; let none wait any more."""
         self._closing = True
         self._changed.set()
 
@@ -60,7 +60,7 @@ class Watcher:
                 self._changed = asyncio.Event()
 
     async def until(self, look: Callable[[], Awaitable[T]], done: Callable[[T], bool], timeout_s: float) -> T:
-        """Look now and after each change, until `done` or the timeout."""
+        """Look now and after each change until `done` or timeout."""
         deadline = asyncio.get_running_loop().time() + timeout_s
         while True:
             changed = self._changed  # taken before the look, so that no change in between is missed

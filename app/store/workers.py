@@ -30,7 +30,7 @@ class Workers:
         environment: ComputeEnvironment,
         warm_start: Sequence[str] = (),
     ) -> None:
-        """Record a worker that has started and holds its lock.
+        """Record a started worker that holds its lock.
 
         Args:
             worker: unique name, never used again; also the name of its lock file.
@@ -49,23 +49,30 @@ class Workers:
             )
 
     def record_warm_start(self, worker: str, entries: Sequence[Mapping[str, Any]]) -> None:
-        """Record `expert`, `state` and `error` of each expert of the warm start."""
+        """Record each warm-start expert's `expert`, `state` and `error`."""
         with self._database.transaction() as db:
             db.execute("UPDATE workers SET warm = ? WHERE id = ?", (json.dumps(list(entries)), worker))
 
     def workers(self) -> list[dict[str, Any]]:
-        """Return the recorded workers; only their locks tell whether they live."""
+        """Return the recorded workers.
+
+        Only their locks tell whether they live.
+        """
         return [dict(row) for row in self._database.connection.execute("SELECT * FROM workers ORDER BY id")]
 
     def orphaned_claims(self) -> list[str]:
-        """Return workers that were reaped while they hung, then woke up and claimed again."""
+        """Return reaped workers that hold claims.
+
+        They were reaped while they hung, then woke up and claimed again.
+        """
         query = "SELECT DISTINCT worker FROM tasks WHERE state = 'claimed' AND worker NOT IN (SELECT id FROM workers)"
         return [row["worker"] for row in self._database.connection.execute(query)]
 
     def reap(self, worker: str) -> list[str]:
-        """Remove a dead worker and free its tasks; return their jobs' ids.
+        """Remove a dead worker and free its tasks.
 
         Its death counts against the units it was running; a unit that kills its workers fails at the `MAX_DEATHS`th.
+        Returns the ids of the tasks' jobs.
         """
         with self._database.transaction() as db:
             tasks = db.execute(

@@ -59,7 +59,7 @@ class Site:
 
 
 def inspections_of(examined: Examined, catalog: Catalog, weights: str | None = None) -> list[InspectionRequest]:
-    """List the inspections that a plan needs: passports, normalisation, pixels."""
+    """List a plan's inspections: passports, normalisation, pixels."""
     if examined.dataset is None:
         return []
     requests: list[InspectionRequest] = [
@@ -70,7 +70,7 @@ def inspections_of(examined: Examined, catalog: Catalog, weights: str | None = N
 
 
 def _normalisation_requests(examined: Examined, catalog: Catalog) -> list[NormalisationRequest]:
-    """List the inspections of mean and std, if a split is right."""
+    """List the normalisation inspections, if any split is valid."""
     if examined.dataset is None or examined.request is None or not examined.splits:
         return []
     base, request = evidence_base(split.base for split in examined.splits), examined.request
@@ -108,7 +108,7 @@ def make_plan(body: RecomputeBody, site: Site) -> Plan:
 
 
 def _unused_override(key: str, dataset: str) -> RequestError:
-    """Report an override that matches no file; its name may be misspelt."""
+    """Build the error for an override that matches no file."""
     return RequestError(
         "override-unused",
         f"The override {key!r} of the data set {dataset} matches no checkpoint file, so nothing takes it. Name it "
@@ -118,12 +118,12 @@ def _unused_override(key: str, dataset: str) -> RequestError:
 
 
 def npz_bytes(rows: int, classes: int) -> int:
-    """Estimate the size of a file of logits, targets and predictions."""
+    """Estimate the bytes of logits, targets and predictions."""
     return rows * (classes * FLOAT_BYTES + 2 * INT_BYTES) + ARCHIVE_BYTES
 
 
 def _add_numerics(plan: Plan, body: RecomputeBody, site: Site) -> NumericsKey | None:
-    """Add how a living worker would compute it; None where none could."""
+    """Add and return a suitable worker's numerics, if any."""
     able = [environment for environment in site.compute_environments if body.precision in environment.precisions]
     if not able:
         return None
@@ -150,7 +150,7 @@ class _UnitPlanner:
         """Key of rows → the first expert that they are computed for."""
 
     def add(self) -> None:
-        """Add a unit for each pair whose base can be read, then the memory."""
+        """Add units for pairs with readable bases, then the memory."""
         for expert in self._examined.experts:
             for split, fresh in zip(self._examined.splits, self._fresh, strict=True):
                 # Pixels that cannot be read fail the unit: there is nothing to plan.
@@ -159,7 +159,7 @@ class _UnitPlanner:
         self._add_memory()
 
     def _pool(self, base: str) -> Inspection:
-        """Look up a base's pixels, and note the problem where they cannot be read."""
+        """Look up a base's pixels and note any problem."""
         [inspection] = self._site.inspections.look_up([PoolRequest.of(self._dataset, base, self._site.catalog)])
         if inspection.error is not None:
             first = next(i for i, split in enumerate(self._examined.splits) if split.base == base)
@@ -168,7 +168,7 @@ class _UnitPlanner:
         return inspection
 
     def _fresh_rows(self) -> list[NDArray[np.int64]]:
-        """List each split's distinct rows that no earlier split of its base has."""
+        """List each split's distinct rows that no earlier split has."""
         covered = {base: np.zeros(size, np.bool_) for base, size in self._sizes.items()}
         fresh = []
         for split in self._examined.splits:
@@ -220,7 +220,7 @@ class _UnitPlanner:
         return rate.images_per_s
 
     def _known(self, expert: ExpertFile, base: str) -> tuple[Mapping[str, Any], dict[str, Any]]:
-        """Return the expert's passport and what is known of the base's pixels."""
+        """Return the expert's passport and the base's pixel inspection."""
         if expert.passport is None:
             raise _Unknown(f"No worker has read {expert.path.name} yet.")
         if (pool := self._pools[base].answer) is None:

@@ -69,7 +69,7 @@ class Plan:
         self.warnings.append({"code": code, "detail": detail})
 
     def totals(self) -> dict[str, float | int | None]:
-        """Sum the units' figures; None where a figure is not known."""
+        """Sum the units' figures; None if one is unknown."""
         sums: dict[str, float | int | None] = {}
         for name in ("total", "reused", "computed", "seconds", "bytes"):
             figures = [getattr(unit, name) for unit in self.units]

@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def check_prefix(prefix: str) -> str:
-    """Check a prefix of checkpoint names, which may be empty."""
+    """Check a checkpoint prefix, which may be empty."""
     return check_name("checkpoint_prefix", prefix, may_be_empty=True)
 
 
@@ -23,7 +23,7 @@ class Problems:
         self.errors: list[RequestError] = []
 
     def guard(self, where: str, attempt: Callable[[], T]) -> T | None:
-        """Return the attempt's result; if it fails, note the problem and return None.
+        """Return the attempt's result; on failure, note the problem.
 
         A problem that is noted already, at any place, is not noted again.
         """

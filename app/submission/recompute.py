@@ -64,7 +64,7 @@ def plan(
     inspections: InspectionStore,
     compute_environments: Sequence[ComputeEnvironment] = (),
 ) -> tuple[RecomputeRequest, list[UnitPlan]]:
-    """Check a request, fill in its defaults, and divide it into units.
+    """Check and complete a request and divide it into units.
 
     Where no worker lives, any precision is taken. Experts and the splits of each keep the order given.
 
@@ -89,7 +89,7 @@ def examine(
     inspections: InspectionStore,
     compute_environments: Sequence[ComputeEnvironment] = (),
 ) -> Examined:
-    """Check every part of a request, also beside wrong ones; see `plan`."""
+    """Check all parts of a request and collect the problems."""
     return _Examination(body, catalog, inspections).run(compute_environments)
 
 
@@ -131,7 +131,7 @@ class _Examination:
     def _request(
         self, experts: tuple[str, ...], folders: tuple[str, str], dataset: Dataset, grounds: Grounds
     ) -> RecomputeRequest:
-        """Fill in every default; `folders` are those of the experts and of the splits."""
+        """Fill in defaults; `folders` hold experts and splits."""
         body = self._body
         given = body.model_dump(exclude={"experts", "experts_dir", "splits_dir", *StandardsBody.model_fields})
         return RecomputeRequest(
@@ -145,7 +145,7 @@ class _Examination:
         )
 
     def _experts(self, dataset: Dataset, folder: Folder) -> tuple[tuple[str, ...], list[ExpertFile]]:
-        """Return the requested names, and the experts that are right."""
+        """Return the requested names and the valid experts."""
         body = self._body
         files = self._catalog.experts(folder, body.checkpoint_prefix)
         if not files:
@@ -175,7 +175,7 @@ class _Examination:
             self._problems.guard(f"experts/{i}", partial(check_name, "expert", name))
 
     def _expert(self, name: str, path: Path, dataset: Dataset, classes: int | None) -> ExpertFile:
-        """Check an expert's checkpoint by its passport, if a worker has read it."""
+        """Check an expert's checkpoint by its passport, if known."""
         dataset.check_override(path.stem, name)
         identity = file_id(path)
         [inspection] = self._inspections.look_up([PassportRequest.of(path, dataset, self._body.weights)])
@@ -210,7 +210,7 @@ class _Examination:
                 )
 
     def _check_normalisation(self, expert: ExpertFile, request: RecomputeRequest, dataset: Dataset) -> None:
-        """Refuse an expert that is known to contradict its mean and std."""
+        """Refuse an expert known to contradict its mean and std."""
         base, stem = evidence_base(request.grounds.bases.values()), expert.path.stem
         [inspection] = self._inspections.look_up(
             [NormalisationRequest.of(expert.path, request.dataset, dataset, base, self._catalog, request.weights)]

@@ -24,7 +24,9 @@ RESERVED = frozenset({"audit"})
 
 
 def import_splits(body: ImportBody, catalog: Catalog) -> dict[str, Any]:
-    """Check lists, write them as a set, and return its description with `doubtful`: sentences.
+    """Check lists, write them and return the set's description.
+
+    Its `doubtful` holds sentences about what could not be checked or may be wrong.
 
     Raises:
         Conflict: the name is taken.
@@ -58,7 +60,10 @@ def import_splits(body: ImportBody, catalog: Catalog) -> dict[str, Any]:
 def _check_list(
     entry: ImportedList, dataset: Dataset, catalog: Catalog, earlier: list[str], doubtful: list[str]
 ) -> None:
-    """Check a list's name, base and indices; `earlier` are names before it."""
+    """Check a list's name, base and indices.
+
+    `earlier` are the names before it.
+    """
     name, bases = check_name("list", entry.name), catalog.bases.names(dataset)
     if name in RESERVED:
         message = f"A list cannot be called {name!r}: under that name the service answers with the set's audit. "

@@ -32,7 +32,7 @@ Lists = dict[str, NDArray[np.int64]]
 
 
 def create_splits(body: SplitsBody, catalog: Catalog) -> dict[str, Any]:
-    """Draw a set of splits, write it, and return its description.
+    """Draw and write a set of splits; return its description.
 
     Raises:
         Conflict: the name is taken.
@@ -95,7 +95,7 @@ def draw_lists(request: SplitsRequest, labels: Lists, classes: int) -> tuple[Lis
 
 
 def describe(request: SplitsRequest, lists: Lists, counts: NDArray[np.int64], labels: Lists) -> dict[str, Any]:
-    """Describe a set as its `splits.json` does. JSON-able."""
+    """Return the JSON-able content of a set's `splits.json`."""
     groups = class_groups(counts, HEAD_THRESHOLD)
     base_of = {name: request.test_base if name in PARTS else request.train_base for name in lists}
     return {
@@ -129,7 +129,7 @@ def describe(request: SplitsRequest, lists: Lists, counts: NDArray[np.int64], la
 
 
 def set_files(lists: Lists, counts: NDArray[np.int64], description: dict[str, Any]) -> dict[str, Any]:
-    """Build the files of a set: JSON-able content by file name."""
+    """Build a set's files: JSON-able content by file name."""
     return {
         **{f"{name}{SPLIT_SUFFIX}": indices.tolist() for name, indices in lists.items()},
         WEIGHTS_FILE: (counts / counts.sum()).tolist(),
@@ -139,7 +139,7 @@ def set_files(lists: Lists, counts: NDArray[np.int64], description: dict[str, An
 
 
 def _train_base(catalog: Catalog, dataset: Dataset) -> str:
-    """Choose the base of train lists: as declared, else `train` if there is one."""
+    """Choose the base of train lists: declared, `train` or default."""
     declared = dataset.bases.get(TRAIN_SPLIT)
     return declared or (TRAIN_SPLIT if TRAIN_SPLIT in catalog.bases.names(dataset) else DEFAULT_BASE)
 

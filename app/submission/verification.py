@@ -16,7 +16,7 @@ from app.submission.problems import Problems, check_prefix
 
 
 def plan_verification(body: VerificationBody, catalog: Catalog, uploads: Uploads) -> VerificationRequest:
-    """Check a request, list its files and fill in its defaults.
+    """Check a request; list files and fill in defaults.
 
     Raises:
         Refused: with a problem for each wrong item.
@@ -52,7 +52,10 @@ def plan_verification(body: VerificationBody, catalog: Catalog, uploads: Uploads
 
 
 def _list_files(body: VerificationBody, outputs: Path, uploads: Uploads) -> tuple[str | None, Found]:
-    """List the files, with their folder below the outputs directory; None for an upload."""
+    """List the files, and their folder below outputs.
+
+    The folder is None for an upload.
+    """
     if body.upload is not None:
         return None, _list_upload(body, body.upload, uploads)
     name = check_folder("path", str(body.path))

@@ -84,7 +84,7 @@ class CausesRequest(AnalysisRequest):
     targets: TargetsFile | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON values, without `targets` where there is no such file."""
+        """Return the fields as JSON values, omitting absent `targets`."""
         fields = super().to_dict()
         return fields if self.targets is not None else {n: value for n, value in fields.items() if n != "targets"}
 
@@ -92,7 +92,7 @@ class CausesRequest(AnalysisRequest):
 def analysis_request(
     part: AnalysisPart, subject: AnalysisSubject, catalog: Catalog
 ) -> StatisticsRequest | CausesRequest:
-    """Build the request for one part of the analysis of a file.
+    """Build the request for one part of an analysis.
 
     Raises:
         RequestError: the base is missing.

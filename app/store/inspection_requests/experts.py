@@ -26,7 +26,9 @@ class PassportRequest(InspectionRequest):
 
     @classmethod
     def of(cls, path: Path, dataset: Dataset, weights: str | None = None) -> Self:
-        """Build the request for a checkpoint file; without `weights`, for its declared set.
+        """Build the request for a checkpoint file.
+
+        Without `weights`, it is for the declared set.
 
         Raises:
             OSError: the file is missing.
@@ -56,7 +58,7 @@ class NormalisationRequest(InspectionRequest):
     def of(
         cls, path: Path, name: str, dataset: Dataset, base: str, catalog: Catalog, weights: str | None = None
     ) -> Self:
-        """Build the request for a checkpoint of the data set of that name.
+        """Build the request for a data set's checkpoint.
 
         Raises:
             OSError: the file is missing.
@@ -80,6 +82,6 @@ class NormalisationRequest(InspectionRequest):
 
 
 def evidence_base(bases: Iterable[str]) -> str:
-    """Choose the base to compare a checkpoint with: `test`, or the first in use."""
+    """Choose the evidence's base: `test`, or the first in use."""
     in_use = sorted(bases)
     return DEFAULT_BASE if DEFAULT_BASE in in_use or not in_use else in_use[0]

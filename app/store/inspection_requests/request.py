@@ -46,7 +46,7 @@ class InspectionRequest:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON values, as stored and in the key."""
+        """Return the fields as JSON values, as stored and hashed."""
         omitted: dict[str, Any] = dict(self.omitted)
         adapter = _adapter(type(self))  # type: ignore[arg-type]  # as in from_dict
         fields: dict[str, Any] = adapter.dump_python(self, mode="json", exclude=omitted)
@@ -70,7 +70,7 @@ def _adapter(cls: type[InspectionRequest]) -> TypeAdapter[Any]:
 
 
 def content_digest(path: Path) -> str | None:
-    """Return the sha256 of a small file; None where it cannot be read.
+    """Return a small file's sha256; None if unreadable.
 
     Its times may stay the same while its content changes, so its content is the identity.
     """
@@ -81,19 +81,19 @@ def content_digest(path: Path) -> str | None:
 
 
 def list_digests(folder: Folder, catalog: Catalog) -> dict[str, str | None]:
-    """Hash every index list of a set; None for an unreadable one."""
+    """Hash a set's index lists; None for unreadable ones."""
     return {name: content_digest(catalog.split_path(folder, name)) for name in catalog.split_names(folder)}
 
 
 def all_base_files(dataset: Dataset, catalog: Catalog) -> dict[str, BaseFiles | None]:
-    """Identify every base of a data set; None for a missing one."""
+    """Identify a data set's bases; None for missing ones."""
     return {name: _base_files(dataset, name, catalog) for name in catalog.bases.names(dataset)}
 
 
 def train_files(
     dataset: Dataset, folder: Folder, catalog: Catalog
 ) -> tuple[tuple[str | None, ...], BaseFiles | None]:
-    """Identify the files and the base behind train counts and class weights."""
+    """Identify the files and base of train counts and weights."""
     paths = (folder.path / COUNTS_FILE, folder.path / WEIGHTS_FILE, catalog.split_path(folder, TRAIN_SPLIT))
     try:
         base = _base_files(dataset, catalog.base_of(dataset, folder, TRAIN_SPLIT), catalog)

@@ -81,7 +81,7 @@ class AuditRequest(InspectionRequest):
 
     @classmethod
     def of(cls, dataset: Dataset, folder: Folder, catalog: Catalog, *, pictures: bool = True) -> Self:
-        """Build the request for a set of splits as it lies on disk now."""
+        """Build the request for the current set of splits."""
         names = (COUNTS_FILE, WEIGHTS_FILE, DESCRIPTION_FILE)
         return cls(
             dataset=dataset,
@@ -111,6 +111,6 @@ class GroupsRequest(InspectionRequest):
 
     @classmethod
     def of(cls, dataset: Dataset, folder: Folder, catalog: Catalog, head_threshold: int) -> Self:
-        """Build the request for a set of splits as it lies on disk now."""
+        """Build the request for the current set of splits."""
         train, train_base = train_files(dataset, folder, catalog)
         return cls(dataset, folder.name, head_threshold, train, train_base, code_digest(AUDITING))
