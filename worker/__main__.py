@@ -47,7 +47,7 @@ log = logging.getLogger("worker")
 
 
 def main() -> int:
-    """Run the worker until a signal stops it. Returns the exit status."""
+    """Run the worker until a signal; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m worker", description="Compute the jobs that the API queues.")
     parser.add_argument("--index", type=int, default=0, help="number of this worker; chooses its GPU (default 0)")
     parser.add_argument("--supervised", action="store_true", help="stop when standard input closes")
@@ -123,7 +123,7 @@ def _run(settings: Settings, index: int, stop: threading.Event) -> None:
 
 @contextmanager
 def _beside(stop: threading.Event, run: Callable[[], None]) -> Iterator[None]:
-    """Run a function beside the block; its failure stops the block."""
+    """Run a function beside the block, which its failure stops."""
     failures: list[BaseException] = []
 
     def guarded() -> None:

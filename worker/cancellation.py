@@ -14,7 +14,9 @@ class CancellationPoint:
         self._version = -1
 
     def check(self) -> None:
-        """Check whether the work is to stop, after a heartbeat. Takes microseconds.
+        """Beat, then raise if the work is to stop.
+
+        Takes microseconds.
 
         Raises:
             Stopped: the worker is to end.

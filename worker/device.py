@@ -46,7 +46,7 @@ def choose_device(wanted: str, index: int) -> torch.device:
 
 
 def prepare(device: torch.device, *, workers: int) -> None:
-    """Set up exact float32 arithmetic and share out the machine's cores.
+    """Set up exact float32 arithmetic and share out the cores.
 
     Args:
         device: where this worker computes.
@@ -89,10 +89,10 @@ def keep_freed_memory() -> None:
 
 
 def device_name(device: torch.device) -> str:
-    """Name a device for people and manifests, such as `cuda:0 (NVIDIA H200)`."""
+    """Name a device, such as `cuda:0 (NVIDIA H200)`."""
     return f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)
 
 
 def device_count() -> int:
-    """Count the GPUs that workers can share; 1 on a machine without any."""
+    """Count the GPUs that workers share; 1 without any."""
     return max(1, torch.cuda.device_count())

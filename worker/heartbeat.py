@@ -40,7 +40,7 @@ class Heartbeat:
         self._beats[threading.get_ident()] = time.monotonic()
 
     def beat_if_counted(self) -> None:
-        """Record that the calling thread goes on, if it has called `beat` before."""
+        """Beat if the calling thread has called `beat` before."""
         if threading.get_ident() in self._beats:
             self.beat()
 

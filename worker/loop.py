@@ -37,7 +37,7 @@ AFTER_STORE_ERROR_S = 1.0
 
 
 def work(context: Context, database: Database, worker: str, tasks: tuple[Task, ...]) -> None:
-    """Claim and run tasks of these kinds until the context says to stop.
+    """Claim and run tasks of these kinds until stopped.
 
     Raises:
         FatalError: the process cannot go on; its claim is freed by its death.
@@ -65,7 +65,7 @@ def work(context: Context, database: Database, worker: str, tasks: tuple[Task, .
 
 
 def _reap(context: Context, worker: str) -> bool:
-    """Free the work of dead workers, stop overdue jobs; return whether any died."""
+    """Reap dead workers, stop overdue jobs; return whether any died."""
     # Others reap a living worker if its lock file was removed, say; they would take every claim from it.
     if all(recorded["id"] != worker for recorded in context.jobs.workers()):
         raise FatalError("buried-alive", f"Worker {worker} is on record no more: another process took it for dead.")
@@ -89,7 +89,7 @@ def _run(claim: Claim, context: Context) -> None:
 
 
 def _do(claim: Claim, context: Context) -> None:
-    """Run a task; end it, or hand it back if this worker stops."""
+    """Run and end a task; hand it back if stopped."""
     log.info("job %s: %s %s", claim.job.id, claim.task, claim.expert)
     try:
         try:
@@ -108,14 +108,14 @@ def _do(claim: Claim, context: Context) -> None:
 
 
 def _conclude(claim: Claim, context: Context) -> None:
-    """Run a task that ends its job; a failure replaces the verdict."""
+    """Run a job's last task; a failure replaces the verdict."""
     failure = _attempt(claim, claim.task, lambda: FUNCTIONS[claim.task](claim, context), context)
     if failure is not None:
         context.jobs.finish_job(claim, JobReport.failed(failure.error))
 
 
 def _recompute(claim: Claim, context: Context) -> None:
-    """Compute the open units of the claim's expert, one after the other."""
+    """Compute the claim's open units one by one."""
     every = [unit.split for unit in claim.open_units]
     loaded: list[Recompute] = []
     _guarded(claim, context, every, lambda: loaded.append(Recompute(claim, context)))
@@ -150,7 +150,7 @@ def _log_unit(claim: Claim, unit: Unit, progress: Progress) -> None:
 
 
 def _guarded(claim: Claim, context: Context, splits: list[str], run: Callable[[], object]) -> None:
-    """Run; a failure is recorded on those units, and the others stand."""
+    """Run a function; record its failure on these units alone."""
     failure = _attempt(claim, f"{claim.expert} {splits}", run, context)
     if failure is not None:
         for split in splits:

@@ -27,7 +27,7 @@ def parse_entries(setting: str) -> list[str]:
 
 
 def warm_up(context: Context, worker: str) -> None:
-    """Load the experts of `RELOGIT_WARM_START` and record the state of each.
+    """Load the experts of `RELOGIT_WARM_START` and record their states.
 
     The worker goes on without an expert that cannot be loaded; `/readyz` shows the reason.
 

@@ -43,7 +43,7 @@ def arithmetic(device: torch.device, engine: str) -> ComputeEnvironment:
 
 
 def processor(cpuinfo: str) -> tuple[str, str]:
-    """Return a processor's name and the capabilities that select its kernels.
+    """Return a processor's name and the capabilities that select kernels.
 
     Args:
         cpuinfo: content of /proc/cpuinfo; empty on other systems than Linux.

@@ -19,7 +19,7 @@ from worker.compute.engines.engine import Engine
 def forward_rows(
     engine: Engine, images: NDArray[np.uint8], rows: NDArray[np.int64], classes: int
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-    """Compute raw logits batch by batch, in the order of `rows`.
+    """Compute raw logits in batches, in the order of `rows`.
 
     Args:
         engine: the engine that computes them.

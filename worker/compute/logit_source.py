@@ -113,7 +113,7 @@ class LogitSource:
         return self._sources[key]
 
     def fill(self, pool: Pool, indices: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
-        """Make the rows of a pool available, computing those that are missing.
+        """Make a pool's rows available, computing missing ones.
 
         Args:
             pool: the images.
@@ -170,7 +170,7 @@ class LogitSource:
         return self._rows_over(pool).take(indices)
 
     def differing(self, pool: Pool, indices: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return entries [n] int64 whose bits differ from the kept row."""
+        """Return places [n] int64 whose rows differ from kept ones."""
         return self._rows_over(pool).differing(indices)
 
     def drop_differing(self, pool: Pool, indices: NDArray[np.int64]) -> None:
@@ -178,7 +178,7 @@ class LogitSource:
         self._rows_over(pool).drop_differing(indices)
 
     def kept(self, pool: Pool, indices: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the distinct indices, ascending, whose rows need no computing."""
+        """Return distinct, ascending indices whose rows need no computing."""
         distinct = np.unique(indices)
         return np.setdiff1d(distinct, self._rows_over(pool).missing(distinct), assume_unique=True)
 
@@ -204,7 +204,7 @@ class LogitSource:
         return self._rows[key]
 
     def prepare(self, pool: Pool) -> None:
-        """Load the engine that would compute the rows over a pool.
+        """Load the engine that computes rows over a pool.
 
         Raises:
             JobError: the expert cannot be loaded.

@@ -63,7 +63,7 @@ class ModelCache:
         return _recall(self._passports, key)
 
     def engine(self, path: Path, passport: Passport, assumptions: Assumptions, wanted: Setup) -> Engine:
-        """Return an engine that is ready to run the expert.
+        """Return an engine ready to run the expert.
 
         Raises:
             JobError: as `load_expert` raises; `checkpoint-changed` if the file is no longer the passport's.
@@ -75,11 +75,14 @@ class ModelCache:
         return _recall(self._engines, key)
 
     def drop_engines(self) -> None:
-        """Drop all engines to free their memory; `engine` makes them again."""
+        """Drop all engines to free their memory.
+
+        `engine` makes them again.
+        """
         self._engines.clear()
 
     def network(self, path: Path, passport: Passport, assumptions: Assumptions) -> nn.Module:
-        """Return the expert's network in eval mode, float32, on the CPU.
+        """Return the expert's network: eval mode, float32, CPU.
 
         Callers must not change it.
 
@@ -105,7 +108,7 @@ class ModelCache:
 
 
 def _recall(cache: OrderedDict[K, V], key: K) -> V:
-    """Return an entry, mark it as used, and evict the least recently used."""
+    """Mark and return an entry; evict the least recently used."""
     cache.move_to_end(key)
     while len(cache) > MAX_RESIDENTS:
         cache.popitem(last=False)

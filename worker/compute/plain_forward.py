@@ -22,7 +22,7 @@ MAX_BATCH = 16
 
 
 def plain_logits(network: nn.Module, images: NDArray[np.uint8], transform: Transform) -> NDArray[np.float32]:
-    """Compute the logits of images in float32, on the network's own device.
+    """Compute logits in float32 on the network's own device.
 
     Args:
         network: in eval mode, float32; not changed.

@@ -40,7 +40,7 @@ class Rows:
         """The reason why rows are no longer kept; None while they are."""
 
     def missing(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the rows that have to be computed, distinct and ascending.
+        """Return the rows to compute, distinct and ascending.
 
         Kept rows are read first.
 
@@ -57,7 +57,7 @@ class Rows:
         return absent
 
     def put(self, rows: NDArray[np.int64], logits: NDArray[np.float32]) -> None:
-        """Store computed rows [n, C] float32 at distinct, ascending places until `flush`."""
+        """Hold rows [n, C] at distinct, ascending places until `flush`."""
         self._logits[rows] = logits
         self._present[rows] = True
         self._unwritten.append(rows)
@@ -65,7 +65,7 @@ class Rows:
             self.flush()
 
     def flush(self) -> None:
-        """Write rows computed since the last flush; without reuse, compare them first."""
+        """Write the new rows; without reuse, compare them first."""
         if not self._unwritten:
             return
         rows = np.unique(np.concatenate(self._unwritten))
@@ -81,7 +81,7 @@ class Rows:
                 reach("rows.kept", self._kept.folder.name, rows)
 
     def drop_differing(self, indices: NDArray[np.int64]) -> None:
-        """Keep neither version of rows whose bits differ from the kept row.
+        """Keep neither version of rows that differ from kept ones.
 
         Call it after the difference is recorded; until then the kept row is the only evidence.
         """
@@ -95,7 +95,7 @@ class Rows:
         return int(self._present[indices].sum())
 
     def differing(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return places [n] int64 of entries that differ from kept rows."""
+        """Return places [n] int64 whose rows differ from kept ones."""
         return np.flatnonzero(self._differing[indices])
 
     def take(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -126,5 +126,5 @@ class Rows:
 
 
 def not_kept(error: OSError) -> str:
-    """Return the note for a unit whose rows could not be kept."""
+    """Return the note that rows could not be kept."""
     return f"rows could not be kept for later jobs: {error.strerror or error}"

@@ -106,7 +106,7 @@ class Pools:
             self._lock.release()
 
     def labels(self, dataset: Dataset, base: str) -> NDArray[np.int64]:
-        """Return a base's labels [N] int64 without decoding or keeping its images.
+        """Return a base's labels [N] int64 without decoding images.
 
         Raises:
             RequestError: as `get`.

@@ -18,7 +18,7 @@ COMPUTING_TIMEOUT_S = 180
 
 
 def main() -> int:
-    """Print the findings as JSON. Returns 0 whatever they are."""
+    """Print the findings as JSON; always return 0."""
     parser = argparse.ArgumentParser(prog="python -m worker.doctor", description="For people: relogit doctor")
     parser.add_argument("--json", action="store_true", required=True, help="print the findings as JSON")
     parser.parse_args()
@@ -27,7 +27,7 @@ def main() -> int:
 
 
 def check_installation() -> Iterator[Finding]:
-    """Yield the findings of every check, each before what depends on it."""
+    """Yield the findings of all checks, dependencies first."""
     settings, findings = check_settings()
     yield from findings
     checks = {
@@ -47,7 +47,7 @@ def check_installation() -> Iterator[Finding]:
 
 
 def check_computing(settings: Settings) -> Iterator[Finding]:
-    """Check what computes in its own process, which it may kill or block."""
+    """Run the computing checks in a process that may die or hang."""
     command = [sys.executable, "-m", "worker.doctor.computing", settings.device, settings.engine]
     try:
         done = subprocess.run(

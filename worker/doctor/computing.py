@@ -26,7 +26,7 @@ SUBJECTS = {"no-such-device": "gpu", "tf32-forced": "tf32", "no-such-engine": "e
 
 
 def check_computing(wanted_device: str, wanted_engine: Engine) -> Iterator[Finding]:
-    """Check PyTorch, torchvision, and the devices and engine for workers."""
+    """Check PyTorch, torchvision, and the workers' devices and engine."""
     yield check_torchvision()
     try:
         count = device_count() if wanted_device in ("auto", "cuda") else 1
@@ -64,7 +64,9 @@ def check_device(device: torch.device) -> Finding:
 
 
 def check_engine(wanted: Engine, device: torch.device) -> Finding:
-    """Check which engine a worker chooses, and whether `auto` misses a faster one.
+    """Check which engine a worker chooses.
+
+    With `auto` on a CPU, the finding names a faster engine that is missing or cannot be used.
 
     Raises:
         FatalError: `no-such-engine`.
@@ -80,7 +82,7 @@ def check_engine(wanted: Engine, device: torch.device) -> Finding:
 
 
 def _line(error: Exception) -> str:
-    """Return an error in one line of at most 300 characters."""
+    """Write an error as one line, cut to 300 characters."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300].rstrip('.')}"
 
 

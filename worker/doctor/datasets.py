@@ -63,7 +63,10 @@ class DatasetCheck:
 
     @contextmanager
     def _refusals(self, remedy: str) -> Iterator[None]:
-        """Turn a refusal, which a job would meet as well, into a finding."""
+        """Turn a refusal of the block into a finding.
+
+        A job would meet it as well.
+        """
         try:
             yield
         except RequestError as error:
@@ -71,7 +74,7 @@ class DatasetCheck:
             self._findings.append(Finding(level, self._subject, error.message, remedy))
 
     def _check_lists(self, unusable_bases: set[str]) -> int:
-        """Read every index list whose base is sound; return how many lists there are."""
+        """Read index lists over sound bases; return the total count."""
         folder = self._catalog.splits_folder(self._dataset, None)
         names = self._catalog.split_names(folder)
         if not names:
@@ -83,7 +86,7 @@ class DatasetCheck:
         return len(names)
 
     def _check_checkpoints(self) -> int:
-        """Check every checkpoint and override; return how many checkpoints there are."""
+        """Check checkpoints and overrides; return the number of checkpoints."""
         folder = self._catalog.experts_folder(self._name, self._dataset, None)
         experts = self._catalog.experts(folder, "")
         if not experts:
@@ -101,7 +104,7 @@ class DatasetCheck:
 
 
 def check_file(path: Path) -> None:
-    """Check by its first and last bytes that a checkpoint is whole.
+    """Check a checkpoint's first and last bytes for damage.
 
     Raises:
         RequestError: `checkpoint-unreadable`.

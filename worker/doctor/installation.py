@@ -59,7 +59,7 @@ def check_folders(settings: Settings) -> Iterator[Finding]:
 
 
 def check_outputs(settings: Settings) -> Iterator[Finding]:
-    """Check that results can be written, and that there is room."""
+    """Check that results can be written and have room."""
     path, internal = settings.outputs_dir.resolve(), settings.internal_dir
     existing = next(folder for folder in (path, *path.parents) if folder.exists())
     unwritable = [file for file in (existing, internal, *internal.glob("*")) if not _writable(file)]
@@ -81,7 +81,7 @@ def check_outputs(settings: Settings) -> Iterator[Finding]:
 
 
 def check_store(settings: Settings) -> Iterator[Finding]:
-    """Check the job store, and whether service and workers are alive."""
+    """Check the job store; report live services and workers."""
     path = settings.store_path
     if path.exists():
         yield check_database(path)
@@ -98,7 +98,7 @@ def check_store(settings: Settings) -> Iterator[Finding]:
 
 
 def check_database(path: Path) -> Finding:
-    """Check that the job store is whole, with a known schema."""
+    """Check the job store's integrity and schema version."""
     remedy = "Stop the service and move the file away with its -wal and -shm: a new one is made, and results stay."
     # Without a log nobody has it open; "immutable" then keeps SQLite from creating one.
     mode = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"

@@ -31,7 +31,9 @@ class Origins:
     _evidence: dict[str, Any] = field(default_factory=dict)
 
     def refuse_contradicted(self, base: str, pool_of: Callable[[str], Pool]) -> None:
-        """Refuse an expert that contradicts its declared mean and std, before it computes.
+        """Refuse an expert that contradicts its declared mean and std.
+
+        Call it before the expert computes.
 
         Raises:
             RequestError: `normalisation-contradicted` or `channels-swapped`.

@@ -48,7 +48,7 @@ class PlainSample:
     def check(
         self, supply: LogitSource, pool: Pool, indices: NDArray[np.int64], computed: int, precision: Precision
     ) -> Check:
-        """Compare rows with plain ones: of the split, then of its base.
+        """Compare the split's rows, then its base's, with plain ones.
 
         Args:
             supply: where the job's rows come from; those of the split are there.
@@ -110,7 +110,7 @@ class PlainSample:
         return dict(zip(places[whole].tolist(), logits[whole], strict=True))
 
     def _compute(self, pool: Pool, kept: KeptRows | None, rows: Rows, images: NDArray[np.int64], count: int) -> None:
-        """Compute plain rows until `count` of the images have one."""
+        """Compute plain rows until `count` images have one."""
         known = np.isin(images, list(rows))
         wanted = count - int(known.sum())
         candidates = images[~known]

@@ -48,7 +48,7 @@ class Resampler:
     def check(
         self, file: LogitFile, logits: NDArray[Any] | None, split: Split, manifest: Mapping[str, Any] | None
     ) -> Check:
-        """Compare rows of a file with those that its checkpoint gives now.
+        """Compare a file's rows with those of its checkpoint.
 
         `logits` are the file's, of any shape and dtype. Where no row can be computed, the check is skipped.
 
@@ -104,7 +104,7 @@ class Resampler:
             raise JobError("forward-failed", f"{expert.passport.file} cannot process these images: {why}.") from error
 
     def _checkpoint(self, file: LogitFile, manifest: Mapping[str, Any] | None) -> Path:
-        """Return the manifest's checkpoint; without one, that of the expert's name."""
+        """Find the checkpoint by manifest, else by the expert's name."""
         sha256 = None if manifest is None else plain_entry(manifest, "checkpoint", "sha256")
         if manifest is None or sha256 is None:
             return self._by_name(file)
@@ -138,7 +138,10 @@ class Resampler:
 
 
 def checkpoint_path(checkpoints_dir: Path, manifest: Mapping[str, Any]) -> Path | None:
-    """Return the path of a manifest's checkpoint; None without one in the directory."""
+    """Return the path of a manifest's checkpoint.
+
+    It is None if the manifest names none in the checkpoint directory.
+    """
     if (named := checkpoint_of(manifest)) is None:
         return None
     try:

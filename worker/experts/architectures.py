@@ -126,7 +126,7 @@ class TorchvisionResNetSpec:
         return network
 
     def _set_stride(self, block: nn.Module, stride: int) -> None:
-        """Set the stride of a stage's first block; add a projection if needed."""
+        """Set a first block's stride; add a projection if needed."""
         strided = self.bottleneck_stride if self.bottleneck else "conv1"
         for name in ("conv1", "conv2"):
             block.get_submodule(name).stride = (stride, stride) if name == strided else (1, 1)  # type: ignore[assignment]

@@ -74,7 +74,7 @@ class Assumed:
 
 
 def settle(file: str, spec: NetworkSpec, assumptions: Assumptions) -> tuple[NetworkSpec, tuple[Assumed, ...]]:
-    """Put declared values into a spec, and record what no tensor shows.
+    """Put declared values into a spec; record what is assumed.
 
     Raises:
         JobError: `override-not-applicable`.

@@ -77,7 +77,7 @@ class CheckpointFile:
 
 
 def read_checkpoint(path: Path, weights: str | None = None) -> CheckpointFile:
-    """Read a checkpoint without running any code that it may hold.
+    """Read a checkpoint without running any code in it.
 
     `weights` is the declared path of the weights in the file; None if none is declared.
 
@@ -192,7 +192,7 @@ def _as_float32(file: str, named: Mapping[str, Tensor]) -> tuple[dict[str, Tenso
 
 
 def _check_variance(file: str, name: str, variance: Tensor) -> None:
-    """Refuse a negative variance, whose NaN a ReLU may hide from logits."""
+    """Refuse a negative variance; a ReLU may hide its NaN."""
     negative = (variance < 0).nonzero()
     if len(negative):
         index = negative[0].tolist()

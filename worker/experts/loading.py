@@ -104,7 +104,7 @@ class Expert:
 
 
 def load_expert(path: Path, assumptions: Assumptions | None = None) -> Expert:
-    """Load an expert strictly; its bytes decide its format, not its name.
+    """Load an expert strictly; its bytes decide its format.
 
     Raises:
         JobError: as `read_checkpoint` and `recognise` raise; `tensors-mismatch` with `missing`, `unexpected` and
@@ -158,7 +158,7 @@ def _notes(file: CheckpointFile, absent_counters: int) -> tuple[str, ...]:
 
 
 def _digest(network: nn.Module) -> str:
-    """Hash the tensors' names, shapes and values, but for unused counters."""
+    """Hash tensors' names, shapes and values, without unused counters."""
     digest = hashlib.sha256()
     for name, tensor in sorted(network.state_dict().items()):
         if not name.endswith(BATCH_COUNTER):
@@ -168,7 +168,7 @@ def _digest(network: nn.Module) -> str:
 
 
 def _name_shortcuts(file: CheckpointFile, own: str) -> tuple[dict[str, Tensor], list[str]]:
-    """Rename shortcut tensors as the network does; also return the rule."""
+    """Name shortcuts as the network does; also return the rule."""
     tensors = rename(file.name, file.tensors, lambda name: SHORTCUT.sub(rf"\1.{own}.", name))
     other = {"shortcut": "downsample", "downsample": "shortcut"}[own]
     return tensors, [f"{other}.* -> {own}.*"] if tensors.keys() != file.tensors.keys() else []

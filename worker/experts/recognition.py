@@ -30,7 +30,7 @@ _VARIANTS: dict[tuple[tuple[int, ...], bool], Variant] = {
 
 
 def recognise(file: str, tensors: Mapping[str, Tensor]) -> NetworkSpec:
-    """Infer the spec of the network that has these weights.
+    """Infer a network's spec from its weights.
 
     Properties that tensors cannot show get their usual value: `option_a_padding` symmetric; `max_pool` true for
     ImageNet's stem and false for CIFAR's. Names are bare, shortcuts called `shortcut` or `downsample`.
@@ -62,7 +62,7 @@ def recognise(file: str, tensors: Mapping[str, Tensor]) -> NetworkSpec:
 
 
 def _cifar_resnet(file: str, tensors: Mapping[str, Tensor], blocks: tuple[int, ...], classes: int) -> CifarResNetSpec:
-    """Infer a CIFAR ResNet with the most common width of each stage."""
+    """Infer a CIFAR ResNet from each stage's commonest width."""
     widths = tuple(_vote(tensors, rf"layer{stage}\.\d+\.(conv|bn)[12]\.") for stage in (1, 2, 3))
     stem = _vote(tensors, r"(conv1|bn1)\.") or widths[0]
     if not all(widths):
@@ -79,7 +79,7 @@ def _cifar_resnet(file: str, tensors: Mapping[str, Tensor], blocks: tuple[int, .
 
 
 def _vote(tensors: Mapping[str, Tensor], pattern: str) -> int:
-    """Return the most common first dimension of matching tensors, else 0."""
+    """Return matching tensors' most common first dimension, else 0."""
     sizes = Counter(
         tensor.shape[0]
         for name, tensor in tensors.items()

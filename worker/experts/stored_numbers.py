@@ -44,7 +44,7 @@ class OtherEntries:
 
 
 def other_entries(choice: Choice) -> OtherEntries:
-    """Collect the entries beside the chosen set of weights and above it."""
+    """Collect the entries beside and above the chosen weights."""
     extras = OtherEntries({}, {}, [])
     place = choice.weights.places[0]
     for depth, entries in enumerate(choice.weights.levels):
@@ -65,13 +65,16 @@ def other_entries(choice: Choice) -> OtherEntries:
 
 
 def _other_places(choice: Choice) -> set[Place]:
-    """List the mappings around other sets of weights, whose accuracies are theirs."""
+    """List the mappings around other sets of weights.
+
+    Accuracies in these belong to the other sets.
+    """
     places = (place for weights in choice.other_sets for place in weights.places)
     return {place[:depth] for place in places for depth in range(1, MAX_NESTING + 1)}
 
 
 def _accuracies(place: Place, entries: Mapping[str, Any], other_places: set[Place]) -> Iterator[tuple[str, object]]:
-    """Find accuracies in a mapping and in the dictionaries within it."""
+    """Find accuracies in a mapping and its inner dictionaries."""
     visited: set[int] = set()
     for key, value in entries.items():
         path = (*place, key)
@@ -89,7 +92,7 @@ def _accuracy(path: Place, value: object) -> Iterator[tuple[str, object]]:
 
 
 def read_temperature(file: str, stored: Mapping[str, object]) -> float | None:
-    """Read the only temperature of a file, finite and above 0.
+    """Read a file's only temperature, finite and above 0.
 
     `stored` is path to value, of which a tensor has shape () or (1,).
 
@@ -123,7 +126,7 @@ def read_temperature(file: str, stored: Mapping[str, object]) -> float | None:
 
 
 def read_accuracy(stored: Mapping[str, object]) -> tuple[StoredAccuracy | None, list[str]]:
-    """Read the accuracy that was saved in a file; also return notes.
+    """Read a file's saved accuracy; also return notes.
 
     A value above 1 is in percent, any other value is a fraction. Of several accuracies, one named `best_*` is taken.
     `stored` is path to value of any type.
@@ -148,13 +151,13 @@ def read_accuracy(stored: Mapping[str, object]) -> tuple[StoredAccuracy | None, 
 
 
 def _preference(accuracy: StoredAccuracy) -> tuple[int, int]:
-    """Rank `best_*` before other names, then by the distance to the top."""
+    """Rank `best_*` names first, then by depth."""
     *above, name = accuracy.name.split(".")
     return (not name.startswith("best_"), len(above))
 
 
 def read_number(value: object) -> float:
-    """Read a value as a number; NaN if it is not one.
+    """Read a value as a number, else NaN.
 
     Text is read too, because safetensors keeps everything but tensors as text.
     """

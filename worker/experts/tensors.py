@@ -20,7 +20,7 @@ INTEGERS = frozenset({torch.int64, torch.int32})
 
 
 def problem(code: str, file: str, sentence: str, **details: object) -> JobError:
-    """Make a JobError about a checkpoint file, whose name begins the message."""
+    """Make a JobError whose message begins with its file name."""
     return JobError(code, f"{file}: {sentence}", file=file, **details)
 
 
@@ -44,7 +44,7 @@ def rename(file: str, tensors: Mapping[str, Tensor], new_name: Callable[[str], s
 
 
 def bare_names(file: str, tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-    """Remove the module's prefixes, call the head `fc`; return the rules.
+    """Remove module prefixes, call the head `fc`; return the rules.
 
     Raises:
         JobError: `checkpoint-ambiguous`: two names become the same one.
@@ -73,14 +73,14 @@ def _common_prefix(tensors: Mapping[str, Tensor]) -> str | None:
 
 
 def is_plain(tensor: Tensor) -> bool:
-    """Tell whether a tensor is dense, on the CPU, and not expanded."""
+    """Tell whether a tensor is dense, unexpanded, on the CPU."""
     if tensor.layout != torch.strided or tensor.device.type != "cpu":
         return False
     return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
 
 
 def bits_equal(a: Tensor, b: Tensor) -> bool:
-    """Tell whether two plain tensors have the same dtype, shape and bits."""
+    """Tell whether plain tensors agree in dtype, shape and bits."""
     if (a.dtype, a.shape) != (b.dtype, b.shape) or not (is_plain(a) and is_plain(b)):
         return False
     return torch.equal(a.detach().reshape(-1).view(torch.uint8), b.detach().reshape(-1).view(torch.uint8))

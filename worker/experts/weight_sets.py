@@ -84,7 +84,7 @@ class Choice:
 
 
 def choose_weights(file: str, loaded: object, wanted: str | None) -> Choice:
-    """Choose the expert's set of weights in a loaded file.
+    """Choose an expert's weights in a loaded file.
 
     Sets at the top and within WRAPPERS compete with each other. Any other set competes with the chosen one if they
     share at least half of the names of the smaller one. Competing sets that are bitwise equal count as one. `wanted`
@@ -119,12 +119,12 @@ def choose_weights(file: str, loaded: object, wanted: str | None) -> Choice:
 
 
 def is_optimizer(key: str) -> bool:
-    """Tell whether a key is that of an optimizer's state."""
+    """Tell whether a key names an optimizer's state."""
     return OPTIMIZER.fullmatch(key.lower()) is not None
 
 
 def _find_sets(loaded: object) -> list[WeightSet]:
-    """Find every mapping with tensors, from the top, each object once."""
+    """Find each mapping with tensors once, from the top."""
     sets: dict[int, WeightSet] = {}
     visited: set[int] = set()
     waiting: deque[tuple[Place, tuple[Mapping[str, Any], ...], Any]] = deque([((), (), loaded)])
@@ -148,7 +148,7 @@ def _find_sets(loaded: object) -> list[WeightSet]:
 
 
 def _entries(value: Any) -> Mapping[str, Any]:
-    """List the entries of a mapping, or of a list by number."""
+    """List a mapping's entries, or a list's by number."""
     if isinstance(value, Mapping):
         return {str(key): entry for key, entry in value.items()}
     if isinstance(value, list | tuple):
@@ -221,7 +221,7 @@ def _path(place: Place) -> str:
 
 
 def _listed(paths: Sequence[str]) -> str:
-    """Write paths as `'a', 'b' and 'c'`, at most LISTED of them."""
+    """Write at most LISTED paths as `'a', 'b' and 'c'`."""
     shown = [f"'{path}'" for path in paths[:LISTED]]
     if len(paths) > LISTED:
         shown.append(f"{len(paths) - LISTED} more places")

@@ -33,7 +33,7 @@ class Analyst:
         self._catalog, self._pools = catalog, pools
 
     def statistics(self, request: StatisticsRequest) -> dict[str, Any]:
-        """Compute 95 % intervals of the metrics, risk-coverage curves and the reliability diagram.
+        """Compute 95 % intervals, risk-coverage curves and the reliability diagram.
 
         A file of probabilities in place of logits has only intervals of its accuracies, and `reasons`.
 
@@ -48,7 +48,7 @@ class Analyst:
         return statistics(_scores(arrays, truth), truth, scale_of(arrays["logits"]).reason)
 
     def causes(self, request: CausesRequest) -> dict[str, Any]:
-        """Search a base, list or order under which the predictions are right.
+        """Search a base, list or order that the predictions fit.
 
         Where the file has targets other than the labels of its split, these targets are searched for instead.
         Raises as `statistics`.
@@ -85,7 +85,7 @@ class Analyst:
     def _other_bases(
         self, request: CausesRequest, split: Split, untried: list[tuple[str, str]]
     ) -> Iterator[Candidate]:
-        """Yield the split's indices into each other base; add the unusable bases to `untried`."""
+        """Yield candidates over other bases; add unusable bases to `untried`."""
         for base in self._catalog.bases.names(request.dataset):
             if base == split.base:
                 continue
@@ -103,7 +103,7 @@ class Analyst:
     def _other_lists(
         self, request: CausesRequest, folder: Folder, split: Split, untried: list[tuple[str, str]]
     ) -> Iterator[Candidate]:
-        """Yield the other lists of the same length; add the unreadable ones to `untried`."""
+        """Yield lists of equal length; add unreadable ones to `untried`."""
         for name in self._catalog.split_names(folder):
             if name == split.name:
                 continue
@@ -128,7 +128,7 @@ def _check_unchanged(path: str, sha256: str, verified_sha256: str) -> None:
 
 
 def _searched(arrays: Mapping[str, NDArray[Any]], truth: Truth) -> tuple[NDArray[np.int64], str]:
-    """Return the classes [N] whose origin is searched, and what the message begins with."""
+    """Return the searched classes [N], and the message's prefix."""
     targets = arrays.get("targets")
     if targets is None or targets.dtype.kind not in "iu" or np.array_equal(targets, truth.labels):
         return _scores(arrays, truth).predictions, ""

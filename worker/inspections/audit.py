@@ -118,7 +118,7 @@ class Auditor:
         return digests
 
     def _explained(self, dataset: Dataset, description: Description, name: str, error: RequestError) -> RequestError:
-        """Replace the error of a missing base that the data set does not declare."""
+        """Replace a missing base's error if the base is undeclared."""
         entry, bases = (description.lists or {}).get(name), self._catalog.bases.names(dataset)
         if error.code != "data-missing" or entry is None or entry.base in bases:
             return error

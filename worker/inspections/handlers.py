@@ -85,7 +85,10 @@ class FileInspector:
         return pool_answer(pool)
 
     def split_counts(self, request: SplitCountsRequest) -> dict[str, Any]:
-        """Count the samples of each class in an index list: `classes` and `class_counts`."""
+        """Count samples by class in an index list.
+
+        Returns `classes` and `class_counts`.
+        """
         dataset, data_dir = request.dataset, self.catalog.settings.data_dir
         folder = Folder(request.splits_dir, data_dir / request.splits_dir)
         split = self.catalog.read_split(dataset, folder, request.split)
@@ -96,12 +99,15 @@ class FileInspector:
 
 
 def pool_answer(pool: Pool) -> dict[str, Any]:
-    """Describe a decoded base: `pixels_sha256`, the shape of its `images`, its `classes`."""
+    """Describe a decoded base: `pixels_sha256`, shape of `images`, `classes`."""
     return {"pixels_sha256": pool.pixels_sha256, "images": list(pool.images.shape), "classes": pool.classes}
 
 
 def same_identity(first: object, second: object) -> bool:
-    """Compare identities of files as JSON: storing them turns tuples into lists."""
+    """Compare identities of files as JSON.
+
+    Storing them turns tuples into lists.
+    """
     return json.dumps(first) == json.dumps(second)
 
 

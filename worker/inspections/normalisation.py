@@ -39,7 +39,7 @@ class NormalisationInspector:
     def inspect(
         self, network: nn.Module, pool: Pool, declared: Transform, others: Mapping[str, Transform]
     ) -> dict[str, Any]:
-        """Compare a declared normalisation with the evidence of a checkpoint.
+        """Compare a declared normalisation with a checkpoint's evidence.
 
         Args:
             network: the expert as it stands, in eval mode, float32, on the CPU.
@@ -72,7 +72,7 @@ class NormalisationInspector:
         return {**evidence.to_dict(), "channel_order": order.to_dict(), "base": pool.base}
 
     def statistics(self, pool: Pool) -> PatchStatistics:
-        """Return the statistics of a pool: kept ones, or measured now and kept."""
+        """Return a pool's statistics; measure and keep missing ones."""
         key = f"{pool.pixels_sha256}-{code_digest(NORMALISING)}"
         with self._lock:  # so that two threads do not measure one pool twice
             if key not in self._statistics:

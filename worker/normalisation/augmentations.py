@@ -45,7 +45,7 @@ Augmentation = Callable[[Images, np.random.Generator], Augmented]
 
 
 def augment(images: Images, hypothesis: str, rng: np.random.Generator) -> Augmented:
-    """Apply an augmentation of AUGMENTATIONS once to each image, without flips.
+    """Apply one of AUGMENTATIONS to each image, without flips.
 
     `images` are [N, 32, 32, 3] uint8, RGB.
     """
@@ -128,7 +128,7 @@ def _padded(values: Floats) -> Floats:
 
 
 def _offsets(count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Draw the first rows and columns of padded images' crops, [2, N]."""
+    """Draw the corners [2, N] of padded images' crops."""
     return rng.integers(0, 2 * CROP_PADDING + 1, (2, count))
 
 

@@ -45,7 +45,7 @@ def nearly_equal(first: Transform, second: Transform) -> bool:
 
 
 def rivals_of(declared: Transform, extra: Mapping[str, Transform]) -> tuple[Candidate, ...]:
-    """List every normalisation that differs measurably from the declared one.
+    """List normalisations that differ measurably from the declared one.
 
     A name of `LISTED` in `extra` replaces that entry.
     """

@@ -56,7 +56,7 @@ class ChannelOrder:
 def channel_order(
     logits: Logits, images: NDArray[np.uint8], labels: NDArray[np.int64], transform: Transform
 ) -> ChannelOrder:
-    """Compare a network's logits on RGB and on BGR input.
+    """Compare a network's logits on RGB and BGR input.
 
     `images` are [N, H, W, 3] uint8, RGB, of which up to 200 are taken at random, `labels` [N] their classes.
     """

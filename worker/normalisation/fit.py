@@ -57,12 +57,12 @@ class Response:
         return divergence(mean, variance, self.stem.mean, self.stem.variance)
 
     def output(self, u: Floats) -> tuple[Floats, Floats]:
-        """Return the [..., O] means and variances of the first convolution's output."""
+        """Return means and variances [..., O] of the convolution's output."""
         return self.linear @ u + self.stem.bias, self.quadratic @ u @ u
 
 
 def divergence(mean: Floats, variance: Floats, running_mean: Floats, running_variance: Floats) -> Floats:
-    """Compute D, a distance between two sets of means and variances.
+    """Compute D, a distance between means and variances.
 
     D is the mean over channels of 1/2 [(v/r + r/v)/2 + (m - mu)^2 (1/r + 1/v)/2 - 1], the mean of the two
     Kullback-Leibler divergences between the normal distributions N(m, v), of a candidate [..., O], and N(mu, r), of
@@ -83,7 +83,7 @@ def coefficients(transform: Transform) -> Floats:
 
 
 def free_fit(response: Response, start: Transform) -> tuple[Transform, float] | None:
-    """Find mean and std of the least D by Levenberg and Marquardt.
+    """Minimise D over mean and std by Levenberg and Marquardt.
 
     Returns the normalisation, rounded to 4 digits, and its D; None if the fit from `start` does not reach a positive
     std.

@@ -67,7 +67,7 @@ class PatchStatistics:
         return arrays
 
     def stacked(self) -> Moments:
-        """Stack the moments of all hypotheses along a leading axis."""
+        """Stack all hypotheses' moments along a leading axis."""
         every = self.moments.values()
         return Moments(np.stack([m.mean for m in every]), np.stack([m.second for m in every]))
 
@@ -102,7 +102,7 @@ def patch_statistics(images: Images, beat: Callable[[], None] = lambda: None) ->
 
 
 def sampled_rows(count: int) -> NDArray[np.int64]:
-    """Choose up to 10,000 of `count` rows, in random but fixed order."""
+    """Choose up to 10,000 rows in random but fixed order."""
     return np.random.default_rng(SEED).permutation(count)[:MAX_IMAGES]
 
 
@@ -140,7 +140,7 @@ def mixed(own: Moments, between: Moments) -> Moments:
 
 
 def patch_moments(augmented: Augmented) -> Moments:
-    """Compute the moments of 3x3 patches of images with zero borders."""
+    """Compute moments of 3x3 patches of zero-padded images."""
     count = len(augmented.values)
     planes = np.zeros((4, count, SIDE + 2, SIDE + 2))
     planes[:3, :, 1:-1, 1:-1] = augmented.values.swapaxes(0, 1)

@@ -34,7 +34,7 @@ class Stem:
 
 
 def stem_of(network: nn.Module) -> Stem | str:
-    """Take the stem from modules `conv1` and `bn1`, or say why not."""
+    """Return the stem of `conv1` and `bn1`, or why not."""
     modules = dict(network.named_children())
     convolution, norm = modules.get("conv1"), modules.get("bn1")
     if not isinstance(convolution, nn.Conv2d):
@@ -66,7 +66,7 @@ def _geometry_problem(convolution: nn.Conv2d) -> str:
 
 
 def _checked(stem: Stem) -> Stem | str:
-    """Return the live channels of a stem, or why it is unusable."""
+    """Return a stem's live channels, or why it is unusable."""
     arrays = (stem.weight, stem.bias, stem.mean, stem.variance)
     if not all(np.isfinite(array).all() for array in arrays) or (stem.variance < 0).any():
         return "The first layer holds numbers that are not finite, or negative variances."

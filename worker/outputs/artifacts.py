@@ -56,7 +56,7 @@ class Draft:
 
 @contextmanager
 def drafted(objects_dir: Path, content: Logits) -> Iterator[Draft]:
-    """Write the .npz; remove it after the block unless it was published.
+    """Write the .npz, and remove it afterwards unless published.
 
     Equal content gives equal bytes.
     """
@@ -77,7 +77,7 @@ def drafted(objects_dir: Path, content: Logits) -> Iterator[Draft]:
 
 
 def read_arrays(path: Path, sha256: str, *names: str) -> dict[str, NDArray[Any]]:
-    """Read an artifact's named arrays, or all, with the recorded digest.
+    """Read an artifact's named or all arrays; check the digest.
 
     Raises:
         JobError: `artifact-damaged`.
@@ -94,7 +94,7 @@ def read_arrays(path: Path, sha256: str, *names: str) -> dict[str, NDArray[Any]]
 
 
 def read_rows(path: Path, sha256: str, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Read the logits [n, C] float32 of an artifact's rows [n].
+    """Read an artifact's logits [n, C] float32 at `rows`.
 
     Raises:
         JobError: `artifact-damaged`.
@@ -108,12 +108,15 @@ def read_rows(path: Path, sha256: str, rows: NDArray[np.int64]) -> NDArray[np.fl
 
 
 def targets_sha256(targets: NDArray[Any]) -> str:
-    """Hash integer targets [N]; all experts of one split have equal ones."""
+    """Hash integer targets [N].
+
+    All experts of one split have equal ones.
+    """
     return hashlib.sha256(targets.astype("<i8").tobytes()).hexdigest()
 
 
 def publish(draft: Draft, objects_dir: Path, target: Path, manifest: dict[str, Any], lock: Path) -> Path:
-    """Name a draft by its content, and copy it with its manifest.
+    """Name a draft by content; copy it with its manifest.
 
     The shown file, `target`, is a copy, never a link: saving over it must not change the job's own, whose path is
     returned. When this returns, all three files survive a power cut. Every publisher locks `lock`: two jobs may write

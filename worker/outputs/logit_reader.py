@@ -50,7 +50,7 @@ class StoredLogits:
 
 
 def read_stored(path: Path, samples: int, classes: int) -> StoredLogits:
-    """Read an .npz, or a .pt with one tensor, without checks.
+    """Read an .npz or one-tensor .pt without checks.
 
     What is far larger than samples x classes is not read.
 
@@ -67,12 +67,12 @@ def read_stored(path: Path, samples: int, classes: int) -> StoredLogits:
 
 
 def with_targets(stored: StoredLogits, targets: StoredLogits) -> StoredLogits:
-    """Combine a bare tensor with the targets from the file beside it."""
+    """Combine a bare tensor with the targets beside it."""
     return replace(stored, arrays={**stored.arrays, **targets.arrays}, form=targets.form)
 
 
 def read_targets(path: Path, samples: int) -> StoredLogits:
-    """Read targets from a .pt with one tensor of any kind.
+    """Read targets from a .pt with one tensor, unchecked.
 
     Raises:
         JobError: as `read_stored`.

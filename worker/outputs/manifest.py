@@ -50,7 +50,7 @@ class Origin:
 
 
 def manifest(origin: Origin, draft: Draft, shape: tuple[int, ...]) -> dict[str, Any]:
-    """Describe an artifact with logits of `shape` [N, C] as JSON.
+    """Describe an artifact of logits [N, C] as JSON.
 
     Everything but `job`, `rows` and `times` is the same whenever the same rows are computed again.
     """

@@ -79,7 +79,7 @@ def audit(
     long_tail: LongTail,
     descriptions: Descriptions = None,
 ) -> AuditReport:
-    """Audit a set of splits against its bases and its description.
+    """Audit a set of splits against its bases and description.
 
     Unusable lists fail their checks; they raise nothing. `problems` says by name why other lists could not be read,
     with a code of ERRORS where the list is to blame; `digests` are those of `image_digests` for each base, or why
@@ -144,7 +144,7 @@ def _check_absent(name: str, about: ListDescription) -> tuple[Check, ...]:
 
 
 def _failed_at(check_id: str, measured: object, message: str, position: int | None = None) -> tuple[Check, ...]:
-    """Give all checks of a list that `check_id` shows to be unusable."""
+    """Give all checks of a list that fails `check_id`."""
     order = list(LIST_CHECKS)
     place = order.index(check_id)
     evidence = [] if position is None else [position]
@@ -173,7 +173,7 @@ def _check_overlaps(
 
 
 def _allowed(check: Check, part_pairs: Collection[frozenset[str]]) -> Check:
-    """Pass an overlap check if it is of a part and its whole."""
+    """Pass an overlap check of a part and its whole."""
     if not check.measured or frozenset(check.measured["splits"]) not in part_pairs:
         return check
     first, second = check.measured["splits"]

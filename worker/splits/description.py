@@ -36,7 +36,7 @@ def parts(lists: Lists, descriptions: Descriptions) -> frozenset[frozenset[str]]
 
 
 def check_list(name: str, lists: Lists, descriptions: Descriptions) -> Check:
-    """Check that a list has the rows that its description states.
+    """Check that a list's rows are as described.
 
     A list that is described as a part of another one has to be that. `lists` are all that could be read.
     """
@@ -64,7 +64,7 @@ def check_list(name: str, lists: Lists, descriptions: Descriptions) -> Check:
 
 
 def check_missing(name: str, about: ListDescription) -> Check:
-    """Give the failed check of a described list without a file."""
+    """Give the failed check of a missing described list."""
     message = f"{DESCRIPTION_FILE} describes the list {name!r}, which is not there."
     return warning_check(CHECK, False, "no list", {"rows": about.size, "sha256": about.sha256}, message)
 
@@ -105,7 +105,7 @@ def check_dataset(
 
 
 def _part_problem(name: str, lists: Lists, about: ListDescription) -> str | None:
-    """Explain why a list is not the described part, or return None."""
+    """Explain why a list is not the described part."""
     whole = about.part_of
     if whole is None:
         return None
@@ -122,7 +122,7 @@ def _part_problem(name: str, lists: Lists, about: ListDescription) -> str | None
 
 
 def _outside(name: str, lists: Lists, about: ListDescription) -> NDArray[np.int64]:
-    """List the part's samples that its whole lacks; none across bases."""
+    """List samples that only the part has; none across bases."""
     whole = lists.get(about.part_of or "")
     if whole is None or whole[0] != lists[name][0]:
         return np.empty(0, np.int64)

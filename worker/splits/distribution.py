@@ -21,7 +21,7 @@ RowOrder = Literal["class-major", "ascending", "shuffled"]
 def check_class_counts(
     labels: NDArray[np.int64], declared: NDArray[np.int64] | None, reason: str | None, classes: int
 ) -> Check:
-    """Check that the declared class counts are the train list's.
+    """Check declared class counts against the train list.
 
     `labels` are [N], each in [0, classes); `reason` is one sentence, why there are no counts [C].
     """
@@ -49,7 +49,7 @@ def check_class_counts(
 def check_weights(
     weights: NDArray[np.float64] | None, reason: str | None, counts: NDArray[np.int64] | None, classes: int
 ) -> Check:
-    """Check the class weights [C] against the train counts; see `check_class_weights`."""
+    """Check class weights [C] against train counts; see `check_class_weights`."""
     check_id, expected = "class-weights", f"{classes} weights, one a class"
     if weights is None:
         return warning_check(check_id, False, "no weights", expected, f"No class weights can be used: {reason}")

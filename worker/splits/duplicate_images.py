@@ -49,13 +49,13 @@ class ImageGroups:
         self._numbers = np.unique(self._digests, return_inverse=True)[1]
 
     def check_within(self, lists: Lists) -> Check:
-        """Check that the only list given has no image at several indices."""
+        """Check the only list for images at several indices."""
         (name,) = lists
         harm = "; each counts in every figure."
         return self._check(lists, 1, {}, f"in {name!r} at several indices", harm)
 
     def check_across(self, lists: Lists, pairs: Iterable[tuple[str, str]]) -> list[Check]:
-        """Check that no image of a list occurs in another list.
+        """Check that the pairs of lists share no image.
 
         An image at the same index of the same base is a shared sample, which `check_overlap` reports. Returns a
         failed check for each of the `pairs` (one or more) that shares images, or one passed check.
@@ -75,7 +75,7 @@ class ImageGroups:
         return self._check(pair, 2, {"splits": [first, second]}, where, harm)
 
     def _check(self, lists: Lists, least: int, labels: Mapping[str, object], where: str, harm: str) -> Check:
-        """Check for images at several places of at least `least` lists.
+        """Check for images repeated in at least `least` lists.
 
         `labels` begin the measured values; `where` and `harm` follow "is" in the message.
         """
@@ -104,7 +104,7 @@ class ImageGroups:
         return warning_check("same-picture", not count, measured, {"pictures": 0}, message, evidence)
 
     def _places_of(self, number: int, lists: Lists, places: Mapping[str, NDArray[np.int64]]) -> dict[str, object]:
-        """Give an image's digest and the first MAX_EVIDENCE of its places."""
+        """Give an image's digest and first MAX_EVIDENCE places."""
         entries = []
         for name, rows in places.items():
             base = lists[name][0]

@@ -52,7 +52,7 @@ from worker.verify.summary_metrics import no_figures
 
 
 def check_files(claim: Claim, context: Context) -> None:
-    """Check every file of a verification and record the job's report.
+    """Check a verification's files and record the job's report.
 
     Raises:
         RelogitError: the verification cannot be carried out at all.
@@ -101,7 +101,7 @@ class FileChecks:
         self._resampler = Resampler(request, self._dataset, context, check_point, self._digest)
 
     def result(self, expert: str, split_name: str, files: Sequence[LogitFile]) -> Result:
-        """Check the file of one result; any defect is a failed check."""
+        """Check one result's file; any defect fails a check."""
         names, source = [file.name for file in files], Source()
         if len(names) > 1:
             message = f"{len(names)} files claim to be ({expert}, {split_name}): {', '.join(names)}. Keep one."
@@ -116,7 +116,7 @@ class FileChecks:
         return Result(expert, split_name, report, source=source)
 
     def _report(self, file: LogitFile, split: Split, truth: Truth) -> tuple[ResultReport, Source]:
-        """Read and check a file; the source names what was readable."""
+        """Check a file; the source names what was readable."""
         path, source = self._root / file.name, Source(None, None, split.base, split.sha256)
         try:
             stored = read_stored(path, len(truth.labels), truth.classes)
@@ -133,7 +133,7 @@ class FileChecks:
         return report, source
 
     def whole(self) -> list[Check]:
-        """Check the results together: names, overrides, targets, similarity, overlaps and provenance."""
+        """Check names, overrides, targets, similarity, overlaps and provenance across results."""
         others = list(self._request.others)
         message = "All files with arrays are named <expert>/<split>_logits or <split>_targets."
         if others:
@@ -168,7 +168,7 @@ class FileChecks:
         return split, Truth.of(split, self._labels[split.base], classes, self._long_tail, self._request.standards)
 
     def _origin_checks(self, path: Path, file: LogitFile, stored: StoredLogits, split: Split) -> list[Check]:
-        """Check the rows' origin by the manifest and by recomputing."""
+        """Check the rows' origin by manifest and by recomputing."""
         manifest: Mapping[str, Any] | None = None
         try:
             manifest = read_manifest(path.with_suffix(MANIFEST_SUFFIX))
@@ -210,5 +210,5 @@ class FileChecks:
 
 
 def _refused(check: Check) -> ResultReport:
-    """Build a report whose one failed check rules out all others."""
+    """Build a report whose failed check rules out all others."""
     return ResultReport.of([check], no_figures(f"Not done, because of the check {check.id!r}."))

@@ -101,7 +101,9 @@ class Recompute:
         self._timings.lap("load")
 
     def run(self, unit: Unit) -> Progress:
-        """Compute, write, read back, verify, publish and record one unit; return its progress.
+        """Compute, verify, publish and record a unit; return its progress.
+
+        The written file is read back before it is verified.
 
         Raises:
             VerificationFailed: a check failed.
@@ -149,7 +151,7 @@ class Recompute:
         return progress
 
     def _read_split(self, unit: Unit) -> Split:
-        """Read a unit's index list, unchanged since the job was accepted."""
+        """Read a unit's index list, unchanged since acceptance."""
         split = self._context.catalog.read_split(self._dataset, self._splits_folder, unit.split)
         if split.sha256 != unit.split_sha256:
             message = (
@@ -182,7 +184,7 @@ class Recompute:
         )
 
     def _publish(self, draft: Draft, split: Split, described: dict[str, Any]) -> Path:
-        """Publish a verified file, and return the job's own copy."""
+        """Publish a verified file; return the job's own copy."""
         settings, claim = self._context.settings, self._claim
         # Another worker may have taken the claim while this one seemed dead: only the holder may publish.
         self._context.jobs.hold(claim)
@@ -191,7 +193,7 @@ class Recompute:
         return publish(draft, settings.objects_dir, folder / f"{split.name}_logits.npz", described, lock)
 
     def _pool(self, base: str) -> Pool:
-        """Decode a base once, so that all splits have equal images."""
+        """Decode a base once, so that splits have equal images."""
         if base not in self._pools:
             pool = self._context.pools.get(self._dataset, base)
             identity = self._context.catalog.bases.identity(self._dataset, base)
@@ -212,7 +214,7 @@ class Recompute:
         return self._pools[base]
 
     def _logits(self, unit: Unit, split: Split, pool: Pool) -> tuple[NDArray[np.float32], Progress]:
-        """Compute a split's rows [N, C] float32, and report progress meanwhile."""
+        """Compute a split's rows [N, C] float32; report progress."""
         source, started, reported = self._source, time.monotonic(), 0.0
         progress = Progress(0, 0)
         for done, computed in source.fill(pool, split.indices):
@@ -267,14 +269,14 @@ class Recompute:
             self._context.inspections.record(question, answer)
 
     def _record_pool(self, pool: Pool) -> None:
-        """Keep the digest of a base's pixels, which plans go by."""
+        """Keep the digest of a base's pixels for plans."""
         question, answer = PoolRequest.of(self._dataset, pool.base, self._context.catalog), pool_answer(pool)
         [known] = self._context.inspections.look_up([question])
         if known.answer != answer:
             self._context.inspections.record(question, answer)
 
     def _check_unchanged(self, file: str, identity: FileId) -> None:
-        """Refuse a checkpoint that was changed since the job was accepted."""
+        """Refuse a checkpoint changed since the job was accepted."""
         grounds, expert = self._claim.job.recompute.grounds, self._claim.expert
         accepted, content = grounds.checkpoints.get(expert), grounds.contents.get(expert)
         # A memory map changes content without moving times, and a copy moves times without changing content.

@@ -28,7 +28,7 @@ from worker.verify.similarity import (
 
 
 def verify(claim: Claim, context: Context) -> None:
-    """Check the units against each other and record the job's verdict."""
+    """Check the units against each other and record the verdict."""
     job = claim.job
     done = [(unit, unit.artifact) for unit in job.units if unit.artifact is not None]
     checks = (
@@ -51,7 +51,7 @@ Done = Sequence[tuple[Unit, Artifact]]
 
 
 def compare(done: Done) -> list[Check]:
-    """Compare targets within each split, then images and labels within each base."""
+    """Compare targets within splits, images and labels within bases."""
     targets: dict[str, dict[str, str]] = {}
     data: dict[str, dict[str, str]] = {}
     for unit, artifact in done:
@@ -73,14 +73,17 @@ def _check_similarity(done: Done, context: Context) -> list[Check]:
 
 
 def override_checks(dataset: Dataset, name: str, experts: Folder | None, catalog: Catalog) -> list[Check]:
-    """Check a data set's overrides, where it declares any; without a folder, its own."""
+    """Check a data set's overrides, if it declares any.
+
+    Checkpoints are those of the data set's own folder and of `experts`, if given.
+    """
     if not dataset.overrides:
         return []
     return [check_overrides(name, len(dataset.overrides), catalog.unused_overrides(dataset, experts))]
 
 
 def _check_overlaps(job: Job, done: Done, context: Context) -> list[Check]:
-    """Check the computed index lists for shared samples; skip lists changed since."""
+    """Check computed, unchanged index lists for shared samples."""
     request = job.recompute
     dataset = Dataset.model_validate(request.declaration)
     lists: dict[str, dict[str, NDArray[np.int64]]] = {}

@@ -39,7 +39,7 @@ class Coverage:
 
     @classmethod
     def of(cls, base: str, indices: NDArray[np.int64], labels: NDArray[np.int64]) -> Coverage:
-        """Describe a split by its `indices` [N] and its base's `labels` [M]."""
+        """Describe a split's `indices` [N], given its base's `labels` [M]."""
         rows = int(np.unique(indices).size)
         whole = rows == indices.size == labels.size
         return cls(base, rows, whole, whole or _is_balanced(labels[indices], labels))
@@ -67,7 +67,7 @@ def check_assumptions(assumed: Sequence[Assumed], dataset: str, file: str) -> Ch
 
 
 def check_stored_accuracy(stored: StoredAccuracy | None, accuracy: float, coverage: Coverage) -> Check:
-    """Check the accuracy, a fraction, against the one stored in the file.
+    """Check the accuracy, a fraction, against the file's stored one.
 
     Compared on the whole test base, or on a part of it of MANY_ROWS with the base's own class frequencies. The two
     may differ by TOLERANCE, and on a part by DEVIATIONS standard errors more.
@@ -100,7 +100,7 @@ def check_stored_accuracy(stored: StoredAccuracy | None, accuracy: float, covera
 
 
 def _is_balanced(labels: NDArray[np.int64], of_base: NDArray[np.int64]) -> bool:
-    """Tell whether class counts may be a random draw, by Pearson's chi-square."""
+    """Tell whether Pearson's chi-square allows randomly drawn class counts."""
     in_base = np.bincount(of_base)
     present = in_base > 0
     expected = in_base[present] * (labels.size / of_base.size)
@@ -115,5 +115,8 @@ def _json(value: object) -> object:
 
 
 def _toml(value: object) -> str:
-    """Write a value as TOML, whose texts, numbers and lists are JSON's."""
+    """Write a value as TOML.
+
+    TOML's texts, numbers and lists are JSON's.
+    """
     return json.dumps(_json(value))

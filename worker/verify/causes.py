@@ -146,7 +146,10 @@ def count_shifts(predictions: NDArray[np.int64], labels: NDArray[np.int64], clas
 
 
 def _trials(predictions: NDArray[np.int64], classes: int, candidate: Candidate, candidates: int) -> Iterator[Trial]:
-    """Try a candidate, one of several, in each fixed order and the best shift."""
+    """Try a candidate in each fixed order and the best shift.
+
+    `candidates` is how many there are, this one included.
+    """
     labels, rows = candidate.labels, len(predictions)
     chance = permutation_chance(predictions, labels, classes)
 
@@ -172,7 +175,7 @@ def _trials(predictions: NDArray[np.int64], classes: int, candidate: Candidate, 
 
 
 def _stands_alone(predictions: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> bool:
-    """Tell whether no other naming of the classes matches nearly as well.
+    """Tell whether no other class naming matches nearly as well.
 
     The matches have to exceed chance by at least ALONE times as much as under any other naming.
 
@@ -208,7 +211,7 @@ def _rows_by_class(values: NDArray[np.int64], classes: int) -> list[NDArray[np.i
 
 
 def _transform(rows: NDArray[np.int64], size: int) -> NDArray[np.complex128]:
-    """Compute the Fourier transform of a sequence that is 1 at `rows`."""
+    """Compute the Fourier transform of a mask of `rows`."""
     places = np.zeros(size)
     places[rows] = 1
     return np.fft.rfft(places)

@@ -84,7 +84,7 @@ def permutation_chance(predictions: NDArray[np.int64], labels: NDArray[np.int64]
 def check_accuracy(
     predictions: NDArray[np.int64], labels: NDArray[np.int64], confidence: NDArray[np.float64], classes: int
 ) -> Check:
-    """Check that the accuracy is better than chance, see `Chance.bound`.
+    """Check that the accuracy beats chance; see `Chance.bound`.
 
     Skipped where even perfect predictions could not pass. A failure is an error where it can only mean that something
     is wrong (see `_is_certain`); else it is a warning. Logits that beat their shuffled rows and only miss the bound
@@ -163,7 +163,7 @@ class _Outcome:
 
 
 def _is_certain(rows: int, present: int, classes: int, bound: float, by_chance: float) -> bool:
-    """Tell whether a failure can only mean that something is wrong.
+    """Tell whether a failure proves that something is wrong.
 
     It needs CHANCE_ROWS, a bound so low that a weak but real expert passes it (TELLING), and labels of half the
     classes, or of more than one in MANY_ROWS rows: a real expert may know nothing of a few rare classes.

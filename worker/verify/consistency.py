@@ -11,7 +11,7 @@ from worker.verify.sample import relative_tolerance
 
 
 def check_kept_rows(differing: NDArray[np.int64], indices: NDArray[np.int64]) -> Check:
-    """Check that rows that were recomputed have the bits that were kept.
+    """Check that recomputed rows have the kept rows' bits.
 
     `differing` are [n] places in the split `indices` [N] where the bits differ.
     """
@@ -29,7 +29,7 @@ def check_kept_rows(differing: NDArray[np.int64], indices: NDArray[np.int64]) ->
 def check_precision(
     precision: str, rows: NDArray[np.float32], exact: NDArray[np.float32], images: NDArray[np.int64], total: int
 ) -> Check:
-    """Check how many argmaxes change with a precision other than fp32.
+    """Check how many argmaxes a precision below fp32 changes.
 
     `rows` and `exact` are [n, C] float32 raw logits of `images` [n], in that precision and in fp32. The split has
     `total` distinct images; those that were not compared are not judged.
@@ -59,7 +59,7 @@ def check_precision(
 def check_plain_forward(
     precision: str, rows: NDArray[np.float32], plain: NDArray[np.float32], images: NDArray[np.int64], in_split: int
 ) -> Check:
-    """Compare rows with those of a plain forward pass of another implementation.
+    """Compare rows with another implementation's plain forward pass.
 
     `rows` and `plain` are [n, C] float32 raw logits of `images` [n]; `in_split` of these are of the unit's split, the
     others of the same base.

@@ -12,7 +12,7 @@ from worker.verify.json_values import first_rows
 
 
 def check_overrides(dataset: str, overrides: int, unused: Sequence[str]) -> Check:
-    """Check that every override of a data set matches a checkpoint file."""
+    """Check that a data set's overrides match checkpoint files."""
     message = (
         f"In datasets.toml, the overrides {', '.join(unused)} of {dataset} match no checkpoint file, so none takes "
         "them. They are named after files, with the prefix and without the suffix: is a name misspelt?"
@@ -24,7 +24,7 @@ def check_overrides(dataset: str, overrides: int, unused: Sequence[str]) -> Chec
 
 
 def check_train_counts(counts: NDArray[Any], classes: int) -> Check:
-    """Check that the train counts are C whole numbers, none negative.
+    """Check that train counts are C non-negative whole numbers.
 
     They may have any shape and dtype. Without them there are no groups of classes.
     """
@@ -45,7 +45,7 @@ def check_train_counts(counts: NDArray[Any], classes: int) -> Check:
 
 
 def check_floors(floors: Mapping[Any, float], metrics: Metrics) -> list[Check]:
-    """Check each accuracy against the floor that the request sets for it.
+    """Check accuracies against the floors that the request sets.
 
     A warning: how good an expert has to be is for its users to decide, and proves nothing about its logits.
     """

@@ -37,7 +37,7 @@ BARE_WITH_TARGETS = Form(
 
 
 def check_arrays(arrays: Mapping[str, NDArray[Any]], form: Form = ARTIFACT) -> Check:
-    """Check that the file holds exactly the arrays of its form."""
+    """Check that a file holds exactly its form's arrays."""
     names, expected = sorted(arrays), sorted(form.dtypes)
     missing = [name for name in expected if name not in arrays]
     extra = [name for name in names if name not in form.dtypes]
@@ -74,7 +74,7 @@ def check_shapes(arrays: Mapping[str, NDArray[Any]], samples: int, classes: int)
 
 
 def check_dtypes(arrays: Mapping[str, NDArray[Any]], form: Form = ARTIFACT) -> Check:
-    """Check that each array of the form has one of its dtypes."""
+    """Check that arrays have one of their form's dtypes."""
     measured = {name: str(arrays[name].dtype) for name in form.dtypes if name in arrays}
     expected = {name: " or ".join(form.dtypes[name]) for name in measured}
     wrong = [
@@ -87,7 +87,7 @@ def check_dtypes(arrays: Mapping[str, NDArray[Any]], form: Form = ARTIFACT) -> C
 
 
 def check_finite(logits: NDArray[np.floating[Any]]) -> Check:
-    """Check that no logit of [N, C] is NaN or infinite."""
+    """Check that logits [N, C] are all finite."""
     finite = np.isfinite(logits)  # [N, C]
     if finite.all():  # as a rule; to look row by row takes several times as long
         return error_check("finite", True, {"rows": 0}, {"rows": 0}, "Every logit is finite.")
@@ -103,7 +103,7 @@ def check_finite(logits: NDArray[np.floating[Any]]) -> Check:
 
 
 def check_predictions(logits: NDArray[np.floating[Any]], predictions: NDArray[np.integer[Any]]) -> Check:
-    """Check that each prediction is the argmax of its row.
+    """Check that each prediction is its row's argmax.
 
     Where several classes tie, the first of them is right. Needs finite logits [N, C] and integer predictions [N].
     """
@@ -128,7 +128,7 @@ def check_predictions(logits: NDArray[np.floating[Any]], predictions: NDArray[np
 
 
 def check_targets(targets: NDArray[np.integer[Any]] | None, labels: NDArray[np.int64], classes: int) -> Check:
-    """Check that each target is the label at the split's index.
+    """Check that targets are the labels at the split's indices.
 
     A label has to be a class, 0…classes−1. Needs integer targets [N], or None where the file has none, and labels
     [N], in the split's order.

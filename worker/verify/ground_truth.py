@@ -44,7 +44,7 @@ class Truth:
     def of(
         cls, split: Split, labels: NDArray[np.int64], classes: int, long_tail: LongTail, standards: Standards
     ) -> Truth:
-        """Build the truth for a split from its whole base's labels."""
+        """Build a split's truth from its whole base's labels."""
         return cls(
             labels=labels[split.indices],
             classes=classes,

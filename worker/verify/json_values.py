@@ -12,11 +12,11 @@ from app.domain.checks import MAX_EVIDENCE
 
 
 def first_rows(mask: NDArray[np.bool_]) -> list[int]:
-    """List the first places where the mask is set, at most MAX_EVIDENCE."""
+    """List the mask's first set places, at most MAX_EVIDENCE."""
     return [int(row) for row in np.flatnonzero(mask)[:MAX_EVIDENCE]]
 
 
 def finite_or_name(value: float | np.floating[Any]) -> float | str:
-    """Convert a number to a float, or its name if not finite."""
+    """Return a finite number as a float, others by name."""
     number = float(value)
     return number if math.isfinite(number) else str(number)

@@ -19,7 +19,7 @@ WEIGHT_TOLERANCE = 1e-6  # of the sum, and relative of each weight; float32 roun
 
 
 def check_repeats(indices: NDArray[np.int64], base: str, listed: int | None = MAX_EVIDENCE) -> Check:
-    """Check that no sample of the base is in the list twice.
+    """Check that no sample is in the list twice.
 
     `listed` is how many repeated samples are named; None for all.
     """
@@ -47,7 +47,7 @@ def check_repeats(indices: NDArray[np.int64], base: str, listed: int | None = MA
 
 
 def check_missing_classes(labels: NDArray[np.int64], classes: int) -> Check:
-    """Check that every class 0…classes−1 has at least one row."""
+    """Check that every class 0…classes−1 has a row."""
     missing = np.setdiff1d(np.arange(classes), labels)
     message = (
         f"{missing.size} of {classes} classes have no row, so they are in no figure."
@@ -62,7 +62,7 @@ def check_missing_classes(labels: NDArray[np.int64], classes: int) -> Check:
 def check_overlap(
     base: str, lists: Mapping[str, NDArray[np.int64]], listed: int | None = MAX_EVIDENCE
 ) -> list[Check]:
-    """Check each pair of lists over a base for shared samples.
+    """Check lists over a base, pairwise, for shared samples.
 
     `listed` is how many shared samples of a pair are named; None for all. Where there is no pair, one check is
     skipped.
@@ -74,7 +74,7 @@ def check_overlap(
 
 
 def check_class_weights(weights: NDArray[Any], train_counts: NDArray[np.int64] | None) -> Check:
-    """Check that class weights are finite, not negative, and sum to 1.
+    """Check that class weights are finite, non-negative, and sum to 1.
 
     With usable train counts [C] they also have to be the shares w_c = n_c / Σ n: the weights under which Σ_c w_c·a_c
     is the accuracy on data spread like the train split. Weights may have any shape and dtype, of which [C] numbers

@@ -32,7 +32,7 @@ class Now:
 
 
 def read_manifest(path: Path) -> Mapping[str, Any] | None:
-    """Read the manifest at a path; None where there is none.
+    """Read a manifest; None if there is no file.
 
     Raises:
         ValueError: it is no JSON object, or cannot be read.
@@ -49,7 +49,10 @@ def read_manifest(path: Path) -> Mapping[str, Any] | None:
 
 
 def checkpoint_of(manifest: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Return folder, below the checkpoint directory, and name of a manifest's checkpoint."""
+    """Return the folder and name of a manifest's checkpoint.
+
+    The folder is below the checkpoint directory.
+    """
     folder, file = plain_entry(manifest, "checkpoint", "folder"), plain_entry(manifest, "checkpoint", "file")
     return (folder, file) if folder is not None and file is not None else None
 
@@ -86,7 +89,7 @@ def open_questions(manifest: Mapping[str, Any]) -> list[Check]:
 
 
 def unreadable_manifest(reason: str) -> list[Check]:
-    """Build the failed check of a manifest that cannot be read."""
+    """Build the failed check of an unreadable manifest."""
     return [error_check("manifest", False, "unreadable", "a JSON object", reason)]
 
 
@@ -128,5 +131,5 @@ def plain_entry(manifest: Mapping[str, Any], part: str, name: str) -> str | None
 
 
 def _plain(text: str, longest: int = LONGEST) -> str:
-    """Truncate a text, and replace halves of characters, which JSON may hold."""
+    """Truncate a text, and replace lone surrogates from JSON."""
     return text[:longest].encode(errors="replace").decode()

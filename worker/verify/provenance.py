@@ -49,7 +49,7 @@ def preparation(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_preparations(stated: Mapping[Place, Mapping[str, Any]]) -> list[Check]:
-    """Compare the manifests of each expert, and those of each split.
+    """Compare manifests within each expert and within each split.
 
     An expert's splits must agree in OF_EXPERT, an error; the experts of a split should agree in OF_SPLIT, a warning.
     Manifests (`preparation` of each result that has one) are not compared in what they do not state. A skipped check
@@ -68,7 +68,7 @@ def check_preparations(stated: Mapping[Place, Mapping[str, Any]]) -> list[Check]
 
 
 def check_provenance(results: int, unknown: Sequence[Place]) -> Check:
-    """Check that each result has a fitting manifest or recomputed rows.
+    """Check that results have fitting manifests or recomputed rows.
 
     Never a failure: files without either (`unknown`) may be right, but what these checks cannot notice has to be
     said.
@@ -90,7 +90,7 @@ def check_provenance(results: int, unknown: Sequence[Place]) -> Check:
 
 
 def _check_alike(kind: str, name: str, stated: Mapping[str, Mapping[str, Any]]) -> Check:
-    """Check that the manifests of an `expert`, or of a `split`, agree."""
+    """Check that the manifests of an expert or split agree."""
     compared, holders, make = (
         (OF_EXPERT, "splits", error_check) if kind == "expert" else (OF_SPLIT, "experts", warning_check)
     )
@@ -110,7 +110,7 @@ def _check_alike(kind: str, name: str, stated: Mapping[str, Mapping[str, Any]]) 
 def _compare(
     stated: Mapping[str, Mapping[str, Any]], names: Sequence[str], holders: str
 ) -> tuple[dict[str, list[dict[str, Any]]], dict[str, Any]]:
-    """Find what manifests differ in, and what some do not state.
+    """Find what manifests differ in, or only some state.
 
     Returns:
         The distinct values of each difference with their holders, and how many do not state what others do.

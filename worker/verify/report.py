@@ -63,7 +63,10 @@ def verify_unit(
 
 
 def scores_of(arrays: Mapping[str, NDArray[Any]], truth: Truth) -> RowScores:
-    """Compute each row's contribution to the metrics, for arrays that passed `_check_arrays`."""
+    """Compute each row's contribution to the metrics.
+
+    The arrays have to pass `_check_arrays` first.
+    """
     logits = arrays["logits"]
     predictions = arrays.get("predictions")
     if predictions is None:
@@ -72,7 +75,7 @@ def scores_of(arrays: Mapping[str, NDArray[Any]], truth: Truth) -> RowScores:
 
 
 def _check_arrays(arrays: Mapping[str, NDArray[Any]], truth: Truth, kind: Form) -> tuple[list[Check], str | None]:
-    """Check the arrays, and name the check that rules metrics out."""
+    """Check arrays; name the check that rules metrics out."""
     done: list[Check] = []
     broken: list[str] = []
 

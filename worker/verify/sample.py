@@ -73,7 +73,7 @@ def spread_images(indices: NDArray[np.int64], count: int, seed: int = SEED) -> N
 def check_recomputed_sample(
     stored: NDArray[np.floating[Any]], sample: Sample, stated: Mapping[str, Any] | None = None
 ) -> Check:
-    """Check that the file's rows are those that its checkpoint gives.
+    """Check a file's rows against those of its checkpoint.
 
     A row is right if no logit differs from the recomputed one by more than a share of the row's largest recomputed
     logit (see `relative_tolerance`), or than ABSOLUTE. Where a manifest states a calibration (`preparation`), that

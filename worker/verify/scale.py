@@ -83,7 +83,7 @@ def scale_of(logits: NDArray[np.floating[Any]]) -> Scale:
 
 
 def check_raw_logits(scale: Scale, classes: int) -> Check:
-    """Check that the rows are raw logits, no probabilities or their logarithms."""
+    """Check that rows are raw logits, not (log-)probabilities."""
     check_id = "raw-logits"
     if classes < 2:
         return skipped(check_id, "warning", "With one class every softmax is 1, whatever the file holds.")
@@ -157,7 +157,7 @@ def _tolerance(kind: Kind, grain: _Grain, classes: int, largest: float) -> float
 
 
 def _grains(dtype: np.dtype[Any]) -> list[_Grain]:
-    """List what values may have been rounded to, from coarse to fine."""
+    """List possible roundings of values, from coarse to fine."""
     grains = [_Grain(2.0**-8, 0.0, _in_bfloat16), _Grain(2.0**-11, 0.0, _in_dtype(np.float16))]
     if dtype.itemsize > 2:  # in float16 every number is near one of three decimals
         grains += [_Grain(0.0, 0.5 * 10.0**-digits, _in_decimals(digits)) for digits in (3, 4, 5, 6)]

@@ -22,7 +22,7 @@ COPY_AGREEMENT = 0.9
 def check_constant(
     logits: NDArray[np.floating[Any]], predictions: NDArray[np.int64], labels: NDArray[np.int64]
 ) -> Check:
-    """Check that neither all logits nor all predictions are the same.
+    """Check that neither all logits nor all predictions are equal.
 
     Skipped where the same answer could be the right one: labels of one class only (they may be one sample many
     times). One class for every row fails if OTHER_ROWS rows are of other classes than the commonest label. `logits`
@@ -54,7 +54,7 @@ def check_constant(
 
 
 def sample_rows(n: int) -> NDArray[np.int64]:
-    """Choose at most SAMPLE_ROWS evenly spaced, ascending, distinct places in 0…n−1."""
+    """Choose up to SAMPLE_ROWS evenly spaced places in 0…n−1, ascending."""
     count = min(n, SAMPLE_ROWS)
     return np.arange(count, dtype=np.int64) * n // max(count, 1)
 
@@ -108,14 +108,14 @@ def check_duplicates(split: str, samples: Mapping[str, NDArray[np.floating[Any]]
 
 
 def check_targets_between_experts(split: str, digests: Mapping[str, str]) -> Check:
-    """Check by their sha256 that all experts wrote the same targets."""
+    """Check by sha256 that all experts wrote equal targets."""
     return _all_equal(
         "targets-between-experts", f"the same targets for the split {split!r}", {"split": split}, digests
     )
 
 
 def check_data_between_units(base: str, digests: Mapping[str, str]) -> Check:
-    """Check that units of a base had the same images and labels.
+    """Check that a base's units had equal images and labels.
 
     `digests` are those of pixels and labels by "expert/split"; at least one.
     """
@@ -137,7 +137,7 @@ def _all_equal(check_id: str, what: str, of: dict[str, str], digests: Mapping[st
 
 
 def _all_rows_alike(logits: NDArray[np.floating[Any]]) -> bool:
-    """Tell whether all rows are equal, up to 4 units of rounding."""
+    """Tell whether rows are equal up to 4 rounding units."""
     first = np.abs(logits[0].astype(np.float64))
     unit = 4 * float(np.finfo(logits.dtype).eps)
     tolerance = unit * first + unit * np.median(first)  # [C]; summed first, the largest logits would overflow
@@ -152,7 +152,7 @@ def _all_rows_alike(logits: NDArray[np.floating[Any]]) -> bool:
 
 
 def _centred(logits: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-    """Subtract each row's mean, and scale so that no square overflows."""
+    """Centre rows, and scale so that no square overflows."""
     values = logits.astype(np.float64)
     values /= float(np.abs(values).max(initial=0)) or 1.0  # before the mean, whose sum could overflow as well
     values -= values.mean(axis=1, keepdims=True)
@@ -160,6 +160,6 @@ def _centred(logits: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
 
 
 def _cosine(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Compute the likeness of two centred arrays, 0 if one is constant."""
+    """Compute centred arrays' cosine similarity, 0 if one is constant."""
     scale = float(np.linalg.norm(a)) * float(np.linalg.norm(b))
     return float(np.vdot(a, b)) / scale if scale else 0.0

@@ -27,7 +27,7 @@ RESAMPLES, LEVEL, SEED = 1000, 0.95, 0
 
 
 def figures(scores: RowScores, truth: Truth, unfit: str | None = None) -> Metrics:
-    """Compute the FIGURES, with the reason for each that is None.
+    """Compute the FIGURES, and the reason for each None.
 
     `unfit`: why the rows give no probabilities, so that OF_CONFIDENCE are None; None where they do.
     """
@@ -60,7 +60,7 @@ def statistics(scores: RowScores, truth: Truth, unfit: str | None = None) -> dic
 
 
 def interval_figures(scores: RowScores, truth: Truth) -> dict[str, Any]:
-    """Compute bootstrap intervals of the headline figures, and name the method."""
+    """Compute bootstrap intervals of headline figures; name the method."""
     computed = intervals(
         scores, truth.classes, truth.groups, truth.usable_weights, resamples=RESAMPLES, level=LEVEL, seed=SEED
     )

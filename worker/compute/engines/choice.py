@@ -66,7 +66,7 @@ def choose_engine(wanted: Literal["auto", "torch", "openvino"], device: torch.de
 
 
 def precisions(engine: str, device: torch.device) -> tuple[Precision, ...]:
-    """List the precisions that an engine has kernels for, `fp32` first.
+    """List the precisions of an engine's kernels, `fp32` first.
 
     Args:
         engine: `torch` or `openvino`.
@@ -84,7 +84,7 @@ def precisions(engine: str, device: torch.device) -> tuple[Precision, ...]:
 
 
 def _torch_kernels() -> tuple[bool, bool]:
-    """Tell whether PyTorch has fast bf16 and fp16 kernels for this CPU.
+    """Tell whether this CPU has fast bf16 and fp16 kernels.
 
     Without them PyTorch takes far longer than in float32. A release that cannot list the processor's instructions
     counts as having none.
@@ -98,7 +98,7 @@ def _torch_kernels() -> tuple[bool, bool]:
 
 
 def engine_version(engine: str) -> str:
-    """Return the version of the library whose kernels decide a row's bits.
+    """Return the version of an engine's kernel library.
 
     Args:
         engine: `torch` or `openvino`.
@@ -107,7 +107,7 @@ def engine_version(engine: str) -> str:
 
 
 def make_engine(engine: EngineName, network: nn.Module, setup: Setup) -> Engine:
-    """Make an engine that is ready to run one expert.
+    """Make an engine ready to run one expert.
 
     Args:
         engine: its name.

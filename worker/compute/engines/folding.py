@@ -16,7 +16,7 @@ from torch import fx, nn
 
 
 def fold(network: nn.Module) -> fx.GraphModule:
-    """Copy a network and fold each batch norm into its convolution.
+    """Copy a network and fold its batch norms into convolutions.
 
     A batch norm that does not follow a convolution of its own stays. The original is neither changed nor shared.
 

@@ -59,7 +59,7 @@ class OpenvinoEngine:
         return self._setup.batch
 
     def run(self, batches: Iterable[NDArray[np.uint8]]) -> Generator[NDArray[np.float32]]:
-        """Yield the logits of each batch, in order; see `Engine.run`."""
+        """Yield each batch's logits, in order; see `Engine.run`."""
         # Every run makes its own requests (0.1 ms each), so that no request holds data of a failed run.
         free: list[Any] = []
         in_flight: deque[Any] = deque()
@@ -93,7 +93,7 @@ def _logits(request: Any) -> NDArray[np.float32]:
 
 
 def compile_model(model: Any, precision: Precision, threads: int) -> Any:
-    """Compile a model for this CPU, with one stream per thread."""
+    """Compile a model for this CPU, one stream per thread."""
     import openvino
 
     return openvino.Core().compile_model(
@@ -111,7 +111,7 @@ def compile_model(model: Any, precision: Precision, threads: int) -> Any:
 
 
 def check_precision(compiled: Any, precision: Precision) -> None:
-    """Check that a compiled model computes in the requested precision.
+    """Check that a compiled model has the requested precision.
 
     Raises:
         JobError: `precision-not-kept`.
@@ -132,13 +132,13 @@ def check_precision(compiled: Any, precision: Precision) -> None:
 
 
 def layer_precisions(compiled: Any) -> Counter[tuple[str, str]]:
-    """Count the compiled layers by kind and precision, such as (`Convolution`, `f32`)."""
+    """Count layers by kind and precision, such as (`Convolution`, `f32`)."""
     described = [node.get_rt_info() for node in compiled.get_runtime_model().get_ops()]
     return Counter((str(info["layerType"].value), str(info["runtimePrecision"].value)) for info in described)
 
 
 def capabilities() -> list[str]:
-    """List OpenVINO's capabilities on this CPU, such as `FP32` and `BF16`.
+    """List OpenVINO's capabilities on this CPU, such as `BF16`.
 
     Raises:
         Exception: OpenVINO is installed but broken; the type depends on the defect.

@@ -112,7 +112,7 @@ class ModelBuilder(fx.Interpreter):
         )  # output 1 holds the indices
 
     def _leaky(self, x: Node) -> Node:
-        """Add x > 0 ? x : 0 x, which propagates NaN.
+        """Add a leaky ReLU of slope 0, which propagates NaN.
 
         It turns -inf into NaN as well.
         """

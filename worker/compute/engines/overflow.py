@@ -28,7 +28,7 @@ DTYPES: dict[Precision, torch.dtype] = {
 
 
 def expose_overflow(folded: fx.GraphModule, transform: Transform, precision: Precision) -> fx.GraphModule:
-    """Modify a folded network so that overflow in it reaches its logits.
+    """Make overflow in a folded network reach its logits.
 
     Args:
         folded: the result of `worker.compute.engines.folding.fold`; changed in place.
@@ -51,7 +51,7 @@ def expose_overflow(folded: fx.GraphModule, transform: Transform, precision: Pre
 
 
 def leaky(folded: fx.GraphModule) -> fx.GraphModule:
-    """Replace each rectifier, in place, by a leaky one of slope 0."""
+    """Replace rectifiers, in place, by leaky ones of slope 0."""
     modules = dict(folded.named_modules())
     for node in folded.graph.nodes:
         module = modules.get(node.target) if node.op == "call_module" else None
@@ -89,7 +89,7 @@ def _check_pooled(folded: fx.GraphModule, transform: Transform, precision: Preci
 
 
 def _stem(node: fx.Node, modules: dict[str, nn.Module]) -> nn.Conv2d | None:
-    """Return the first convolution if a node only rectifies it, else None."""
+    """Return the first convolution if the node only rectifies it."""
     if node.op == "call_function" and node.target is F.relu:
         return _stem(node.args[0], modules)  # type: ignore[arg-type]  # a rectifier has a node for its input
     module = modules.get(str(node.target)) if node.op == "call_module" else None
@@ -100,7 +100,7 @@ def _stem(node: fx.Node, modules: dict[str, nn.Module]) -> nn.Conv2d | None:
 
 
 def largest_output(convolution: nn.Conv2d, transform: Transform) -> float:
-    """Bound the output of a convolution of normalised pixels for any image.
+    """Bound a convolution's output for any normalised image.
 
     Returns:
         The largest absolute output: Σ|w| of a channel times the largest input of each colour, plus |bias|.

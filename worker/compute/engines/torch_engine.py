@@ -62,7 +62,7 @@ class TorchEngine:
         return self._setup.batch
 
     def run(self, batches: Iterable[NDArray[np.uint8]]) -> Generator[NDArray[np.float32]]:
-        """Yield the logits of each batch, in order; see `Engine.run`."""
+        """Yield each batch's logits, in order; see `Engine.run`."""
         # Each stream computes one batch while another waits; a GPU has its own queue.
         depth = 1 if self._on_gpu else 2 * self._streams
         in_flight: deque[Callable[[], NDArray[np.float32]]] = deque()
@@ -80,7 +80,7 @@ class TorchEngine:
                     finish()
 
     def _start(self, images: Tensor) -> Callable[[], NDArray[np.float32]]:
-        """Start a batch and return a function that waits for its logits."""
+        """Start a batch; return a function that awaits its logits."""
         if self._on_gpu:
             with tf32(self._setup.precision == "tf32"):
                 return partial(_fetch, self._forward(images))
@@ -89,7 +89,7 @@ class TorchEngine:
 
     @torch.inference_mode()
     def _forward(self, images: Tensor) -> Tensor:
-        """Compute logits [batch, C] float32; a GPU may still be computing."""
+        """Compute logits [batch, C] float32, on a GPU asynchronously."""
         with telling_of_memory():
             pixels = normalise(images.to(self._setup.device), self._setup.transform)
             logits: Tensor = self._network(pixels.to(self._dtype))
@@ -122,7 +122,7 @@ def _overwriting(folded: fx.GraphModule) -> fx.GraphModule:
 
 @cache
 def computing_threads(count: int, each: int) -> ThreadPoolExecutor:
-    """Start a pool of computing threads for the life of the process.
+    """Start computing threads for the life of the process.
 
     Args:
         count: threads of the pool.
@@ -150,7 +150,7 @@ def computing_threads(count: int, each: int) -> ThreadPoolExecutor:
 
 @contextmanager
 def tf32(allowed: bool) -> Iterator[None]:
-    """Allow or forbid TF32 for float32 products within the block.
+    """Allow or forbid TF32 products within the block.
 
     It uses PyTorch's older switches, as `worker.device.prepare` does: once the newer switches are set, reading the
     older ones raises an error.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 
 def accuracy(predictions: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
-    """Compute top-1 accuracy, 0…1: rows whose prediction is the label / N.
+    """Compute top-1 accuracy: correct rows / N, 0…1.
 
     N ≥ 1. Source: the empirical 0-1 accuracy, as `sklearn.metrics.accuracy_score`.
     """
@@ -32,7 +32,7 @@ def top_k_accuracy(rank: NDArray[np.int64], k: int) -> float:
 
 
 def class_recalls(predictions: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
-    """Compute the accuracy on each class: a_c = correct_c / total_c.
+    """Compute each class's accuracy: a_c = correct_c / total_c.
 
     [C] float64 fractions, NaN for a class without rows. Source: recall for each class, as
     `sklearn.metrics.recall_score(average=None)`.
@@ -45,7 +45,7 @@ def class_recalls(predictions: NDArray[np.int64], labels: NDArray[np.int64], cla
 
 
 def balanced_accuracy(recalls: NDArray[np.float64]) -> float:
-    """Compute the mean of a_c over the classes present, 0…1.
+    """Average a_c over the classes present, 0…1.
 
     A class that is never right counts with its 0. At least one of the [C] recalls is not NaN. Source: Brodersen et
     al., "The balanced accuracy and its posterior distribution", ICPR 2010, for C classes, as
@@ -55,7 +55,7 @@ def balanced_accuracy(recalls: NDArray[np.float64]) -> float:
 
 
 def legacy_balanced_accuracy(recalls: NDArray[np.float64]) -> float:
-    """Compute the mean of a_c over the classes with a_c > 0.
+    """Average a_c over the classes with a_c > 0.
 
     It is 0 when there is no such class. The balanced accuracy of the scripts that relogit replaces, in no paper, kept
     to compare with their figures. It flatters weak experts: a class that is never right is left out rather than
@@ -67,7 +67,7 @@ def legacy_balanced_accuracy(recalls: NDArray[np.float64]) -> float:
 
 
 def reweighted_accuracy(recalls: NDArray[np.float64], weights: NDArray[np.float64]) -> float | None:
-    """Compute Σ_c w_c·a_c / Σ_c w_c, both over the classes present.
+    """Compute Σ_c w_c·a_c / Σ_c w_c over the classes present.
 
     A class without rows has no a_c: it is left out and the weights of the others are scaled up to sum 1. The [C]
     weights are finite, not negative, of any positive sum; None when the classes present have no weight at all.
@@ -84,7 +84,7 @@ def reweighted_accuracy(recalls: NDArray[np.float64], weights: NDArray[np.float6
 def group_accuracy(
     predictions: NDArray[np.int64], labels: NDArray[np.int64], group: NDArray[np.bool_]
 ) -> float | None:
-    """Compute the accuracy over a group's rows: Σ_{c∈G} correct_c / Σ_{c∈G} total_c.
+    """Compute a group's accuracy: Σ_{c∈G} correct_c / Σ_{c∈G} total_c.
 
     `group` is [C] bool, its classes. None when no row is of the group.
     """
@@ -95,7 +95,7 @@ def group_accuracy(
 def worst_group_accuracy(
     predictions: NDArray[np.int64], labels: NDArray[np.int64], groups: Iterable[NDArray[np.bool_]]
 ) -> float | None:
-    """Return the smallest `group_accuracy` of the groups that have rows.
+    """Return the smallest `group_accuracy` of non-empty groups.
 
     None when no group has rows. Source: Sagawa et al., "Distributionally robust neural networks for group shifts",
     ICLR 2020.

@@ -32,7 +32,7 @@ def intervals(
     level: float = 0.95,
     seed: int = 0,
 ) -> dict[str, tuple[float, float] | None]:
-    """Compute percentile intervals of the headline figures, stratified by class.
+    """Compute percentile intervals of headline figures, stratified by class.
 
     They say how far a figure depends on which rows of each class were drawn; not on the training, nor on which
     classes there are. The percentile interval corrects no bias: figures that a resample's repeats shift (ECE most of
@@ -55,7 +55,7 @@ def intervals(
 def draw(
     labels: NDArray[np.int64], confidence: NDArray[np.float64], resamples: int, seed: int
 ) -> Iterator[NDArray[np.int64]]:
-    """Yield blocks of resamples: the rows drawn, [b, N], class by class.
+    """Yield blocks of resampled rows [b, N], class by class.
 
     Within a class the rows are numbered by confidence, so the draws hardly depend on the order of rows.
     """
@@ -135,7 +135,7 @@ def _class_figures(
 def _group_values(
     hits: NDArray[np.float64], totals: NDArray[np.int64], groups: dict[str, NDArray[np.bool_]] | None
 ) -> Values:
-    """Compute the accuracy of each group that has rows, and the worst."""
+    """Compute each non-empty group's accuracy, and the worst."""
     values = {
         f"{name}_accuracy": hits[:, mask].sum(axis=1) / totals[mask].sum()
         for name, mask in (groups or {}).items()

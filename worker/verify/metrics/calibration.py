@@ -32,7 +32,7 @@ class ReliabilityBins:
 
 
 def nll(row_nll: NDArray[np.float64]) -> float:
-    """Compute the negative log-likelihood: mean of −log softmax[label] over the rows.
+    """Compute negative log-likelihood, the mean of −log softmax[label].
 
     It is the cross-entropy loss, in nats, 0 or more, always finite; log C for uniform guesses. Source: Good,
     "Rational decisions", JRSS B 1952; as `sklearn.metrics.log_loss`.
@@ -41,7 +41,7 @@ def nll(row_nll: NDArray[np.float64]) -> float:
 
 
 def brier(row_brier: NDArray[np.float64]) -> float:
-    """Compute the Brier score: the rows' mean of Σ_c (p_c − 1[c = label])².
+    """Compute the Brier score: mean of Σ_c (p_c − 1[c = label])².
 
     It is 0…2: classes are summed, not averaged. Half of it is the 0…1 scale that some libraries use for two classes.
     Source: Brier, "Verification of forecasts expressed in terms of probability", Monthly Weather Review 1950.
@@ -61,7 +61,7 @@ def bin_of(confidence: NDArray[np.float64], bins: int = BINS) -> NDArray[np.int6
 def expected_calibration_error(
     confidence: NDArray[np.float64], correct: NDArray[np.bool_], bins: int = BINS
 ) -> float:
-    """Compute ECE over bins of equal width: Σ_b (n_b/N)·|acc_b − conf_b|, 0…1.
+    """Compute equal-width ECE: Σ_b (n_b/N)·|acc_b − conf_b|, 0…1.
 
     Bin b of M is b/M ≤ confidence < (b+1)/M; a confidence of exactly 1 is of the last bin. Source: Naeini et al.,
     "Obtaining well calibrated probabilities using Bayesian binning", AAAI 2015; 15 bins as in Guo et al., "On
@@ -72,7 +72,7 @@ def expected_calibration_error(
 
 
 def equal_mass_errors(ties: TieGroups, bins: int = BINS) -> NDArray[np.float64]:
-    """Compute ECE over bins of equal mass for each sample, [B], 0…1.
+    """Compute each sample's equal-mass ECE, [B], 0…1.
 
     By rising confidence, each of the M bins takes N//M rows, and the first N mod M of them one more; every sample has
     the same N. Where an edge falls into rows of equal confidence, the bins on its sides share them: each gets their

@@ -41,7 +41,7 @@ class RowScores:
 def score_rows(
     logits: NDArray[np.floating[Any]], predictions: NDArray[np.integer[Any]], labels: NDArray[np.int64]
 ) -> RowScores:
-    """Score every row against its label, in the rows' order.
+    """Score every row against its label, in order.
 
     `logits` are [N, C] float16, float32 or float64, finite, raw, before softmax and temperature; `predictions` and
     `labels` [N] in 0…C−1. Logits of any finite size give finite scores and no warning.
@@ -73,7 +73,7 @@ def score_rows(
 
 
 def _ranks(values: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Count the classes before each row's label, [b]; lower classes win ties."""
+    """Count classes before each label, [b]; lower classes win ties."""
     own = values[np.arange(len(labels)), labels][:, None]  # [b, 1]
     larger: NDArray[np.int64] = np.count_nonzero(values > own, axis=1)
     tied = np.count_nonzero(values >= own, axis=1) - larger > 1

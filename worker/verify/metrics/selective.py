@@ -57,7 +57,7 @@ def risk_coverage(confidence: NDArray[np.float64], correct: NDArray[np.bool_]) -
 
 
 def areas(ties: TieGroups) -> Areas:
-    """Compute the areas of each sample; every sample has the same N.
+    """Compute the areas of samples with the same N.
 
     A group of n rows, e of them wrong, that comes after s rows, f of them wrong, has the expected errors
     f + j·e/n after its j-th row, so it adds Σ_j (f + j·e/n)/(s + j) = (f − s·e/n)·(H(s+n) − H(s)) + e to Σ_k r(k/N),
@@ -86,7 +86,7 @@ def areas(ties: TieGroups) -> Areas:
 def group_risk_coverage(
     confidence: NDArray[np.float64], correct: NDArray[np.bool_], group: NDArray[np.int64], groups: int
 ) -> tuple[Curve, Curve]:
-    """Compute the balanced and the worst-group error at each coverage.
+    """Compute balanced and worst-group error at each coverage.
 
     They are the mean and the largest of the groups' P(wrong | accepted, row of the group). `group` is [N] in
     0…groups−1: a class each, or head and tail. A group of which no row is accepted yet has no such error: it is left
@@ -109,12 +109,12 @@ def group_risk_coverage(
 
 
 def area(curve: Curve) -> float:
-    """Compute the mean risk over a whole, unthinned curve's coverages, as AURC."""
+    """Compute AURC: an unthinned curve's mean risk."""
     return float(curve.risk.mean())
 
 
 def thinned(curve: Curve, points: int = 200) -> Curve:
-    """Reduce a curve to points at even coverages, keeping its ends."""
+    """Thin a curve to even coverages, keeping its ends."""
     size = len(curve.coverage)
     if size <= points:
         return curve

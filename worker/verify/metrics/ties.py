@@ -62,5 +62,5 @@ class ConfidenceOrder:
 
 
 def tie_groups(confidence: NDArray[np.float64], correct: NDArray[np.bool_]) -> TieGroups:
-    """Group the rows of one sample, in which each row counts once."""
+    """Group one sample's rows, each counted once."""
     return ConfidenceOrder.of(confidence, correct).group(np.ones((1, len(confidence))))
