@@ -16,6 +16,7 @@ from relogit.cli.main import main
 from tests.fakes import Home
 from tests.unit.command_line import Ran, Relogit
 from tests.unit.fake_server import FakeServer
+from tests.unit.retained import Site, parts
 from tests.unit.snapshots import Transcript
 
 
@@ -70,3 +71,8 @@ def relogit(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
 def transcript(relogit: Relogit) -> Transcript:
     """The texts of several runs, to be compared with a snapshot."""
     return Transcript(relogit)
+
+
+@pytest.fixture
+def site(tmp_path: Path, database: Database) -> Site:
+    return Site(parts(tmp_path, database))
