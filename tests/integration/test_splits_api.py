@@ -15,17 +15,13 @@ import numpy as np
 import pytest
 
 import relogit
-from tests.integration.workspace import CLASSES, Service, Workspace, build, running
-
-SIZES = {"test": 200, "train": 400}
+from tests.integration.split_sets import SIZES, build_for_splits, create, read
+from tests.integration.workspace import CLASSES, Service, Workspace, running
 
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    workspace = build(tmp_path_factory.mktemp("splits"))
-    for base, size in SIZES.items():
-        workspace.save_images(base, size)
-    return workspace
+    return build_for_splits(tmp_path_factory.mktemp("splits"))
 
 
 @pytest.fixture(scope="module")
@@ -35,34 +31,25 @@ def service(workspace: Workspace) -> Iterator[Service]:
         yield service
 
 
-def _create(service: Service, name: str, **request: Any) -> dict[str, Any]:
-    with relogit.Client(service.url) as client:
-        return client.create_splits(name, dataset="tiny", **request)
-
-
-def _read(workspace: Workspace, name: str, file: str) -> Any:
-    return json.loads((workspace.root / "data" / name / file).read_text())
-
-
 def test_the_folder_holds_what_the_old_scripts_wrote(service: Service, workspace: Workspace) -> None:
     """Lists, weights and counts in class order; splits.json names bases, seed, counts, groups and digests."""
-    answered = _create(service, "lt", imbalance_factor=10, expert_share=0.9)
+    answered = create(service, "lt", imbalance_factor=10, expert_share=0.9)
     folder = workspace.root / "data" / "lt"
     names = ("train", "test", "val", "tunev", "expert", "gating")
     expected = {f"{name}_indices.json" for name in names} | {
         "class_weights.json", "train_class_counts.json", "splits.json"
     }  # fmt: skip
     assert {path.name for path in folder.iterdir()} == expected
-    counts = _read(workspace, "lt", "train_class_counts.json")
+    counts = read(workspace, "lt", "train_class_counts.json")
     assert counts == [max(1, int(100 * 10 ** (-c / 3))) for c in range(CLASSES)]
-    assert _read(workspace, "lt", "class_weights.json") == pytest.approx([n / sum(counts) for n in counts])
-    lists = {name: _read(workspace, "lt", f"{name}_indices.json") for name in names}
+    assert read(workspace, "lt", "class_weights.json") == pytest.approx([n / sum(counts) for n in counts])
+    lists = {name: read(workspace, "lt", f"{name}_indices.json") for name in names}
     labels = {base: workspace.images(base)[1] for base in SIZES}
     assert np.bincount(labels["train"][lists["train"]]).tolist() == counts
     assert sorted(lists["expert"] + lists["gating"]) == sorted(lists["train"])
     assert sorted(lists["test"] + lists["val"] + lists["tunev"]) == list(range(200))
     assert np.bincount(labels["test"][lists["val"]]).tolist() == [5] * CLASSES
-    described = _read(workspace, "lt", "splits.json")
+    described = read(workspace, "lt", "splits.json")
     assert described == answered
     assert (described["seed"], described["imbalance_factor"], described["profile"]) == (42, 10, "exponential")
     for name in names:
@@ -77,7 +64,7 @@ def test_a_set_is_there_once_it_is_answered(service: Service, workspace: Workspa
     """201 with its description, and where the set is; no job is queued for it."""
     answer = httpx.post(f"{service.url}/splits", json={"dataset": "tiny", "name": "at once", "imbalance_factor": 10})
     assert (answer.status_code, answer.headers["Location"]) == (201, "/splits/at%20once?dataset=tiny")
-    assert answer.json() == _read(workspace, "at once", "splits.json")
+    assert answer.json() == read(workspace, "at once", "splits.json")
     listed = service.get(answer.headers["Location"]).json()["splits"]
     assert {item["name"] for item in listed} == {"train", "test", "val", "tunev"}
     assert service.get("/jobs?kind=splits").json()["jobs"] == []
@@ -85,33 +72,33 @@ def test_a_set_is_there_once_it_is_answered(service: Service, workspace: Workspa
 
 def test_a_job_takes_the_lists_with_their_bases(service: Service, workspace: Workspace) -> None:
     """`expert` points into train because splits.json says so; datasets.toml knows nothing of it."""
-    _create(service, "used", expert_share=0.5, overwrite=True)
+    create(service, "used", expert_share=0.5, overwrite=True)
     with relogit.Client(service.url) as client:
         job = client.submit(dataset="tiny", splits=["expert", "val"], splits_dir="used", output_dir="used")
         assert job.wait(timeout=60).state == "succeeded", job.data
         targets = job.logits("alpha", "expert").targets
         listed = {item["name"]: item["base"] for item in client.split_set("used", dataset="tiny")["splits"]}
     np.testing.assert_array_equal(
-        targets, workspace.images("train")[1][_read(workspace, "used", "expert_indices.json")]
+        targets, workspace.images("train")[1][read(workspace, "used", "expert_indices.json")]
     )
     assert (listed["expert"], listed["gating"], listed["val"]) == ("train", "train", "test")
 
 
 def test_a_set_is_overwritten_only_if_asked(service: Service, workspace: Workspace) -> None:
     """Else it is refused and stays; asked, it is the new one whole. What is no set of splits is never replaced."""
-    _create(service, "kept", seed=1)
-    before = _read(workspace, "kept", "test_indices.json")
+    create(service, "kept", seed=1)
+    before = read(workspace, "kept", "test_indices.json")
     with relogit.Client(service.url) as client:
         with pytest.raises(relogit.Problem) as refused:
             client.create_splits("kept", dataset="tiny", seed=2)
         assert (refused.value.code, refused.value.status) == ("splits-exist", 409)
-        assert _read(workspace, "kept", "test_indices.json") == before
+        assert read(workspace, "kept", "test_indices.json") == before
         with pytest.raises(relogit.Problem) as foreign:
             client.create_splits("tiny", dataset="tiny", overwrite=True)
         assert foreign.value.code == "not-splits"
-    _create(service, "kept", seed=2, overwrite=True)
-    assert _read(workspace, "kept", "test_indices.json") != before
-    assert _read(workspace, "kept", "splits.json")["seed"] == 2
+    create(service, "kept", seed=2, overwrite=True)
+    assert read(workspace, "kept", "test_indices.json") != before
+    assert read(workspace, "kept", "splits.json")["seed"] == 2
     assert not list((workspace.root / "data").glob(".*"))
 
 
@@ -137,32 +124,12 @@ def test_a_wrong_request_is_refused(service: Service, request_: dict[str, Any], 
 
 def test_a_description_that_cannot_be_read_is_a_problem(service: Service, workspace: Workspace) -> None:
     """To go on without it might take another base."""
-    _create(service, "broken", seed=1)
+    create(service, "broken", seed=1)
     (workspace.root / "data" / "broken" / "splits.json").write_text("{")
     answer = httpx.post(f"{service.url}/jobs", json={"dataset": "tiny", "splits": ["val"], "splits_dir": "broken"})
     assert (answer.status_code, answer.json()["code"]) == (422, "splits-file-invalid")
     listed = service.get("/splits/broken?dataset=tiny").json()["splits"]
     assert {item["state"] for item in listed} == {"bad"}
-
-
-def test_the_command_line_creates_and_lists(service: Service, workspace: Workspace) -> None:
-    """`relogit splits create` shows what is there now; with --json it prints the description."""
-    relogit_command = str(Path(sys.executable).with_name("relogit"))
-
-    def cli(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [relogit_command, *arguments, "--server", service.url]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-
-    done = cli("splits", "create", "typed", "--dataset", "tiny", "--imbalance", "10", "--shares", "2:1:1")
-    assert done.returncode == 0, done.stderr
-    assert "--splits-dir typed" in done.stdout
-    assert len(_read(workspace, "typed", "test_indices.json")) == 100
-    assert cli("splits", "create", "typed", "--dataset", "tiny").returncode == 2
-    assert cli("splits", "create", "other", "--shares", "8:1").returncode == 2
-    listed = cli("splits", "show", "typed", "--dataset", "tiny")
-    assert (listed.returncode, "tunev" in listed.stdout) == (0, True)
-    done = cli("splits", "create", "typed", "--dataset", "tiny", "--overwrite", "--json")
-    assert json.loads(done.stdout) == _read(workspace, "typed", "splits.json")
 
 
 def _audit(service: Service, name: str) -> dict[str, Any]:
@@ -179,22 +146,22 @@ def _failed(found: dict[str, Any]) -> set[tuple[str, str]]:
 
 def test_a_set_that_was_created_passes_its_audit(service: Service, workspace: Workspace) -> None:
     """Its lists are what its description says; that expert and gating are parts of train is no leakage."""
-    _create(service, "sound", imbalance_factor=10, expert_share=0.5)
+    create(service, "sound", imbalance_factor=10, expert_share=0.5)
     found = _audit(service, "sound")
     assert (found["verdict"], found["described"], _failed(found)) == ("passed", True, set())
-    lists = _read(workspace, "sound", "splits.json")["lists"]
+    lists = read(workspace, "sound", "splits.json")["lists"]
     assert (lists["train"]["balance"], lists["val"]["balance"]) == ("long-tailed", "balanced")
-    _create(service, "short", imbalance_factor=10, expert_share=0.95)  # gating: some five rows of a class, and none
+    create(service, "short", imbalance_factor=10, expert_share=0.95)  # gating: some five rows of a class, and none
     assert _failed(_audit(service, "short")) <= {("gating", "missing-classes")}
     assert set(found["lists"]) == {"train", "test", "val", "tunev", "expert", "gating"}
 
 
 def test_an_audit_finds_what_was_done_to_a_set(service: Service, workspace: Workspace) -> None:
     """Repeats, leakage, wrong weights, a list that no job could use; after a change it looks again."""
-    _create(service, "spoilt", imbalance_factor=10)
+    create(service, "spoilt", imbalance_factor=10)
     folder = workspace.root / "data" / "spoilt"
-    test = _read(workspace, "spoilt", "test_indices.json")
-    val = _read(workspace, "spoilt", "val_indices.json")
+    test = read(workspace, "spoilt", "test_indices.json")
+    val = read(workspace, "spoilt", "val_indices.json")
     (folder / "val_indices.json").write_text(json.dumps([*val, test[0], val[0]]))
     (folder / "class_weights.json").write_text("[0.25, 0.25, 0.25, 0.25]")
     (folder / "tunev_indices.json").write_text("[1000000]")
@@ -230,46 +197,6 @@ def test_the_same_picture_at_two_indices_is_found(service: Service, workspace: W
         path.write_bytes(before)
 
 
-def test_the_command_line_audits(service: Service, workspace: Workspace) -> None:
-    """`relogit splits check` exits with 0 or 1 by the verdict, and with 2 where there is nothing to check."""
-    _create(service, "seen", imbalance_factor=10)
-    command = [str(Path(sys.executable).with_name("relogit")), "splits", "check"]
-
-    def check(name: str) -> subprocess.CompletedProcess[str]:
-        more = ["--dataset", "tiny", "--server", service.url]
-        return subprocess.run([*command, name, *more], capture_output=True, text=True, timeout=90, check=False)
-
-    assert check("seen").returncode == 0
-    (workspace.root / "data" / "seen" / "val_indices.json").write_text("{}")
-    done = check("seen")
-    assert (done.returncode, "list / val: schema" in done.stdout) == (1, True)
-    assert check("tiny").returncode == 2
-
-
-def test_the_command_line_shows_and_compares(service: Service, workspace: Workspace) -> None:
-    """`show` counts samples by class group; `diff` says what changed and what a job would compute."""
-    _create(service, "one", imbalance_factor=10, seed=1)
-    _create(service, "two", imbalance_factor=10, seed=2)
-    command = str(Path(sys.executable).with_name("relogit"))
-
-    def cli(*arguments: str) -> subprocess.CompletedProcess[str]:
-        more = ["--dataset", "tiny", "--server", service.url]
-        return subprocess.run([command, *arguments, *more], capture_output=True, text=True, timeout=90, check=False)
-
-    assert "many medium few" in " ".join(cli("splits", "show", "one").stdout.split())
-    found = json.loads(cli("splits", "diff", "one", "two", "--json").stdout)
-    old, new = (set(_read(workspace, name, "val_indices.json")) for name in ("one", "two"))
-    was_elsewhere = new - old  # the parts cover the whole base, so nothing there is added
-    assert (found["added"]["val"], found["same"]["val"]) == (0, len(old & new))
-    assert sum(move["samples"] for move in found["moved"] if move["to"] == "val") == len(was_elsewhere)
-    assert found["cost"]["total"] == 2 * sum(len(_read(workspace, "two", f"{name}_indices.json"))
-                                             for name in ("train", "test", "val", "tunev"))  # fmt: skip
-    assert "hold the same samples" in cli("splits", "diff", "one", "one").stdout
-    answer = service.get("/splits/one/val?dataset=tiny").json()
-    assert (answer["base"], answer["indices"]) == ("test", _read(workspace, "one", "val_indices.json"))
-    assert cli("splits", "show", "nowhere").returncode == 2
-
-
 def test_old_lists_are_taken_over(service: Service, workspace: Workspace, tmp_path: Path) -> None:
     """From every format, under new names and bases; what is assumed or missing is said; a job takes them."""
     np.save(tmp_path / "val_lt_indices.npy", np.array([5, 3, 8]))
@@ -288,9 +215,9 @@ def test_old_lists_are_taken_over(service: Service, workspace: Workspace, tmp_pa
     assert "There is no class_weights.json." in done.stdout
     assert "tunev points into test" in done.stdout
     assert "val points into" not in done.stdout
-    lists = {name: _read(workspace, "old", f"{name}_indices.json") for name in ("val", "tunev", "test", "train")}
+    lists = {name: read(workspace, "old", f"{name}_indices.json") for name in ("val", "tunev", "test", "train")}
     assert lists == {"val": [5, 3, 8], "tunev": [1, 2], "test": [7, 9], "train": [0, 399]}
-    assert _read(workspace, "old", "splits.json")["lists"]["train"]["base"] == "train"
+    assert read(workspace, "old", "splits.json")["lists"]["train"]["base"] == "train"
     assert ("", "class-counts") in _failed(_audit(service, "old"))
     assert take_over("old", str(tmp_path)).returncode == 2  # it is there
     (tmp_path / "train_indices.json").write_text("[0, 400]")
@@ -304,7 +231,7 @@ def test_old_lists_are_taken_over(service: Service, workspace: Workspace, tmp_pa
 
 def test_sets_and_their_lists_are_resources(service: Service, workspace: Workspace) -> None:
     """GET /splits lists sets with what they hold; those of another data set are none of this one's."""
-    _create(service, "listed", imbalance_factor=10, seed=7)
+    create(service, "listed", imbalance_factor=10, seed=7)
     data = workspace.root / "data"
     for name in ("foreign", "deep/er"):
         (data / name).mkdir(parents=True)
@@ -316,9 +243,9 @@ def test_sets_and_their_lists_are_resources(service: Service, workspace: Workspa
     assert not {"foreign", "deep", "tiny"} & sets.keys()
     assert sets["listed"]["description"]["seed"] == 7
     brief = {one["name"]: (one["base"], one["size"], one["problem"]) for one in sets["listed"]["splits"]}
-    assert brief["val"] == ("test", len(_read(workspace, "listed", "val_indices.json")), None)
+    assert brief["val"] == ("test", len(read(workspace, "listed", "val_indices.json")), None)
     one = service.get("/splits/listed?dataset=tiny").json()
-    counts = _read(workspace, "listed", "train_class_counts.json")
+    counts = read(workspace, "listed", "train_class_counts.json")
     assert (one["groups"]["train_counts"], one["groups"]["source"]) == (counts, "train_class_counts.json")
     assert one["groups"]["head"] == [c for c, count in enumerate(counts) if count > 20]
     assert {item["name"]: item["class_counts"] for item in one["splits"]}["train"] == counts
@@ -338,11 +265,11 @@ def test_sets_and_their_lists_are_resources(service: Service, workspace: Workspa
 
 def test_what_an_audit_warns_of_is_shown_with_the_job(service: Service, workspace: Workspace) -> None:
     """Beside the job's own checks, and without failing it: counts that do not fit, leakage into other lists."""
-    _create(service, "doubtful", imbalance_factor=10)
+    create(service, "doubtful", imbalance_factor=10)
     folder = workspace.root / "data" / "doubtful"
-    counts = _read(workspace, "doubtful", "train_class_counts.json")
+    counts = read(workspace, "doubtful", "train_class_counts.json")
     (folder / "train_class_counts.json").write_text(json.dumps([counts[0] + 1, *counts[1:]]))
-    val, test = (_read(workspace, "doubtful", f"{name}_indices.json") for name in ("val", "test"))
+    val, test = (read(workspace, "doubtful", f"{name}_indices.json") for name in ("val", "test"))
     (folder / "val_indices.json").write_text(json.dumps([*val, *test[:15]]))
     with relogit.Client(service.url) as client:
         job = client.submit(dataset="tiny", splits=["val"], splits_dir="doubtful", output_dir="doubtful")
