@@ -112,6 +112,9 @@ def launch_at(
         connection.connect(path)
         streams = [reading, 1 if stdout is None else stdout, 2 if stderr is None else stderr]
         socket.send_fds(connection, [json.dumps(request).encode()], streams)
+    except OSError:
+        connection.close()
+        raise
     finally:
         os.close(reading)
     return ForkedProcess(connection, pipe)

@@ -52,8 +52,10 @@ class Server:
             end.setblocking(False)
         signal.set_wakeup_fd(self._waking.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)  # so that it wakes the loop
-        self._listening.bind(self.path)
+        # Clients connect as soon as the socket has its name: before it listens, they would be refused.
+        self._listening.bind(f"{self.path}.new")
         self._listening.listen(128)
+        Path(f"{self.path}.new").rename(self.path)
         with selectors.DefaultSelector() as selector:
             for source in (0, self._listening, self._woken):
                 selector.register(source, selectors.EVENT_READ)
