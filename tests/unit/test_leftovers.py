@@ -13,7 +13,7 @@ from app.files.disk import ORPHAN_AGE_S
 from app.retention.orphans import Storage, remove_orphans
 from app.store.database import Database
 from app.store.liveness import hold_lock
-from tests.unit.test_retention import parts
+from tests.unit.retained import parts
 
 
 @pytest.fixture
