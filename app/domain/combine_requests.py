@@ -61,6 +61,7 @@ class NetOptions:
     epochs: int = 25
     lr: float = 8e-4
     batch_size: int = 64
+    seed: int = 42
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,6 @@ class GatingRequest:
     prior: Prior = "listed"
     groups: GroupScheme = "head-tail"
     head_threshold: int = 20
-    seed: int = 42
     net: NetOptions = NetOptions()
     net_file: str | None = None
     """An old network to import, below the checkpoint directory; its weights are taken and nothing is fitted."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 import scipy
@@ -11,10 +12,12 @@ import scipy
 from app import VERSION
 from app.domain.checks import Check
 from app.domain.combine_requests import GatingRequest
-from app.domain.combining import Candidate, Method, Rules
+from app.domain.combining import Candidate, Method, NetParameters, Rules
 from app.domain.outcomes import Choice, GatingOutcome, RoleRows
 from worker.combine.combiners import combiner_of
-from worker.combine.fitting import FitOptions, assess, import_net, pretrain
+from worker.combine.features import feature_count
+from worker.combine.fitting import FitData, assess, pretrain
+from worker.combine.gating_net import encode_tensors
 from worker.combine.prior import effective_size, log_prior
 from worker.combine.rejection import concatenate, fit_rules
 from worker.combine.summary import summarise
@@ -54,7 +57,7 @@ def fit_gating(inputs: ExpertLogits, check: Callable[[], None]) -> GatingOutcome
         groups=group_map(groups),
         train_counts=tuple(inputs.train_counts.tolist()),
         prior=request.prior,
-        seed=request.seed,
+        seed=request.net.seed,
         fit=role_rows(request, fit),
         validate=role_rows(request, validate),
         inputs=inputs_of(request, (request.fit, request.validate)),
@@ -85,13 +88,21 @@ def _candidates(
 ) -> tuple[list[Candidate], Method]:
     """Fit what the request names, or import its old network."""
     request, prior = inputs.request, log_prior(inputs.train_counts)
-    options = FitOptions(request.net.epochs, request.net.lr, request.net.batch_size, request.seed)
-    if request.net_file is not None:
-        path = inputs.checkpoints_dir / request.net_file
-        parameters = import_net(path, len(request.experts))
-        return [assess("net", parameters, fit.rows, validate.rows, prior, inputs.groups)], "net"
-    methods = None if request.method is None else [request.method]
-    return pretrain(fit.rows, validate.rows, prior, inputs.groups, options, check, methods)
+    data = FitData(fit.rows, validate.rows, prior, request.net, check)
+    if request.net_file is None:
+        return pretrain(data, inputs.groups, request.method)
+    parameters = _imported_net(inputs.checkpoints_dir / request.net_file, len(request.experts))
+    return [assess("net", parameters, data, inputs.groups)], "net"
+
+
+def _imported_net(path: Path, experts: int) -> NetParameters:
+    """Take an old network's weights: its features were of softmax(z), not standardised."""
+    # Only training and reading a network need PyTorch.
+    from worker.combine.net_training import read_old_net
+
+    features = feature_count(experts)
+    tensors = encode_tensors(read_old_net(path, experts))
+    return NetParameters((1.0,) * experts, (0.0,) * features, (1.0,) * features, tensors)
 
 
 def _choice(request: GatingRequest, chosen: Candidate) -> Choice:
