@@ -30,8 +30,13 @@ def line_style(number: int) -> str:
 
 def swatch(number: int) -> Markup:
     """Draw a line's sample for a legend."""
-    sample = '<svg class="swatch" viewBox="0 0 28 10" aria-hidden="true"><path class="{}" d="M1 5H27"/></svg>'
-    return Markup(sample).format(line_style(number))
+    return sample(line_style(number))
+
+
+def sample(style: str) -> Markup:
+    """Draw a sample of a line with these CSS classes."""
+    line = '<svg class="swatch" viewBox="0 0 28 10" aria-hidden="true"><path class="{}" d="M1 5H27"/></svg>'
+    return Markup(line).format(style)
 
 
 def risk_coverage(split: str, experts: Sequence[tuple[str, int, Statistics]]) -> list[Markup]:

@@ -229,10 +229,7 @@ class Chart:
         if isinstance(mark, Dot):
             circle = Markup('<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="{:.1f}">{}</circle>')
             return circle.format(mark.style, *self.at(mark.x, mark.y), mark.radius, tip)
-        if isinstance(mark, Steps):
-            path = "".join(self._steps(mark.levels))
-        else:
-            path = self._path(mark.points)
+        path = "".join(self._steps(mark.levels)) if isinstance(mark, Steps) else self._path(mark.points)
         return Markup('<path class="{}" d="{}">{}</path>').format(mark.style, path, tip)
 
     def _path(self, points: Iterable[tuple[float, float]]) -> str:
