@@ -30,9 +30,7 @@ def error_charts(evaluation: Evaluation, shown: ShownMethods) -> list[Markup]:
     Each has a scale of its own, that of the main methods; lines of experts are cut where they leave it.
     """
     return [
-        _chart(
-            evaluation, f"{title} against coverage", meaning, title.lower(), (name, value), shown.main, shown.experts
-        )
+        _chart(evaluation, f"{title} against coverage", meaning, title.lower(), (name, value), shown)
         for name, title, meaning, value in ERRORS
     ]
 
