@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from app.domain.combining import Candidate, LinearParameters, LogLinearParameters, NetParameters
-from app.domain.outcomes import GatingOutcome
+from app.domain.outcomes import GatingOutcome, RoleRows
 from app.report.caveats import Caveat, fitted_rule_caveats
 from app.report.figures import Cell, Figure
 from app.report.fitted_rules import RuleSection, rule_section
@@ -161,16 +161,17 @@ def _facts(outcome: GatingOutcome) -> list[tuple[str, str]]:
     groups = ", ".join(f"{name} {len(classes):,}" for name, classes in outcome.groups.items())
     return [
         ("Experts, in order", ", ".join(outcome.experts)),
-        ("Fitted on", f"{outcome.fit.list.split}: {effective(outcome.fit.list.rows, outcome.fit.effective_rows)}"),
-        (
-            "Compared on",
-            f"{outcome.validate.list.split}: {effective(outcome.validate.list.rows, outcome.validate.effective_rows)}",
-        ),
+        ("Fitted on", _role(outcome.fit)),
+        ("Compared on", _role(outcome.validate)),
         ("Prior", PRIORS[outcome.prior]),
         ("Classes by group", groups),
         ("Seed", str(outcome.seed)),
         ("Versions", ", ".join(f"{name} {version}" for name, version in outcome.versions.items())),
     ]
+
+
+def _role(rows: RoleRows) -> str:
+    return f"{rows.list.split}: {effective(rows.list.rows, rows.effective_rows)}"
 
 
 def _interval(ends: tuple[float, float]) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from app.domain.evaluations import Evaluation, MethodEvaluation
 from app.report.figures import Figure
-from app.report.words import count, listing
+from app.report.words import count, listing, percent
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def _against(method: MethodEvaluation, evaluation: Evaluation, criterion: Criter
     difference = method.differences.get(criterion.figure.name)
     if difference is None:
         return f"{evaluation.reference} has no such figure to compare with"
-    figure, level = criterion.figure, f"{evaluation.level:.0%}".replace("%", " %")
+    figure, level = criterion.figure, percent(evaluation.level)
     low, high = sorted((abs(difference.low), abs(difference.high)))
     direction = "above" if difference.value > 0 else "below"
     size = _text(figure, abs(difference.value)).removesuffix(" %") + (" points" if figure.unit == "%" else "")

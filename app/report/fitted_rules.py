@@ -26,8 +26,9 @@ class RuleSection:
 
     score: str
     sentence: str
-    columns: Sequence[tuple[str, str]]
-    """Heading and meaning."""
+    headings: Sequence[str]
+    meanings: Sequence[tuple[str, str]]
+    """Headings with one meaning, and that."""
     rows: Sequence[Sequence[str]]
     charts: Sequence[Markup]
     key: Sequence[tuple[Markup, str]]
@@ -45,7 +46,8 @@ def rule_section(rules: Rules, group_names: Sequence[str]) -> RuleSection:
     return RuleSection(
         SCORES[rules.score],
         _sentence(rules) if grouped else "The score looks at no class group; only the threshold was fitted.",
-        [(heading, meaning) for heading, meaning, _ in columns],
+        [heading for heading, _, _ in columns],
+        _meanings(columns),
         [[text(rule) for _, _, text in columns] for rule in rules.rules],
         [chart for chart in charts if chart is not None],
         [(swatch(number), name) for number, name in enumerate(group_names)],
@@ -53,11 +55,13 @@ def rule_section(rules: Rules, group_names: Sequence[str]) -> RuleSection:
 
 
 def _sentence(rules: Rules) -> str:
-    objective = {"balanced": "the mean of the groups' errors", "worst": "the largest of the groups' errors"}
+    objective = {"balanced": "mean", "worst": "largest"}[rules.objective]
     least = rules.min_group_coverage
     kept = f"rules that accept less than {least:g} times the coverage of a group were left out" if least else ""
     free = "no least acceptance of a group was asked for, so a rule may accept hardly any row of one"
-    return f"Each rule was chosen for the least {objective[rules.objective].removeprefix('the ')}; {kept or free}."
+    return (
+        f"Each rule minimises the {objective} of the groups' errors among the rules that were tried; {kept or free}."
+    )
 
 
 Values = Callable[[Rule], Sequence[float]]
@@ -82,6 +86,13 @@ def _columns(rules: Rules, group_names: Sequence[str]) -> list[Column]:
     if all(rule.group_acceptance for rule in rules.rules):
         columns += _by_name("Accepted {}", accepted, group_names, lambda rule: rule.group_acceptance, _share)
     return columns
+
+
+def _meanings(columns: Sequence[Column]) -> list[tuple[str, str]]:
+    headings: dict[str, list[str]] = {}
+    for heading, meaning, _ in columns:
+        headings.setdefault(meaning, []).append(heading)
+    return [(", ".join(those), meaning) for meaning, those in headings.items()]
 
 
 def _by_name(
@@ -119,4 +130,5 @@ def _share(value: float | None) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:.4g}".replace("-", "−")
+    """Format a number; the least one as a threshold accepts all rows."""
+    return "all" if value < -1e300 else f"{value:.4g}".replace("-", "−")

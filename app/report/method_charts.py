@@ -53,10 +53,11 @@ def _acceptance(evaluation: Evaluation, number: int, group: str, shown: ShownMet
     def value(point: CoveragePoint) -> float | None:
         return point.group_acceptance[number]
 
+    x, y = _coverage(evaluation), Axis(f"{group} accepted", UNIT)
     marks: list[Mark] = [
         *_bands(f"{group}_acceptance", shown.rules),
-        Line([(0, 0), (1, 1)], "diagonal"),
-        *(line for method in shown.rules for line in _lines(method, value, 1.0)),
+        Line([(x.low, x.low), (1, 1)], "diagonal"),
+        *(line for method in shown.rules for line in _lines(method, value, y)),
     ]
     ends = [f"{method.name} {_at_ends(method, value)}" for method in shown.rules]
     low, high = evaluation.coverages[0], evaluation.coverages[-1]
@@ -64,8 +65,7 @@ def _acceptance(evaluation: Evaluation, number: int, group: str, shown: ShownMet
         f"Share of {group}'s rows that is accepted at coverage {low:g} and {high:g}: {'; '.join(ends)}. On the "
         "diagonal the group is accepted as often as all rows are."
     )
-    y = Axis(f"{group} accepted", UNIT)
-    return Chart(f"Acceptance of {group} against coverage", description, _coverage(evaluation), y).draw(marks)
+    return Chart(f"Acceptance of {group} against coverage", description, x, y).draw(marks)
 
 
 def reliability_charts(evaluation: Evaluation) -> list[tuple[str, Markup]]:
@@ -91,9 +91,9 @@ def _chart(
     values += [end for area in _bands(name, main) for _, low, high in area.ends for end in (low, high)]
     y = Axis(label, ticks_between(min(values, default=0.0), max(values, default=1.0)))
     marks: list[Mark] = [
-        *(line for method in experts for line in _lines(method, value, y.high)),
+        *(line for method in experts for line in _lines(method, value, y)),
         *_bands(name, main),
-        *(line for method in main for line in _lines(method, value, y.high)),
+        *(line for method in main for line in _lines(method, value, y)),
     ]
     ends = [f"{method.name} {_at_ends(method, value)}" for method in (*main, *experts)]
     low, high = evaluation.coverages[0], evaluation.coverages[-1]
@@ -120,30 +120,40 @@ def _bands(name: str, methods: Sequence[ShownMethod]) -> list[Area]:
     return areas
 
 
-def _lines(method: ShownMethod, value: Value, highest: float) -> Iterator[Line]:
+def _lines(method: ShownMethod, value: Value, y: Axis) -> Iterator[Line]:
     """Yield a method's line; several where it leaves the scale or has gaps."""
     points = [(point.kappa, value(point)) for point in method.method.at_coverage]
-    for run in _runs(points, highest):
+    for run in _runs(points, y):
         yield Line(run, method.style, method.name)
 
 
-def _runs(points: Sequence[tuple[float, float | None]], highest: float) -> list[list[Point]]:
-    """Cut a line where values are missing or lie above the scale."""
+def _runs(points: Sequence[tuple[float, float | None]], y: Axis) -> list[list[Point]]:
+    """Cut a line where values are missing or lie outside the scale."""
     runs: list[list[Point]] = [[]]
-    known = [(x, y) for x, y in points[:1] if y is not None and y <= highest]
-    runs[-1] += known
-    for (x0, y0), (x1, y1) in pairwise(points):
-        if y1 is None:
+    for start, end in pairwise(points):
+        part = None if start[1] is None or end[1] is None else _inside((start[0], start[1]), (end[0], end[1]), y)
+        if part is None:
             runs.append([])
-            continue
-        if y0 is not None and (y0 > highest) != (y1 > highest):
-            crossing = (x0 + (highest - y0) / (y1 - y0) * (x1 - x0), highest)
-            runs[-1].append(crossing)
-        if y1 <= highest:
-            runs[-1].append((x1, y1))
+        elif runs[-1] and runs[-1][-1] == part[0]:
+            runs[-1].append(part[1])
         else:
-            runs.append([])
+            runs.append([*part])
     return [run for run in runs if run]
+
+
+def _inside(start: Point, end: Point, y: Axis) -> tuple[Point, Point] | None:
+    """Cut a straight line at the ends of the scale; None where nothing of it is left."""
+    low, high = sorted((start[1], end[1]))
+    if high < y.low or low > y.high:
+        return None
+
+    def cut(point: Point) -> Point:
+        level = min(max(point[1], y.low), y.high)
+        if level == point[1]:
+            return point
+        return start[0] + (level - start[1]) / (end[1] - start[1]) * (end[0] - start[0]), level
+
+    return cut(start), cut(end)
 
 
 def _at_ends(method: ShownMethod, value: Value) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from app.domain.evaluations import CoveragePoint, Difference, Evaluation, MethodEvaluation
 from app.report.figures import Cell, Figure
-from app.report.shown_methods import MSP
+from app.report.shown_methods import MSP, UNIFORM
 from app.report.words import signed
 
 COMPARED = ("accuracy", "balanced_accuracy", "nll", "aurc_grid", "balanced_aurc_grid", "worst_aurc_grid")
@@ -56,9 +56,7 @@ def figures_of(evaluation: Evaluation) -> list[Figure]:
         Figure("nll", "NLL", "nats", "mean negative log-likelihood of the label", 3),
         Figure("ece", "ECE", "", "expected calibration error over 15 bins of equal width", 4),
         Figure("aurc_grid", "AURC", "", "mean error over the target coverages; smaller is better", 4),
-        Figure(
-            "balanced_aurc_grid", "Bal. AURC", "", "its like for the mean of the groups' errors", 4
-        ),
+        Figure("balanced_aurc_grid", "Bal. AURC", "", "its like for the mean of the groups' errors", 4),
         Figure("worst_aurc_grid", "Worst AURC", "", "its like for the largest of the groups' errors", 4),
     ]
 
@@ -105,14 +103,14 @@ def threshold_tables(evaluation: Evaluation) -> list[ThresholdTable]:
 
 
 def weight_rows(evaluation: Evaluation, experts: Sequence[str]) -> list[WeightRow]:
-    """Build the table of mean expert weights, of methods that weigh several experts.
+    """Build the table of mean expert weights, of methods that weigh several experts differently.
 
     `experts` are those of the first gating, in order; another gating's are numbered.
     """
     rows = []
     for method in evaluation.methods:
         by_group = method.expert_weights
-        if by_group is None or not method.name.endswith(MSP):
+        if by_group is None or not method.name.endswith(MSP) or method.name.split(": ")[-1] == UNIFORM:
             continue
         name, own = method.name.removesuffix(MSP), method.name.split(": ")[0] == method.name
         for group, weights in by_group.items():

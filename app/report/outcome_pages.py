@@ -33,7 +33,7 @@ from app.report.method_tables import (
 from app.report.pictures import sample
 from app.report.shown_methods import ShownMethod, shown_methods
 from app.report.templating import render_page
-from app.report.words import PRIORS, effective, listing, time_fact
+from app.report.words import PRIORS, effective, listing, percent, time_fact
 
 Content = TypeVar("Content")
 
@@ -68,6 +68,8 @@ class EvaluationContent:
 
     comparisons: Sequence[str]
     reference: str
+    level: str
+    """Of all intervals."""
     figures: Sequence[Figure]
     methods: Sequence[MethodRow]
     compared: Sequence[Figure]
@@ -80,6 +82,8 @@ class EvaluationContent:
     """Swatch and name of each method in the charts of acceptance."""
     banded: str
     """The methods with bands."""
+    same: str
+    """Main methods with equal lines; empty where there are none."""
     left_out: str
     """The methods that no chart shows; empty where there are none."""
     errors: Sequence[Markup]
@@ -160,6 +164,7 @@ def evaluation_content(outcome: EvaluationOutcome) -> EvaluationContent:
     return EvaluationContent(
         comparisons=comparisons(evaluation),
         reference=evaluation.reference,
+        level=percent(evaluation.level),
         figures=figures_of(evaluation),
         methods=figure_rows(evaluation),
         compared=compared_figures(evaluation),
@@ -168,6 +173,7 @@ def evaluation_content(outcome: EvaluationOutcome) -> EvaluationContent:
         experts=_key(shown.experts),
         rules=_key(shown.rules),
         banded=listing([method.name for method in shown.main if method.band]),
+        same=listing([f"{name} as {earlier}" for name, earlier in shown.same]),
         left_out=listing(shown.left_out),
         errors=error_charts(evaluation, shown),
         gap=gap_chart(evaluation, shown),
@@ -195,7 +201,7 @@ def _page(
     if job.error is not None and report.error is None:
         report = replace(report, error=job.error)
     headline, state = _headline(job, report, done)
-    findings = failures(report, {})
+    findings = [replace(finding, where="") for finding in failures(report, {})]
     return OutcomePage(
         title=f"{headline}: {job.request.dataset}, {name}",
         verdict=report.verdict if job.state.ended else "pending",
@@ -203,7 +209,7 @@ def _page(
         sentence=state or sentence,
         facts=[*facts, ("Job", job.id), time_fact(job)],
         failures=findings,
-        skipped=skipped(report),
+        skipped=[replace(finding, where="") for finding in skipped(report)],
         passed=passed(report),
         content=content if job.state.ended else None,
     )

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from app.domain.evaluations import Evaluation, MethodEvaluation
 from app.report.pictures import line_style
-from app.report.svg import DASHES
+from app.report.svg import COLOURS, DASHES
 
 MOST_LINES, MOST_BANDS = 7, 3
 """Of methods that are not an expert alone: as many as have a colour each, and as many bands as can be told apart."""
 
 MSP = " + msp"
+UNIFORM = "uniform + msp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,8 @@ class ShownMethods:
     """Experts alone: thin and grey."""
     left_out: Sequence[str]
     """Names of methods that are in the tables only."""
+    same: Sequence[tuple[str, str]]
+    """Main method with the same figures at every coverage as an earlier one, and that one."""
 
     @property
     def rules(self) -> Sequence[ShownMethod]:
@@ -69,13 +72,26 @@ def shown_methods(evaluation: Evaluation, experts: Sequence[str]) -> ShownMethod
             order |= dict.fromkeys(name for name in (partner(method.name), method.name) if name in by_name)
     order |= dict.fromkeys(name for name in by_name if name.endswith(MSP))
     main = [name for name in order if name not in alone or name == evaluation.reference][:MOST_LINES]
+    same = _same([by_name[name] for name in main])
+    banded = [name for name in main if name not in same][:MOST_BANDS]
     grey = [name for name in alone if name not in main]
     return ShownMethods(
-        [_main(by_name[name], number) for number, name in enumerate(main)],
+        [_main(by_name[name], number, name in banded) for number, name in enumerate(main)],
         [ShownMethod(by_name[name], f"line thin d{number % DASHES}") for number, name in enumerate(grey)],
         [name for name in by_name if name not in main and name not in grey],
+        list(same.items()),
     )
 
 
-def _main(method: MethodEvaluation, number: int) -> ShownMethod:
-    return ShownMethod(method, line_style(number), f"band f{number}" if number < MOST_BANDS else None)
+def _main(method: MethodEvaluation, number: int, banded: bool) -> ShownMethod:
+    return ShownMethod(method, line_style(number), f"band f{number % COLOURS}" if banded else None)
+
+
+def _same(methods: Sequence[MethodEvaluation]) -> dict[str, str]:
+    """Map methods to the first one with equal figures at every coverage."""
+    same: dict[str, str] = {}
+    for number, method in enumerate(methods):
+        earlier = next((m.name for m in methods[:number] if m.at_coverage == method.at_coverage), None)
+        if earlier is not None:
+            same[method.name] = earlier
+    return same

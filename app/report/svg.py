@@ -270,4 +270,4 @@ def _labels(ticks: Sequence[float]) -> list[str]:
     """Format ticks with the digits that their step needs."""
     step = ticks[1] - ticks[0] if len(ticks) > 1 else 1.0
     digits = max(0, -math.floor(math.log10(step) + 1e-9))
-    return [f"{tick:.{digits}f}" for tick in ticks]
+    return [f"{tick:.{digits}f}".replace("-", "−") for tick in ticks]

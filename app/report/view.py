@@ -87,6 +87,8 @@ class Split:
 class Page:
     """Everything that the template shows."""
 
+    kicker: str
+    """What the page is of."""
     title: str
     verdict: str
     headline: str
@@ -131,6 +133,7 @@ def page(sources: Sources) -> Page:
     findings = failures(report, _causes(sources.causes))
     intervals = next((item.intervals for item in statistics.values()), None)
     return Page(
+        kicker="gating" if isinstance(request, GatingRequest) else "verification",
         title=f"{HEADLINES[verdict]}: {request.dataset}, {_subject(request)}",
         verdict=verdict,
         headline=HEADLINES[verdict],

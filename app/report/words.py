@@ -44,3 +44,8 @@ def effective(rows: int, effective_rows: float) -> str:
     """Write rows, and how many equally weighted ones they are worth."""
     same = abs(effective_rows - rows) < 0.5
     return count(rows, "row") if same else f"{count(rows, 'row')}, worth {effective_rows:,.0f} of equal weight"
+
+
+def percent(share: float) -> str:
+    """Write a share as whole percent."""
+    return f"{share:.0%}".replace("%", " %")
