@@ -23,9 +23,9 @@ SHARES: Caveat = (
 )
 EXACT_COVERAGE: Caveat = (
     "Coverage",
-    "The share of the rows' weight that is accepted. In the first tables and in the curves each method accepts exactly "
-    "the target coverage of the test rows, the highest scores first. Only the tables of stored thresholds take the "
-    "thresholds that were fitted on other rows.",
+    "The share of the rows' weight that is accepted. In the first tables and in the curves each method accepts "
+    "exactly the target coverage of the test rows, the highest scores first. Only the tables of stored thresholds "
+    "take the thresholds that were fitted on other rows.",
 )
 NOT_NESTED: Caveat = (
     "Rules are not nested",
@@ -37,9 +37,9 @@ EMPTY_GROUP: Caveat = (
 )
 ACCEPTANCE: Caveat = (
     "Look at acceptance by group",
-    "Balanced and worst-group error look at accepted rows only. Both can be made small by accepting hardly any row of "
-    "one group: the few that are accepted are then easy ones. A low error says little where a group's acceptance is "
-    "close to 0.",
+    "Balanced and worst-group error look at accepted rows only. Both can be made small by accepting hardly any row "
+    "of one group: the few that are accepted are then easy ones. A low error says little where a group's acceptance "
+    "is close to 0.",
 )
 MANY_METHODS: Caveat = (
     "Many methods",
@@ -67,14 +67,14 @@ def evaluation_caveats(evaluation: Evaluation, prior: Prior) -> list[Caveat]:
         (
             "Error, balanced and worst-group error",
             "The share of wrong rows among the accepted ones: of all rows, the mean over the groups "
-            f"{listing(evaluation.group_names)}, and the largest of them. Balanced accuracy, in contrast, is the mean "
-            "over single classes, with all rows accepted.",
+            f"{listing(evaluation.group_names)}, and the largest of them. Balanced accuracy, in contrast, is the "
+            "mean over single classes, with all rows accepted.",
         ),
         (
             "AURC",
             f"The mean error over the {len(evaluation.coverages)} target coverages, {evaluation.coverages[0]:g} to "
-            f"{evaluation.coverages[-1]:g}, the same for all methods. It is not the area under the whole curve: lower "
-            "coverages are left out.",
+            f"{evaluation.coverages[-1]:g}, the same for all methods. It is not the area under the whole curve: "
+            "lower coverages are left out.",
         ),
         EMPTY_GROUP,
         NOT_NESTED,
