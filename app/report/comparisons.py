@@ -18,10 +18,6 @@ class Criterion:
     phrase: str
     """Of the best one, such as `the highest accuracy`."""
 
-    def better(self, value: float, other: float) -> bool:
-        """Whether a value is better than another."""
-        return value > other if self.larger_is_better else value < other
-
     def best(self, evaluation: Evaluation) -> list[MethodEvaluation]:
         """Return the methods with the best value; empty where none has one."""
         known = [(value, method) for method in evaluation.methods if (value := self.value(method)) is not None]
@@ -52,7 +48,10 @@ def comparisons(evaluation: Evaluation) -> list[str]:
 
 
 def comparison(evaluation: Evaluation, criterion: Criterion) -> str | None:
-    """Write which method is best by a criterion, compared with the reference; None where none has a value."""
+    """Compare the best method by a criterion with the reference.
+
+    The result is None where no method has a value.
+    """
     best = criterion.best(evaluation)
     if not best:
         return None

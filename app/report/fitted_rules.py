@@ -107,7 +107,10 @@ def _by_name(
 
 
 def _by_group(rules: Rules, group_names: Sequence[str], word: str, values: Values) -> Markup | None:
-    """Draw a line for each group over coverage; None where the rules have no such figures."""
+    """Draw a line for each group over coverage.
+
+    The result is None where the rules have no such figures.
+    """
     if not rules.rules or not all(values(rule) for rule in rules.rules):
         return None
     lines: list[Mark] = [Line([(0, 0), (1, 1)], "diagonal")] if word == "acceptance" else []

@@ -45,7 +45,7 @@ def gap_chart(evaluation: Evaluation, shown: ShownMethods) -> Markup:
 
 
 def acceptance_charts(evaluation: Evaluation, shown: ShownMethods) -> list[Markup]:
-    """Draw a chart for each group: its accepted share against coverage, of rules beside confidence scores."""
+    """Draw each group's accepted share, of rules beside confidence scores."""
     return [_acceptance(evaluation, number, name, shown) for number, name in enumerate(evaluation.group_names)]
 
 
@@ -142,7 +142,10 @@ def _runs(points: Sequence[tuple[float, float | None]], y: Axis) -> list[list[Po
 
 
 def _inside(start: Point, end: Point, y: Axis) -> tuple[Point, Point] | None:
-    """Cut a straight line at the ends of the scale; None where nothing of it is left."""
+    """Cut a straight line at the ends of the scale.
+
+    The result is None where nothing of it is left.
+    """
     low, high = sorted((start[1], end[1]))
     if high < y.low or low > y.high:
         return None

@@ -37,6 +37,8 @@ from app.report.words import PRIORS, effective, listing, percent, time_fact
 
 Content = TypeVar("Content")
 
+REFERENCE_MEANING = "{}: the mean of the first combination's experts, scored by its largest probability"
+
 
 @dataclass(frozen=True, slots=True)
 class OutcomePage(Generic[Content]):
@@ -147,7 +149,7 @@ def evaluation_page(job: Job, report: JobReport) -> OutcomePage[EvaluationConten
     facts += [
         ("Test rows", effective(evaluation.rows, evaluation.effective_rows)),
         ("Prior", PRIORS[outcome.prior]),
-        ("Reference", evaluation.reference),
+        ("Reference", REFERENCE_MEANING.format(evaluation.reference)),
         ("Versions", _versions(outcome.versions)),
     ]
     by_name = {criterion.figure.name: criterion for criterion in CRITERIA}

@@ -70,7 +70,7 @@ def ticks_to(highest: float) -> tuple[float, ...]:
 
 
 def ticks_between(lowest: float, highest: float) -> tuple[float, ...]:
-    """Return round ticks, 0 among them, over `lowest` (at most 0) to `highest` or beyond.
+    """Return round ticks over both ends, 0 among them.
 
     There are at most seven, or eight where `lowest` is below 0.
     """
