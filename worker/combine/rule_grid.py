@@ -133,20 +133,23 @@ def rule_tables(
 
     Time is that of 18·31 sorts of N; memory a few blocks of `BLOCK_VALUES`, or of N where that is more.
     """
-    pairs, errors, acceptance = [], [], []
+    errors, acceptance = [], []
+    ratios = rows.ratios(group)
     step = max(1, BLOCK_VALUES // len(rows.labels))
-    for ratio in rows.ratios(group):
+    for ratio in ratios:
+        u, unmoved = point.moved(group, float(ratio), 0.0).u_and_v()
         for first in range(0, len(OFFSETS), step):
             check()
             offsets = OFFSETS[first : first + step]
-            rules = [point.moved(group, float(ratio), float(offset)).u_and_v() for offset in offsets]
-            figures = _figures(rows, rules[0][0], np.array([v for _, v in rules]), coverages)
-            pairs += [(float(ratio), float(offset)) for offset in offsets]
+            v = np.tile(unmoved, (len(offsets), 1))
+            v[:, group] = u[group] + offsets
+            figures = _figures(rows, u, v, coverages)
             errors.append(figures[0])
             acceptance.append(figures[1])
-    values, all_errors, all_acceptance = np.array(pairs), np.concatenate(errors, 1), np.concatenate(acceptance, 1)
+    all_ratios, all_offsets = np.repeat(ratios, len(OFFSETS)), np.tile(OFFSETS, len(ratios))
+    all_errors, all_acceptance = np.concatenate(errors, axis=1), np.concatenate(acceptance, axis=1)
     return [
-        RuleTable(values[:, 0], values[:, 1], all_errors[index], all_acceptance[index])
+        RuleTable(all_ratios, all_offsets, all_errors[index], all_acceptance[index])
         for index in range(len(coverages))
     ]
 
