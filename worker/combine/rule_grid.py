@@ -83,7 +83,10 @@ class SearchRows:
         )
 
     def ratios(self, group: int) -> Floats:
-        """List ρ to compare for a group [18]: around π̂_0/π̂_k, which is u_k/u_0 where all are accepted; and 1."""
+        """List ρ to compare for a group, [18].
+
+        Around π̂_0/π̂_k, the groups' shares of weight, which is u_k/u_0 where all rows are accepted; and 1.
+        """
         total = self.group_weights.sum(axis=0)
         return np.append(total[self.present[0]] / total[group] * RATIO_FACTORS, 1.0)
 
@@ -105,10 +108,11 @@ class RuleTable:
     acceptance: Floats
 
     def select(self, objective: Floats, shortfall: Floats) -> int:
-        """Choose the rule with the least shortfall, then the least objective, then the least |ln ρ| + |λ|.
+        """Choose the best rule, by its row.
 
-        Values within `TOLERANCE` of the least are ties: rounding of sums differs between equal rules. The first of
-        equal rules is taken.
+        It has the least shortfall, then the least objective, then the least |ln ρ| + |λ|; of equal rules the first is
+        taken. Values within `TOLERANCE` of the least are equal: rounding of sums differs between rules that accept
+        the same rows.
 
         Args:
             objective: [R].
@@ -129,9 +133,10 @@ def _least(values: Floats) -> NDArray[np.bool_]:
 def rule_tables(
     rows: SearchRows, point: Point, group: int, coverages: Sequence[float], check: Callable[[], None]
 ) -> list[RuleTable]:
-    """Measure all rules that differ from a point in one group: a table for each coverage.
+    """Measure all rules that differ from a point in one group.
 
-    Time is that of 18·31 sorts of N; memory a few blocks of `BLOCK_VALUES`, or of N where that is more.
+    Returns a table for each coverage. Time is that of 18·31 sorts of N; memory is a few blocks of `BLOCK_VALUES`, or
+    of N where that is more.
     """
     errors, acceptance = [], []
     ratios = rows.ratios(group)
