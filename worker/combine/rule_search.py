@@ -146,8 +146,9 @@ class _Search:
         reached = float(candidate.acceptance[list(self.rows.present)].min())
         raise JobError(
             "group-coverage-impossible",
-            f"At coverage {coverage:g}, no rule of the search accepts {share:g} times that of each class group: the "
-            f"least accepted group has {reached:.3f}, {share * coverage:.3f} are asked for. Lower min_group_coverage.",
+            f"At coverage {coverage:g}, no rule of the search accepts {share:g} times that of each class group: "
+            f"the least accepted group has {reached:.3f}, {share * coverage:.3f} are asked for; "
+            "lower min_group_coverage.",
             coverage=coverage,
             min_group_coverage=share,
             reached=reached,
