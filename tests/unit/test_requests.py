@@ -9,15 +9,8 @@ from typing import get_args
 import pytest
 
 from app.domain.job_kinds import JOB_KINDS, read_request
-from app.domain.requests import (
-    Kind,
-    LogitFile,
-    RecomputeRequest,
-    Request,
-    SplitsRequest,
-    Standards,
-    VerificationRequest,
-)
+from app.domain.requests import Kind, LogitFile, RecomputeRequest, Request, SplitsRequest, VerificationRequest
+from app.domain.standards import Standards
 from tests.fakes import job_request
 
 STRICT = Standards(head_threshold=7, floors={"tail_accuracy": 0.25, "accuracy": 0.5})

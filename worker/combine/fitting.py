@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from app.domain.combine_requests import NetOptions
 from app.domain.combining import (
     PRETRAINED,
     Candidate,
@@ -20,7 +21,7 @@ from app.domain.combining import (
 )
 from worker.combine.combiners import combiner_of
 from worker.combine.features import feature_count, gate_features
-from worker.combine.gating_net import GateRows, NetOptions, encode_tensors
+from worker.combine.gating_net import GateRows, encode_tensors
 from worker.combine.linear import fit_weights
 from worker.combine.log_linear import fit_log_linear
 from worker.combine.probabilities import label_log_probabilities, log_softmax
@@ -109,6 +110,15 @@ def pretrain(data: FitData, groups: ClassGroups, method: Method | None = None) -
     ]
     equal = (interval is None or interval[0] <= 0 <= interval[1] for interval in intervals)
     return candidates, next(each for each, chosen in zip(methods, equal, strict=True) if chosen)
+
+
+def assess(method: Method, parameters: Parameters, data: FitData, groups: ClassGroups) -> Candidate:
+    """Compute the figures of given parameters; nothing is fitted."""
+    combiner = combiner_of(method, parameters, data.log_prior)
+    nll = row_nll(data.fit, combiner)
+    summary = summarise(data.validate, combiner, groups)
+    fit_nll = float((data.fit.weights * nll).sum() / data.fit.weights.sum())
+    return Candidate(method, parameters, fit_nll, validate_figures(summary, groups))
 
 
 def nll_differences(

@@ -30,16 +30,6 @@ BLOCK_ROWS = 4096
 Tensors = Mapping[str, NDArray[Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class NetOptions:
-    """How the gating net is trained."""
-
-    epochs: int = 25
-    lr: float = 8e-4
-    batch_size: int = 64
-    seed: int = 42
-
-
 @dataclass(frozen=True, eq=False)
 class GateRows:
     """What the gating net needs of N rows.

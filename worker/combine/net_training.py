@@ -17,9 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from app.domain.combine_requests import NetOptions
 from app.domain.errors import JobError
 from worker.combine.features import feature_count
-from worker.combine.gating_net import WIDTHS, GateRows, NetOptions, Tensors, expected_shapes
+from worker.combine.gating_net import WIDTHS, GateRows, Tensors, expected_shapes
 from worker.experts.plain_values import plain_values_allowed
 
 DROPOUT = 0.1
