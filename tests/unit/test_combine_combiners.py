@@ -71,6 +71,7 @@ def test_net_weights_experts_row_by_row() -> None:
     with torch.no_grad():
         gate = net(torch.from_numpy((gate_features(p) - 0.5) / 2.0)).softmax(dim=1).numpy()
     found, weights = log_mix(ALL[3], Z)
+    assert weights is not None
     np.testing.assert_allclose(weights, gate, atol=1e-12)
     np.testing.assert_allclose(found, np.log((gate[:, :, None] * p).sum(axis=1)), atol=1e-12)
 

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from app.domain.combine_requests import NetOptions
 from app.domain.errors import JobError
-from worker.combine.gating_net import GateRows, NetOptions, encode_tensors
-from worker.combine.net_training import train_net
+from worker.combine import net_training
+from worker.combine.gating_net import GateRows, encode_tensors
+from worker.combine.net_training import GatingNet, train_net
 
 SHORT = NetOptions(epochs=3, batch_size=16)
 
@@ -117,6 +119,38 @@ def test_probabilities_beyond_float32_do_not_break_training() -> None:
     extreme[5:9, 0] = -1e300
     tensors, _ = train_net(replace(rows, log_probabilities=extreme), gate_rows(seed=1), SHORT, nothing)
     assert all(np.isfinite(values).all() for values in tensors.values())
+
+
+def test_a_batch_is_one_step_of_adam_on_the_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    """−Σ w log η_y / Σ w + .002·KL(mean g ‖ uniform), clipped to .5; written once more, from the same seed.
+
+    With 2 for .002, so that the second term decides signs.
+    """
+    assert net_training.BALANCE == 0.002
+    monkeypatch.setattr(net_training, "BALANCE", 2.0)
+    fit = replace(gate_rows(12), weights=np.linspace(0.2, 1.8, 12))
+    found, _ = train_net(fit, fit, NetOptions(epochs=1, lr=0.01, seed=5), nothing)
+    inputs, p, w = (
+        torch.tensor(values, dtype=torch.float32)
+        for values in (fit.inputs, np.exp(fit.log_probabilities), fit.weights)
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        net = GatingNet(2)
+        order = torch.randperm(12)
+        gate = torch.softmax(net(inputs[order]), dim=1)
+        eta = (gate * p[order]).sum(dim=1)
+        mean = (w[order, None] * gate).sum(dim=0) / w.sum()
+        kl = torch.nn.functional.kl_div(torch.full((2,), 0.5).log(), mean, reduction="sum")
+        adam = torch.optim.Adam(net.parameters(), lr=0.01, weight_decay=2e-4)
+        loss = -(w[order] * eta.log()).sum() / w.sum() + 2.0 * kl
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 0.5)
+        adam.step()
+    for name, values in net.state_dict().items():
+        # Adam's first step is lr·sign(gradient) but for gradients near 0, so a few may differ.
+        close = np.isclose(found[name], values.numpy(), atol=1e-5)
+        assert close.mean() > 0.97, name
 
 
 @pytest.mark.parametrize(("rows", "size"), [(1, 64), (5, 1)])

@@ -83,6 +83,7 @@ def test_one_expert_has_an_energy() -> None:
     """logsumexp of its logits as they are, without temperature."""
     rows = make_rows(experts=1)
     summary = summarise(rows, combiner_of("linear", LinearParameters((1.0,), (3.0,)), None), halves())
+    assert summary.energy is not None
     np.testing.assert_allclose(summary.energy, logsumexp(stacked(rows)[:, 0], axis=1), rtol=1e-13)
 
 
