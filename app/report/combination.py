@@ -43,6 +43,8 @@ class Combination:
     """Of `selective`."""
     caveats: Sequence[Caveat]
     """About the rules."""
+    inputs: Sequence[tuple[str, str]]
+    """Expert and split of each file of logits that was fitted on or compared on, and sha256."""
 
 
 def combination(outcome: GatingOutcome) -> Combination:
@@ -66,6 +68,7 @@ def combination(outcome: GatingOutcome) -> Combination:
         ],
         None if outcome.rules is None else rule_section(outcome.rules, outcome.group_names),
         fitted_rule_caveats(),
+        [(f"{file.expert} / {file.split}", file.sha256) for file in outcome.inputs],
     )
 
 

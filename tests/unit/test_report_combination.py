@@ -137,6 +137,7 @@ def test_the_page_of_a_gating_has_the_combination_beside_its_checks() -> None:
     places = [html.index(words) for words in [*order, "The base has no train rows."]]
     assert places == sorted(places)
     assert "Rules of rejection" not in gating_html(gating(ALL, "linear", "simplest"))
+    assert html.count("b" * 64) == 4  # two experts on two splits
 
 
 def test_a_gating_that_is_not_fitted_yet_has_no_combination() -> None:
