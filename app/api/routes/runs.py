@@ -1,0 +1,53 @@
+"""Runs of the whole workflow: from splits to an evaluation as one request."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from app.api.dependencies import ServicesDep
+from app.api.parameters import JobId, Traceparent, Wait
+from app.api.run_schemas import RunList, RunView
+from app.api.waiting import await_change
+from app.domain.errors import NotFound
+from app.domain.fault_points import reach
+from app.domain.run_requests import RunRequest
+from app.workflows.bodies import RunBody
+from app.workflows.planning import plan_run
+
+router = APIRouter(prefix="/runs", tags=["runs"])
+
+
+@router.post("", status_code=202)
+def submit(body: RunBody, services: ServicesDep, trace: Traceparent, response: Response) -> RunView:
+    """Check a request for the whole workflow and begin it.
+
+    The steps are: create the splits if they are not there, recompute, verify, combine, reject, evaluate. Each is a
+    job of its own; a step whose result is already right is kept, and says why.
+    """
+    site = services.workflows
+    request = plan_run(body, site.catalog, site.inspections, site.compute_environments())
+    job = services.jobs.submit(request, terms=body.options(trace))
+    response.headers["Location"] = f"/runs/{job.id}"
+    reach("submit.recorded")
+    return RunView.of(job)
+
+
+@router.get("")
+def list_runs(services: ServicesDep, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> RunList:
+    """List runs, the newest first."""
+    return RunList(runs=[RunView.of(job) for job in services.jobs.jobs(kind=RunRequest.kind, limit=limit)])
+
+
+@router.get("/{job_id}")
+async def get_run(job_id: JobId, services: ServicesDep, wait: Wait = 0.0) -> RunView:
+    """Show a run with its steps, or hold the answer until it changes.
+
+    With `?wait=SECONDS` (60 at most) the answer is held until a step changes or the run ends. Units of a running step
+    are those of its jobs: `GET /jobs/{id}`.
+    """
+    job = await await_change(services, job_id, wait)
+    if not isinstance(job.request, RunRequest):
+        raise NotFound("run-not-found", f"Job {job_id} is a {job.request.kind}: GET /jobs/{job_id}.")
+    return RunView.of(job)
