@@ -77,9 +77,8 @@ def _same_recompute(job: Job, request: RecomputeRequest, units: Sequence[UnitPla
     earlier, wanted = _plain(job.recompute), _plain(request)
     if any(earlier[name] != wanted[name] for name in wanted if name not in UNDECIDING):
         return False
-    if {(u.expert, u.split, u.split_sha256) for u in job.units} != {
-        (u.expert, u.split, u.split_sha256) for u in units
-    }:
+    lists = {(unit.expert, unit.split, unit.split_sha256) for unit in units}
+    if {(unit.expert, unit.split, unit.split_sha256) for unit in job.units} != lists:
         return False
     before, now = earlier["grounds"], wanted["grounds"]
     if (before["bases"], before["data"]) != (now["bases"], now["data"]):
