@@ -103,7 +103,7 @@ def _difference_columns() -> list[Column]:
         "AURC worst": ("worst_aurc_grid", min),
     }
     return [
-        Column(heading, _difference(name), percent=name != "nll", best=best, optional=heading == "AURC")
+        Column(heading, _difference(name), percent=name != "nll", best=best, optional=heading in ("AURC", "NLL"))
         for heading, (name, best) in figures.items()
     ]
 
@@ -133,9 +133,12 @@ def _fitting(
 ) -> Table:
     """Create a table that fits the console, if need be without optional columns."""
     table = _table(methods, columns, differences=differences)
-    if _fits(console, table):
-        return table
-    return _table(methods, [column for column in columns if not column.optional], differences=differences)
+    for optional in (column for column in columns if column.optional):
+        if _fits(console, table):
+            break
+        columns = [column for column in columns if column is not optional]
+        table = _table(methods, columns, differences=differences)
+    return table
 
 
 def _fits(console: Console, table: Table) -> bool:
@@ -238,17 +241,18 @@ def _explanation(evaluation: Record) -> str:
     coverages, rows = evaluation["coverages"], evaluation["rows"]
     weighted = f", which count as {evaluation['effective_rows']:,.0f} equally weighted ones"
     counted = weighted if round(evaluation["effective_rows"]) != rows else ""
-    return (
-        f"Below each figure its {evaluation['level'] * 100:g} % interval: the middle of {evaluation['resamples']:,} "
-        f"resamples (seed {evaluation['seed']}) of the {rows:,} test rows{counted}, drawn by class; the same "
-        f"resamples for all methods. {DIFFERENT}: the interval of the difference excludes 0; without it, the rows "
-        "do not tell the two apart. The best value is bold, whether or not it differs from the next. The intervals cover the choice of "
-        "test rows, not the training of the experts or the fit of the combination, and there is no correction for "
-        "comparing many methods. Repeated rows raise the ECE and the errors of small groups, so a figure may lie "
-        f"beside its interval. AURC: mean error of the accepted rows at {len(coverages)} coverages from "
-        f"{coverages[0]:g} to {coverages[-1]:g}, a group without an accepted row counting as 1. 'at': share of a "
-        "group that is accepted at that coverage."
+    sentences = (
+        f"Below each figure its {evaluation['level'] * 100:g} % interval: the middle of {evaluation['resamples']:,}",
+        f"resamples (seed {evaluation['seed']}) of the {rows:,} test rows{counted}, drawn by class; all methods",
+        f"share them. {DIFFERENT}: the interval of the difference excludes 0; without it, the rows do not tell the two",
+        "apart. The best value is bold, whether or not it differs from the next. The intervals cover the choice of",
+        "test rows, not the training of the experts or the fit of the combination; nothing corrects for the comparison",
+        "of many methods. Repeated rows raise the ECE and the errors of small groups, so a figure may lie beside its",
+        f"interval. AURC: mean error of the accepted rows at {len(coverages)} coverages from {coverages[0]:g} to",
+        f"{coverages[-1]:g}; a group without an accepted row counts as 1. 'at': share of a group that is accepted at",
+        "that coverage.",
     )
+    return " ".join(sentences)
 
 
 def _wrapped(console: Console, text: str) -> list[str]:
