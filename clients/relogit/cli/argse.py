@@ -12,7 +12,6 @@ from relogit.cli.combinations import (
     MinGroupCoverageOption,
     NoWaitOption,
     end_of,
-    full_ids,
 )
 from relogit.cli.command import command
 from relogit.cli.session import Session
@@ -46,10 +45,12 @@ def argse(
     It decides over the combination of a gating; run `relogit gating` first. A rule is fitted for each coverage, on
     the rows that the combination was fitted and chosen by. `relogit evaluate` measures it on other rows.
     """
-    (gating_id,) = full_ids(run, [gating] if gating else None) or [None]
-    request = RejectorRequest(gating=gating_id, score=score, **options)
-    if score == "group":
-        request["objective"] = objective
+    request: RejectorRequest = {
+        "gating": None if gating is None else run.find(gating).id,
+        "score": score,
+        "objective": objective if score == "group" else None,
+        **options,
+    }
     health = run.client.ready()
     work = run.client.rejector(**request)
     run.warn_unless_ready(health)

@@ -88,7 +88,7 @@ def result_lines(data: Record, console: Console) -> Iterator[RenderableType]:
     result = data["result"]
     if result is not None:
         if data["kind"] == "gating":
-            yield from gating_lines(result, console)
+            yield from gating_lines(result)
         elif data["kind"] == "rejector":
             yield from rejector_lines(result)
         else:
@@ -106,15 +106,13 @@ def files_sentence(data: Record) -> str:
     if data["kind"] == "gating":
         folder = f"outputs/{request['output_dir']}/{request['name']}"
         parameters = f"checkpoints/gating_pretrained/{request['dataset']}/gating_{request['name']}.json"
-        return (
-            f"Logits and mixtures: {folder}/<split>_{{logits,mixture}}.npz; parameters: {parameters}, at the server."
-        )
+        return f"Files at the server: {folder}/<split>_{{logits,mixture}}.npz, parameters {parameters}."
     if data["kind"] == "rejector":
-        return f"Its rules: {rules_path(request)}, at the server."
+        return f"File at the server: {rules_path(request)}."
     files = sorted(data["result"]["files"])
     tables = [name for name in files if not name.endswith("_decisions.npz")]
     decisions = number_of(len(files) - len(tables), "file")
-    return f"Files below outputs/ at the server: {', '.join(tables)}; {decisions} of decisions beside them."
+    return f"Files below outputs/ at the server: {', '.join(tables)}, and {decisions} of decisions."
 
 
 def rules_path(request: Record) -> str:

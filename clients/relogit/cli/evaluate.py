@@ -28,7 +28,7 @@ def evaluate(
     gatings: Annotated[
         list[str] | None,
         typer.Option(
-            "--gatings", "--gating", metavar="ID...", help="Gatings [default: the newest, or the rejectors']"
+            "--gatings", "--gating", metavar="ID...", help="Gatings [default: the rejectors' or the newest]"
         ),
     ] = None,
     rejectors: Annotated[

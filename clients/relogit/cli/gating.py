@@ -109,9 +109,9 @@ def gating(
 
     Options that are left out have the server's defaults. Lists are written as in `--experts A B C`.
     """
-    request = GatingRequest(mode=mode, divided_by=temperatures_of(divided_by), **options)
+    temperatures = temperatures_of(divided_by)
     health = run.client.ready()
-    request["logits"] = _logits(run, logits, dataset)
+    request = GatingRequest(mode=mode, logits=_logits(run, logits, dataset), divided_by=temperatures, **options)
     work = run.client.gating(**request)
     run.warn_unless_ready(health)
     end_of(run, work, wait=not no_wait)

@@ -131,9 +131,7 @@ def _without_files(run: Session, job: Job) -> str | None:
         return f"Job {job.id} verifies files; it has none of its own."
     if job.job_kind == "rejector":
         path = rules_path(job.data["request"])
-        return (
-            f"Rejector {job.id} has no logits. Its rules are {path} at the server; `relogit status {job.id} --json`."
-        )
+        return f"Rejector {job.id} has no logits. Its rules are in {path} at the server; `relogit status` shows them."
     if job.job_kind == "evaluation":
         result = run.client.get_evaluation(job.id).result
         files = ", ".join(sorted(result["files"])) if result else "there once it has succeeded"

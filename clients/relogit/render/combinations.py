@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from rich import box
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -25,12 +25,11 @@ FORMULAS = {
 }
 
 
-def gating_lines(result: Record, console: Console) -> Iterator[RenderableType]:
+def gating_lines(result: Record) -> Iterator[RenderableType]:
     """Show the candidates, the chosen method and why, and its parameters.
 
     Args:
         result: `result` of a gating.
-        console: for its width.
     """
     yield from warning_lines(result)
     fit, validate = result["fit"], result["validate"]
@@ -54,9 +53,8 @@ def rejector_lines(result: Record) -> Iterator[RenderableType]:
     yield from warning_lines(result)
     effective = round(result["effective_rows"])
     counted = f", which count as {count(effective)}" if effective != result["rows"] else ""
-    yield Text(
-        f"Over {result['method']}, on the {number_of(result['rows'], 'row')} of the fit{counted}:", style="bold"
-    )
+    rows = number_of(result["rows"], "row")
+    yield Text(f"Over {result['method']}, on the {rows} of its fit and choice{counted}:", style="bold")
     yield from rule_lines(result["rules"], result["group_names"])
 
 
@@ -148,17 +146,15 @@ def _rules_table(rules: Record, group_names: Sequence[str]) -> Table:
     """Show errors and acceptance by group, under a heading each."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     fitted = [rule for rule in rules["rules"] if rule["group_errors"]]
-    headings = ["coverage", "met"]
-    headings += (
-        [f"{rules['objective']} error"] if any(rule["objective"] is not None for rule in rules["rules"]) else []
-    )
+    optimised = rules["score"] == "group"
+    headings = ["coverage", "met", *([f"{rules['objective']} error"] if optimised else [])]
     if fitted:
         headings += [f"error {name}" for name in group_names] + [f"accepted {name}" for name in group_names]
     for heading in headings:
         table.add_column(heading, justify="right")
     for rule in rules["rules"]:
         shares = [rule["coverage"], rule["fitted_coverage"]]
-        shares += [rule["objective"]] if f"{rules['objective']} error" in headings else []
+        shares += [rule["objective"]] if optimised else []
         shares += [*rule["group_errors"], *rule["group_acceptance"]]
         table.add_row(*(NONE if share is None else f"{share * 100:.1f}" for share in shares))
     return table

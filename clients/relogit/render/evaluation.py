@@ -248,8 +248,8 @@ def _explanation(evaluation: Record) -> str:
         "two apart. The best value is bold, whether or not it differs from the next. The intervals cover the choice",
         "of test rows, not the training of the experts or the fit of the combination; nothing corrects for the",
         "comparison of many methods. Repeated rows raise the ECE and the errors of small groups, so a figure may",
-        f"lie beside its interval. AURC: mean error of the accepted rows at {len(coverages)} coverages from {coverages[0]:g} to",
-        f"{coverages[-1]:g}; a group without an accepted row counts as 1. 'at': share of a group that is accepted at",
+        f"lie beside its interval. AURC: mean error of the accepted rows at {len(coverages)} coverages from",
+        f"{coverages[0]:g} to {coverages[-1]:g}; a group without an accepted row counts as 1. 'at': share of a group that is accepted at",
         "that coverage.",
     )
     return " ".join(sentences)
