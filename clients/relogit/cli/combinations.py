@@ -110,9 +110,9 @@ def files_sentence(data: Record) -> str:
     if data["kind"] == "rejector":
         return f"File at the server: {rules_path(request)}."
     files = sorted(data["result"]["files"])
-    tables = [name for name in files if not name.endswith("_decisions.npz")]
+    tables = [f"outputs/{name}" for name in files if not name.endswith("_decisions.npz")]
     decisions = number_of(len(files) - len(tables), "file")
-    return f"Files below outputs/ at the server: {', '.join(tables)}, and {decisions} of decisions."
+    return f"Files at the server: {', '.join(tables)}, and {decisions} of decisions."
 
 
 def rules_path(request: Record) -> str:

@@ -12,6 +12,7 @@ from rich.text import Text
 from relogit.render.checks import failed_check_lines
 from relogit.render.tables import NONE, Record, count, new_table, number_of, percent, printable
 
+UNWEIGHTED = "At no coverage did weights of the groups help on these rows: the rules decide as the score msp does."
 UNACCEPTED = "Either objective can be met by accepting hardly any row of a group: read error and acceptance together."
 OPTIMISTIC = "The rules were fitted on these rows, so errors elsewhere are higher; `relogit evaluate` measures them."
 FORMULAS = {
@@ -65,6 +66,8 @@ def rule_lines(rules: Record, group_names: Sequence[str]) -> Iterator[Renderable
     floor = f"; every group accepted at least {least:g} times the coverage" if least else ""
     yield Text(f"Rules of the score {name}{floor}, in %:")
     yield _rules_table(rules, [printable(group) for group in group_names])
+    if rules["score"] == "group" and all(len(set(rule["u"])) == len(set(rule["v"])) == 1 for rule in rules["rules"]):
+        yield Text(UNWEIGHTED)
     yield Text(OPTIMISTIC, style="dim")
     yield Text(UNACCEPTED, style="dim")
 

@@ -227,7 +227,7 @@ def _verdict(others: Sequence[Record], reference: str) -> str:
     for column, better, worse in ((balanced, "higher", "lower"), (area, "lower", "higher")):
         name = "balanced accuracy" if column is balanced else "balanced AURC"
         verdicts = [(printable(m["name"]), _better(column, column.cell(m)[1])) for m in others]
-        good = [name for name, verdict in verdicts if verdict]
+        good = [method for method, verdict in verdicts if verdict]
         bad = sum(verdict is False for _, verdict in verdicts)
         sentences.append(
             f"A {better} {name} than {printable(reference)}: {', '.join(good) or 'no method'}"
@@ -249,8 +249,8 @@ def _explanation(evaluation: Record) -> str:
         "of test rows, not the training of the experts or the fit of the combination; nothing corrects for the",
         "comparison of many methods. Repeated rows raise the ECE and the errors of small groups, so a figure may",
         f"lie beside its interval. AURC: mean error of the accepted rows at {len(coverages)} coverages from",
-        f"{coverages[0]:g} to {coverages[-1]:g}; a group without an accepted row counts as 1. 'at': share of a group that is accepted at",
-        "that coverage.",
+        f"{coverages[0]:g} to {coverages[-1]:g}; a group without an accepted row counts as 1. 'at': share of a group",
+        "that is accepted at that coverage.",
     )
     return " ".join(sentences)
 
