@@ -69,7 +69,8 @@ def rule_lines(rules: Record, group_names: Sequence[str]) -> Iterator[Renderable
     if rules["score"] == "group" and all(len(set(rule["u"])) == len(set(rule["v"])) == 1 for rule in rules["rules"]):
         yield Text(UNWEIGHTED)
     yield Text(OPTIMISTIC, style="dim")
-    yield Text(UNACCEPTED, style="dim")
+    if rules["score"] == "group":
+        yield Text(UNACCEPTED, style="dim")
 
 
 def choice_sentence(result: Record) -> str:

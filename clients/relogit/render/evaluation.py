@@ -71,7 +71,7 @@ def _answered_columns(evaluation: Record) -> list[Column]:
         Column("acc", _figure("accuracy"), best=max),
         Column("bal", _figure("balanced_accuracy"), best=max),
         *(
-            Column(name, _figure(f"{name}_accuracy"), best=max, optional=name != groups[-1])
+            Column(printable(name), _figure(f"{name}_accuracy"), best=max, optional=name != groups[-1])
             for name in groups
         ),
         Column("NLL", _figure("nll"), percent=False),
@@ -87,7 +87,12 @@ def _rejecting_columns(evaluation: Record) -> list[Column]:
         Column("AURC bal", _figure("balanced_aurc_grid")),
         Column("AURC worst", _figure("worst_aurc_grid")),
         *(
-            Column(f"{name} at {coverages[place]:g}", _acceptance(place, k, name), best=None)
+            Column(
+                f"{printable(name)}\nat {coverages[place]:g}",
+                _acceptance(place, k, name),
+                best=None,
+                optional=name != evaluation["group_names"][-1],
+            )
             for k, name in enumerate(evaluation["group_names"])
         ),
     ]
@@ -150,7 +155,7 @@ def _table(methods: Sequence[Record], columns: Sequence[Column], *, differences:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0, header_style="bold")
     table.add_column("method", overflow="fold")
     for column in columns:
-        table.add_column(printable(column.heading), justify="right", no_wrap=True)
+        table.add_column(column.heading, justify="right", no_wrap=True)
     best = [None if differences else _best(methods, column) for column in columns]
     for method in methods:
         cells = (
@@ -212,7 +217,8 @@ def _number(value: float, column: Column, *, sign: str = "") -> str:
 def _end(value: float, column: Column) -> str:
     """Write an end of an interval, with fewer digits than the figure."""
     number = value * 100 if column.percent else value
-    return _written(number, ".1f" if abs(number) >= 10 else ".2f")
+    places = 2 if abs(number) < 9.995 else 1 if abs(number) < 99.95 else 0
+    return _written(number, f".{places}f")
 
 
 def _written(number: float, form: str) -> str:
