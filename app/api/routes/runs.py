@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Response
 
-from app.api.dependencies import ServicesDep
-from app.api.parameters import JobId, Traceparent, Wait
+from app.api.dependencies import Services, ServicesDep
+from app.api.parameters import MAX_WAIT_S, JobId, Traceparent, Wait
 from app.api.run_schemas import RunList, RunView
-from app.api.waiting import await_change
 from app.domain.errors import NotFound
 from app.domain.fault_points import reach
 from app.domain.run_requests import RunRequest
@@ -44,10 +44,21 @@ def list_runs(services: ServicesDep, limit: Annotated[int, Query(ge=1, le=1000)]
 async def get_run(job_id: JobId, services: ServicesDep, wait: Wait = 0.0) -> RunView:
     """Show a run with its steps, or hold the answer until it changes.
 
-    With `?wait=SECONDS` (60 at most) the answer is held until a step changes or the run ends. Units of a running step
-    are those of its jobs: `GET /jobs/{id}`.
+    With `?wait=SECONDS` (60 at most) the answer is held until a step or its progress changes, or the run ends.
     """
-    job = await await_change(services, job_id, wait)
+
+    async def look() -> RunView:
+        return await run_sync(_view, services, job_id)
+
+    view = await look()
+    if wait == 0 or view.state.ended:
+        return view
+    return await services.watcher.until(look, lambda now: now != view, min(wait, MAX_WAIT_S))
+
+
+def _view(services: Services, job_id: str) -> RunView:
+    job = services.jobs.get(job_id)
     if not isinstance(job.request, RunRequest):
         raise NotFound("run-not-found", f"Job {job_id} is a {job.request.kind}: GET /jobs/{job_id}.")
-    return RunView.of(job)
+    current = [services.jobs.get(child) for step in job.steps if step.state == "running" for child in step.jobs]
+    return RunView.of(job, current)
