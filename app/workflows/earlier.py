@@ -42,8 +42,10 @@ def earlier_recompute(request: RecomputeRequest, units: Sequence[UnitPlan], site
 
 def earlier_gating(request: GatingRequest, site: WorkflowSite) -> Job | None:
     """Find a gating of the same identity, with its files as they were."""
-    jobs = site.runs.succeeded(GatingRequest.kind, {"identity": request.identity})
-    return next((job for job in jobs if not changed_files(job, site.settings)), None)
+    for job in site.runs.succeeded(GatingRequest.kind, {"identity": request.identity}):
+        if _is_newest(job, request, site) and not changed_files(job, site.settings):
+            return job
+    return None
 
 
 def earlier_rejector(request: RejectorRequest, site: WorkflowSite) -> Job | None:
@@ -52,7 +54,8 @@ def earlier_rejector(request: RejectorRequest, site: WorkflowSite) -> Job | None
     An equal gating of another job does not count: an evaluation would compare the two.
     """
     fields = {"identity": request.identity, "gating": request.gating}
-    return next(iter(site.runs.succeeded(RejectorRequest.kind, fields)), None)
+    jobs = site.runs.succeeded(RejectorRequest.kind, fields, limit=1)
+    return next((job for job in jobs if _is_newest(job, request, site)), None)
 
 
 def earlier_evaluation(request: EvaluationRequest, site: WorkflowSite) -> Job | None:
@@ -61,6 +64,12 @@ def earlier_evaluation(request: EvaluationRequest, site: WorkflowSite) -> Job | 
         if job.request == request and _files_are_there(job, site.settings):
             return job
     return None
+
+
+def _is_newest(job: Job, request: GatingRequest | RejectorRequest, site: WorkflowSite) -> bool:
+    """Tell whether no later job has published its parameters under the same name."""
+    fields = {"dataset": request.dataset, "name": request.name}
+    return [newest.id for newest in site.runs.succeeded(request.kind, fields, limit=1)] == [job.id]
 
 
 def changed_files(job: Job, settings: Settings) -> list[Check]:
