@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from worker.combine.evaluation.method_rows import EvaluatedRows, RuleRows
-from worker.combine.evaluation.ranking import TOLERANCE, Border, Ranking
+from worker.combine.evaluation.ranking import TOLERANCE, Ranking, rejected_share
 from worker.combine.evaluation.samples import Samples, whole
 from worker.combine.rows import Floats
 
@@ -69,7 +69,7 @@ class RuleRankings:
         rankings: Q of them.
         coverages: [Q] float64, 0…1.
         windows: Q pairs of tie groups, first and last+1.
-        above: [N, Q·J] float64, the marks of the rows above each window, else 0.
+        above: [N, Q·2K] float64, the marks of the rows above each window, else 0.
     """
 
     rankings: tuple[Ranking, ...]
@@ -96,9 +96,9 @@ class RuleRankings:
         return cls(tuple(rankings), coverages, tuple(windows), above.reshape(len(above), -1))
 
     def accepted(self, samples: Samples) -> Floats:
-        """Return what each sample accepts at each coverage, [b, Q, J]."""
+        """Return what each sample accepts at each coverage, [b, Q, 2K]."""
         counts = samples.counts
-        above = (counts @ self.above).reshape(len(counts), len(self.coverages), -1)  # [b, Q, J]
+        above = (counts @ self.above).reshape(len(counts), len(self.coverages), -1)  # [b, Q, 2K]
         result = np.empty_like(above)
         for number, ranking in enumerate(self.rankings):
             target = self.coverages[number] * samples.mass
@@ -122,14 +122,19 @@ def _window(ranking: Ranking, list_itself: Samples, coverage: float, width: floa
 def _accepted(
     ranking: Ranking, samples: Samples, target: Floats, window: tuple[int, int], above: Floats
 ) -> Floats | None:
-    """Return what is accepted up to weight `target` [b], [b, J]; None if a border is outside the window."""
+    """Return what is accepted up to weight `target` [b], [b, 2K]; None if a border is outside the window."""
     groups = samples.group_mass.shape[1]
     sums = np.concatenate([above.T[:, :, None], ranking.sums(samples.counts, *window)], axis=2)
-    cumulated = sums.cumsum(axis=2)  # [J, b, 1+n]
+    cumulated = sums.cumsum(axis=2)  # [2K, b, 1+n]
     ends = cumulated[:groups].sum(axis=0)
     tolerance = TOLERANCE * samples.mass
     everything = window == (0, ranking.tie_groups)
     if not everything and ((ends[:, 0] > target + tolerance) | (ends[:, -1] < target - tolerance)).any():
         return None
-    border = Border.find(ends, target[:, None], tolerance)
-    return border.accepted(sums, cumulated, sums[:groups].sum(axis=0))[:, 0]
+    each = np.arange(len(ends))
+    place = (ends < (target - tolerance)[:, None]).sum(axis=1)
+    np.minimum(place, ends.shape[1] - 1, out=place)
+    mass = sums[:groups, each, place].sum(axis=0)
+    share = rejected_share(ends[each, place], mass, target, tolerance)
+    result: Floats = cumulated[:, each, place] - share * sums[:, each, place]
+    return result.T
