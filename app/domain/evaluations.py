@@ -111,7 +111,9 @@ class MethodEvaluation:
             at_threshold=None if data["at_threshold"] is None else _points(data["at_threshold"]),
             curve=ErrorCurve(**{name: tuple(values) for name, values in data["curve"].items()}),
             reliability=None if bins is None else tuple(CalibrationBin(**item) for item in bins),
-            expert_weights=None if weights is None else {k: None if w is None else tuple(w) for k, w in weights.items()},
+            expert_weights=None
+            if weights is None
+            else {k: None if w is None else tuple(w) for k, w in weights.items()},
         )
 
 

@@ -37,20 +37,27 @@ class Curves:
     def of(cls, ranked: RankedSums, rows: int) -> Curves:
         """Compute all errors at every coverage k/N of N = `rows`; some row has weight."""
         step = ranked.ends[-1] / rows  # weight between two coverages
-        last = np.floor(ranked.ends / step + TOLERANCE * rows).astype(np.int64)  # coverages up to each tie group's end
+        last = np.floor(ranked.ends / step + TOLERANCE * rows).astype(
+            np.int64
+        )  # coverages up to each tie group's end
         last[-1] = rows  # in spite of rounding
         place = np.repeat(np.arange(len(last)), np.diff(last, prepend=0))  # [N], where each coverage ends
         target = np.arange(1, rows + 1) * step
-        share = rejected_share(
-            np.take(ranked.ends, place), np.take(ranked.mass, place), target, ranked.tolerance()
-        )
-        accepted = np.take(ranked.cumulated, place, axis=1)  # [2K, N]
-        accepted -= share * np.take(ranked.sums, place, axis=1)
-        groups = len(accepted) // 2
-        weight, wrong = accepted[:groups], accepted[groups:]
-        taking_part = weight > 0
-        errors = np.divide(wrong, weight, out=np.zeros_like(wrong), where=taking_part)  # [K, N]
-        return cls(wrong.sum(axis=0) / weight.sum(axis=0), errors.sum(axis=0) / taking_part.sum(axis=0), errors.max(axis=0))
+        share = rejected_share(np.take(ranked.ends, place), np.take(ranked.mass, place), target, ranked.tolerance())
+        groups = len(ranked.sums) // 2
+        wrongs, balanced, worst, taking_part = np.zeros((4, rows))
+        for group in range(groups):  # arrays of N stay in the processor's cache
+            weight, wrong = (
+                np.take(ranked.cumulated[mark], place) - share * np.take(ranked.sums[mark], place)
+                for mark in (group, groups + group)
+            )
+            some = weight > 0
+            error = np.divide(wrong, weight, out=np.zeros(rows), where=some)
+            wrongs += wrong
+            balanced += error
+            taking_part += some
+            np.maximum(worst, error, out=worst)
+        return cls(wrongs / target, balanced / taking_part, worst)
 
 
 def areas(ranked: RankedSums, rows: int) -> tuple[float, ...]:
@@ -59,12 +66,12 @@ def areas(ranked: RankedSums, rows: int) -> tuple[float, ...]:
     AUGRC is the area under the accepted wrong weight over coverage, both as shares of all weight. It is exact: within
     a tie group that weight rises along a straight line.
     """
-    if not ranked.ends.size or ranked.ends[-1] == 0:
+    if ranked.ends[-1] == 0:
         return (np.nan,) * len(AREAS)
     curves = Curves.of(ranked, rows)
     groups = len(ranked.sums) // 2
-    middle = ranked.cumulated[groups:] - ranked.sums[groups:] / 2  # wrong weight accepted at a tie group's middle
-    generalised = (middle @ ranked.mass).sum() / ranked.ends[-1] ** 2
+    wrong = ranked.cumulated[groups:] @ ranked.mass - ranked.sums[groups:] @ ranked.mass / 2  # at the middle of each
+    generalised = wrong.sum() / ranked.ends[-1] ** 2
     means = (curve.mean() for curve in (curves.overall, curves.balanced, curves.worst))
     overall, balanced, worst = map(float, means)
     return overall, float(generalised), balanced, worst

@@ -93,7 +93,7 @@ def _validate(
         raise ValueError(f"names must be unique and contain the reference {reference!r}: {names}")
     if not np.isfinite(weights).all() or (weights < 0).any() or not weights.sum() > 0:
         raise ValueError("weights must be finite and not negative, with some above 0")
-    if not coverages or not 0 < coverages[0] or coverages[-1] > 1 or (np.diff(coverages) <= 0).any():
+    if not coverages or not coverages[0] > 0 or coverages[-1] > 1 or (np.diff(coverages) <= 0).any():
         raise ValueError(f"coverages must rise, above 0 up to 1: {coverages}")
     for method in methods:
         shapes = {(len(labels),), (len(coverages), len(labels))} if labels.size else set()

@@ -62,10 +62,13 @@ class Ranking:
 def rejected_share(end: Floats, mass: Floats, target: Floats, tolerance: Floats | float) -> Floats:
     """Return the share of a tie group that is rejected, where acceptance stops at weight `target`.
 
-    `end` is the accepted weight up to the tie group's end, `mass` its own weight. Less than `tolerance` is nothing.
+    `end` is the accepted weight up to the tie group's end, `mass` its own weight. Up to `tolerance` is nothing, so a
+    tie group without weight never divides.
     """
     rest = end - target
-    return np.divide(rest, mass, out=np.zeros_like(rest), where=(rest > tolerance) & (mass > 0))
+    rest *= rest > tolerance
+    rest /= np.maximum(mass, np.finfo(np.float64).tiny)
+    return rest
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +79,7 @@ class RankedSums:
         sums: [2K, G] float64.
         cumulated: [2K, G] float64, up to each tie group's end.
         mass: [G] float64, each tie group's weight.
-        ends: [G] float64, the weight up to each tie group's end; at least one, of no weight if nothing was drawn.
+        ends: [G] float64, the weight up to each tie group's end; at least one.
     """
 
     sums: Floats
@@ -89,12 +92,11 @@ class RankedSums:
         """Sum and cumulate the marks over all ranks, with `counts` [N]."""
         groups = len(ranking.marks) // 2
         taken = np.take(counts, ranking.order)
-        drawn = np.flatnonzero(taken)
+        drawn = np.flatnonzero(taken > 0)
         sums = np.take(ranking.marks, drawn, axis=1)
         sums *= taken[drawn]
-        starts = np.flatnonzero(np.diff(ranking.tie_group[drawn], prepend=-1))
-        if len(starts) < len(drawn):
-            sums = np.add.reduceat(sums, starts, axis=1)
+        if ranking.tie_groups < len(taken):
+            sums = np.add.reduceat(sums, np.flatnonzero(np.diff(ranking.tie_group[drawn], prepend=-1)), axis=1)
         cumulated = sums.cumsum(axis=1)
         return cls(sums, cumulated, sums[:groups].sum(axis=0), cumulated[:groups].sum(axis=0))
 
