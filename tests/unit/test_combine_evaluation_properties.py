@@ -123,8 +123,8 @@ def test_a_rule_of_equal_scores_is_a_classifier() -> None:
     case = random_case(rows=500, seed=8)
     classifier = case.methods[1]
     assert isinstance(classifier, ClassifierRows)
-    repeated = (len(COVERAGES), 1)
-    predictions, score = (np.tile(values, repeated) for values in (classifier.predictions, classifier.score))
+    shape = (len(COVERAGES), 500)
+    predictions, score = np.broadcast_to(classifier.predictions, shape), np.broadcast_to(classifier.score, shape)
     both = replace(case, methods=(classifier, RuleRows("rule", predictions, score, classifier.thresholds)))
     one, other = both.evaluate(100).methods
     for name, value in other.figures.items():
@@ -224,5 +224,5 @@ def test_a_check_that_raises_stops_the_evaluation() -> None:
     ids=["names", "not finite", "shape", "no weight", "negative", "falling", "zero", "none"],
 )
 def test_wrong_arguments_are_refused(wrong: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"names|not finite|scores|weights|coverages"):
         replace(random_case(), **wrong).evaluate(2)  # type: ignore[arg-type]

@@ -20,17 +20,20 @@ Values = dict[str, Floats]
 
 def ratio(part: Floats, whole: Floats) -> Floats:
     """Divide, NaN where `whole` is 0."""
-    return np.divide(part, whole, out=np.full(np.broadcast_shapes(part.shape, whole.shape), np.nan), where=whole > 0)
+    undefined = np.full(np.broadcast_shapes(part.shape, whole.shape), np.nan)
+    result: Floats = np.divide(part, whole, out=undefined, where=whole > 0)
+    return result
 
 
 def errors_at(accepted: Floats, samples: Samples) -> Values:
     """Compute the errors of what is accepted, [B, Q, 2K]: weight by group, wrong weight by group.
 
-    Returns `coverage`, `overall`, `balanced`, `worst` and `gap` [B, Q], `errors` and `acceptance` [B, Q, K]. A group's
-    error is P(wrong | accepted, group), and 1 if nothing of it is accepted: a rejector must not win by refusing a
-    group. (The product's risk-coverage curves leave such a group out.) The overall error is 1 as well if nothing is
-    accepted. `balanced` is the mean and `worst` the largest error of the groups that have weight in the sample; a
-    group without any has no error and no acceptance, NaN. `gap` is the last group's error minus the first one's.
+    Returns `coverage`, `overall`, `balanced`, `worst` and `gap` [B, Q], `errors` and `acceptance` [B, Q, K]. A
+    group's error is P(wrong | accepted, group), and 1 if nothing of it is accepted: a rejector must not win by
+    refusing a group. This differs from the product's risk-coverage curves, which leave such a group out. The overall
+    error is 1 as well if nothing is accepted. `balanced` is the mean and `worst` the largest error of the groups that
+    have weight in the sample; a group without any has no error and no acceptance, NaN. `gap` is the last group's
+    error minus the first one's.
     """
     groups = accepted.shape[-1] // 2
     weight, wrong = accepted[..., :groups], accepted[..., groups:]

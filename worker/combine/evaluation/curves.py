@@ -1,10 +1,9 @@
 """Whole risk-coverage curves of weighted samples, and their areas.
 
-The definitions are those of `worker.verify.metrics.selective`, which has rows of weight 1: an area is a curve's mean
-over the coverages 1/N…1 of N rows, and a group of which nothing is accepted yet is left out there. Weights are scaled
-to sum N, and a row of another weight than 1 is accepted in part where a coverage k/N ends inside it. So the area keeps
-its meaning and its value where all weights are 1, and the three curves share their coverages: with a single group they
-are the same.
+The definitions are those of `worker.verify.metrics.selective`, where rows have weight 1: an area is a curve's mean
+over the coverages 1/N…1 of N rows, and a group of which nothing is accepted yet is left out at that coverage. Weights
+are scaled to sum N, and a row is accepted in part where a coverage k/N ends inside it. So the areas equal those where
+all weights are 1, and all curves share their coverages: with a single group they are the same.
 """
 
 from __future__ import annotations
@@ -37,9 +36,7 @@ class Curves:
     def of(cls, ranked: RankedSums, rows: int) -> Curves:
         """Compute all errors at every coverage k/N of N = `rows`; some row has weight."""
         step = ranked.ends[-1] / rows  # weight between two coverages
-        last = np.floor(ranked.ends / step + TOLERANCE * rows).astype(
-            np.int64
-        )  # coverages up to each tie group's end
+        last = np.floor(ranked.ends / step + TOLERANCE * rows).astype(np.int64)  # coverages up to each end
         last[-1] = rows  # in spite of rounding
         place = np.repeat(np.arange(len(last)), np.diff(last, prepend=0))  # [N], where each coverage ends
         target = np.arange(1, rows + 1) * step

@@ -1,8 +1,8 @@
 """Rows in order of falling score, and what is accepted at a coverage.
 
 Rows of equal score (as float64) are accepted in random order, and what is accepted is the expectation over these
-orders: a border inside a tie group accepts the same share of each of its rows. A row that counts several times, or with
-a weight, is accepted in part as well, so every coverage is met exactly.
+orders: a border inside a tie group accepts the same share of each of its rows. A row that counts several times, or
+with a weight, is accepted in part as well, so every coverage is met exactly.
 """
 
 from __future__ import annotations
