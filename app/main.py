@@ -17,7 +17,21 @@ from app.api import problems
 from app.api.dependencies import Services
 from app.api.metrics import ServiceMetrics
 from app.api.middleware import RequestMetrics
-from app.api.routes import artifacts, experts, gc, jobs, report, rows, splits, system, uploads, verifications
+from app.api.routes import (
+    artifacts,
+    evaluations,
+    experts,
+    gatings,
+    gc,
+    jobs,
+    rejectors,
+    report,
+    rows,
+    splits,
+    system,
+    uploads,
+    verifications,
+)
 from app.processes.maintenance import Maintenance
 from app.processes.shutdown import Stopping
 from app.processes.supervisor import Launch, Supervisor
@@ -27,7 +41,10 @@ from app.settings import Settings
 
 log = logging.getLogger(__name__)
 
-RESOURCES = (jobs, artifacts, report, verifications, uploads, experts, splits, rows, gc, system)
+RESOURCES = (
+    jobs, artifacts, report, verifications, uploads, gatings, rejectors, evaluations, experts, splits, rows, gc,
+    system,
+)  # fmt: skip
 """In the order in which the OpenAPI document shows them."""
 
 

@@ -11,7 +11,7 @@ from statistics import median
 import numpy as np
 
 from app.catalog.split_lists import Split
-from app.domain.requests import Standards
+from app.domain.standards import Standards
 from benchmarks.installation import CLASSES, EXPERTS, RESNET32, SHARES, Installation
 from benchmarks.plan import Plan
 from benchmarks.report import Cell, Column, Report, Table, Target

@@ -7,7 +7,8 @@ import sqlite3
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 import torch
 
@@ -22,8 +23,13 @@ from app.store.liveness import reap_dead_workers
 from app.store.transitions import ClaimLost
 from worker.context import Cancelled, Context, Stopped
 from worker.tasks.check import check_files
-from worker.tasks.recompute import Recompute, VerificationFailed
+from worker.tasks.evaluation import evaluate_methods
+from worker.tasks.failed_verification import VerificationFailed
+from worker.tasks.gating import Gating
+from worker.tasks.recompute import Recompute
+from worker.tasks.rejector import fit_rejector
 from worker.tasks.verify import verify
+from worker.tasks.verify_gating import verify_gating
 
 log = logging.getLogger(__name__)
 
@@ -114,11 +120,18 @@ def _conclude(claim: Claim, context: Context) -> None:
         context.jobs.finish_job(claim, JobReport.failed(failure.error))
 
 
-def _recompute(claim: Claim, context: Context) -> None:
-    """Compute the claim's open units one by one."""
+class UnitWork(Protocol):
+    """The work on the units of one claim."""
+
+    def run(self, unit: Unit) -> Progress:
+        """Carry out one unit and record it."""
+
+
+def _do_units(make: Callable[[Claim, Context], UnitWork], claim: Claim, context: Context) -> None:
+    """Carry out the claim's open units one by one."""
     every = [unit.split for unit in claim.open_units]
-    loaded: list[Recompute] = []
-    _guarded(claim, context, every, lambda: loaded.append(Recompute(claim, context)))
+    loaded: list[UnitWork] = []
+    _guarded(claim, context, every, lambda: loaded.append(make(claim, context)))
     if not loaded:
         return
     for unit in claim.open_units:
@@ -131,9 +144,14 @@ def _recompute(claim: Claim, context: Context) -> None:
 
 
 FUNCTIONS: Mapping[Task, Callable[[Claim, Context], None]] = {
-    "recompute": _recompute,
+    "recompute": partial(_do_units, Recompute),
     "verify": verify,
     "check": check_files,
+    "gating": partial(_do_units, Gating),
+    "gating_net": partial(_do_units, Gating),
+    "verify_gating": verify_gating,
+    "rejector": fit_rejector,
+    "evaluation": evaluate_methods,
 }
 """What does each kind of task. `app.domain.job_kinds.TASKS` says in which thread, and what its failure fails."""
 

@@ -15,7 +15,7 @@ from app.domain.analyses import AnalysedResult, AnalysisPart, AnalysisState, Job
 from app.domain.checks import NO_METRICS, JobReport, ReportVerdict, Result, ResultReport, verdict_of
 from app.domain.errors import NotFound, RelogitError, RequestError
 from app.domain.jobs import Job, Unit
-from app.domain.requests import LogitsRequest, RecomputeRequest
+from app.domain.requests import LogitsRequest, VerificationRequest
 from app.files.artifacts import artifact_path
 from app.files.disk import file_sha256
 from app.report.current_checks import audit_request, audit_warnings, file_checks
@@ -95,7 +95,9 @@ async def analyse_job(services: Services, job_id: str, part: AnalysisPart, patie
         job = services.jobs.get(job_id)
         request = job.logits_request
         if request is None:
-            raise NotFound("nothing-to-analyse", f"Job {job_id} created splits; it has no logits to analyse.")
+            raise NotFound(
+                "nothing-to-analyse", f"Job {job_id} is a {job.request.kind}; it has no logits to analyse."
+            )
         return [_prepare(services, request, recorded, part) for recorded in _results(services, job, request)]
 
     results = await run_sync(read_results)
@@ -126,7 +128,7 @@ def _answered(result: AnalysedResult, inspection: Inspection) -> AnalysedResult:
 
 
 def _results(services: Services, job: Job, request: LogitsRequest) -> Iterator[_Recorded]:
-    if isinstance(request, RecomputeRequest):
+    if not isinstance(request, VerificationRequest):
         for unit in job.units:
             if unit.artifact is not None and unit.report is not None:
                 path = artifact_path(services.settings.objects_dir, unit.artifact.sha256)

@@ -13,7 +13,7 @@ from app.catalog.datasets import Dataset
 from app.catalog.folders import Folder
 from app.catalog.split_sets import Description, read_description
 from app.domain.errors import NotFound, RequestError
-from app.domain.requests import HEAD_THRESHOLD
+from app.domain.standards import HEAD_THRESHOLD
 from app.report.split_picture import ClassGroups
 from app.store.inspection_requests.request import InspectionRequest
 from app.store.inspection_requests.splits import GroupsRequest, SplitCountsRequest

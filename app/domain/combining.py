@@ -71,7 +71,8 @@ PARAMETERS: Mapping[Method, type[LinearParameters] | type[LogLinearParameters] |
 
 def read_parameters(method: Method, data: Mapping[str, Any]) -> Parameters:
     """Rebuild the parameters that `asdict` wrote."""
-    return PARAMETERS[method](**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+    return PARAMETERS[method](**values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,8 @@ class Rule:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Rule:
         """Rebuild the rule that `asdict` wrote."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+        return cls(**values)
 
 
 @dataclass(frozen=True, slots=True)

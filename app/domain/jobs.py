@@ -1,7 +1,8 @@
 """Jobs and units as values, their states, and the pure functions that move them.
 
 A recompute job has a unit for every pair of its experts and splits. A worker claims one expert of a job with all its
-splits, so that rows shared between splits are computed once. A verification of files has no units: it is one task.
+splits, so that rows shared between splits are computed once. A gating has a unit for each split that it is applied
+to. All other jobs have no units.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from typing import Any
 
 from app.domain.checks import JobReport, ResultReport
 from app.domain.job_kinds import Task
-from app.domain.requests import LogitsRequest, RecomputeRequest, Request
+from app.domain.outcomes import Outcome
+from app.domain.requests import LogitsRequest, RecomputeRequest, Request, UnitsRequest
+from app.domain.run_requests import RunStep
 
 MAX_DEATHS = 5
 """Workers that may die over the same unit before it counts as failed."""
@@ -168,11 +171,22 @@ class Job:
     """Why it was stopped, unless it was cancelled: its deadline has passed."""
     traceparent: str | None = None
     """Of the request that it came with (W3C Trace Context); log records carry it."""
+    outcome: Outcome | None = None
+    """What a gating, rejector or evaluation resulted in, once that is known."""
+    steps: tuple[RunStep, ...] = ()
+    """Of a run, in order."""
 
     @property
     def recompute(self) -> RecomputeRequest:
-        """The request of a recompute job; only these have units."""
+        """The request of a recompute job."""
         if not isinstance(self.request, RecomputeRequest):
+            raise TypeError(f"job {self.id} is a {self.request.kind}")
+        return self.request
+
+    @property
+    def units_request(self) -> UnitsRequest:
+        """The request of a job with units."""
+        if not isinstance(self.request, UnitsRequest):
             raise TypeError(f"job {self.id} is a {self.request.kind}")
         return self.request
 
@@ -190,14 +204,15 @@ class Job:
 class Claim:
     """A worker's right to do one task.
 
-    A `recompute` task is an expert's units, `verify` the verification of a job whose units have all ended, `check` a
-    verification of files. The token goes up with each claim of the task; an older one can record nothing.
+    A `recompute` task is an expert's units, a `gating` the units of a combination, `verify` the verification of a job
+    whose units have all ended; any other task is a whole job. The token goes up with each claim of the task; an older
+    one can record nothing.
     """
 
     job: Job
     task: Task
     expert: str
-    """Empty but for `recompute`."""
+    """Whose units they are; empty for a task without units."""
     worker: str
     token: int
 

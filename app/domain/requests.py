@@ -6,40 +6,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Literal
 
-Kind = Literal["recompute", "verification", "splits"]
+from app.domain.combine_requests import EvaluationRequest, GatingRequest, RejectorRequest
+from app.domain.run_requests import RunRequest
+from app.domain.standards import Standards
+
+Kind = Literal["recompute", "verification", "splits", "gating", "rejector", "evaluation", "run"]
 Calibration = Literal["none", "checkpoint"]
 BatchSize = int | Literal["auto"]
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 
 Profile = Literal["exponential", "step"]
-
-HEAD_THRESHOLD = 20
-"""Train samples; a class with more is head, any other is tail."""
-
-AccuracyName = Literal[
-    "accuracy",
-    "top5_accuracy",
-    "balanced_accuracy",
-    "reweighted_accuracy",
-    "legacy_balanced_accuracy",
-    "head_accuracy",
-    "tail_accuracy",
-    "many_accuracy",
-    "medium_accuracy",
-    "few_accuracy",
-    "worst_group_accuracy",
-]
-"""Metrics that a floor may be set for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Standards:
-    """What results are judged by, where that is a matter of choice."""
-
-    head_threshold: int = HEAD_THRESHOLD
-    """Train samples, at least 0: a class with more is head, any other is tail."""
-    floors: Mapping[AccuracyName, float] = field(default_factory=dict)
-    """Metric → the fraction below which a result gives a warning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +65,7 @@ class RecomputeRequest(_Stored):
     """What the network computes in; `fp32` is exact."""
     reuse: bool = True
     """Whether kept rows are taken; False: everything is computed again and compared with them."""
-    standards: Standards = Standards()
+    standards: Standards = field(default_factory=Standards)
     weights: str | None = None
     """The set of weights to take, by its path in the checkpoint; None: the only or declared one."""
     grounds: Grounds = field(default=Grounds(), repr=False)
@@ -135,7 +111,7 @@ class VerificationRequest(_Stored):
     """Files that look like arrays, but whose names tell no expert and split."""
     declaration: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """The data set as `datasets.toml` declared it then."""
-    standards: Standards = Standards()
+    standards: Standards = field(default_factory=Standards)
     recompute: int = 0
     """Rows of each result that are computed anew with its checkpoint and compared with the file."""
     checkpoint_prefix: str = "best_"
@@ -180,7 +156,10 @@ class SplitsRequest(_Stored):
         return cls(**{**data, "test_shares": tuple(data["test_shares"])})
 
 
-LogitsRequest = RecomputeRequest | VerificationRequest
+UnitsRequest = RecomputeRequest | GatingRequest
+"""Requests whose jobs have units, each with an artifact of logits."""
+
+LogitsRequest = UnitsRequest | VerificationRequest
 """Requests whose results are logits over the lists of a set of splits."""
 
-Request = LogitsRequest | SplitsRequest
+Request = LogitsRequest | SplitsRequest | RejectorRequest | EvaluationRequest | RunRequest

@@ -54,6 +54,9 @@ AUDITING = (
 )
 """What decides what is said of a set of splits, and which groups its classes make."""
 
+COMBINING = ("../app/domain/combining.py", "../app/domain/evaluations.py", "combine", "verify/metrics")
+"""What decides the parameters of combinations, the rules of rejectors, and their evaluation."""
+
 WORKER = Path(__file__).parents[2] / "worker"
 
 Imported = tuple[str, str, str]

@@ -29,7 +29,7 @@ def file_checks(settings: Settings, job: Job, unit: Unit) -> list[Check]:
 
     `stored-file` and `shown-file` for a unit that is done; else `shown-file` if there is another file in its place.
     """
-    shown = settings.outputs_dir / job.recompute.output_dir / unit.expert / f"{unit.split}_logits.npz"
+    shown = settings.outputs_dir / job.units_request.output_dir / unit.expert / f"{unit.split}_logits.npz"
     if unit.artifact is None:
         if not unit.state.ended or not shown.exists():
             return []

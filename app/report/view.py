@@ -12,6 +12,7 @@ from markupsafe import Markup
 from app import VERSION
 from app.domain.analyses import AnalysedResult, Intervals, JobAnalysis, Statistics
 from app.domain.checks import JobReport, ReportVerdict, Result
+from app.domain.combine_requests import GatingRequest
 from app.domain.jobs import Job, JobState, Unit
 from app.domain.requests import LogitsRequest, VerificationRequest
 from app.domain.times import rfc3339
@@ -204,6 +205,8 @@ def _facts(job: Job, request: LogitsRequest) -> list[tuple[str, str]]:
     facts = [("Data set", request.dataset), ("Splits folder", request.splits_dir)]
     if isinstance(request, VerificationRequest):
         facts.append(("Files", request.path or f"{_count(len(request.files), 'file')}, uploaded"))
+    elif isinstance(request, GatingRequest):
+        facts += [("Experts", ", ".join(request.experts)), ("Output folder", request.output_dir)]
     else:
         checkpoints = f"{request.experts_dir}, prefix {request.checkpoint_prefix!r}, {request.precision}"
         facts += [("Checkpoints", checkpoints), ("Output folder", request.output_dir)]

@@ -15,6 +15,7 @@ from app.domain.checks import JobReport, ResultReport
 from app.domain.errors import Conflict, TransientError
 from app.domain.job_kinds import TASKS, Task
 from app.domain.jobs import Artifact, Claim, Job, JobOptions, JobState, Progress, UnitPlan, final_state
+from app.domain.outcomes import Outcome
 from app.domain.requests import Request
 from app.store import transitions
 from app.store.references import References
@@ -213,6 +214,12 @@ class JobStore(Workers, References):
             verified = carried_out or verification.verdict == "passed"
             db.execute("UPDATE jobs SET verification = ? WHERE id = ?", (json.dumps(verification.to_dict()), job.id))
             transitions.end_job(db, job.id, final_state(job, verified=verified))
+
+    def record_outcome(self, claim: Claim, outcome: Outcome) -> None:
+        """Record what a gating, rejector or evaluation resulted in."""
+        with self._database.transaction() as db:
+            transitions.check_claim(db, claim)
+            db.execute("UPDATE jobs SET outcome = ? WHERE id = ?", (json.dumps(outcome.to_dict()), claim.job.id))
 
     def hand_back(self, claim: Claim) -> None:
         """Give a claim back for another worker."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -20,7 +20,8 @@ CREATE TABLE IF NOT EXISTS jobs (
     deadline_at REAL,  -- the job fails if it has not ended by then
     error TEXT,  -- why the job was stopped, unless a user cancelled it
     traceparent TEXT,  -- of the HTTP request that submitted it (W3C Trace Context)
-    verification TEXT
+    verification TEXT,
+    outcome TEXT  -- what a gating, rejector or evaluation resulted in
 ) STRICT;
 CREATE INDEX IF NOT EXISTS jobs_deadline ON jobs (deadline_at) WHERE deadline_at IS NOT NULL AND finished_at IS NULL;
 CREATE TABLE IF NOT EXISTS units (
@@ -46,8 +47,8 @@ CREATE TABLE IF NOT EXISTS units (
     PRIMARY KEY (job, expert, split)
 ) STRICT;
 CREATE INDEX IF NOT EXISTS units_artifact ON units (artifact_sha256);
--- What workers claim: a recompute job has one task for each expert and one for its verification; other kinds have one
--- task. The expert of those others is ''.
+-- What workers claim: a recompute job has one task for each expert and one for its verification, a gating has one of
+-- each, a run none; other kinds have one task. The expert of tasks without units is ''.
 CREATE TABLE IF NOT EXISTS tasks (
     job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
     task TEXT NOT NULL,
@@ -60,6 +61,17 @@ CREATE TABLE IF NOT EXISTS tasks (
     PRIMARY KEY (job, task, expert)
 ) STRICT;
 CREATE INDEX IF NOT EXISTS tasks_open ON tasks (state) WHERE state IN ('queued', 'claimed');
+-- The steps of a run, which the service takes one after the other.
+CREATE TABLE IF NOT EXISTS run_steps (
+    job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    step TEXT NOT NULL,
+    state TEXT NOT NULL DEFAULT 'waiting',
+    child TEXT,  -- the job that carries it out, which may be deleted before the run
+    reason TEXT,
+    error TEXT,
+    PRIMARY KEY (job, step)
+) STRICT;
 CREATE TABLE IF NOT EXISTS workers (
     id TEXT PRIMARY KEY,
     pid INTEGER NOT NULL,
@@ -142,6 +154,12 @@ MIGRATIONS: Mapping[int, Sequence[str]] = {
         "DELETE FROM inspections WHERE kind = 'rate'",
         "ALTER TABLE workers RENAME COLUMN arithmetic TO environment",
         *_END_SPLITS_JOBS,
+    ),
+    6: (
+        "ALTER TABLE jobs ADD COLUMN outcome TEXT",
+        "CREATE TABLE run_steps (job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE, position INTEGER NOT NULL,"
+        " step TEXT NOT NULL, state TEXT NOT NULL DEFAULT 'waiting', child TEXT, reason TEXT, error TEXT,"
+        " PRIMARY KEY (job, step)) STRICT",
     ),
 }
 """Schema number → the statements that lead to the next one."""

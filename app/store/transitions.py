@@ -12,7 +12,7 @@ from typing import Any
 
 from app.domain.checks import JobReport, ResultReport
 from app.domain.errors import JobError, NotFound
-from app.domain.job_kinds import TASKS, Task, read_request, tasks_of
+from app.domain.job_kinds import TASKS, Task, read_outcome, read_request, tasks_of
 from app.domain.jobs import (
     MAX_DEATHS,
     Artifact,
@@ -25,7 +25,9 @@ from app.domain.jobs import (
     UnitState,
     final_state,
 )
+from app.domain.outcomes import Outcome
 from app.domain.requests import Request
+from app.domain.run_requests import RunRequest, RunStep
 
 OPEN_UNIT = "state IN ('queued', 'running')"
 PLAIN_COLUMNS = (
@@ -62,6 +64,11 @@ def insert_job(db: sqlite3.Connection, request: Request, units: Sequence[UnitPla
             for position, new in enumerate(tasks_of(request))
         ],
     )
+    if isinstance(request, RunRequest):
+        db.executemany(
+            "INSERT INTO run_steps (job, position, step) VALUES (?,?,?)",
+            [(job_id, position, step) for position, step in enumerate(request.steps)],
+        )
     return read_job(db, job_id)
 
 
@@ -243,6 +250,7 @@ def read_job(db: sqlite3.Connection, job_id: str) -> Job:
     if row is None:
         raise NotFound("job-not-found", f"There is no job {job_id!r}. GET /jobs lists those that there are.")
     units = db.execute("SELECT * FROM units WHERE job = ? ORDER BY position", (job_id,)).fetchall()
+    steps = db.execute("SELECT * FROM run_steps WHERE job = ? ORDER BY position", (job_id,)).fetchall()
     return Job(
         id=row["id"],
         state=JobState(row["state"]),
@@ -256,7 +264,14 @@ def read_job(db: sqlite3.Connection, job_id: str) -> Job:
         deadline_at=row["deadline_at"],
         error=json.loads(row["error"]) if row["error"] else None,
         traceparent=row["traceparent"],
+        outcome=_outcome(row["kind"], row["outcome"]) if row["outcome"] else None,
+        steps=tuple(_step(step) for step in steps),
     )
+
+
+def _step(row: sqlite3.Row) -> RunStep:
+    error = json.loads(row["error"]) if row["error"] else None
+    return RunStep(row["step"], row["state"], row["child"], row["reason"], error)
 
 
 # What a unit recorded at its end never changes, and every look at a job reads it.
@@ -268,6 +283,11 @@ def _artifact(text: str) -> Artifact:
 @lru_cache(maxsize=256)
 def _report(text: str) -> ResultReport:
     return ResultReport.from_dict(json.loads(text))
+
+
+@lru_cache(maxsize=64)
+def _outcome(kind: str, text: str) -> Outcome:
+    return read_outcome(kind, json.loads(text))
 
 
 def read_unit(row: sqlite3.Row) -> Unit:

@@ -17,7 +17,8 @@ from pydantic import (
 
 from app.catalog.datasets import DEFAULT_DATASET
 from app.domain.jobs import JobOptions
-from app.domain.requests import HEAD_THRESHOLD, AccuracyName, Precision, Profile, Standards
+from app.domain.requests import Precision, Profile
+from app.domain.standards import HEAD_THRESHOLD, AccuracyName, Standards
 
 MAX_BATCH_SIZE = 65536
 MAX_RECOMPUTED = 10**6

@@ -18,7 +18,8 @@ from app.catalog.split_draw import class_counts, divide, draw_train, part_balanc
 from app.catalog.split_lists import COUNTS_FILE, SPLIT_SUFFIX, TRAIN_SPLIT, WEIGHTS_FILE
 from app.catalog.split_sets import DESCRIPTION_FILE, free_name, list_sha256, write_set
 from app.domain.errors import RequestError
-from app.domain.requests import HEAD_THRESHOLD, SplitsRequest
+from app.domain.requests import SplitsRequest
+from app.domain.standards import HEAD_THRESHOLD
 from app.domain.times import rfc3339
 from app.submission.bodies import SplitsBody
 from app.submission.problems import Problems

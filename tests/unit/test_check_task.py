@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from app.domain.errors import NotFound
-from app.domain.requests import Standards
+from app.domain.standards import Standards
 from app.files.uploads import Uploads
 from app.store.database import Database
 from app.store.jobs import JobStore

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from app.domain.errors import Refused
-from app.domain.requests import LogitFile, Standards, VerificationRequest
+from app.domain.requests import LogitFile, VerificationRequest
+from app.domain.standards import Standards
 from app.files.uploads import Uploads
 from app.submission.bodies import VerificationBody
 from app.submission.verification import plan_verification

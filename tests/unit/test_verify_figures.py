@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.domain.requests import AccuracyName, Standards
+from app.domain.standards import AccuracyName, Standards
 from tests.unit.verified import CLASSES, COUNTS, LABELS, ROWS, TRUTH, good, truth_of, verdicts, verify
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.domain.checks import MAX_EVIDENCE, Check, ResultReport
-from app.domain.requests import Standards
+from app.domain.standards import Standards
 from worker.verify.file_schema import ARTIFACT, Form
 from worker.verify.ground_truth import Truth
 from worker.verify.report import verify_unit

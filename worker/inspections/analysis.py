@@ -13,7 +13,7 @@ from app.catalog.catalog import Catalog
 from app.catalog.folders import Folder
 from app.catalog.split_lists import Split
 from app.domain.errors import JobError, RequestError, TransientError
-from app.domain.requests import Standards
+from app.domain.standards import Standards
 from app.store.inspection_requests.analysis import AnalysisRequest, CausesRequest, StatisticsRequest
 from worker.datasets.class_counts import read_long_tail
 from worker.datasets.pools import Pools

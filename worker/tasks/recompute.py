@@ -15,7 +15,7 @@ from app.catalog.bases import CIFAR, FileId, file_id
 from app.catalog.checkpoints import check_classes, check_precision_range, check_temperature
 from app.catalog.datasets import Dataset
 from app.catalog.split_lists import Split
-from app.domain.checks import Check, ResultReport
+from app.domain.checks import Check
 from app.domain.errors import JobError
 from app.domain.fault_points import reach
 from app.domain.jobs import Artifact, Claim, Progress, Unit
@@ -34,6 +34,7 @@ from worker.experts.loading import Assumptions
 from worker.inspections.handlers import pool_answer, same_identity
 from worker.outputs.artifacts import Draft, Logits, drafted, publish, read_arrays, targets_sha256
 from worker.outputs.manifest import Origin, manifest
+from worker.tasks.failed_verification import VerificationFailed
 from worker.timings import Timings
 from worker.verify.consistency import check_kept_rows, check_precision
 from worker.verify.ground_truth import Truth
@@ -41,19 +42,6 @@ from worker.verify.report import verify_unit
 
 PROGRESS_EVERY_S, PROGRESS_AT_LEAST_EVERY_S = 0.2, 0.5
 """Between two reports of a unit, at its start and when it takes long: each takes milliseconds of the cores."""
-
-
-class VerificationFailed(JobError):
-    """A check of a unit failed; its file was written, but is not published under `outputs/`."""
-
-    def __init__(self, report: ResultReport) -> None:
-        failed = [check for check in report.checks if check.fatal]
-        super().__init__(
-            "verification-failed",
-            " ".join(f"{check.id}: {check.message}" for check in failed),
-            checks=[check.id for check in failed],
-        )
-        self.report = report
 
 
 class Recompute:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from app.catalog.long_tail import class_groups
 from app.catalog.split_lists import Split
-from app.domain.requests import Standards
+from app.domain.standards import Standards
 from worker.datasets.class_counts import LongTail
 
 Masks = dict[str, NDArray[np.bool_]]

@@ -127,7 +127,7 @@ def _done(job: Job) -> list[tuple[Unit, Artifact]]:
 
 
 def _path(job: Job, unit: Unit) -> str:
-    return f"{job.recompute.output_dir}/{unit.expert}/{unit.split}_logits.npz"
+    return f"{job.units_request.output_dir}/{unit.expert}/{unit.split}_logits.npz"
 
 
 def _view(job: Job, unit: Unit, artifact: Artifact) -> ArtifactView:

@@ -1,0 +1,180 @@
+"""Read the verified logits of several experts for the rows of one split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.catalog.datasets import Dataset
+from app.catalog.folders import Folder
+from app.catalog.long_tail import class_groups
+from app.catalog.split_lists import COUNTS_FILE, TRAIN_SPLIT, Split
+from app.domain.combine_requests import GatingRequest, InputFile
+from app.domain.combining import GroupScheme
+from app.domain.errors import JobError
+from app.files.artifacts import artifact_path
+from app.files.disk import file_sha256
+from app.files.uploads import Uploads
+from worker.combine.prior import row_weights
+from worker.combine.rows import ClassGroups, ExpertRows
+from worker.context import Context
+from worker.datasets.class_counts import LongTail, read_long_tail
+from worker.outputs.artifacts import read_arrays
+from worker.outputs.logit_reader import read_stored
+from worker.verify.scale import scale_of
+
+GROUPS: dict[GroupScheme, tuple[str, ...]] = {
+    "head-tail": ("head", "tail"),
+    "many-medium-few": ("many", "medium", "few"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class SplitRows:
+    """The rows of one split, of all experts.
+
+    Attributes:
+        split: their index list.
+        rows: logits, labels and weights.
+        base_labels: labels of the whole base.
+    """
+
+    split: Split
+    rows: ExpertRows
+    base_labels: NDArray[np.int64]
+
+
+class ExpertLogits:
+    """Reads what a gating combines. Lives as long as a task.
+
+    Raises:
+        RequestError: on construction, splits or labels cannot be read.
+        JobError: on construction, `train-counts-changed` or `train-counts-unusable`.
+    """
+
+    def __init__(self, request: GatingRequest, context: Context) -> None:
+        self.request, self._context = request, context
+        catalog = context.catalog
+        self.dataset = Dataset.model_validate(request.declaration)
+        self._folder = catalog.splits_folder(self.dataset, request.splits_dir)
+        self.classes = catalog.bases.classes(self.dataset)
+        self.long_tail = read_long_tail(catalog, context.pools, self.dataset, self._folder)
+        self.train_counts = self._train_counts(self.long_tail)
+        self.checkpoints_dir = context.settings.checkpoints_dir
+        self.groups = groups_of(self.train_counts, request.groups, request.head_threshold)
+
+    def split(self, name: str) -> SplitRows:
+        """Read the logits of all experts for a split.
+
+        Raises:
+            JobError: a file or list is not the one that was verified.
+        """
+        request, split = self.request, self.read_list(name)
+        labels = self._context.pools.labels(self.dataset, split.base)
+        own = labels[split.indices]
+        files = {file.expert: file for file in request.logits.files if file.split == name}
+        logits = tuple(self._read(files[expert], own) for expert in request.experts)
+        return SplitRows(split, ExpertRows(logits, own, row_weights(own, request.prior, self.train_counts)), labels)
+
+    def read_list(self, name: str) -> Split:
+        """Read one of the request's index lists.
+
+        Raises:
+            JobError: `split-changed`.
+        """
+        split = self._context.catalog.read_split(self.dataset, self._folder, name)
+        known = self.request.list_of(name)
+        if (split.base, split.sha256) != (known.base, known.sha256):
+            raise JobError(
+                "split-changed", f"The index list of {name!r} was changed since. Combine the experts again."
+            )
+        return split
+
+    def _read(self, file: InputFile, labels: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Read an expert's logits [N, C] float32, undivided."""
+        what = f"The logits of ({file.expert}, {file.split})"
+        arrays = self._arrays(file, len(labels))
+        logits = arrays["logits"]
+        targets = arrays.get("targets")
+        if logits.shape != (len(labels), self.classes) or not np.isfinite(logits).all():
+            raise JobError(
+                "logits-changed", f"{what} are not the finite [{len(labels)}, {self.classes}] of the split."
+            )
+        if targets is not None and not np.array_equal(targets, labels):
+            raise JobError("logits-changed", f"{what} have other targets than the data set's labels.")
+        if scale_of(logits).kind == "probabilities":
+            message = f"{what} are probabilities; their softmax would be wrong. Store logits, and verify them."
+            raise JobError("not-logits", message)
+        raw = logits.astype(np.float32)
+        divisor = self.request.divided_by.get(file.expert)
+        return raw if divisor is None else raw * np.float32(divisor)
+
+    def _arrays(self, file: InputFile, rows: int) -> dict[str, NDArray[Any]]:
+        settings, logits = self._context.settings, self.request.logits
+        if file.name is None:
+            path = artifact_path(settings.objects_dir, file.sha256)
+            try:
+                return read_arrays(path, file.sha256, "logits", "targets")
+            except FileNotFoundError:
+                raise _gone(file) from None
+        root = settings.outputs_dir / str(logits.path)
+        if logits.upload is not None:
+            root = Uploads(settings.uploads_dir).folder(logits.upload)
+        stored = read_stored(root / file.name, rows, self.classes)
+        if stored.sha256 != file.sha256:
+            message = f"{file.name} was changed since it was verified. Verify it again."
+            raise JobError("logits-changed", message)
+        return stored.arrays
+
+    def _train_counts(self, long_tail: LongTail) -> NDArray[np.int64]:
+        if counts_sha256(self._folder, self._context) != self.request.counts_sha256:
+            raise JobError("train-counts-changed", "The train counts were changed since. Combine the experts again.")
+        counts = long_tail.counts
+        if counts is None:
+            raise JobError("train-counts-unusable", str(long_tail.counts_reason))
+        if counts.shape != (self.classes,) or (counts < 0).any() or not counts.any():
+            raise JobError(
+                "train-counts-unusable",
+                f"The train counts of {self._folder.name} are not {self.classes} counts of which one is positive.",
+            )
+        return counts
+
+
+def groups_of(train_counts: NDArray[np.int64], scheme: GroupScheme, head_threshold: int) -> ClassGroups:
+    """Group the classes by their train samples, [C]."""
+    masks = class_groups(train_counts, head_threshold)
+    names = GROUPS[scheme]
+    return ClassGroups(names, np.argmax(np.stack([masks[name] for name in names]), axis=0).astype(np.int64))
+
+
+def counts_sha256(folder: Folder, context: Context) -> str | None:
+    """Hash the file that train counts come from, if readable."""
+    path: Path = folder.path / COUNTS_FILE
+    if not path.exists():
+        path = context.catalog.split_path(folder, TRAIN_SPLIT)
+    try:
+        return file_sha256(path)
+    except OSError:
+        return None
+
+
+def group_map(groups: ClassGroups) -> dict[str, tuple[int, ...]]:
+    """Return the classes of each group."""
+    return {name: tuple(np.flatnonzero(groups.of_class == k).tolist()) for k, name in enumerate(groups.names)}
+
+
+def inputs_of(request: GatingRequest, splits: Sequence[str]) -> tuple[InputFile, ...]:
+    """List the files of these splits."""
+    return tuple(file for file in request.logits.files if file.split in splits)
+
+
+def _gone(file: InputFile) -> JobError:
+    return JobError(
+        "logits-gone",
+        f"The logits of ({file.expert}, {file.split}) are not there any more: their job was deleted. Recompute them.",
+    )

@@ -1,0 +1,129 @@
+"""Fit a combination of experts, and apply it to each split of their logits."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+from numpy.typing import NDArray
+
+from app.domain.checks import ResultReport, skipped
+from app.domain.combine_requests import GatingRequest
+from app.domain.fault_points import reach
+from app.domain.jobs import Artifact, Claim, Progress, Unit
+from app.domain.outcomes import GatingOutcome
+from worker.cancellation import CancellationPoint
+from worker.combine.combiners import combiner_of
+from worker.combine.prior import log_prior
+from worker.combine.rows import Combiner
+from worker.combine.summary import mix_rows
+from worker.context import Cancelled, Context
+from worker.outputs.artifacts import Logits, drafted, publish, read_arrays, targets_sha256
+from worker.outputs.gating_files import publish_parameters, write_mixture
+from worker.outputs.mixture_manifest import MixtureOrigin, mixture_manifest
+from worker.tasks.expert_logits import ExpertLogits, SplitRows, inputs_of
+from worker.tasks.failed_verification import VerificationFailed
+from worker.tasks.fit_gating import fit_gating
+from worker.verify.ground_truth import Truth
+from worker.verify.report import verify_unit
+
+
+class Gating:
+    """The work of one claim: fitted on construction, then applied to each unit.
+
+    Raises:
+        RelogitError: on construction, logits, lists or counts are not those of the request, or nothing can be fitted.
+        Stopped, Cancelled: on construction.
+    """
+
+    def __init__(self, claim: Claim, context: Context) -> None:
+        request = claim.job.request
+        assert isinstance(request, GatingRequest)
+        self._claim, self._context, self._request = claim, context, request
+        self._cancellation = CancellationPoint(claim, context)
+        self._inputs = ExpertLogits(request, context)
+        recorded = claim.job.outcome
+        # A worker that died may have fitted it already.
+        self._outcome = recorded if isinstance(recorded, GatingOutcome) else self._fit()
+        reach("gating.fitted")
+        context.jobs.hold(claim)
+        self._parameters = publish_parameters(request, self._outcome, context.settings)
+
+    def run(self, unit: Unit) -> Progress:
+        """Combine, verify, publish and record a split; return its progress.
+
+        Raises:
+            VerificationFailed: a check failed.
+            Stopped, Cancelled: between two splits.
+        """
+        claim, context, started_at = self._claim, self._context, time.time()
+        if not context.jobs.start_unit(claim, unit.split):
+            raise Cancelled
+        self._cancellation.check()
+        of_split = self._inputs.split(unit.split)
+        logits, weights = mix_rows(of_split.rows, self._combiner)
+        content = Logits(logits, of_split.rows.labels)
+        with drafted(context.settings.objects_dir, content) as draft:
+            arrays = read_arrays(draft.path, draft.sha256)
+            report = self._report(arrays, of_split)
+            if report.verdict != "passed":
+                raise VerificationFailed(report)
+            origin = MixtureOrigin(
+                claim=claim,
+                request=self._request,
+                outcome=self._outcome,
+                parameters=self._parameters,
+                rows=self._request.list_of(unit.split),
+                inputs=inputs_of(self._request, [unit.split]),
+                data_sha256=self._data_sha256(of_split),
+                started_at=started_at,
+            )
+            described = mixture_manifest(origin, draft, content.logits.shape)
+            context.jobs.hold(claim)
+            folder = context.settings.outputs_dir / self._request.output_dir / self._request.name
+            lock = context.settings.internal_dir / "publish.lock"
+            target = folder / f"{unit.split}_logits.npz"
+            path = publish(draft, context.settings.objects_dir, target, described, lock)
+            write_mixture(folder / f"{unit.split}_mixture.npz", content, weights)
+        progress = Progress(reused=unit.total, computed=0)
+        artifact = Artifact(
+            sha256=draft.sha256,
+            size=draft.size,
+            targets_sha256=targets_sha256(arrays["targets"]),
+            checkpoint_sha256=self._parameters.sha256,
+            data_sha256=origin.data_sha256,
+            base=of_split.split.base,
+            manifest=described,
+        )
+        context.jobs.finish_unit(claim, unit.split, artifact, report, progress, is_there=path.exists)
+        return progress
+
+    def _fit(self) -> GatingOutcome:
+        outcome = fit_gating(self._inputs, self._cancellation.check)
+        self._context.jobs.record_outcome(self._claim, outcome)
+        return outcome
+
+    @cached_property
+    def _combiner(self) -> Combiner:
+        chosen = self._outcome.candidate
+        return combiner_of(chosen.method, chosen.parameters, log_prior(self._inputs.train_counts))
+
+    def _report(self, arrays: Mapping[str, NDArray[Any]], of_split: SplitRows) -> ResultReport:
+        """Verify a split's combined logits like those of any expert."""
+        inputs = self._inputs
+        truth = Truth.of(
+            of_split.split, of_split.base_labels, inputs.classes, inputs.long_tail, self._request.standards
+        )
+        report = verify_unit(arrays, truth)
+        reason = "A combination is a distribution, so its logits are log-probabilities."
+        expected = skipped("raw-logits", "warning", reason)
+        checks = tuple(expected if check.id == expected.id else check for check in report.checks)
+        return replace(report, checks=checks)
+
+    def _data_sha256(self, of_split: SplitRows) -> str:
+        """Hash the base's labels; a combination reads no image."""
+        return hashlib.sha256(of_split.base_labels.astype("<i8").tobytes()).hexdigest()
