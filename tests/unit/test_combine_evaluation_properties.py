@@ -214,14 +214,16 @@ def test_a_check_that_raises_stops_the_evaluation() -> None:
     [
         {"methods": random_case().methods[:1] * 2},
         {"methods": (replace(random_case().methods[0], score=np.full(60, np.nan)),)},
+        {"methods": (replace(random_case().methods[0], nll=np.full(60, np.inf)),)},
         {"methods": (replace(random_case().methods[0], score=np.zeros(59)),)},
+        {"methods": (replace(random_case().methods[0], predictions=np.zeros((6, 60)), score=np.zeros((6, 60))),)},
         {"weights": np.zeros(60)},
         {"weights": np.full(60, -1.0)},
         {"coverages": (0.5, 0.2)},
         {"coverages": (0.0, 1.0)},
         {"coverages": ()},
     ],
-    ids=["names", "not finite", "shape", "no weight", "negative", "falling", "zero", "none"],
+    ids=["names", "score", "nll", "rows", "shape", "no weight", "negative", "falling", "zero", "none"],
 )
 def test_wrong_arguments_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"names|not finite|scores|weights|coverages"):
