@@ -135,14 +135,15 @@ def test_a_rule_of_equal_scores_is_a_classifier() -> None:
         assert _numbers(asdict(left)) == pytest.approx(_numbers(asdict(right)), abs=1e-11)
 
 
+@pytest.mark.parametrize("shift", [-0.15, 0.0, 0.15], ids=["above", "inside", "below"])
 @pytest.mark.parametrize("ties", [False, True])
-def test_windows_of_ranks_change_no_result(ties: bool) -> None:
-    """Borders in a window, outside a window that is too small, and among all ranks are the same."""
+def test_windows_of_ranks_change_no_result(ties: bool, shift: float) -> None:
+    """Borders inside a window, and outside one of another coverage, are those among all ranks."""
     case = random_case(rows=2000, seed=9, ties=ties)
     rows, rule = _rows(case), case.methods[2]
     assert isinstance(rule, RuleRows)
-    rankings = RuleRankings.of(rule, rows, np.array(COVERAGES))
-    small = tuple((first, first + 1) for first, _ in rankings.windows)  # what lies above it is the same
+    coverages = np.array(COVERAGES) * 0.8
+    rankings = replace(RuleRankings.of(rule, rows, coverages), coverages=coverages + shift)
     every = replace(
         rankings,
         windows=tuple((0, ranking.tie_groups) for ranking in rankings.rankings),
@@ -152,9 +153,26 @@ def test_windows_of_ranks_change_no_result(ties: bool) -> None:
         assert all(last - first < 1000 for first, last in rankings.windows)
     for sample in resampled(rows, 50, 0):
         for block in sample.blocks():
-            wanted = every.accepted(block)
-            assert rankings.accepted(block) == pytest.approx(wanted, abs=1e-8)
-            assert replace(rankings, windows=small).accepted(block) == pytest.approx(wanted, abs=1e-8)
+            assert rankings.accepted(block) == pytest.approx(every.accepted(block), abs=1e-8)
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_rounding_accepts_no_trace_of_the_next_row(wrong: bool) -> None:
+    """.1 + .7 + .2 falls short of 1 in float64, and yet coverage ¼ of weight 4 accepts nothing of the fourth row."""
+    labels = np.array([0, 0, 0, 1])
+    predictions = np.array([0, 0, 0, 2 if wrong else 1])
+    score = np.array([4.0, 3.0, 2.0, 1.0])
+    methods = (
+        ClassifierRows("a", predictions, score),
+        RuleRows("b", np.tile(predictions, (2, 1)), np.tile(score, (2, 1))),
+    )
+    weights = np.array([0.1, 0.7, 0.2, 3.0])
+    assert weights[:3].cumsum()[-1] < 1
+    case = Case(labels, labels, weights, np.arange(4), methods, coverages=(0.25, 1.0))
+    for method in case.evaluate(2).methods:
+        assert method.at_coverage[0].group_acceptance == (pytest.approx(1), 0)
+        assert method.at_coverage[0].group_errors == (0, 1)  # nothing of the tail is accepted
+    assert case.evaluate(2).methods[0].figures["worst_aurc"] == (0.75 if wrong else 0)
 
 
 def test_one_group_has_the_same_three_curves() -> None:

@@ -37,7 +37,6 @@ class Curves:
         """Compute all errors at every coverage k/N of N = `rows`; some row has weight."""
         step = ranked.ends[-1] / rows  # weight between two coverages
         last = np.floor(ranked.ends / step + TOLERANCE * rows).astype(np.int64)  # coverages up to each end
-        last[-1] = rows  # in spite of rounding
         place = np.repeat(np.arange(len(last)), np.diff(last, prepend=0))  # [N], where each coverage ends
         target = np.arange(1, rows + 1) * step
         share = rejected_share(np.take(ranked.ends, place), np.take(ranked.mass, place), target, ranked.tolerance())
