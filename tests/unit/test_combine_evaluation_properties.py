@@ -159,21 +159,21 @@ def test_windows_of_ranks_change_no_result(ties: bool, shift: float) -> None:
 
 @pytest.mark.parametrize("wrong", [False, True])
 def test_rounding_accepts_no_trace_of_the_next_row(wrong: bool) -> None:
-    """.7 + .2 + .1 falls short of 1 in float64, and yet coverage ¼ of weight 4 accepts nothing of the fourth row."""
-    labels = np.array([0, 0, 0, 1])
-    predictions = np.array([0, 0, 0, 2 if wrong else 1])
-    score = np.array([4.0, 3.0, 2.0, 1.0])
+    """70 times .1 falls short of 7 in float64, and yet coverage 7/80 of weight 80 accepts nothing of the next row."""
+    labels = np.repeat([0, 1], [70, 10])
+    weights = np.repeat([0.1, 7.3], [70, 10])
+    assert weights[:70].cumsum()[-1] < 7
+    predictions, score = labels * (2 if wrong else 1), np.arange(80.0)[::-1]
     methods = (
         ClassifierRows("a", predictions, score),
-        RuleRows("b", np.tile(predictions, (2, 1)), np.tile(score, (2, 1))),
+        RuleRows("b", np.stack([predictions] * 2), np.stack([score] * 2)),
     )
-    weights = np.array([0.7, 0.2, 0.1, 3.0])
-    assert weights[:3].cumsum()[-1] < 1
-    case = Case(labels, labels, weights, np.arange(4), methods, coverages=(0.25, 1.0))
+    case = Case(labels, labels, weights, np.arange(80), methods, coverages=(7 / 80, 1.0))
     for method in case.evaluate(2).methods:
-        assert method.at_coverage[0].group_acceptance == pytest.approx((1, 0), abs=1e-15)
+        assert method.at_coverage[0].group_acceptance == pytest.approx((1, 0), abs=1e-12)
         assert method.at_coverage[0].group_errors == (0, 1)  # nothing of the tail is accepted
-    assert case.evaluate(2).methods[0].figures["worst_aurc"] == (0.75 if wrong else 0)
+    figures = case.evaluate(2).methods[0].figures
+    assert figures["worst_aurc"] == pytest.approx(73 / 80 if wrong else 0)
 
 
 def test_one_group_has_the_same_three_curves() -> None:

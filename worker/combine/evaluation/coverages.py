@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,13 +82,16 @@ class RuleRankings:
     above: Floats
 
     @classmethod
-    def of(cls, method: RuleRows, rows: EvaluatedRows, coverages: Floats) -> RuleRankings:
-        """Rank the rows once for each coverage."""
+    def of(
+        cls, method: RuleRows, rows: EvaluatedRows, coverages: Floats, check: Callable[[], None] = lambda: None
+    ) -> RuleRankings:
+        """Rank the rows once for each coverage; `check` may raise to stop."""
         list_itself = whole(rows)
         unit_weights = np.bincount(rows.units, rows.weights)
         rankings, windows = [], []
         above = np.zeros((len(rows.order), len(coverages), 2 * len(rows.group_names)))
         for number, coverage in enumerate(coverages):
+            check()
             marks = rows.marks(method.predictions[number])
             ranking = Ranking.of(method.score[number][rows.order], marks)
             deviation = np.sqrt(np.sum(unit_weights**2) * coverage * (1 - coverage))

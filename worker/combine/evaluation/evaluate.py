@@ -46,11 +46,11 @@ def evaluate(
     targets = np.asarray(coverages, dtype=np.float64)
     samples = _resampled_values(methods, rows, targets, check, resamples, seed)
     by_name = {method.name: method for method in methods}
-    compared = outcome_of(by_name[reference], rows, targets)
+    compared = outcome_of(by_name[reference], rows, targets, check)
     results = []
     for method in methods:
         check()
-        outcome = compared if method.name == reference else outcome_of(method, rows, targets)
+        outcome = compared if method.name == reference else outcome_of(method, rows, targets, check)
         results.append(outcome.evaluation(samples[method.name], compared, samples[reference], LEVEL))
     return Evaluation(
         methods=tuple(results),
@@ -86,7 +86,7 @@ def _block_values(
 ) -> list[Values]:
     """Compute one method's figures; what is prepared for it is freed before the next one's."""
     check()
-    figures = MethodFigures.of(method, rows, coverages)
+    figures = MethodFigures.of(method, rows, coverages, check)
     values = []
     for block in samples.blocks():
         check()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,12 +37,14 @@ class MethodFigures:
     coverages: Floats
 
     @classmethod
-    def of(cls, method: MethodRows, rows: EvaluatedRows, coverages: Floats) -> MethodFigures:
-        """Sort a method's rows once."""
+    def of(
+        cls, method: MethodRows, rows: EvaluatedRows, coverages: Floats, check: Callable[[], None]
+    ) -> MethodFigures:
+        """Sort a method's rows once; `check` may raise to stop."""
         if isinstance(method, ClassifierRows):
             ranking: Ranking | RuleRankings = Ranking.of(method.score[rows.order], rows.marks(method.predictions))
         else:
-            ranking = RuleRankings.of(method, rows, coverages)
+            ranking = RuleRankings.of(method, rows, coverages, check)
         return cls(RowSums.of(method, rows), ranking, coverages)
 
     def values(self, samples: Samples) -> Values:

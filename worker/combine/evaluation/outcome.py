@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,9 +91,9 @@ class Outcome:
         return _points(values, self.coverages, thresholds, None)
 
 
-def outcome_of(method: MethodRows, rows: EvaluatedRows, coverages: Floats) -> Outcome:
-    """Compute a method's figures on the list itself."""
-    figures = MethodFigures.of(method, rows, coverages)
+def outcome_of(method: MethodRows, rows: EvaluatedRows, coverages: Floats, check: Callable[[], None]) -> Outcome:
+    """Compute a method's figures on the list itself; `check` may raise to stop."""
+    figures = MethodFigures.of(method, rows, coverages, check)
     sample = whole(rows)
     curve = _whole_curve(figures.ranking, rows) if isinstance(figures.ranking, Ranking) else None
     return Outcome(method, rows, coverages, figures.values(sample), curve)
