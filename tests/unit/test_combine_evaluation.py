@@ -25,7 +25,11 @@ def _by_name(evaluation: Evaluation) -> dict[str, MethodEvaluation]:
 
 def _oracle_figures(case: Case, method: ClassifierRows | RuleRows, counts: np.ndarray) -> dict[str, float | None]:
     """All headline figures and those at each coverage, from counts of the rows in the list's order."""
-    groups, predictions, scores = len(case.group_names), np.atleast_2d(method.predictions), np.atleast_2d(method.score)
+    groups, predictions, scores = (
+        len(case.group_names),
+        np.atleast_2d(method.predictions),
+        np.atleast_2d(method.score),
+    )
     masses, wrong = counts * case.weights, predictions[-1] != case.labels
     figures: dict[str, float | None] = {
         "accuracy": masses[~wrong].sum() / masses.sum(),
@@ -44,9 +48,7 @@ def _oracle_figures(case: Case, method: ClassifierRows | RuleRows, counts: np.nd
     points = []
     for number, coverage in enumerate(case.coverages):
         of_rule = -1 if len(scores) == 1 else number
-        rows = oracle.counted(
-            counts, scores[of_rule], case.weights, case.groups, predictions[of_rule] != case.labels
-        )
+        rows = oracle.counted(counts, scores[of_rule], case.weights, case.groups, predictions[of_rule] != case.labels)
         point = oracle.at_coverage(rows, coverage, groups)
         points.append(point)
         first, last = point.by_group[0], point.by_group[-1]
@@ -132,9 +134,7 @@ def test_stored_thresholds_accept_the_rows_at_or_above_them(case: Case) -> None:
         for number, point in enumerate(points):
             of_rule = number if isinstance(method, RuleRows) else slice(None)
             wrong = method.predictions[of_rule] != case.labels
-            rows = oracle.counted(
-                np.ones(len(wrong)), method.score[of_rule], case.weights, case.groups, wrong
-            )
+            rows = oracle.counted(np.ones(len(wrong)), method.score[of_rule], case.weights, case.groups, wrong)
             wanted = oracle.above(rows, method.thresholds[number], len(case.group_names))
             assert point.threshold == method.thresholds[number]
             assert (point.overall, point.balanced, point.worst) == EXACT(
@@ -165,7 +165,11 @@ def test_curves_and_areas_are_the_products_where_all_weights_are_one(ties: bool)
         "ece": calibration.expected_calibration_error(method.confidence, correct),
     }
     assert {name: result.figures[name] for name in wanted} == EXACT(wanted, abs=1e-12)
-    for curve, values in ((overall, result.curve.overall), (balanced, result.curve.balanced), (worst, result.curve.worst)):
+    for curve, values in (
+        (overall, result.curve.overall),
+        (balanced, result.curve.balanced),
+        (worst, result.curve.worst),
+    ):
         thinned = selective.thinned(curve)
         assert result.curve.coverage == EXACT(tuple(thinned.coverage), abs=1e-15)
         assert values == EXACT(tuple(thinned.risk), abs=1e-12)
