@@ -1,9 +1,10 @@
 """Client of a relogit server.
 
-It submits and watches jobs, fetches their logits as arrays, and verifies files.
+It submits and watches jobs, fetches their logits as arrays, verifies files, and combines and evaluates experts.
 """
 
 from relogit.client import Client, SplitsRequest
+from relogit.combination import Evaluation, EvaluationRequest, Gating, GatingRequest, Rejector, RejectorRequest
 from relogit.download import Saved
 from relogit.errors import (
     IntegrityError,
@@ -20,6 +21,10 @@ from relogit.verification import Verification, VerifyRequest
 
 __all__ = [
     "Client",
+    "Evaluation",
+    "EvaluationRequest",
+    "Gating",
+    "GatingRequest",
     "IntegrityError",
     "InvalidPath",
     "InvalidServer",
@@ -28,6 +33,8 @@ __all__ = [
     "Logits",
     "Missing",
     "Problem",
+    "Rejector",
+    "RejectorRequest",
     "RelogitError",
     "Saved",
     "ServerUnreachable",

@@ -47,6 +47,12 @@ MEANINGS = {  # for `relogit --help`
     ExitCode.INTERRUPTED: "interrupted with Ctrl-C; a job that was submitted goes on, an upload is deleted",
 }
 
+REMEDIES = {  # by error code: the command or option that helps
+    "no-gating": "`relogit gating` combines experts; run it first.",
+    "no-logits": "`relogit recompute` recomputes logits, and --logits names a job or a folder of them.",
+    "overlap": "--allow-overlap makes a warning of it.",
+}
+
 
 @dataclass(frozen=True)
 class Session:
@@ -187,6 +193,8 @@ def error_lines(error: RelogitError) -> list[Text]:
         # The empty prefix cannot cause this error where there are files.
         if item.get("code") == "unknown-prefix" and item.get("available"):
             lines.append(Text("    --prefix '' takes files without a prefix."))
+    codes = {error.code, *(item.get("code") for item in error.errors)}
+    lines += [Text(f"    {remedy}") for code, remedy in REMEDIES.items() if code in codes]
     return lines
 
 
