@@ -8,7 +8,7 @@ from typing import Annotated
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from app.api.dependencies import Services, ServicesDep
 from app.api.parameters import MAX_WAIT_S, JobId
@@ -52,14 +52,16 @@ async def analysis(
 
 
 @router.get("/report", response_class=HTMLResponse)
-async def report(job_id: JobId, services: ServicesDep) -> HTMLResponse:
+async def report(job_id: JobId, services: ServicesDep) -> Response:
     """Show verdict, failed checks, metrics and charts on one page.
 
     The page has no scripts and can be read, printed or mailed. It waits ten seconds at most for intervals and causes;
     until they are there, and while the job runs, a header tells the browser to look again. A saved copy stays as it
-    is.
+    is. The report of a run is that of its last step that is done.
     """
     job = await run_sync(services.jobs.get, job_id)
+    if job.request.kind == "run":
+        return RedirectResponse(f"/jobs/{_reported(job)}/report", status_code=307)
     request = job.logits_request
     if request is None:
         raise NotFound("nothing-to-report", f"Job {job_id} created splits; there are no logits in it to report on.")
@@ -77,6 +79,18 @@ async def report(job_id: JobId, services: ServicesDep) -> HTMLResponse:
     if again is not None:
         headers |= {"Refresh": str(again), "Retry-After": str(again)}
     return HTMLResponse(await run_sync(render, sources), headers=headers)
+
+
+def _reported(run: Job) -> str:
+    """Return the id of the job whose report is a run's.
+
+    Raises:
+        NotFound: `nothing-to-report`, no step with a job is done yet.
+    """
+    for step in reversed(run.steps):
+        if step.done and step.jobs:
+            return step.jobs[-1]
+    raise NotFound("nothing-to-report", f"No step of the run {run.id} has a result to report on yet.")
 
 
 async def _splits(services: Services, request: LogitsRequest) -> SetView | None:
