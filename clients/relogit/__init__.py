@@ -17,6 +17,7 @@ from relogit.errors import (
     StillRunning,
 )
 from relogit.job import Job, JobRequest, Logits
+from relogit.run import Run, RunRequest
 from relogit.verification import Verification, VerifyRequest
 
 __all__ = [
@@ -36,6 +37,8 @@ __all__ = [
     "Rejector",
     "RejectorRequest",
     "RelogitError",
+    "Run",
+    "RunRequest",
     "Saved",
     "ServerUnreachable",
     "SplitsRequest",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ from worker.combine.rows import RowSummary
 from worker.combine.rule_grid import RuleTable
 
 OBJECTIVES: tuple[Objective, ...] = ("balanced", "worst")
+FIELDS = tuple(field.name for field in fields(RowSummary))
 
 
 def no_check() -> None:
@@ -133,8 +134,7 @@ def test_a_group_without_rows_takes_no_part() -> None:
     """Two of three groups have rows: the third keeps ρ = 1, λ = 0, and the others' rules are of the whole grid."""
     rows = long_tailed(200, groups=3, seed=7)
     kept = rows.groups < 2
-    names = ("labels", "weights", "groups", "group_max", "group_class", "group_mass", "predictions", "confidence")
-    part = replace(rows, **{name: getattr(rows, name)[kept] for name in names})
+    part = replace(rows, **{name: value[kept] for name in FIELDS if (value := getattr(rows, name)) is not None})
     for objective in OBJECTIVES:
         for rule in fitted(part, objective, (0.4, 1.0)).rules:
             assert (rule.u[2], rule.v[2]) == (rule.u[0], rule.v[0])
@@ -146,9 +146,12 @@ def test_a_group_without_rows_takes_no_part() -> None:
 def test_the_worst_group_of_three_is_better_than_under_the_balanced_rule() -> None:
     rows = long_tailed(600, groups=3, seed=8)
     balanced, worst = fitted(rows, "balanced", (0.3, 0.6, 1.0)), fitted(rows, "worst", (0.3, 0.6, 1.0))
-    for one, other in zip(worst.rules, balanced.rules, strict=True):
-        assert max(one.group_errors) <= max(other.group_errors) + 1e-9
-    assert max(worst.rules[0].group_errors) < max(balanced.rules[0].group_errors)
+    gains = [
+        max(other.group_errors) - max(rule.group_errors)
+        for rule, other in zip(worst.rules, balanced.rules, strict=True)
+    ]
+    assert min(gains) >= -1e-9
+    assert max(gains) > 0.01
 
 
 @pytest.mark.parametrize("groups", [2, 3])
@@ -220,3 +223,24 @@ def test_joined_rows_are_those_of_both_with_weights_of_mean_one() -> None:
     for rule, other in zip(one.rules, two.rules, strict=True):
         assert rule.u == pytest.approx(other.u)
         assert rule.threshold == pytest.approx(other.threshold)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_permuted_rows_have_the_same_rules(objective: Objective) -> None:
+    rows = long_tailed(300, seed=11)
+    order = np.random.default_rng(0).permutation(300)
+    arrays = {name: value[order] for name in FIELDS if (value := getattr(rows, name)) is not None}
+    for rule, other in zip(
+        fitted(rows, objective).rules, fitted(replace(rows, **arrays), objective).rules, strict=True
+    ):
+        assert rule.threshold == pytest.approx(other.threshold, rel=1e-12)
+        assert rule.u == pytest.approx(other.u, rel=1e-12)
+        assert rule.v == pytest.approx(other.v, rel=1e-12)
+
+
+def test_blocks_of_rules_change_no_rule(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory is bounded by measuring few rules at once; which rules are together decides nothing."""
+    rows = long_tailed(100, groups=3, seed=12)
+    whole = fitted(rows, "worst", (0.4, 1.0))
+    monkeypatch.setattr("worker.combine.rule_grid.BLOCK_VALUES", 150)
+    assert fitted(rows, "worst", (0.4, 1.0)) == whole

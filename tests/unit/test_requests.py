@@ -8,8 +8,10 @@ from typing import get_args
 
 import pytest
 
+from app.domain.combine_requests import EvaluationRequest, GatingRequest, RejectorRequest
 from app.domain.job_kinds import JOB_KINDS, read_request
 from app.domain.requests import Kind, LogitFile, RecomputeRequest, Request, SplitsRequest, VerificationRequest
+from app.domain.run_requests import RunRequest
 from app.domain.standards import Standards
 from tests.fakes import job_request
 
@@ -62,7 +64,15 @@ def test_a_request_comes_back_as_it_was_accepted(request_: Request) -> None:
 
 def test_each_kind_has_a_name_of_its_own() -> None:
     """By which the store knows what to read."""
-    kinds = {"recompute": RecomputeRequest, "verification": VerificationRequest, "splits": SplitsRequest}
+    kinds = {
+        "recompute": RecomputeRequest,
+        "verification": VerificationRequest,
+        "splits": SplitsRequest,
+        "gating": GatingRequest,
+        "rejector": RejectorRequest,
+        "evaluation": EvaluationRequest,
+        "run": RunRequest,
+    }
     assert {name: kind.request for name, kind in JOB_KINDS.items()} == kinds
     assert set(JOB_KINDS) == set(get_args(Kind))
     assert all(kind.request.kind == name for name, kind in JOB_KINDS.items())

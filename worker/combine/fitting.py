@@ -114,11 +114,8 @@ def pretrain(data: FitData, groups: ClassGroups, method: Method | None = None) -
 
 def assess(method: Method, parameters: Parameters, data: FitData, groups: ClassGroups) -> Candidate:
     """Compute the figures of given parameters; nothing is fitted."""
-    combiner = combiner_of(method, parameters, data.log_prior)
-    nll = row_nll(data.fit, combiner)
-    summary = summarise(data.validate, combiner, groups)
-    fit_nll = float((data.fit.weights * nll).sum() / data.fit.weights.sum())
-    return Candidate(method, parameters, fit_nll, validate_figures(summary, groups))
+    summary = summarise(data.validate, combiner_of(method, parameters, data.log_prior), groups)
+    return Candidate(method, parameters, _fit_nll(method, parameters, data), validate_figures(summary, groups))
 
 
 def nll_differences(
@@ -182,8 +179,13 @@ def _shares(correct: Floats, weights: Floats, place: NDArray[np.int64], count: i
 def _fit(method: Method, data: FitData) -> tuple[Parameters, float]:
     """Fit one combination; see `fit_method`."""
     parameters = _fit_parameters(method, data)
+    return parameters, _fit_nll(method, parameters, data)
+
+
+def _fit_nll(method: Method, parameters: Parameters, data: FitData) -> float:
+    """Compute the weighted mean NLL on `fit`, in nats."""
     nll = row_nll(data.fit, combiner_of(method, parameters, data.log_prior))
-    return parameters, float((data.fit.weights * nll).sum() / data.fit.weights.sum())
+    return float((data.fit.weights * nll).sum() / data.fit.weights.sum())
 
 
 def _fit_parameters(method: Method, data: FitData) -> Parameters:

@@ -6,6 +6,8 @@ Nothing else in this package needs PyTorch.
 from __future__ import annotations
 
 import pickle
+import struct
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -155,14 +157,7 @@ def read_old_net(path: Path, experts: int) -> dict[str, np.ndarray[Any, Any]]:
     Raises:
         JobError: `gating-net-unreadable`, `gating-net-mismatch`.
     """
-    try:
-        with plain_values_allowed():
-            loaded: object = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, ValueError, KeyError, RuntimeError, pickle.UnpicklingError) as error:
-        raise JobError(
-            "gating-net-unreadable",
-            f"{path.name} cannot be read as weights that torch.save wrote ({type(error).__name__}).",
-        ) from error
+    loaded = _load(path)
     entries = [loaded, *loaded.values()] if isinstance(loaded, Mapping) else []
     nets = [net for net in map(_bare, entries) if net]
     problem = f"it has {len(nets)} entries that look like one" if len(nets) != 1 else _problem(nets[0], experts)
@@ -176,6 +171,25 @@ def read_old_net(path: Path, experts: int) -> dict[str, np.ndarray[Any, Any]]:
         name: (values if values.dtype in (torch.float64, torch.int64) else values.float()).numpy()
         for name, values in nets[0].items()
     }
+
+
+def _load(path: Path) -> object:
+    """Load what torch.save wrote, of tensors and plain values only."""
+    try:
+        with warnings.catch_warnings(), plain_values_allowed():
+            warnings.simplefilter("ignore")  # they concern the author of the file
+            loaded: object = torch.load(path, map_location="cpu", weights_only=True)
+    # A damaged pickle runs its own wrong instructions, so the loader fails in any of these ways.
+    except (
+        pickle.UnpicklingError, struct.error, OSError,
+        ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, RuntimeError, TypeError, ValueError,
+    ) as error:  # fmt: skip
+        raise JobError(
+            "gating-net-unreadable",
+            f"{path.name} cannot be read as tensors and plain values that torch.save wrote.",
+            reason=str(error)[:500],
+        ) from error
+    return loaded
 
 
 def _bare(entry: object) -> dict[str, Tensor] | None:

@@ -42,6 +42,7 @@ def label_log_probabilities(rows: ExpertRows, temperatures: tuple[float, ...]) -
     for part, logits in rows.blocks():
         logits /= scale
         own = rows.labels[part, None, None]  # [n, 1, 1]
-        of_label = np.take_along_axis(logits, own, axis=2)[:, :, 0]  # [n, E]
-        result[part] = of_label - logsumexp(logits)
+        with np.errstate(over="ignore"):
+            logits -= np.take_along_axis(logits, own, axis=2)  # z_c − z_y
+        result[part] = -logsumexp(logits)
     return np.maximum(result, -MAX_NLL)

@@ -83,7 +83,10 @@ class SearchRows:
         )
 
     def ratios(self, group: int) -> Floats:
-        """List ρ to compare for a group [18]: around π̂_0/π̂_k, which is u_k/u_0 where all are accepted; and 1."""
+        """List ρ to compare for a group, [18].
+
+        Around π̂_0/π̂_k, the groups' shares of weight, which is u_k/u_0 where all rows are accepted; and 1.
+        """
         total = self.group_weights.sum(axis=0)
         return np.append(total[self.present[0]] / total[group] * RATIO_FACTORS, 1.0)
 
@@ -105,10 +108,11 @@ class RuleTable:
     acceptance: Floats
 
     def select(self, objective: Floats, shortfall: Floats) -> int:
-        """Choose the rule with the least shortfall, then the least objective, then the least |ln ρ| + |λ|.
+        """Choose the best rule, by its row.
 
-        Values within `TOLERANCE` of the least are ties: rounding of sums differs between equal rules. The first of
-        equal rules is taken.
+        It has the least shortfall, then the least objective, then the least |ln ρ| + |λ|; of equal rules the first is
+        taken. Values within `TOLERANCE` of the least are equal: rounding of sums differs between rules that accept
+        the same rows.
 
         Args:
             objective: [R].
@@ -129,24 +133,28 @@ def _least(values: Floats) -> NDArray[np.bool_]:
 def rule_tables(
     rows: SearchRows, point: Point, group: int, coverages: Sequence[float], check: Callable[[], None]
 ) -> list[RuleTable]:
-    """Measure all rules that differ from a point in one group: a table for each coverage.
+    """Measure all rules that differ from a point in one group.
 
-    Time is that of 18·31 sorts of N; memory a few blocks of `BLOCK_VALUES`, or of N where that is more.
+    Returns a table for each coverage. Time is that of 18·31 sorts of N; memory is a few blocks of `BLOCK_VALUES`, or
+    of N where that is more.
     """
-    pairs, errors, acceptance = [], [], []
+    errors, acceptance = [], []
+    ratios = rows.ratios(group)
     step = max(1, BLOCK_VALUES // len(rows.labels))
-    for ratio in rows.ratios(group):
+    for ratio in ratios:
+        u, unmoved = point.moved(group, float(ratio), 0.0).u_and_v()
         for first in range(0, len(OFFSETS), step):
             check()
             offsets = OFFSETS[first : first + step]
-            rules = [point.moved(group, float(ratio), float(offset)).u_and_v() for offset in offsets]
-            figures = _figures(rows, rules[0][0], np.array([v for _, v in rules]), coverages)
-            pairs += [(float(ratio), float(offset)) for offset in offsets]
+            v = np.tile(unmoved, (len(offsets), 1))
+            v[:, group] = u[group] + offsets
+            figures = _figures(rows, u, v, coverages)
             errors.append(figures[0])
             acceptance.append(figures[1])
-    values, all_errors, all_acceptance = np.array(pairs), np.concatenate(errors, 1), np.concatenate(acceptance, 1)
+    all_ratios, all_offsets = np.repeat(ratios, len(OFFSETS)), np.tile(OFFSETS, len(ratios))
+    all_errors, all_acceptance = np.concatenate(errors, axis=1), np.concatenate(acceptance, axis=1)
     return [
-        RuleTable(values[:, 0], values[:, 1], all_errors[index], all_acceptance[index])
+        RuleTable(all_ratios, all_offsets, all_errors[index], all_acceptance[index])
         for index in range(len(coverages))
     ]
 

@@ -50,14 +50,14 @@ class Candidate:
 def search_rules(
     summary: RowSummary, options: SearchOptions, check: Callable[[], None]
 ) -> list[tuple[Vector, Vector]]:
-    """Find u and v of the rule with the least objective, for each coverage.
+    """Find the best rule's u and v for each coverage.
 
     With two groups, all 18·31 rules of the grid are compared. With more, one group is searched after the other. A
     group without rows takes no part and keeps ρ = 1, λ = 0; with a single other group nothing is left to search, and
     the rule has the order of msp.
 
     Raises:
-        JobError: `group-coverage-impossible`: all rules accept too little of some group.
+        JobError: `group-coverage-impossible`: all rules of the search accept too little of some group.
     """
     rows = SearchRows.of(summary)
     search = _Search(rows, options, check)
@@ -105,7 +105,7 @@ class _Search:
         return np.full(len(self.rows.present), 1 / len(self.rows.present))
 
     def _worst(self, index: int) -> Candidate:
-        """Keep the best of msp's order and the iterates of exponentiated-gradient steps.
+        """Keep the iterate with the least worst-group error, msp's order included.
 
         Coordinate search on the maximum itself stalls, because a single group's rule seldom lowers it.
         """
@@ -121,12 +121,12 @@ class _Search:
         return kept
 
     def _rank(self, index: int, candidate: Candidate) -> tuple[float, float]:
-        """Order candidates by shortfall, then by worst-group error; rounded, so that rounding decides nothing."""
+        """Order candidates by shortfall, then by worst-group error, both rounded."""
         worst = float(objective_of("worst", candidate.errors, self.rows.present))
         return round(float(self.shortfall(index, candidate.acceptance)), 10), round(worst, 10)
 
     def shortfall(self, index: int, acceptance: Floats) -> Floats:
-        """Measure by how much a group's acceptance [..., K] stays below what is asked for: [...]."""
+        """Measure how far the least acceptance [..., K] is below m·κ: [...]."""
         wanted = self.options.min_group_coverage * self.options.coverages[index]
         least = acceptance[..., list(self.rows.present)].min(axis=-1)
         below: Floats = np.maximum(wanted - least, 0.0)
@@ -139,15 +139,16 @@ class _Search:
         return Candidate(moved, table.errors[chosen], table.acceptance[chosen])
 
     def _refuse_shortfall(self, index: int, candidate: Candidate) -> None:
-        """Refuse a rule that accepts too little of a group: the search has no better one."""
+        """Refuse the best rule of the search if it accepts too little of a group."""
         if self.shortfall(index, candidate.acceptance) <= TOLERANCE:
             return
         coverage, share = self.options.coverages[index], self.options.min_group_coverage
         reached = float(candidate.acceptance[list(self.rows.present)].min())
         raise JobError(
             "group-coverage-impossible",
-            f"At coverage {coverage:g}, no rule accepts {share:g} times that of each class group: the least accepted "
-            f"group has {reached:.3f} at best, {share * coverage:.3f} are asked for. Lower min_group_coverage.",
+            f"At coverage {coverage:g}, no rule of the search accepts {share:g} times that of each class group: "
+            f"the least accepted group has {reached:.3f}, {share * coverage:.3f} are asked for; "
+            "lower min_group_coverage.",
             coverage=coverage,
             min_group_coverage=share,
             reached=reached,
@@ -168,9 +169,9 @@ class _Coordinates:
         return Candidate(self._search.start, table.errors[row], table.acceptance[row])
 
     def descend(self, beta: Floats) -> Candidate:
-        """Minimise Σ_k β_k e_k over one group's ρ and λ after the other, from ρ = 1, λ = 0.
+        """Minimise Σ_k β_k e_k over one group's rule after the other.
 
-        Each table holds the rule before it, so no step does worse.
+        Starts at ρ = 1, λ = 0. Each table holds the rule before it, so no step does worse.
         """
         search = self._search
         candidate = self.start()

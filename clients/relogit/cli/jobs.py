@@ -12,6 +12,7 @@ from relogit.cli.combinations import show_end as show_combination
 from relogit.cli.command import command
 from relogit.cli.options import JobArgument
 from relogit.cli.recompute import show_end
+from relogit.cli.run import show_run, show_run_end
 from relogit.cli.session import ExitCode, Session
 from relogit.cli.verify import show_verification
 from relogit.combination import Combination
@@ -45,6 +46,9 @@ def status(run: Session, job_id: JobArgument = None) -> None:
     Exits with 0 whatever its state.
     """
     found = run.find(job_id)
+    if found.job_kind == "run":
+        show_run(run, run.client.get_run(found.id))
+        return
     combination = combination_of(run, found)
     if combination is not None:
         _show_combination(run, combination)
@@ -70,6 +74,8 @@ def wait(run: Session, job_id: JobArgument = None) -> None:
         verification = run.client.verification(job.id)
         run.follow(verification)
         show_verification(run, verification)
+    elif job.job_kind == "run":
+        show_run_end(run, run.client.get_run(job.id))
     elif combination := combination_of(run, job):
         show_combination(run, combination)
     else:
