@@ -16,7 +16,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from app.domain.errors import NotFound
+from app.domain.errors import Conflict, NotFound
 from app.domain.fault_points import reach
 from app.domain.jobs import JobState
 from app.domain.requests import RecomputeRequest, VerificationRequest
@@ -88,9 +88,10 @@ class Collected:
 def collect(limits: Limits, storage: Storage, *, dry_run: bool = False) -> Collected:
     """Remove jobs and rows beyond the limits, and orphans.
 
-    Jobs that have not ended stay, with all that they refer to, and with the rows that were used since the oldest of
-    them was accepted. Rows that such a job has yet to ask for cannot be told from others, as their key depends on the
-    checkpoint's content: if they are removed, the job computes the same bits again. Several calls may run at once.
+    Jobs that have not ended stay, with all that they refer to, with the jobs that an open run goes on from, and with
+    the rows that were used since the oldest of them was accepted. Rows that such a job has yet to ask for cannot be
+    told from others, as their key depends on the checkpoint's content: if they are removed, the job computes the same
+    bits again. Several calls may run at once.
 
     Raises:
         sqlite3.Error: the store cannot be used. What was removed by then is gone.
@@ -101,12 +102,15 @@ def collect(limits: Limits, storage: Storage, *, dry_run: bool = False) -> Colle
     sizes = {path: tree_size(path) for job in jobs for path in job.files}
     references = Counter(path for job in jobs for path in job.files)
     max_age_s = math.inf if limits.jobs_older_than_s is None else limits.jobs_older_than_s
-    expired = [job for job in jobs if job.finished_at is not None and now - job.finished_at > max_age_s]
+    in_use = storage.jobs.in_use()
+    ended = [job for job in jobs if job.finished_at is not None and job.id not in in_use]
+    expired = [job for job in ended if job.finished_at is not None and now - job.finished_at > max_age_s]
     removed = []
     for job in expired:
         references.subtract(job.files)
         freed = sum(sizes[path] for path in job.files if not references[path])
-        with contextlib.suppress(NotFound):  # another collection was faster, and returns this job
+        # Another collection was faster, and returns this job; or a run has just begun to go on from it.
+        with contextlib.suppress(NotFound, Conflict):
             freed = freed if dry_run else delete_job(job.id, storage, kept_back)
             removed.append(replace(job, bytes=freed))
     # Rows used since now are spared as well: those of a job that was accepted meanwhile.
@@ -155,7 +159,7 @@ def delete_job(job_id: str, storage: Storage, kept_back: list[str] | None = None
 
     Raises:
         NotFound: there is no such job.
-        Conflict: it has not ended.
+        Conflict: it has not ended, or an open run goes on from it.
     """
     freed = 0
     digests: list[str] = []

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 from app.domain.errors import Conflict
 from app.store.database import Database
+from app.store.run_steps import jobs_in_use
 from app.store.transitions import read_job
 
 
@@ -27,13 +28,16 @@ class References:
         """Delete an ended job; return its artifacts' sha256.
 
         Raises:
-            Conflict: it has not ended.
+            Conflict: it has not ended, or an open run goes on from its result.
         """
         with self._database.transaction() as db:
             job = read_job(db, job_id)
             if not job.state.ended:
                 message = f"Job {job_id} is {job.state}. Cancel it first, or wait until it has ended."
                 raise Conflict("job-not-ended", message)
+            if (run := jobs_in_use(db).get(job_id)) is not None:
+                message = f"The run {run} goes on from job {job_id}. Cancel it, or wait until it has ended."
+                raise Conflict("job-in-use", message)
             db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
         return frozenset(unit.artifact.sha256 for unit in job.units if unit.artifact)
 
@@ -46,6 +50,10 @@ class References:
             for digest in sorted(digests):
                 if db.execute("SELECT 1 FROM units WHERE artifact_sha256 = ?", (digest,)).fetchone() is None:
                     forget(digest)
+
+    def in_use(self) -> frozenset[str]:
+        """Return the ids of jobs that open runs go on from."""
+        return frozenset(jobs_in_use(self._database.connection))
 
     @property
     def created_at(self) -> float:

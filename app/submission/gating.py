@@ -42,6 +42,18 @@ def plan_gating(body: GatingBody, catalog: Catalog, jobs: JobStore) -> tuple[Gat
     source = problems.guard("logits", lambda: verified_logits(job))
     if source is None:
         raise problems.refusal()
+    return combine_logits(body, source, catalog)
+
+
+def combine_logits(
+    body: GatingBody, source: VerifiedLogits, catalog: Catalog
+) -> tuple[GatingRequest, list[UnitPlan]]:
+    """Check and complete a request to combine these logits.
+
+    Raises:
+        Refused: with a problem for each wrong item.
+    """
+    problems = Problems()
     dataset = read_declaration(source.request.declaration)
     folder = problems.guard("logits", lambda: catalog.splits_folder(dataset, source.request.splits_dir))
     experts = problems.guard("experts", lambda: _experts(body, source))
