@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterable
 
 from app.domain.errors import Conflict
 from app.store.database import Database
 from app.store.transitions import read_job
+
+UPLOAD = "coalesce(json_extract(request, '$.upload'), json_extract(request, '$.logits.upload'))"
+"""SQL: the id of the upload that a job reads, or NULL."""
 
 
 class References:
@@ -27,13 +31,16 @@ class References:
         """Delete an ended job; return its artifacts' sha256.
 
         Raises:
-            Conflict: it has not ended.
+            Conflict: it has not ended, or a job that has not ended builds on it.
         """
         with self._database.transaction() as db:
             job = read_job(db, job_id)
             if not job.state.ended:
                 message = f"Job {job_id} is {job.state}. Cancel it first, or wait until it has ended."
                 raise Conflict("job-not-ended", message)
+            if job_id in built_on(db):
+                message = f"A job that has not ended builds on job {job_id}. Cancel that one first, or wait for it."
+                raise Conflict("job-in-use", message)
             db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
         return frozenset(unit.artifact.sha256 for unit in job.units if unit.artifact)
 
@@ -60,7 +67,30 @@ class References:
         return frozenset(row[0] for row in rows)
 
     def uploads(self, *, open_only: bool = False) -> frozenset[str]:
-        """Return the ids of uploads that (open) jobs reference."""
-        query = "SELECT json_extract(request, '$.upload') FROM jobs WHERE kind = 'verification'"
-        query += " AND finished_at IS NULL" if open_only else ""
-        return frozenset(row[0] for row in self._database.connection.execute(query) if row[0] is not None)
+        """Return the ids of uploads that (open) jobs reference, or build on."""
+        db = self._database.connection
+        query = f"SELECT {UPLOAD}, id, finished_at FROM jobs WHERE kind IN ('verification', 'gating')"
+        rows = [row for row in db.execute(query) if row[0] is not None]
+        needed = built_on(db) if open_only and rows else frozenset()
+        return frozenset(row[0] for row in rows if not open_only or row[2] is None or row[1] in needed)
+
+    def built_on(self) -> frozenset[str]:
+        """Return the ids of the jobs that open combinations, rejectors and evaluations build on."""
+        with self._database.snapshot() as db:
+            return built_on(db)
+
+
+def built_on(db: sqlite3.Connection) -> frozenset[str]:
+    """Return the ids of the jobs that open jobs build on, directly or by others."""
+    rows = db.execute(
+        "WITH RECURSIVE needs (job, needed) AS ("
+        "  SELECT id, json_extract(request, '$.logits.job') FROM jobs WHERE kind = 'gating'"
+        "  UNION SELECT id, json_extract(request, '$.gating') FROM jobs WHERE kind = 'rejector'"
+        "  UNION SELECT jobs.id, value FROM jobs, json_each(request, '$.gatings') WHERE kind = 'evaluation'"
+        "  UNION SELECT jobs.id, value FROM jobs, json_each(request, '$.rejectors') WHERE kind = 'evaluation'"
+        "), reached (job) AS ("
+        "  SELECT needed FROM needs JOIN jobs ON jobs.id = needs.job WHERE jobs.finished_at IS NULL"
+        "  UNION SELECT needed FROM needs JOIN reached USING (job)"
+        ") SELECT job FROM reached"
+    )
+    return frozenset(row[0] for row in rows)
