@@ -95,7 +95,7 @@ class EvaluationBody(JobBody):
         None, description="Ids; those of the rejectors, or the newest that succeeded, if left out."
     )
     rejectors: tuple[str, ...] | None = Field(
-        None, description="Ids; the newest of each name over these gatings, if left out."
+        None, description="Ids; the newest of each name of each of these gatings, if left out."
     )
     name: str | None = Field(None, description="Of its folder; by the first rejector or gating, if left out.")
     output_dir: str = Field("argse", description="A folder name below the outputs directory.")
