@@ -7,9 +7,10 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from app.api.schemas import ErrorView, JobSummary, job_links, summarise_job
+from app.api.schemas import ErrorView, JobSummary, ProblemItem, job_links, summarise_job
 from app.domain.jobs import Job
 from app.domain.run_requests import Step, StepState
+from app.workflows.plans import RunPlan
 
 
 class StepView(BaseModel):
@@ -41,6 +42,21 @@ class RunView(JobSummary):
         for step in steps:
             step |= _progress(current) if step["state"] == "running" else {}
         return cls.model_validate(summarise_job(job) | {"steps": steps, "links": links})
+
+
+class RunPlanView(BaseModel):
+    """What a run would keep and do, and what is wrong with its request."""
+
+    ok: bool = Field(description="Whether there are no problems.")
+    problems: list[ProblemItem]
+    steps: list[StepView] = Field(description="`kept` with the reason, or `waiting`: it would be carried out.")
+
+    @classmethod
+    def of(cls, plan: RunPlan) -> RunPlanView:
+        """Build the view of a plan."""
+        names = ("step", "state", "jobs", "reason", "error")
+        steps = [StepView(**{name: getattr(step, name) for name in names}) for step in plan.steps]
+        return cls(ok=not plan.problems, problems=[ProblemItem.of(problem) for problem in plan.problems], steps=steps)
 
 
 class RunList(BaseModel):

@@ -9,12 +9,13 @@ from fastapi import APIRouter, Query, Response
 
 from app.api.dependencies import Services, ServicesDep
 from app.api.parameters import MAX_WAIT_S, JobId, Traceparent, Wait
-from app.api.run_schemas import RunList, RunView
+from app.api.run_schemas import RunList, RunPlanView, RunView
 from app.domain.errors import NotFound
 from app.domain.fault_points import reach
 from app.domain.run_requests import RunRequest
 from app.workflows.bodies import RunBody
 from app.workflows.planning import plan_run
+from app.workflows.plans import plan_new_run
 
 router = APIRouter(prefix="/runs", tags=["runs"])
 
@@ -32,6 +33,15 @@ def submit(body: RunBody, services: ServicesDep, trace: Traceparent, response: R
     response.headers["Location"] = f"/runs/{job.id}"
     reach("submit.recorded")
     return RunView.of(job)
+
+
+@router.post("/plan")
+def plan(body: RunBody, services: ServicesDep) -> RunPlanView:
+    """Show which steps of a run would be kept, and all that is wrong with its request.
+
+    Nothing is queued. What follows the first step that is not kept depends on its result.
+    """
+    return RunPlanView.of(plan_new_run(body, services.workflows))
 
 
 @router.get("")
