@@ -110,6 +110,8 @@ class RunWorld:
         for path in (stored, shown):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
+        manifest = {"job": claim.job.id, "file": {"sha256": sha256}}
+        shown.with_suffix(".json").write_text(json.dumps(manifest))
         return sha256
 
 
