@@ -89,7 +89,8 @@ def run_lines(run: Record, evaluation: Record | None, report: str, console: Cons
         yield from warning_lines(evaluation["result"])
         yield evaluation_table(evaluation["result"]["evaluation"], console)
     if run["state"] != "succeeded":
-        yield Text.assemble(f"{name} is ", coloured(run["state"]), ".")
+        if not run["error"]:
+            yield Text.assemble(f"{name}: ", coloured(run["state"]), ".")
         return
     kept, steps = sum(step["state"] == "kept" for step in run["steps"]), len(run["steps"])
     made = f": {kept} of {steps} steps kept" if kept else ""
