@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
 
 from app.domain.combine_requests import CombineRequest
@@ -74,9 +74,9 @@ def plan_new_run(body: RunBody, site: WorkflowSite) -> RunPlan:
             return RunPlan(_problems(error), steps)
         except RelogitError:  # such as a file that was changed: the step would be carried out
             break
+        steps[number] = taken
         if not taken.done:
             break
-        steps[number] = taken
     return RunPlan((), steps)
 
 
@@ -90,15 +90,14 @@ def _plan(ask: Callable[[], Asked], earlier: Callable[[Asked], Job | None]) -> C
 
 
 def _look(step: RunStep, steps: Sequence[RunStep], request: RunRequest, site: WorkflowSite) -> RunStep:
-    """Return the step as kept, or as it is."""
+    """Return the step as kept, or as it would be carried out."""
     if step.step == "splits":
         [body] = request.bodies["splits"]
         dataset = site.catalog.dataset(request.dataset)
         if find_set(site.catalog, dataset, str(body["name"])) is None:
             return step  # taking this step would create the set
     run = Job(OF_THIS_RUN, JobState.QUEUED, request, (), time.time(), steps=tuple(steps))
-    taken = take_step(step, StepInputs(run, request, site))
-    return replace(step) if taken.jobs else taken.step
+    return take_step(step, StepInputs(run, request, site)).step
 
 
 def _problems(error: RequestError) -> Sequence[RequestError]:
