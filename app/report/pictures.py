@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from markupsafe import Markup
 
 from app.domain.analyses import Curve, ReliabilityBin, Statistics
+from app.domain.evaluations import CalibrationBin
 from app.report.svg import COLOURS, DASHES, UNIT, Axis, Bars, Chart, Dot, Line, Mark, ticks_to
 
 CURVES = {
@@ -28,8 +30,13 @@ def line_style(number: int) -> str:
 
 def swatch(number: int) -> Markup:
     """Draw a line's sample for a legend."""
-    sample = '<svg class="swatch" viewBox="0 0 28 10" aria-hidden="true"><path class="{}" d="M1 5H27"/></svg>'
-    return Markup(sample).format(line_style(number))
+    return sample(line_style(number))
+
+
+def sample(style: str) -> Markup:
+    """Draw a sample of a line with these CSS classes."""
+    line = '<svg class="swatch" viewBox="0 0 28 10" aria-hidden="true"><path class="{}" d="M1 5H27"/></svg>'
+    return Markup(line).format(style)
 
 
 def risk_coverage(split: str, experts: Sequence[tuple[str, int, Statistics]]) -> list[Markup]:
@@ -69,19 +76,51 @@ def reliability(name: str, bins: Sequence[ReliabilityBin]) -> Markup:
     A line joins each dot to the diagonal.
     """
     known = ((item, item.confidence, item.accuracy) for item in bins)
-    filled = [(item, conf, right) for item, conf, right in known if conf is not None and right is not None]
-    most = max((item.rows for item, _, _ in filled), default=1)
+    filled = [
+        _FilledBin(item.low, item.high, confidence, accuracy, item.rows, f"{item.rows} rows")
+        for item, confidence, accuracy in known
+        if confidence is not None and accuracy is not None
+    ]
+    over = sum(item.rows for item in bins if (item.confidence or 0) > (item.accuracy or 0))
+    rows = sum(item.rows for item in bins)
+    return _reliability(name, filled, f"{over} of {rows} rows")
+
+
+def calibration(name: str, bins: Sequence[CalibrationBin]) -> Markup:
+    """Draw `reliability` for rows that have weights."""
+    known = ((item, item.confidence, item.accuracy) for item in bins)
+    filled = [
+        _FilledBin(item.low, item.high, confidence, accuracy, item.weight, f"{item.weight:.1%} of the weight")
+        for item, confidence, accuracy in known
+        if confidence is not None and accuracy is not None
+    ]
+    over = sum(item.size for item in filled if item.confidence > item.accuracy)
+    return _reliability(name, filled, f"{over:.0%} of the weight")
+
+
+@dataclass(frozen=True, slots=True)
+class _FilledBin:
+    low: float
+    high: float
+    confidence: float
+    accuracy: float
+    size: float
+    """Of the dot's area, in any unit."""
+    text: str
+    """The size in words."""
+
+
+def _reliability(name: str, filled: Sequence[_FilledBin], overconfident: str) -> Markup:
+    most = max((item.size for item in filled), default=1)
     marks: list[Mark] = [Line([(0, 0), (1, 1)], "diagonal")]
-    marks += [Line([(confidence, confidence), (confidence, accuracy)], "gap") for _, confidence, accuracy in filled]
-    for item, confidence, accuracy in filled:
-        radius = max(SMALLEST_DOT, LARGEST_DOT * math.sqrt(item.rows / most))
-        tip = f"confidence {item.low:.2f} to {item.high:.2f}: {item.rows} rows, mean confidence {confidence:.3f}"
-        marks.append(Dot(confidence, accuracy, radius, "dot", f"{tip}, accuracy {accuracy:.3f}"))
-    over = sum(item.rows for item, confidence, accuracy in filled if confidence > accuracy)
-    rows = sum(item.rows for item, _, _ in filled)
+    marks += [Line([(item.confidence, item.confidence), (item.confidence, item.accuracy)], "gap") for item in filled]
+    for item in filled:
+        radius = max(SMALLEST_DOT, LARGEST_DOT * math.sqrt(item.size / most))
+        tip = f"confidence {item.low:.2f} to {item.high:.2f}: {item.text}, mean confidence {item.confidence:.3f}"
+        marks.append(Dot(item.confidence, item.accuracy, radius, "dot", f"{tip}, accuracy {item.accuracy:.3f}"))
     description = (
         f"Accuracy against mean confidence in {len(filled)} bins; the area of a dot goes with its rows, and a dot "
-        f"below the diagonal is overconfident, as those of {over} of {rows} rows are."
+        f"below the diagonal is overconfident, as those of {overconfident} are."
     )
     chart = Chart(f"Reliability, {name}", description, Axis("confidence", UNIT), Axis("accuracy", UNIT), width=240)
     return chart.draw(marks)

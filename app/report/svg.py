@@ -66,12 +66,23 @@ def ticks_to(highest: float) -> tuple[float, ...]:
 
     There are at most seven.
     """
-    if highest <= 0:
+    return ticks_between(0.0, highest)
+
+
+def ticks_between(lowest: float, highest: float) -> tuple[float, ...]:
+    """Return round ticks over both ends, 0 among them.
+
+    There are at most seven, or eight where `lowest` is below 0.
+    """
+    lowest, highest = min(lowest, 0.0), max(highest, 0.0)
+    extent = highest - lowest
+    if extent <= 0:
         return UNIT
-    power = 10.0 ** math.floor(math.log10(highest))
+    power = 10.0 ** math.floor(math.log10(extent))
     steps = (power * factor for factor in (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2))
-    step = next(step for step in steps if highest / step <= 6 + 1e-9)
-    return tuple(step * i for i in range(math.ceil(highest / step - 1e-9) + 1))
+    step = next(step for step in steps if extent / step <= 6 + 1e-9)
+    first, last = math.floor(lowest / step + 1e-9), math.ceil(highest / step - 1e-9)
+    return tuple(step * i for i in range(first, last + 1))
 
 
 def log_axis(label: str, highest: float) -> LogAxis:
@@ -108,6 +119,15 @@ class Line:
     """Class names."""
     name: str = ""
     """What a pointer over it shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """What lies between two lines, such as a band of intervals."""
+
+    ends: Sequence[tuple[float, float, float]]
+    """x, lower and upper y; x rises."""
+    style: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +172,7 @@ class Bands:
     """Of the words, counted upwards; the chart must have so many and one more."""
 
 
-Mark = Line | Dot | Bars | Steps | Bands
+Mark = Line | Area | Dot | Bars | Steps | Bands
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,15 +222,18 @@ class Chart:
             return Markup('<path class="{}" d="{}"/>').format(mark.style, "".join(self._bars(mark.heights)))
         if isinstance(mark, Bands):
             return Markup("").join(self._bands(mark))
+        if isinstance(mark, Area):
+            corners = [(x, low) for x, low, _ in mark.ends] + [(x, high) for x, _, high in reversed(mark.ends)]
+            return Markup('<path class="{}" d="{}Z"/>').format(mark.style, self._path(corners))
         tip = Markup("<title>{}</title>").format(mark.name) if mark.name else ""
         if isinstance(mark, Dot):
             circle = Markup('<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="{:.1f}">{}</circle>')
             return circle.format(mark.style, *self.at(mark.x, mark.y), mark.radius, tip)
-        if isinstance(mark, Steps):
-            path = "".join(self._steps(mark.levels))
-        else:
-            path = "M" + "L".join("{:.1f} {:.1f}".format(*self.at(x, y)) for x, y in mark.points)
+        path = "".join(self._steps(mark.levels)) if isinstance(mark, Steps) else self._path(mark.points)
         return Markup('<path class="{}" d="{}">{}</path>').format(mark.style, path, tip)
+
+    def _path(self, points: Iterable[tuple[float, float]]) -> str:
+        return "M" + "L".join("{:.1f} {:.1f}".format(*self.at(x, y)) for x, y in points)
 
     def _steps(self, levels: Sequence[float | None]) -> Iterable[str]:
         place, joined = 0, False
@@ -247,4 +270,4 @@ def _labels(ticks: Sequence[float]) -> list[str]:
     """Format ticks with the digits that their step needs."""
     step = ticks[1] - ticks[0] if len(ticks) > 1 else 1.0
     digits = max(0, -math.floor(math.log10(step) + 1e-9))
-    return [f"{tick:.{digits}f}" for tick in ticks]
+    return [f"{tick:.{digits}f}".replace("-", "−") for tick in ticks]

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from app import VERSION
 from app.domain.analyses import AnalysedResult, Intervals, JobAnalysis, Statistics
 from app.domain.checks import JobReport, ReportVerdict, Result
 from app.domain.combine_requests import GatingRequest
 from app.domain.jobs import Job, JobState, Unit
+from app.domain.outcomes import GatingOutcome
 from app.domain.requests import LogitsRequest, VerificationRequest
-from app.domain.times import rfc3339
+from app.report.combination import Combination, combination
 from app.report.figures import Cell, Figure, cells, missing, shown_figures
 from app.report.findings import Finding, Place, failures, passed, places, skipped
 from app.report.pictures import recall_by_class, reliability, risk_coverage, swatch
 from app.report.split_picture import ShownSet, SplitSet, split_set
+from app.report.templating import render_page
+from app.report.words import count, time_fact
 
 HEADLINES: Mapping[ReportVerdict, str] = {
     "passed": "Passed",
@@ -87,6 +87,8 @@ class Split:
 class Page:
     """Everything that the template shows."""
 
+    kicker: str
+    """What the page is of."""
     title: str
     verdict: str
     headline: str
@@ -105,21 +107,13 @@ class Page:
     """About intervals and curves that are pending or failed."""
     skipped: Sequence[Finding]
     passed: tuple[int, Sequence[str]]
-
-
-# Names of experts, splits and folders may hold anything, so all is escaped; charts are Markup, escaped already.
-_TEMPLATES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent / "templates"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+    combination: Combination | None = None
+    """Of a gating, once it is fitted."""
 
 
 def render(sources: Sources) -> str:
     """Render a job's report page, in any state."""
-    return _TEMPLATES.get_template("report.html").render(page=page(sources), version=VERSION)
+    return render_page("report.html", page(sources))
 
 
 def page(sources: Sources) -> Page:
@@ -139,6 +133,7 @@ def page(sources: Sources) -> Page:
     findings = failures(report, _causes(sources.causes))
     intervals = next((item.intervals for item in statistics.values()), None)
     return Page(
+        kicker="gating" if isinstance(request, GatingRequest) else "verification",
         title=f"{HEADLINES[verdict]}: {request.dataset}, {_subject(request)}",
         verdict=verdict,
         headline=HEADLINES[verdict],
@@ -155,6 +150,7 @@ def page(sources: Sources) -> Page:
         notes=_notes(analysed, results),
         skipped=skipped(report),
         passed=passed(report),
+        combination=combination(job.outcome) if isinstance(job.outcome, GatingOutcome) else None,
     )
 
 
@@ -178,7 +174,7 @@ def _sentence(job: Job, verdict: ReportVerdict, results: Sequence[Result], findi
         ended = "was cancelled" if job.state is JobState.CANCELLED else "ended"
         return f"The job {ended} before its results could be verified."
     warnings = sum(finding.level != "error" for finding in findings)
-    more = f" {_count(warnings, 'warning')}." if warnings else " No warnings."
+    more = f" {count(warnings, 'warning')}." if warnings else " No warnings."
     failed = sum(result.verdict == "failed" for result in results)
     if verdict == "passed":
         whole = "The result" if len(results) == 1 else f"All {len(results)} results"
@@ -197,14 +193,14 @@ def _progress(job: Job) -> str:
     ended = sum(unit.state.ended for unit in job.units)
     return (
         f"The job is {job.state}: {done:,} of {total:,} rows ({share:.0%}), {ended} of "
-        f"{_count(len(job.units), 'result')} done. This page looks again by itself."
+        f"{count(len(job.units), 'result')} done. This page looks again by itself."
     )
 
 
 def _facts(job: Job, request: LogitsRequest) -> list[tuple[str, str]]:
     facts = [("Data set", request.dataset), ("Splits folder", request.splits_dir)]
     if isinstance(request, VerificationRequest):
-        facts.append(("Files", request.path or f"{_count(len(request.files), 'file')}, uploaded"))
+        facts.append(("Files", request.path or f"{count(len(request.files), 'file')}, uploaded"))
     elif isinstance(request, GatingRequest):
         facts += [("Experts", ", ".join(request.experts)), ("Output folder", request.output_dir)]
     else:
@@ -215,9 +211,7 @@ def _facts(job: Job, request: LogitsRequest) -> list[tuple[str, str]]:
     for name, floor in standards.floors.items():
         facts.append(("Floor", f"{name.replace('_', ' ')} {floor:.2%}"))
     facts.append(("Job", job.id))
-    when = rfc3339(job.finished_at or job.started_at or job.created_at)
-    word = "Finished" if job.finished_at else "Started" if job.started_at else "Asked for"
-    facts.append((word, f"{when[:10]} {when[11:19]} UTC"))
+    facts.append(time_fact(job))
     return facts
 
 
@@ -273,7 +267,3 @@ def _notes(analysed: Mapping[Place, AnalysedResult], results: Sequence[Result]) 
             by_reason.setdefault(result.error["message"], []).append(place)
     notes += [f"No intervals and curves for {places(pairs, everywhere)}: {why}" for why, pairs in by_reason.items()]
     return notes
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"

@@ -38,8 +38,8 @@ class References:
             if not job.state.ended:
                 message = f"Job {job_id} is {job.state}. Cancel it first, or wait until it has ended."
                 raise Conflict("job-not-ended", message)
-            if job_id in built_on(db):
-                message = f"A job that has not ended builds on job {job_id}. Cancel that one first, or wait for it."
+            if (other := built_on(db).get(job_id)) is not None:
+                message = f"Job {other} builds on job {job_id}. Cancel it first, or wait until it has ended."
                 raise Conflict("job-in-use", message)
             db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
         return frozenset(unit.artifact.sha256 for unit in job.units if unit.artifact)
@@ -71,26 +71,27 @@ class References:
         db = self._database.connection
         query = f"SELECT {UPLOAD}, id, finished_at FROM jobs WHERE kind IN ('verification', 'gating')"
         rows = [row for row in db.execute(query) if row[0] is not None]
-        needed = built_on(db) if open_only and rows else frozenset()
+        needed = built_on(db) if open_only and rows else {}
         return frozenset(row[0] for row in rows if not open_only or row[2] is None or row[1] in needed)
 
     def built_on(self) -> frozenset[str]:
-        """Return the ids of the jobs that open combinations, rejectors and evaluations build on."""
+        """Return the ids of the jobs that open jobs and runs build on."""
         with self._database.snapshot() as db:
-            return built_on(db)
+            return frozenset(built_on(db))
 
 
-def built_on(db: sqlite3.Connection) -> frozenset[str]:
-    """Return the ids of the jobs that open jobs build on, directly or by others."""
+def built_on(db: sqlite3.Connection) -> dict[str, str]:
+    """Map each job that open jobs build on, directly or by others, to one of those."""
     rows = db.execute(
         "WITH RECURSIVE needs (job, needed) AS ("
         "  SELECT id, json_extract(request, '$.logits.job') FROM jobs WHERE kind = 'gating'"
         "  UNION SELECT id, json_extract(request, '$.gating') FROM jobs WHERE kind = 'rejector'"
         "  UNION SELECT jobs.id, value FROM jobs, json_each(request, '$.gatings') WHERE kind = 'evaluation'"
         "  UNION SELECT jobs.id, value FROM jobs, json_each(request, '$.rejectors') WHERE kind = 'evaluation'"
-        "), reached (job) AS ("
-        "  SELECT needed FROM needs JOIN jobs ON jobs.id = needs.job WHERE jobs.finished_at IS NULL"
-        "  UNION SELECT needed FROM needs JOIN reached USING (job)"
-        ") SELECT job FROM reached"
+        "  UNION SELECT run_steps.job, value FROM run_steps, json_each(run_steps.children)"
+        "), reached (needed, builder) AS ("
+        "  SELECT needed, job FROM needs JOIN jobs ON jobs.id = needs.job WHERE jobs.finished_at IS NULL"
+        "  UNION SELECT needs.needed, builder FROM needs JOIN reached ON reached.needed = needs.job"
+        ") SELECT needed, min(builder) AS builder FROM reached GROUP BY needed"
     )
-    return frozenset(row[0] for row in rows)
+    return {row["needed"]: row["builder"] for row in rows.fetchall()}

@@ -43,6 +43,18 @@ def plan_gating(body: GatingBody, catalog: Catalog, jobs: JobStore) -> tuple[Gat
     )
     if source is None:
         raise problems.refusal()
+    return combine_logits(body, source, catalog)
+
+
+def combine_logits(
+    body: GatingBody, source: VerifiedLogits, catalog: Catalog
+) -> tuple[GatingRequest, list[UnitPlan]]:
+    """Check and complete a request to combine these logits.
+
+    Raises:
+        Refused: with a problem for each wrong item.
+    """
+    problems = Problems()
     dataset = read_declaration(source.request.declaration)
     folder = problems.guard("logits", lambda: catalog.splits_folder(dataset, source.request.splits_dir))
     experts = problems.guard("experts", lambda: _experts(body, source))

@@ -35,17 +35,29 @@ def plan_rejector(body: RejectorBody, jobs: JobStore) -> RejectorRequest:
     problems = Problems()
     job = problems.guard("gating", lambda: newest_gating(jobs) if body.gating is None else jobs.get(body.gating))
     gating = None if job is None else problems.guard("gating", lambda: fitted_gating(job))
-    if gating is not None and body.score == "energy" and len(gating.experts) > 1:
+    if job is None or gating is None:
+        raise problems.refusal()
+    return reject_by(body, job.id, gating)
+
+
+def reject_by(body: RejectorBody, gating_id: str, gating: GatingRequest) -> RejectorRequest:
+    """Check and complete a request for a rejector over that gating.
+
+    Raises:
+        Refused: with a problem for each wrong item.
+    """
+    problems = Problems()
+    if body.score == "energy" and len(gating.experts) > 1:
         message = "The score 'energy' is the logsumexp of one expert's logits; this gating combines several."
         problems.add("score", RequestError("energy-of-several", message))
     named = f"{body.score}-{body.objective}" if body.score == "group" else body.score
     name = problems.guard("name", lambda: check_name("name", body.name or named))
-    if job is None or gating is None or name is None or problems.errors:
+    if name is None or problems.errors:
         raise problems.refusal()
     request = RejectorRequest(
         dataset=gating.dataset,
         name=name,
-        gating=job.id,
+        gating=gating_id,
         score=body.score,
         objective=body.objective,
         coverages=body.coverages,
@@ -67,7 +79,7 @@ def plan_evaluation(body: EvaluationBody, catalog: Catalog, jobs: JobStore) -> E
         raise problems.refusal()
     if body.rejectors is None:
         rejectors = _newest_rejectors(jobs, [job.id for job, _ in gatings])
-    tests = [problems.guard("test", partial(_test_list, gating, body, catalog)) for _, gating in gatings]
+    tests = [problems.guard("test", partial(check_test, gating, body, catalog)) for _, gating in gatings]
     if len(set(tests)) > 1 or len({_terms(gating) for _, gating in gatings}) > 1:
         message = (
             "The gatings differ in data set, test rows, prior, train counts or class groups, so their figures cannot "
@@ -193,7 +205,7 @@ def _newest_rejectors(jobs: JobStore, gatings: Sequence[str]) -> list[tuple[Job,
     return list(reversed(named.values()))
 
 
-def _test_list(gating: GatingRequest, body: EvaluationBody, catalog: Catalog) -> tuple[str, str, int]:
+def check_test(gating: GatingRequest, body: EvaluationBody, catalog: Catalog) -> tuple[str, str, int]:
     """Check a gating's test rows; return their base, list and number.
 
     Raises:

@@ -12,10 +12,21 @@ from fastapi import FastAPI
 
 from app.api.dependencies import Services
 from app.domain.checks import JobReport, Result, ResultReport, Source, VerifiedFile, error_check
+from app.domain.jobs import UnitPlan
+from app.domain.outcomes import Outcome
 from app.domain.requests import Request
 from tests.fakes import Home, take
 from tests.fakes import submit as submit_recompute
 from tests.unit.asgi import send
+from tests.unit.combined_outcomes import (
+    EVALUATION,
+    GATING,
+    REJECTOR,
+    candidate,
+    evaluation_outcome,
+    gating,
+    rejector,
+)
 from tests.unit.test_requests import SPLITS, VERIFICATION
 
 SOURCE = Source(VerifiedFile("ce/val_logits.npz", "a" * 64, 12), None, "test", "b" * 64)
@@ -91,3 +102,59 @@ def test_lists_that_are_gone_meanwhile_are_no_internal_error(
     else:
         (home.data / "digits_splits" / vanished).unlink()
     assert send(app, "GET", f"/jobs/{job.id}/{part}").status_code == 200
+
+
+FITTED = gating([candidate("linear", 0.7, None)], "linear", "named")
+COMBINED: dict[str, tuple[Request, Outcome, str]] = {
+    "gating": (GATING, FITTED, "linear was taken because the request named it"),
+    "rejector": (REJECTOR, rejector(), "Rules are not nested"),
+    "evaluation": (EVALUATION, evaluation_outcome(), "Differences from uniform + msp"),
+}
+
+
+@pytest.mark.parametrize("kind", COMBINED)
+def test_a_combined_job_that_waits_is_looked_at_again(app: FastAPI, services: Services, kind: str) -> None:
+    """Its page says so, and a header tells the browser when to come back."""
+    request, _, words = COMBINED[kind]
+    job = services.jobs.submit(request, _units(request))
+    response = send(app, "GET", f"/jobs/{job.id}/report")
+    assert (response.status_code, response.headers["Refresh"]) == (200, "3")
+    assert "Not finished" in response.text
+    assert "The job is queued" in response.text
+    assert words not in response.text
+
+
+@pytest.mark.parametrize("kind", COMBINED)
+def test_a_combined_job_that_ended_shows_its_outcome(app: FastAPI, services: Services, kind: str) -> None:
+    """The page stays as it is, and may load nothing."""
+    request, outcome, words = COMBINED[kind]
+    job = services.jobs.submit(request, _units(request))
+    claim = take(services.jobs)
+    services.jobs.record_outcome(claim, outcome)
+    if kind == "gating":
+        services.jobs.fail_unit(claim, "val", {"code": "x", "message": "It broke.", "details": {}})
+        services.jobs.end_task(claim)
+        claim = take(services.jobs)
+    services.jobs.finish_job(claim, JobReport("passed", outcome.checks))
+    response = send(app, "GET", f"/jobs/{job.id}/report")
+    assert (response.status_code, response.headers.get("Refresh")) == (200, None)
+    assert response.headers["Content-Security-Policy"].startswith("default-src 'none';")
+    assert words in response.text
+
+
+@pytest.mark.parametrize("kind", ["rejector", "evaluation"])
+def test_a_combined_job_that_failed_shows_its_error(app: FastAPI, services: Services, kind: str) -> None:
+    """Why there is no result is on the page; so it is of a cancelled job."""
+    request = COMBINED[kind][0]
+    failed = services.jobs.submit(request)
+    services.jobs.finish_job(take(services.jobs), JobReport.failed({"code": "gone", "message": "It is gone."}))
+    page = send(app, "GET", f"/jobs/{failed.id}/report").text
+    assert ">Failed</h1>" in page
+    assert "It is gone." in page
+    cancelled = services.jobs.submit(request)
+    services.jobs.cancel(cancelled.id)
+    assert ">Cancelled</h1>" in send(app, "GET", f"/jobs/{cancelled.id}/report").text
+
+
+def _units(request: Request) -> list[UnitPlan]:
+    return [UnitPlan("pretrained", "val", 8, "e" * 64)] if request is GATING else []

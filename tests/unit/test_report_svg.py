@@ -9,8 +9,9 @@ from itertools import pairwise
 import pytest
 
 from app.domain.analyses import Statistics
-from app.report.pictures import line_style, recall_by_class, reliability, risk_coverage
-from app.report.svg import UNIT, Axis, Bars, Chart, Dot, Line, ticks_to
+from app.domain.evaluations import CalibrationBin
+from app.report.pictures import calibration, line_style, recall_by_class, reliability, risk_coverage
+from app.report.svg import UNIT, Area, Axis, Bars, Chart, Dot, Line, ticks_between, ticks_to
 from tests.unit.report_inputs import statistics
 
 CHART = Chart("A title", "A description", Axis("across", UNIT), Axis("up", (0.0, 5.0, 10.0)), 400, 300)
@@ -109,3 +110,41 @@ def test_classes_have_whole_numbers(classes: int, ticks: list[str]) -> None:
     assert said[: len(ticks) + 1] == [*ticks, "class"]
     empty = ET.fromstring(recall_by_class("a", [None] * classes))
     assert str(empty.findtext("desc")).endswith(f"{classes} classes have no rows.")
+
+
+@pytest.mark.parametrize(
+    ("lowest", "highest", "ticks"),
+    [
+        (0.0, 0.05, [0, 0.01, 0.02, 0.03, 0.04, 0.05]),
+        (-0.031, 0.04, [-0.04, -0.02, 0, 0.02, 0.04]),
+        (-0.3, -0.1, [-0.3, -0.25, -0.2, -0.15, -0.1, -0.05, 0]),
+        (0.0, 0.0, list(UNIT)),
+    ],
+)
+def test_a_scale_below_0_has_round_ticks_and_0(lowest: float, highest: float, ticks: list[float]) -> None:
+    """It covers both ends, and 0 lies on a tick."""
+    assert ticks_between(lowest, highest) == pytest.approx(ticks)
+
+
+def test_an_area_goes_along_its_lower_edge_and_back_along_its_upper_one() -> None:
+    """Its outline is closed."""
+    drawn = ET.fromstring(CHART.draw([Area([(0, 0, 5), (1, 5, 10)], "band f0")]))
+    (path,) = drawn.findall("path[@class='band f0']")
+    middle = (TOP + BOTTOM) / 2
+    assert (
+        path.get("d")
+        == f"M{LEFT:.1f} {BOTTOM:.1f}L{RIGHT:.1f} {middle:.1f}L{RIGHT:.1f} {TOP:.1f}L{LEFT:.1f} {middle:.1f}Z"
+    )
+
+
+def test_weighted_rows_are_calibrated_like_rows() -> None:
+    """Sizes are shares of the weight; bins without weight are left out."""
+    bins = [
+        CalibrationBin(0.0, 0.5, 0.0, None, None),
+        CalibrationBin(0.5, 0.75, 0.25, 0.6, 0.7),
+        CalibrationBin(0.75, 1.0, 0.75, 0.9, 0.4),
+    ]
+    drawn = ET.fromstring(calibration("a", bins))
+    radii = [float(str(dot.get("r"))) for dot in drawn.findall("circle")]
+    assert radii[0] / radii[1] == pytest.approx((1 / 3) ** 0.5, abs=0.01)
+    assert "those of 75% of the weight are" in str(drawn.findtext("desc"))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from app.api.combine_schemas import GatingList, GatingView
+from app.api.combine_schemas import CombinePlanView, GatingList, GatingView
 from app.api.dependencies import Services, ServicesDep
 from app.api.parameters import JobId, Traceparent, Wait
 from app.api.waiting import await_change
@@ -15,6 +15,7 @@ from app.domain.errors import NotFound
 from app.domain.fault_points import reach
 from app.submission.combine_bodies import GatingBody
 from app.submission.gating import plan_gating
+from app.workflows.plans import plan_new_gating
 
 router = APIRouter(prefix="/gatings", tags=["combinations"])
 
@@ -30,6 +31,15 @@ def submit(body: GatingBody, services: ServicesDep, trace: Traceparent, response
     response.headers["Location"] = f"/gatings/{job.id}"
     reach("submit.recorded")
     return GatingView.of(job)
+
+
+@router.post("/plan")
+def plan(body: GatingBody, services: ServicesDep) -> CombinePlanView:
+    """Show what a request would do, and all that is wrong with it.
+
+    Nothing is queued. `kept` names a job that has the same result already.
+    """
+    return CombinePlanView.of(plan_new_gating(body, services.workflows))
 
 
 def check_upload(request: GatingRequest, services: Services) -> None:

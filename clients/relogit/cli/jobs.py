@@ -7,11 +7,16 @@ from typing import Annotated
 
 import typer
 
+from relogit.cli.combinations import combination_of, result_lines, rules_path
+from relogit.cli.combinations import show_end as show_combination
 from relogit.cli.command import command
 from relogit.cli.options import JobArgument
 from relogit.cli.recompute import show_end
+from relogit.cli.run import show_run, show_run_end
 from relogit.cli.session import ExitCode, Session
 from relogit.cli.verify import show_verification
+from relogit.combination import Combination
+from relogit.job import Job
 from relogit.render.jobs import (
     download_lines,
     failure_lines,
@@ -40,7 +45,15 @@ def status(run: Session, job_id: JobArgument = None) -> None:
 
     Exits with 0 whatever its state.
     """
-    job = run.find(job_id).data
+    found = run.find(job_id)
+    if found.job_kind == "run":
+        show_run(run, run.client.get_run(found.id))
+        return
+    combination = combination_of(run, found)
+    if combination is not None:
+        _show_combination(run, combination)
+        return
+    job = found.data
     run.show(
         job,
         lambda: [
@@ -61,6 +74,10 @@ def wait(run: Session, job_id: JobArgument = None) -> None:
         verification = run.client.verification(job.id)
         run.follow(verification)
         show_verification(run, verification)
+    elif job.job_kind == "run":
+        show_run_end(run, run.client.get_run(job.id))
+    elif combination := combination_of(run, job):
+        show_combination(run, combination)
     else:
         show_end(run, job)
 
@@ -94,8 +111,8 @@ def download(
     fetches the files that exist all the same.
     """
     job = run.find(job_id)
-    if job.verifies_files:
-        raise typer.BadParameter(f"Job {job.id} verifies files; it has none of its own.")
+    if reason := _without_files(run, job):
+        raise typer.BadParameter(reason)
     try:
         saved = job.download(to)
     except OSError as error:
@@ -106,3 +123,25 @@ def download(
     if job.state != "succeeded":
         run.err.print(f"Job {job.id} is {job.state}, not succeeded; do not use these files as its results.")
         raise typer.Exit(ExitCode.FAILED)
+
+
+def _show_combination(run: Session, work: Combination) -> None:
+    data = work.data
+    units = [units_table(data)] if data.get("units") and data["state"] != "succeeded" else []
+    run.show(data, lambda: [*job_lines(data), *units, *result_lines(data, run.out)])
+
+
+def _without_files(run: Session, job: Job) -> str | None:
+    """Explain why a job has no files to download, if so."""
+    if job.verifies_files:
+        return f"Job {job.id} verifies files; it has none of its own."
+    if job.job_kind == "rejector":
+        path = rules_path(job.data["request"])
+        return f"Rejector {job.id} has no logits. Its rules are in {path} at the server; `relogit status` shows them."
+    if job.job_kind == "evaluation":
+        result = run.client.get_evaluation(job.id).result
+        files = ", ".join(sorted(result["files"])) if result else "there once it has succeeded"
+        return f"Evaluation {job.id} has no logits. Its files in the server's outputs folder: {files}."
+    if job.job_kind == "run":
+        return f"Run {job.id} has no files of its own; download those of its jobs, which `relogit jobs` lists."
+    return None

@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, NoReturn
@@ -20,7 +20,8 @@ from relogit.cli.argv import prepare
 from relogit.client import Client
 from relogit.errors import IntegrityError, Problem, RelogitError, ServerUnreachable, WrongUsage
 from relogit.job import Job
-from relogit.render.progress import display_for, follow, no_display
+from relogit.render.progress import Show, display_for, follow, no_display
+from relogit.render.run import run_display
 from relogit.render.tables import available_lines
 from relogit.work import Work
 
@@ -45,6 +46,12 @@ MEANINGS = {  # for `relogit --help`
     ExitCode.REFUSED: "wrong usage, the server refused the request (4xx), or a plan has problems",
     ExitCode.UNREACHABLE: "the server is out of reach or out of order (no connection, no answer in time, 5xx)",
     ExitCode.INTERRUPTED: "interrupted with Ctrl-C; a job that was submitted goes on, an upload is deleted",
+}
+
+REMEDIES = {  # by error code: the command or option that helps
+    "no-gating": "`relogit gating` combines experts; run it first.",
+    "no-logits": "`relogit recompute` recomputes logits, and --logits names a job or a folder of them.",
+    "overlap": "--allow-overlap makes a warning of it.",
 }
 
 
@@ -103,15 +110,19 @@ class Session:
 
         Ctrl-C ends the command with 130 and leaves the job running.
         """
-        has_units = bool(job.data.get("units"))
         try:
-            follow(job, no_display() if self.json else display_for(self.out, has_units=has_units))
+            follow(job, no_display() if self.json else self._display(job))
         except KeyboardInterrupt:
             self._suggest_commands(f"Stopped watching. {job.kind} {job.id} goes on.", job)
             raise typer.Exit(ExitCode.INTERRUPTED) from None
         except ServerUnreachable:
             self._suggest_commands(f"The server is gone. {job.kind} {job.id} goes on when it is back.", job)
             raise
+
+    def _display(self, job: Work) -> AbstractContextManager[Show]:
+        if "steps" in job.data:
+            return run_display(self.out)
+        return display_for(self.out, has_units=bool(job.data.get("units")))
 
     def command(self, *words: str) -> str:
         """Write a `relogit` command for the same server."""
@@ -187,6 +198,8 @@ def error_lines(error: RelogitError) -> list[Text]:
         # The empty prefix cannot cause this error where there are files.
         if item.get("code") == "unknown-prefix" and item.get("available"):
             lines.append(Text("    --prefix '' takes files without a prefix."))
+    codes = {error.code, *(item.get("code") for item in error.errors)}
+    lines += [Text(f"    {remedy}") for code, remedy in REMEDIES.items() if code in codes]
     return lines
 
 

@@ -87,8 +87,10 @@ def verify(
     """
     request = VerifyRequest(floors=floors_of(floor), **options)
     path = DEFAULT if target is None else Path(target)
-    if _exists(path):
-        _verify_files(run, path, request, full=full)
+    if exists(path):
+        verification = submit_verification(run, path, request)
+        run.follow(verification)
+        show_verification(run, verification, full=full)
     else:
         _show_job(run, _job_id(target, request), full=full)
 
@@ -109,7 +111,11 @@ def show_verification(run: Session, verification: Verification, *, full: bool = 
     _show(run, verification, document, files_verdict(document), full=full)
 
 
-def _verify_files(run: Session, path: Path, request: VerifyRequest, *, full: bool) -> None:
+def submit_verification(run: Session, path: Path, request: VerifyRequest) -> Verification:
+    """Queue a verification of files, and upload them if need be.
+
+    Ctrl-C meanwhile ends the command with 130.
+    """
     health = run.client.ready()
     try:
         with nullcontext() if run.json else upload_bar(run.out) as progress:
@@ -125,8 +131,7 @@ def _verify_files(run: Session, path: Path, request: VerifyRequest, *, full: boo
         recomputed = f" The server recomputes {number_of(rows, 'row')} of each." if rows else ""
         files = number_of(len(accepted["files"]), "file")
         run.out.print(f"Verifying {files} of {path}, {how}.{recomputed}")
-    run.follow(verification)
-    show_verification(run, verification, full=full)
+    return verification
 
 
 def _show_job(run: Session, job_id: str, *, full: bool) -> None:
@@ -189,7 +194,8 @@ def _with_analysis(document: Record, statistics: Record | None, causes: Record |
     return results
 
 
-def _exists(path: Path) -> bool:
+def exists(path: Path) -> bool:
+    """Tell whether there is a path of that name here."""
     try:
         return path.exists()
     except OSError:  # the folder above may not be entered; reading the path gives the error

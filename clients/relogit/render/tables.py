@@ -23,6 +23,7 @@ COLOURS = {
     "passed": "green",
     "succeeded": "green",
     "ready": "green",
+    "kept": "green",
     "failed": "red",
     "bad": "red",
     "cancelled": "yellow",
