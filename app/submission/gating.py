@@ -38,8 +38,8 @@ def plan_gating(body: GatingBody, catalog: Catalog, jobs: JobStore) -> tuple[Gat
         NotFound: there is no job `logits`.
     """
     problems = Problems()
-    job = newest_logits(jobs) if body.logits is None else jobs.get(body.logits)
-    source = problems.guard("logits", lambda: verified_logits(job))
+    job = None if body.logits is None else jobs.get(body.logits)
+    source = problems.guard("logits", lambda: verified_logits(newest_logits(jobs) if job is None else job))
     if source is None:
         raise problems.refusal()
     return combine_logits(body, source, catalog)

@@ -73,12 +73,13 @@ def plan_evaluation(body: EvaluationBody, catalog: Catalog, jobs: JobStore) -> E
     """
     problems = Problems()
     rejectors = [fitted_rejector(jobs.get(job_id)) for job_id in body.rejectors or ()]
-    ids = list(body.gatings or ())
-    ids += [request.gating for _, request in rejectors if request.gating not in ids]
-    found = [jobs.get(job_id) for job_id in dict.fromkeys(ids)] or [newest_gating(jobs)]
-    gatings = [(job, fitted_gating(job)) for job in found]
+    ids = dict.fromkeys([*(body.gatings or ()), *(request.gating for _, request in rejectors)])
+    newest = None if ids else problems.guard("gatings", lambda: newest_gating(jobs))
+    if problems.errors:
+        raise problems.refusal()
+    gatings = [(job, fitted_gating(job)) for job in ([newest] if newest else map(jobs.get, ids))]
     if body.rejectors is None:
-        rejectors = _newest_rejectors(jobs, [job.id for job in found])
+        rejectors = _newest_rejectors(jobs, [job.id for job, _ in gatings])
     tests = [problems.guard("test", lambda g=gating: check_test(g, body, catalog)) for _, gating in gatings]  # type: ignore[misc]
     if len(set(tests)) > 1 or len({(g.prior, g.groups, g.head_threshold, g.dataset) for _, g in gatings}) > 1:
         message = "The gatings differ in test rows, prior or class groups, so their figures cannot be compared."
@@ -117,7 +118,7 @@ def newest_gating(jobs: JobStore) -> Job:
     """
     for job in jobs.jobs(kind=GatingRequest.kind, states=[JobState.SUCCEEDED], limit=1):
         return job
-    raise RequestError("no-gating", "No gating has succeeded yet. Combine experts first: POST /gatings.")
+    raise RequestError("no-gating", "No gating has succeeded yet. Combine experts first.")
 
 
 def fitted_gating(job: Job) -> GatingRequest:
