@@ -57,12 +57,3 @@ def open_children(db: sqlite3.Connection, run: str) -> list[str]:
         (run,),
     )
     return [row["id"] for row in rows.fetchall()]
-
-
-def jobs_in_use(db: sqlite3.Connection) -> dict[str, str]:
-    """Map each job that an open run has used to that run."""
-    rows = db.execute(
-        "SELECT child.value AS child, jobs.id AS run FROM jobs JOIN run_steps ON run_steps.job = jobs.id,"
-        " json_each(run_steps.children) AS child WHERE jobs.kind = 'run' AND jobs.finished_at IS NULL"
-    )
-    return {row["child"]: row["run"] for row in rows.fetchall()}

@@ -35,11 +35,12 @@ def plan_gating(body: GatingBody, catalog: Catalog, jobs: JobStore) -> tuple[Gat
 
     Raises:
         Refused: with a problem for each wrong item.
-        NotFound: there is no job `logits`.
     """
     problems = Problems()
-    job = None if body.logits is None else jobs.get(body.logits)
-    source = problems.guard("logits", lambda: verified_logits(newest_logits(jobs) if job is None else job))
+    wanted = body.logits
+    source = problems.guard(
+        "logits", lambda: verified_logits(newest_logits(jobs) if wanted is None else jobs.get(wanted))
+    )
     if source is None:
         raise problems.refusal()
     return combine_logits(body, source, catalog)
@@ -72,7 +73,7 @@ def combine_logits(
         problems.guard("validate", check)
     counts = problems.guard("logits", lambda: _counts_sha256(folder, catalog))
     problems.guard("divided_by", lambda: _check_divisors(body.divided_by, experts))
-    net_file = problems.guard("net_file", lambda: _net_file(body, catalog))
+    net = problems.guard("net_file", lambda: _net_file(body, catalog))
     name = problems.guard("name", lambda: check_name("name", body.name or NAMES[body.mode]))
     output_dir = problems.guard("output_dir", lambda: check_name("output_dir", body.output_dir))
     if problems.errors:
@@ -92,12 +93,14 @@ def combine_logits(
         output_dir=output_dir,
         logits=source.input(experts, splits),
         lists=tuple(InputList(item.name, item.base, item.sha256, item.indices.size) for item in lists.values()),
-        method="net" if net_file is not None else body.method,
+        fitted_before=source.fitted_lists,
+        method="net" if net is not None else body.method,
         prior=body.prior,
         groups=body.groups,
         head_threshold=body.head_threshold,
         net=NetOptions(body.epochs, body.lr, body.batch_size, body.seed),
-        net_file=net_file,
+        net_file=None if net is None else net[0],
+        net_sha256=None if net is None else net[1],
         divided_by=dict(body.divided_by),
         coverages=body.coverages,
         min_group_coverage=body.min_group_coverage,
@@ -105,7 +108,7 @@ def combine_logits(
         declaration=source.request.declaration,
         counts_sha256=counts,
     )
-    identity = _identity(request, catalog)
+    identity = _identity(request)
     units = [UnitPlan(name, item.split, item.rows, item.sha256) for item in request.lists]
     return GatingRequest.from_dict(request.to_dict() | {"identity": identity}), units
 
@@ -116,11 +119,9 @@ def identity_of(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _identity(request: GatingRequest, catalog: Catalog) -> str:
+def _identity(request: GatingRequest) -> str:
     values = request.to_dict()
     values["logits"] = [[file.expert, file.split, file.sha256] for file in request.logits.files]
-    if request.net_file is not None:
-        values["net_sha256"] = file_sha256(catalog.settings.checkpoints_dir / request.net_file)
     return identity_of(values)
 
 
@@ -202,7 +203,8 @@ def _check_divisors(divided_by: Mapping[str, float], experts: Sequence[str]) -> 
         raise RequestError("unknown-expert", message, available=sorted(experts))
 
 
-def _net_file(body: GatingBody, catalog: Catalog) -> str | None:
+def _net_file(body: GatingBody, catalog: Catalog) -> tuple[str, str] | None:
+    """Return the name and sha256 of the old network, if one is named."""
     if body.net_file is None:
         return None
     if body.method not in (None, "net"):
@@ -211,4 +213,7 @@ def _net_file(body: GatingBody, catalog: Catalog) -> str | None:
     path: Path = catalog.settings.checkpoints_dir / name
     if not path.is_file():
         raise RequestError("net-file-missing", f"There is no file {path}. Put the old network there.")
-    return name
+    try:
+        return name, file_sha256(path)
+    except OSError as error:
+        raise RequestError("net-file-missing", f"{path} cannot be read: {error.strerror}.") from error

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from app.catalog.catalog import Catalog
 from app.catalog.datasets import read_declaration
 from app.catalog.split_lists import Split
-from app.domain.combine_requests import EvaluationRequest, GatingRequest, RejectorRequest
+from app.domain.combine_requests import EvaluationRequest, GatingRequest, InputList, RejectorRequest
 from app.domain.errors import RequestError
 from app.domain.jobs import Job, JobState
 from app.domain.names import check_name
@@ -28,7 +31,6 @@ def plan_rejector(body: RejectorBody, jobs: JobStore) -> RejectorRequest:
 
     Raises:
         Refused: with a problem for each wrong item.
-        NotFound: there is no job `gating`.
     """
     problems = Problems()
     job = problems.guard("gating", lambda: newest_gating(jobs) if body.gating is None else jobs.get(body.gating))
@@ -69,21 +71,25 @@ def plan_evaluation(body: EvaluationBody, catalog: Catalog, jobs: JobStore) -> E
 
     Raises:
         Refused: with a problem for each wrong item.
-        NotFound: there is no job of one of the ids.
     """
     problems = Problems()
-    rejectors = [fitted_rejector(jobs.get(job_id)) for job_id in body.rejectors or ()]
-    ids = dict.fromkeys([*(body.gatings or ()), *(request.gating for _, request in rejectors)])
-    newest = None if ids else problems.guard("gatings", lambda: newest_gating(jobs))
+    rejectors = _named_rejectors(body.rejectors or (), jobs, problems)
+    gatings = _named_gatings(body.gatings, rejectors, jobs, problems)
     if problems.errors:
         raise problems.refusal()
-    gatings = [(job, fitted_gating(job)) for job in ([newest] if newest else map(jobs.get, ids))]
     if body.rejectors is None:
         rejectors = _newest_rejectors(jobs, [job.id for job, _ in gatings])
-    tests = [problems.guard("test", lambda g=gating: check_test(g, body, catalog)) for _, gating in gatings]  # type: ignore[misc]
-    if len(set(tests)) > 1 or len({(g.prior, g.groups, g.head_threshold, g.dataset) for _, g in gatings}) > 1:
-        message = "The gatings differ in test rows, prior or class groups, so their figures cannot be compared."
+    tests = [problems.guard("test", partial(check_test, gating, body, catalog)) for _, gating in gatings]
+    if len(set(tests)) > 1 or len({_terms(gating) for _, gating in gatings}) > 1:
+        message = (
+            "The gatings differ in data set, test rows, prior, train counts or class groups, so their figures cannot "
+            "be compared."
+        )
         problems.add("gatings", RequestError("gatings-differ", message))
+    problems.guard("gatings", lambda: _check_names("gatings", [gating.name for _, gating in gatings]))
+    for job, _ in gatings:
+        names = [request.name for _, request in rejectors if request.gating == job.id]
+        problems.guard("rejectors", partial(_check_names, "rejectors", names))
     grids = [request.coverages for _, request in rejectors]
     grids += [gating.coverages for _, gating in gatings if gating.mode == "selective"]
     if len(set(grids)) > 1:
@@ -108,6 +114,48 @@ def plan_evaluation(body: EvaluationBody, catalog: Catalog, jobs: JobStore) -> E
         "rejectors": [rejector.identity for _, rejector in rejectors],
     }
     return replace(request, identity=identity_of(request.to_dict() | identities))
+
+
+def _named_rejectors(ids: Sequence[str], jobs: JobStore, problems: Problems) -> list[tuple[Job, RejectorRequest]]:
+    """Look up the rejectors that a request names."""
+    found = [problems.guard("rejectors", lambda i=i: fitted_rejector(jobs.get(i))) for i in dict.fromkeys(ids)]  # type: ignore[misc]
+    return [rejector for rejector in found if rejector is not None]
+
+
+def _named_gatings(
+    ids: Sequence[str] | None, rejectors: Sequence[tuple[Job, RejectorRequest]], jobs: JobStore, problems: Problems
+) -> list[tuple[Job, GatingRequest]]:
+    """Look up the gatings that a request names: itself, by its rejectors, or the newest."""
+
+    def fitted(job_id: str | None) -> tuple[Job, GatingRequest]:
+        job = newest_gating(jobs) if job_id is None else jobs.get(job_id)
+        return job, fitted_gating(job)
+
+    if ids:
+        for job, request in rejectors:
+            if request.gating not in ids:
+                message = f"The rejector {request.name!r} ({job.id}) is of the gating {request.gating}, not of these."
+                problems.add("rejectors", RequestError("rejector-of-another-gating", message))
+        wanted: list[str | None] = list(dict.fromkeys(ids))
+    else:
+        wanted = list(dict.fromkeys(request.gating for _, request in rejectors)) or [None]
+    found = [problems.guard("gatings", partial(fitted, job_id)) for job_id in wanted]
+    return [gating for gating in found if gating is not None]
+
+
+def _terms(gating: GatingRequest) -> tuple[str, ...]:
+    """Gather what figures of several gatings have to share."""
+    declaration = json.dumps(gating.declaration, sort_keys=True)
+    threshold = str(gating.head_threshold)
+    return (gating.dataset, declaration, gating.prior, gating.groups, threshold, gating.counts_sha256)
+
+
+def _check_names(what: str, names: Sequence[str]) -> None:
+    """Check that names tell results apart."""
+    repeated = sorted(name for name, count in Counter(names).items() if count > 1)
+    if repeated:
+        message = f"Several {what} are called {', '.join(repeated)}, so that their figures cannot be told apart."
+        raise RequestError("repeated-name", f"{message} Submit them under names of their own.")
 
 
 def newest_gating(jobs: JobStore) -> Job:
@@ -149,11 +197,11 @@ def fitted_rejector(job: Job) -> tuple[Job, RejectorRequest]:
 
 
 def _newest_rejectors(jobs: JobStore, gatings: Sequence[str]) -> list[tuple[Job, RejectorRequest]]:
-    """Return the newest rejector of each name over these gatings, the oldest first."""
-    named: dict[str, tuple[Job, RejectorRequest]] = {}
+    """Return the newest rejector of each name of each of these gatings, the oldest first."""
+    named: dict[tuple[str, str], tuple[Job, RejectorRequest]] = {}
     for job in jobs.jobs(kind=RejectorRequest.kind, states=[JobState.SUCCEEDED], limit=SEARCHED):
         if isinstance(job.request, RejectorRequest) and job.request.gating in gatings:
-            named.setdefault(job.request.name, (job, job.request))
+            named.setdefault((job.request.gating, job.request.name), (job, job.request))
     return list(reversed(named.values()))
 
 
@@ -164,9 +212,10 @@ def check_test(gating: GatingRequest, body: EvaluationBody, catalog: Catalog) ->
         RequestError: `split-without-logits`, `split-changed` or `overlap`.
     """
     wanted, _ = files_of(gating, body.test)
-    test = read_unchanged_list(gating, wanted.split, catalog)
-    fitted = {name: read_unchanged_list(gating, name, catalog) for name in (gating.fit, gating.validate)}
-    shared = {name: shared_samples(test, split) for name, split in fitted.items()}
+    test = _read_unchanged(gating, wanted, catalog)
+    shared = {
+        item.split: shared_samples(test, _read_unchanged(gating, item, catalog)) for item in gating.fitted_lists
+    }
     named = " and ".join(f"{count} with {name!r}" for name, count in shared.items() if count)
     if named and not body.allow_overlap:
         raise RequestError(
@@ -178,17 +227,16 @@ def check_test(gating: GatingRequest, body: EvaluationBody, catalog: Catalog) ->
     return wanted.base, wanted.sha256, wanted.rows
 
 
-def read_unchanged_list(gating: GatingRequest, split: str, catalog: Catalog) -> Split:
+def _read_unchanged(gating: GatingRequest, known: InputList, catalog: Catalog) -> Split:
     """Read one of a gating's lists.
 
     Raises:
         RequestError: `split-changed` since it was combined, or what `Catalog.read_split` raises.
     """
     dataset = read_declaration(gating.declaration)
-    read = catalog.read_split(dataset, catalog.splits_folder(dataset, gating.splits_dir), split)
-    known = gating.list_of(split)
+    read = catalog.read_split(dataset, catalog.splits_folder(dataset, gating.splits_dir), known.split)
     if (read.base, read.sha256) != (known.base, known.sha256):
         raise RequestError(
-            "split-changed", f"The index list of {split!r} was changed since. Combine the experts again."
+            "split-changed", f"The index list of {known.split!r} was changed since. Combine the experts again."
         )
     return read

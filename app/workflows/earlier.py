@@ -14,7 +14,7 @@ from app.domain.numerics import ComputeEnvironment
 from app.domain.outcomes import EvaluationOutcome
 from app.domain.requests import RecomputeRequest
 from app.files.disk import file_sha256
-from app.report.current_checks import file_checks
+from app.report.current_checks import file_checks, publisher, shown_path
 from app.settings import Settings
 from app.workflows.site import WorkflowSite
 
@@ -35,7 +35,7 @@ def earlier_recompute(request: RecomputeRequest, units: Sequence[UnitPlan], site
     fields = {"dataset": request.dataset, "output_dir": request.output_dir, "splits_dir": request.splits_dir}
     for job in site.runs.succeeded(RecomputeRequest.kind, fields):
         same = _same_recompute(job, request, units) and _same_numerics(job, request, environments)
-        if same and not changed_files(job, site.settings):
+        if same and _is_published(job, site.settings):
             return job
     return None
 
@@ -43,7 +43,7 @@ def earlier_recompute(request: RecomputeRequest, units: Sequence[UnitPlan], site
 def earlier_gating(request: GatingRequest, site: WorkflowSite) -> Job | None:
     """Find a gating of the same identity, with its files as they were."""
     for job in site.runs.succeeded(GatingRequest.kind, {"identity": request.identity}):
-        if _is_newest(job, request, site) and not changed_files(job, site.settings):
+        if _is_newest(job, request, site) and _is_published(job, site.settings):
             return job
     return None
 
@@ -70,6 +70,15 @@ def _is_newest(job: Job, request: GatingRequest | RejectorRequest, site: Workflo
     """Tell whether no later job has published its parameters under the same name."""
     fields = {"dataset": request.dataset, "name": request.name}
     return [newest.id for newest in site.runs.succeeded(request.kind, fields, limit=1)] == [job.id]
+
+
+def _is_published(job: Job, settings: Settings) -> bool:
+    """Tell whether a job's files are as they were, and still its own.
+
+    A later job may have written the same logits there, with a manifest that names other splits.
+    """
+    owners = {publisher(shown_path(settings, job, unit)) for unit in job.units}
+    return owners == {job.id} and not changed_files(job, settings)
 
 
 def changed_files(job: Job, settings: Settings) -> list[Check]:

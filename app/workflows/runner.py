@@ -102,8 +102,11 @@ class Workflow:
 class Runner:
     """A thread that advances runs whenever the store has changed. Lives as long as the API."""
 
-    def __init__(self, workflow: Workflow, site: WorkflowSite, poll_s: float = POLL_S) -> None:
-        self._workflow, self._site, self._poll_s = workflow, site, poll_s
+    def __init__(
+        self, workflow: Workflow, site: WorkflowSite, poll_s: float = POLL_S, after_error_s: float = AFTER_ERROR_S
+    ) -> None:
+        self._workflow, self._site = workflow, site
+        self._poll_s, self._after_error_s = poll_s, after_error_s
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="runs", daemon=True)
 
@@ -129,7 +132,7 @@ class Runner:
                     seen = version
             except sqlite3.OperationalError as error:  # such as a full disk: it will pass
                 log.warning("runs cannot go on for the moment: %s", error)
-                pause_s = AFTER_ERROR_S
+                pause_s = self._after_error_s
             except Exception:
                 log.exception("unexpected error while runs were advanced; it is tried again")
-                pause_s = AFTER_ERROR_S
+                pause_s = self._after_error_s

@@ -184,7 +184,7 @@ def test_a_run_goes_on_after_the_service_was_killed(tmp_path: Path) -> None:
         run_id = post(service, "/runs", {"dataset": DATASET}).json()["id"]
     for step in ("recompute", "gating"):
         with running(demo.workspace) as service:
-            wait_until(lambda s=step: states(service.get(f"/runs/{run_id}").json())[s] != "waiting", 60)  # type: ignore[misc]
+            wait_until(lambda s=step: states(service.get(f"/runs/{run_id}").json())[s] != "waiting", 60)
             service.process.send_signal(signal.SIGKILL)
             service.process.wait(30)
     with running(demo.workspace) as service:

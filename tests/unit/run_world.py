@@ -110,6 +110,8 @@ class RunWorld:
         for path in (stored, shown):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
+        manifest = {"job": claim.job.id, "file": {"sha256": sha256}}
+        shown.with_suffix(".json").write_text(json.dumps(manifest))
         return sha256
 
 
@@ -118,7 +120,7 @@ def _outcome(claim: Claim) -> Outcome | None:
     if isinstance(request, GatingRequest) and claim.task != "verify_gating":
         rows = RoleRows(request.lists[0], 1.0)
         groups = {"all": (0, 1, 2)}
-        fitted = (request.prior, 42, rows, rows, (), {}, {})
+        fitted: tuple[Any, ...] = (request.prior, 42, rows, rows, (), {}, {})
         return GatingOutcome("uniform", "named", (), request.experts, groups, (1, 1, 1), *fitted)
     if isinstance(request, RejectorRequest):
         rules = Rules(request.score, request.objective, 0.0, ())

@@ -16,7 +16,7 @@ FOLDER = Path(__file__).with_name("snapshots")
 UPDATE = "UPDATE_SNAPSHOTS"
 NAMES = (
     "argse", "combined_jobs", "errors", "evaluate", "experts", "gating", "gc", "jobs", "plan", "recompute", "rows",
-    "splits", "verify", "verify_job",
+    "run", "splits", "verify", "verify_job",
 )  # fmt: skip
 
 

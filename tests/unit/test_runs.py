@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -108,6 +109,14 @@ def test_a_result_that_a_later_one_of_its_name_replaced_is_not_kept(world: RunWo
     world.run()
     world.run(gating={"prior": "train"})
     assert {step.step for step in world.run().steps if step.state != "kept"} == {"gating", "rejector", "evaluation"}
+
+
+def test_equal_logits_of_another_set_are_not_kept(world: RunWorld) -> None:
+    """The published manifests would name the other set of splits."""
+    world.run(until="verify")
+    shutil.copytree(world.home.data / "digits_splits", world.home.data / "equal")
+    assert world.run(until="verify", recompute={"splits_dir": "equal"}).steps[1].state == "succeeded"
+    assert [step.state for step in world.run(until="verify").steps] == ["kept", "succeeded", "succeeded"]
 
 
 def test_no_step_is_submitted_twice(world: RunWorld) -> None:

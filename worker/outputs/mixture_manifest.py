@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from app.domain.combine_requests import GatingRequest, InputFile, InputList
@@ -12,6 +12,7 @@ from app.domain.outcomes import GatingOutcome
 from app.domain.times import rfc3339
 from worker.outputs.artifacts import Draft
 from worker.outputs.manifest import SCHEMA
+from worker.verify.combining import LOGITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,14 @@ class ParametersFile:
 
 
 @dataclass(frozen=True, slots=True)
+class MixtureFile:
+    """The published file of a split's probabilities and expert weights."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class MixtureOrigin:
     """Where combined logits come from."""
 
@@ -32,6 +41,7 @@ class MixtureOrigin:
     request: GatingRequest
     outcome: GatingOutcome
     parameters: ParametersFile
+    mixture: MixtureFile
     rows: InputList
     inputs: tuple[InputFile, ...]
     data_sha256: str
@@ -74,8 +84,13 @@ def mixture_manifest(origin: MixtureOrigin, draft: Draft, shape: tuple[int, ...]
             "experts": list(request.experts),
             "prior": request.prior,
             "divided_by": dict(request.divided_by),
-            "logits": "log-probabilities",
+            "logits": LOGITS,
+            "imported": None
+            if request.net_file is None
+            else {"file": request.net_file, "sha256": request.net_sha256},
+            "fitted_on": [asdict(rows) for rows in request.fitted_lists],
         },
+        "mixture": {"file": origin.mixture.name, "sha256": origin.mixture.sha256},
         "derived_from": [
             {"expert": file.expert, "split": file.split, "sha256": file.sha256, "name": file.name}
             for file in origin.inputs

@@ -81,8 +81,7 @@ def _checks(gatings: list[EvaluatedGating]) -> tuple[Check, ...]:
     checks: dict[tuple[str, str], Check] = {}
     for gating in gatings:
         inputs, test = gating.inputs, gating.test.split
-        fitted = [inputs.read_list(name) for name in (gating.request.fit, gating.request.validate)]
-        for check in (check_shared_rows(test, fitted), *gating.outcome.checks):
+        for check in (check_shared_rows(test, inputs.fitted_lists()), *gating.outcome.checks):
             checks.setdefault((check.id, check.message), check)
     return tuple(checks.values())
 

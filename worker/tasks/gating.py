@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 from numpy.typing import NDArray
 
-from app.domain.checks import ResultReport, skipped
+from app.domain.checks import ResultReport
 from app.domain.combine_requests import GatingRequest
 from app.domain.fault_points import reach
 from app.domain.jobs import Artifact, Claim, Progress, Unit
@@ -23,11 +22,12 @@ from worker.combine.rows import Combiner
 from worker.combine.summary import mix_rows
 from worker.context import Cancelled, Context
 from worker.outputs.artifacts import Logits, drafted, publish, read_arrays, targets_sha256
-from worker.outputs.gating_files import publish_parameters, write_mixture
-from worker.outputs.mixture_manifest import MixtureOrigin, mixture_manifest
+from worker.outputs.gating_files import mixture_file, publish_lock, publish_parameters
+from worker.outputs.mixture_manifest import MixtureFile, MixtureOrigin, mixture_manifest
 from worker.tasks.expert_logits import ExpertLogits, SplitRows, inputs_of
 from worker.tasks.failed_verification import VerificationFailed
 from worker.tasks.fit_gating import fit_gating
+from worker.verify.combining import expect_log_probabilities
 from worker.verify.ground_truth import Truth
 from worker.verify.report import verify_unit
 
@@ -72,11 +72,14 @@ class Gating:
             report = self._report(arrays, of_split)
             if report.verdict != "passed":
                 raise VerificationFailed(report)
+            mixture = mixture_file(content, weights)
+            mixture_name = f"{unit.split}_mixture.npz"
             origin = MixtureOrigin(
                 claim=claim,
                 request=self._request,
                 outcome=self._outcome,
                 parameters=self._parameters,
+                mixture=MixtureFile(mixture_name, hashlib.sha256(mixture).hexdigest()),
                 rows=self._request.list_of(unit.split),
                 inputs=inputs_of(self._request, [unit.split]),
                 data_sha256=self._data_sha256(of_split),
@@ -85,10 +88,8 @@ class Gating:
             described = mixture_manifest(origin, draft, content.logits.shape)
             context.jobs.hold(claim)
             folder = context.settings.outputs_dir / self._request.output_dir / self._request.name
-            lock = context.settings.internal_dir / "publish.lock"
-            target = folder / f"{unit.split}_logits.npz"
-            path = publish(draft, context.settings.objects_dir, target, described, lock)
-            write_mixture(folder / f"{unit.split}_mixture.npz", content, weights)
+            target, lock = folder / f"{unit.split}_logits.npz", publish_lock(context.settings)
+            path = publish(draft, context.settings.objects_dir, target, described, lock, {mixture_name: mixture})
         progress = Progress(reused=unit.total, computed=0)
         artifact = Artifact(
             sha256=draft.sha256,
@@ -118,11 +119,7 @@ class Gating:
         truth = Truth.of(
             of_split.split, of_split.base_labels, inputs.classes, inputs.long_tail, self._request.standards
         )
-        report = verify_unit(arrays, truth)
-        reason = "A combination is a distribution, so its logits are log-probabilities."
-        expected = skipped("raw-logits", "warning", reason)
-        checks = tuple(expected if check.id == expected.id else check for check in report.checks)
-        return replace(report, checks=checks)
+        return expect_log_probabilities(verify_unit(arrays, truth))
 
     def _data_sha256(self, of_split: SplitRows) -> str:
         """Hash the base's labels; a combination reads no image."""

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from app.api.combine_schemas import CombinePlanView, GatingList, GatingView
-from app.api.dependencies import ServicesDep
+from app.api.dependencies import Services, ServicesDep
 from app.api.parameters import JobId, Traceparent, Wait
 from app.api.waiting import await_change
 from app.domain.combine_requests import GatingRequest
@@ -27,7 +27,7 @@ def submit(body: GatingBody, services: ServicesDep, trace: Traceparent, response
     It needs no forward pass: verified logits are combined, and the result is verified like those of an expert.
     """
     request, units = plan_gating(body, services.catalog, services.jobs)
-    job = services.jobs.submit(request, units, body.options(trace))
+    job = services.jobs.submit(request, units, body.options(trace), check=lambda: check_upload(request, services))
     response.headers["Location"] = f"/gatings/{job.id}"
     reach("submit.recorded")
     return GatingView.of(job)
@@ -40,6 +40,16 @@ def plan(body: GatingBody, services: ServicesDep) -> CombinePlanView:
     Nothing is queued. `kept` names a job that has the same result already.
     """
     return CombinePlanView.of(plan_new_gating(body, services.workflows))
+
+
+def check_upload(request: GatingRequest, services: Services) -> None:
+    """Check that an upload that will be combined is still there.
+
+    Raises:
+        NotFound: `upload-not-found`.
+    """
+    if request.logits.upload is not None:
+        services.uploads.folder(request.logits.upload)
 
 
 @router.get("")

@@ -15,6 +15,7 @@ import typer
 
 LIST_OPTIONS = {  # by command; none of them has arguments besides options
     "recompute": ("--experts", "--splits"),
+    "run": ("--experts",),
     "gating": ("--experts", "--coverages", "--divided-by"),
     "argse": ("--coverages",),
     "evaluate": ("--gatings", "--gating", "--rejectors"),

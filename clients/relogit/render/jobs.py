@@ -184,6 +184,8 @@ def _asked(request: Record) -> Record:
 def _folder(request: Record) -> str:
     """Name where the results are; only combined experts and evaluations have a name beside the folder."""
     folder, name = request.get("output_dir"), request.get("name")
+    if "until" in request:
+        return NONE  # a run has no files but those of its jobs
     return f"{folder}/{name}" if folder and name else str(folder or request.get("path") or name or "(upload)")
 
 

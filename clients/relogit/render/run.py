@@ -89,9 +89,11 @@ def run_lines(run: Record, evaluation: Record | None, report: str, console: Cons
         yield from warning_lines(evaluation["result"])
         yield evaluation_table(evaluation["result"]["evaluation"], console)
     if run["state"] != "succeeded":
-        yield Text.assemble(f"{name} is ", coloured(run["state"]), ".")
+        if not run["error"]:
+            yield Text.assemble(f"{name}: ", coloured(run["state"]), ".")
         return
-    kept = sum(step["state"] == "kept" for step in run["steps"])
-    steps = len(run["steps"])
-    made = f"all {steps} steps kept; nothing was computed" if kept == steps else f"{kept} of {steps} steps kept"
-    yield Text(f"{name} succeeded: {made}.{report and f' Report: {report}'}", style="green")
+    kept, steps = sum(step["state"] == "kept" for step in run["steps"]), len(run["steps"])
+    made = f": {kept} of {steps} steps kept" if kept else ""
+    if kept == steps:
+        made = f": all {steps} steps kept, nothing was computed"
+    yield Text(f"{name} succeeded{made}.{report and f' Report: {report}'}", style="green")
