@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import signal
 from collections.abc import Iterator
 from typing import Any
@@ -16,7 +17,7 @@ from tests.integration.workspace import Service, Workspace, build, running, wait
 
 pytestmark = pytest.mark.slow
 
-LONG: dict[str, Any] = {"method": "net", "epochs": 400, "output_dir": "struck"}
+LONG: dict[str, Any] = {"method": "net", "epochs": 150, "output_dir": "struck"}
 """Trains for some seconds, so that there is a middle to strike in."""
 
 
@@ -87,7 +88,8 @@ def test_the_whole_way_from_experts_to_an_evaluation(service: Service, workspace
         assert hashlib.sha256((workspace.root / "outputs" / path).read_bytes()).hexdigest() == digest
     assert (workspace.root / "checkpoints" / "argse" / "tiny" / "argse.json").exists()
     metrics = service.get("/metrics").text
-    assert 'relogit_jobs_ended_total{state="succeeded"}' in metrics or "relogit" in metrics
+    for kind in ("gating", "rejector", "evaluation"):
+        assert re.search(rf'^relogit_jobs{{(?=.*kind="{kind}")(?=.*state="succeeded").*}} 1.0$', metrics, re.M)
     verified = httpx.post(f"{service.url}/verifications", json={"dataset": "tiny", "path": "gating"}).json()
     report = end_of(service, "verifications", verified["id"])
     assert report["verdict"] == "passed"
@@ -130,7 +132,7 @@ def test_a_stopping_service_hands_training_back(workspace: Workspace) -> None:
         service.wait_ready()
         source = post(service, "jobs", dataset="tiny", splits=["tunev", "val", "test"])
         end_of(service, "jobs", source)
-        job = post(service, "gatings", method="net", epochs=2000, output_dir="handed")
+        job = post(service, "gatings", method="net", epochs=300, output_dir="handed")
         wait_until(lambda: in_training(service, job), 60, service.log.read_text)
     with running(workspace) as again:
         ended = end_of(again, "gatings", job)

@@ -200,7 +200,7 @@ def test_a_store_of_the_first_release_is_taken_over(tmp_path: Path) -> None:
 
 
 def test_a_store_of_schema_6_takes_combinations(path: Path) -> None:
-    """Its jobs have no outcome and no steps, its queue goes on, and jobs of the new kinds are recorded beside them."""
+    """Its jobs have no outcome and no steps, its queue goes on, and jobs of new kinds are recorded beside them."""
     connection = sqlite3.connect(path)
     for statement in MIGRATIONS[5]:
         connection.execute(statement)
