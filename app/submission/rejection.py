@@ -166,7 +166,7 @@ def newest_gating(jobs: JobStore) -> Job:
     """
     for job in jobs.jobs(kind=GatingRequest.kind, states=[JobState.SUCCEEDED], limit=1):
         return job
-    raise RequestError("no-gating", "No gating has succeeded yet. Combine experts first: POST /gatings.")
+    raise RequestError("no-gating", "No gating has succeeded yet. Combine experts first.")
 
 
 def fitted_gating(job: Job) -> GatingRequest:

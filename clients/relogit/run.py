@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, Self, TypedDict
 
 from relogit.combination import Evaluation, EvaluationRequest, GatingRequest, RejectorRequest
+from relogit.download import Saved
 from relogit.errors import Missing
-from relogit.job import JobRequest
+from relogit.job import Job, JobRequest
 from relogit.wire import segment
 from relogit.work import Work
 
 Step = Literal["splits", "recompute", "verify", "gating", "rejector", "evaluation"]
+WITH_LOGITS = ("recompute", "gating")  # steps whose jobs have files of logits
 
 
 class RunRequest(TypedDict, total=False):
@@ -83,6 +86,19 @@ class Run(Work):
         if step["state"] not in ("succeeded", "kept"):
             raise Missing(f"The evaluation of run {self.id} is {step['state']}.")
         return Evaluation(self._wire, self._wire.get(f"/evaluations/{segment(step['jobs'][0])}"))
+
+    def download(self, folder: str | Path = ".") -> list[Saved]:
+        """Download the logits of its experts and of their combination, as `Job.download` does.
+
+        Example:
+            paths = [saved.path for saved in run.download("outputs")]
+
+        Returns:
+            One entry for each file that its steps `recompute` and `gating` have at this moment.
+        """
+        ids = [job_id for step in self.steps if step["step"] in WITH_LOGITS for job_id in step["jobs"]]
+        jobs = [Job(self._wire, self._wire.get(f"/jobs/{segment(job_id)}")) for job_id in ids]
+        return [saved for job in jobs for saved in job.download(folder)]
 
     def cancel(self) -> Self:
         """Ask the server to stop it and its current job; return this handle."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Unpack
+from typing import Any, Unpack
 
 from relogit.combination import Evaluation, EvaluationRequest, Gating, GatingRequest, Rejector, RejectorRequest
 from relogit.wire import Wire, segment, without_none
@@ -45,6 +45,32 @@ class CombinationMethods:
             Problem: the server refused it, for example because test samples were fitted on.
         """
         return Evaluation(self._wire, self._wire.post("/evaluations", without_none(request)))
+
+    def plan_gating(self, **request: Unpack[GatingRequest]) -> dict[str, Any]:
+        """Plan a combination of experts.
+
+        Nothing is queued.
+
+        Example:
+            plan = client.plan_gating(method="log-linear")
+            fit = plan["request"]["fit"] if plan["ok"] else None
+
+        Returns:
+            `ok`; under `problems` all reasons why `gating` would be refused; `request` with every default filled in,
+            None where there are problems; `kept`, the id of a job that has the same result already, or None.
+
+        Raises:
+            Problem: the request is not well-formed.
+        """
+        return self._wire.post("/gatings/plan", without_none(request))
+
+    def plan_rejector(self, **request: Unpack[RejectorRequest]) -> dict[str, Any]:
+        """Plan a rejector; the answer is as of `plan_gating`."""
+        return self._wire.post("/rejectors/plan", without_none(request))
+
+    def plan_evaluation(self, **request: Unpack[EvaluationRequest]) -> dict[str, Any]:
+        """Plan an evaluation; the answer is as of `plan_gating`."""
+        return self._wire.post("/evaluations/plan", without_none(request))
 
     def gatings(self, *, limit: int | None = None) -> list[Gating]:
         """List gatings, newest first."""

@@ -27,6 +27,24 @@ class RunMethods:
         """
         return Run(self._wire, self._wire.post("/runs", _given(request)))
 
+    def plan_run(self, **request: Unpack[RunRequest]) -> dict[str, Any]:
+        """Plan which steps a run would keep.
+
+        Nothing is queued, and no splits are created.
+
+        Example:
+            plan = client.plan_run(dataset="digits_lt")
+            kept = [step["step"] for step in plan["steps"] if step["state"] == "kept"]
+
+        Returns:
+            `ok`; under `problems` all reasons why `run` would be refused; `steps`, each `kept` with its `reason` and
+            `jobs`, or `waiting`. What follows the first step that is not kept depends on its result.
+
+        Raises:
+            Problem: the request is not well-formed.
+        """
+        return self._wire.post("/runs/plan", _given(request))
+
     def runs(self, *, limit: int | None = None) -> list[Run]:
         """List runs, newest first."""
         return [Run(self._wire, data) for data in self._wire.get_list("/runs", "runs", params={"limit": limit})]
