@@ -153,9 +153,11 @@ def test_combinations_of_one_name_at_once_leave_whole_sets(
     folder = workspace.root / "outputs" / "same" / "pretrained"
     for split in ("tunev", "val", "test"):
         manifest = httpx.Response(200, content=(folder / f"{split}_logits.json").read_bytes()).json()
+        mixture = manifest["mixture"]
         for name, digest in (
-            (f"{split}_logits.npz", manifest["file"]["sha256"]), (f"{split}_mixture.npz", manifest["mixture"]["sha256"])
-        ):  # fmt: skip
+            (f"{split}_logits.npz", manifest["file"]["sha256"]),
+            (mixture["file"], mixture["sha256"]),
+        ):
             assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
     parameters = httpx.Response(200, content=(folder / "gating_pretrained.json").read_bytes()).json()
     for candidate in parameters["candidates"]:

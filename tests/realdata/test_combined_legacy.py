@@ -105,7 +105,8 @@ def _labels(workspace: Workspace, name: str) -> NDArray[np.int64]:
     dataset = Catalog(Settings(data_dir=workspace.root / "data", _env_file=None)).dataset("legacy")
     labels = read_labels(Bases(workspace.root / "data"), dataset, "test")
     path: Path = workspace.root / "data" / "legacy" / f"{name}_indices.json"
-    return labels[json.loads(path.read_text())]
+    own: NDArray[np.int64] = labels[json.loads(path.read_text())]
+    return own
 
 
 def _raw(name: str) -> Floats:

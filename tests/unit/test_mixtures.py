@@ -121,7 +121,7 @@ def test_test_rows_that_an_inner_combination_was_fitted_on_are_refused(site: Exp
 
 
 def test_manifests_tell_what_mixtures_in_a_folder_were_fitted_on(site: ExpertJobs) -> None:
-    """A verified folder leaks no test rows either; a list that is another one now is refused, as nobody could tell."""
+    """A verified folder leaks no test rows either; a mixture of a list that is another one now is refused."""
     site.recomputed()
     site.fitted(fit="test", validate="val", name="inner")
     source = site.verification(path="gating")
