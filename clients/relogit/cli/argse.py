@@ -75,5 +75,4 @@ def _gating(run: Session, gating: str | None, dataset: str | None) -> str | None
     """Return the id of the gating to decide over; None leaves it to the server."""
     if gating is None:
         return None if dataset is None else newest_of(run, "gating", dataset)
-    [job_id] = checked_ids(run, [gating], dataset)
-    return job_id
+    return checked_ids(run, [gating], dataset)[0]

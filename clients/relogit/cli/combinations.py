@@ -116,17 +116,17 @@ def newest_of(run: Session, kind: Literal["recompute", "gating"], dataset: str) 
     raise Missing(f"No {kind} job of the data set {dataset!r} has succeeded; `{command}` starts one.")
 
 
-def checked_ids(run: Session, ids: Sequence[str] | None, dataset: str | None) -> list[str] | None:
+def checked_ids(run: Session, ids: Sequence[str], dataset: str | None) -> list[str]:
     """Complete the starts of ids.
 
     Wrong usage where a job is of another data set than the one named.
     """
-    jobs = [run.find(job_id) for job_id in ids or ()]
+    jobs = [run.find(job_id) for job_id in ids]
     for job in jobs:
         own = job.data["request"].get("dataset")
         if dataset not in (None, own):
             raise typer.BadParameter(f"{job_title(job.data)} is of the data set {own!r}.", param_hint="--dataset")
-    return [job.id for job in jobs] or None
+    return [job.id for job in jobs]
 
 
 def tell_newest(run: Session, gating_id: str) -> None:
@@ -139,18 +139,15 @@ def tell_newest(run: Session, gating_id: str) -> None:
 
 def without_logits(run: Session, job: Job) -> str | None:
     """Explain why a job has no logits of its own, and where its result is; None if it has some."""
-    request, status = job.data["request"], f"`{run.command('status', job.id[:ID_SHOWN])}` shows"
+    request, command = job.data["request"], run.command("status", job.id[:ID_SHOWN])
     if job.job_kind == "rejector":
-        return (
-            f"Rejector {job.id} has no logits. Its rules are in {rules_path(request)} at the server; {status} them."
-        )
+        path = rules_path(request)
+        return f"Rejector {job.id} has no logits. Its rules are in {path} at the server; `{command}` shows them."
     if job.job_kind == "evaluation":
         result = run.client.get_evaluation(job.id).result
         files = ", ".join(sorted(result["files"])) if result else "there once it has succeeded"
-        return (
-            f"Evaluation {job.id} has no logits. Its files in the server's outputs folder: {files}. {status} its "
-            "figures."
-        )
+        where = f"Its files in the server's outputs folder: {files}"
+        return f"Evaluation {job.id} has no logits. {where}; `{command}` shows its figures."
     if job.job_kind == "splits":
         return f"Job {job.id} created the splits {request['name']!r}; it has no logits."
     return None

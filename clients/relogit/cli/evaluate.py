@@ -60,9 +60,11 @@ def evaluate(
     Without ids and --dataset it takes the newest gating of all data sets, and names it.
     """
     newest = not gatings and not rejectors
+    if newest and dataset is not None:
+        gatings = [newest_of(run, "gating", dataset)]
     request = EvaluationRequest(
-        gatings=[newest_of(run, "gating", dataset)] if newest and dataset else checked_ids(run, gatings, dataset),
-        rejectors=checked_ids(run, rejectors, dataset),
+        gatings=checked_ids(run, gatings or (), dataset) or None,
+        rejectors=checked_ids(run, rejectors or (), dataset) or None,
         **options,
     )
     if plan:

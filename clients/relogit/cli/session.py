@@ -49,6 +49,7 @@ MEANINGS = {  # for `relogit --help`
 }
 
 REMEDIES = {  # by error code: the command or option that helps
+    "job-not-found": "`relogit jobs` lists those that there are.",
     "no-gating": "`relogit gating` combines experts; run it first.",
     "no-logits": "`relogit recompute` recomputes logits, and --logits names a job or a folder of them.",
     "overlap": "--allow-overlap makes a warning of it.",

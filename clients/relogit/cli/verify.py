@@ -154,9 +154,8 @@ def _without_checks(run: Session, job: Job) -> str | None:
     steps = run.client.get_run(job.id).steps
     [recomputed] = next((step["jobs"] for step in steps if step["step"] == "recompute" and step["jobs"]), [None])
     if recomputed is None:
-        return (
-            f"Run {job.id} has not recomputed logits; `{run.command('status', job.id[:ID_SHOWN])}` shows its steps."
-        )
+        command = run.command("status", job.id[:ID_SHOWN])
+        return f"Run {job.id} has not recomputed logits; `{command}` shows its steps."
     command = run.command("verify", recomputed[:ID_SHOWN])
     return f"Run {job.id} has no logits but those of its jobs: `{command}` shows the checks of its recompute job."
 

@@ -10,10 +10,9 @@ from rich.text import Text
 
 from relogit.render.combinations import gating_paths, rules_path
 from relogit.render.jobs import TITLES
-from relogit.render.tables import Record, number_of, printable
+from relogit.render.tables import ID_SHOWN, Record, number_of, printable
 
 CHOSEN = "the best of uniform, linear, log-linear and net"
-CHOSEN_OF_ONE = "the best of all methods for one expert"
 
 
 def combine_plan_lines(kind: str, plan: Record, names: Mapping[str, str]) -> Iterator[RenderableType]:
@@ -34,7 +33,7 @@ def combine_plan_lines(kind: str, plan: Record, names: Mapping[str, str]) -> Ite
         return
     yield Text(
         f"{TITLES[kind]} {plan['kept']} has this result already.\n"
-        f"`relogit status {plan['kept']}` shows it; without --plan it is made again.",
+        f"`relogit status {plan['kept'][:ID_SHOWN]}` shows it; without --plan it is made again.",
         style="green",
     )
 
@@ -51,16 +50,17 @@ def _facts_table(facts: Mapping[str, str]) -> Table:
 def _gating(request: Record, names: Mapping[str, str]) -> dict[str, str]:  # noqa: ARG001 — as the other kinds
     rows = {item["split"]: number_of(item["rows"], "row") for item in request["lists"]}
     net = request["net"]
-    chosen = CHOSEN if len(request["experts"]) > 1 else CHOSEN_OF_ONE
     files, parameters = gating_paths(request)
+    threshold = number_of(request["head_threshold"], "train sample")
+    head = f"; head: more than {threshold}" if request["groups"] == "head-tail" else ""
     facts = {
         "logits": f"of job {request['logits']['job']}",
         "experts": ", ".join(request["experts"]),
         "fit on": f"{request['fit']}, {rows[request['fit']]}",
         "choose by": f"{request['validate']}, {rows[request['validate']]}",
-        "method": request["method"] or chosen,
+        "method": request["method"] or CHOSEN,
         "prior": request["prior"],
-        "groups": f"{request['groups']}; head: more than {number_of(request['head_threshold'], 'train sample')}",
+        "groups": f"{request['groups']}{head}",
     }
     if request["net_file"] is not None:
         facts["network"] = f"{request['net_file']} as it is"

@@ -125,10 +125,9 @@ def run_plan_lines(plan: Record) -> Iterator[RenderableType]:
         table.add_row(step["step"], _planned_state(step, first=number == kept))
     yield table
     yield Text(_plan_sentence(steps, kept), style="bold")
-    if plan["recompute"] is not None:
-        yield Text("")
-        yield Text("The step recompute:", style="bold")
-        yield from plan_lines(plan["recompute"])
+    if lines := [] if plan["recompute"] is None else plan_lines(plan["recompute"]):
+        yield Text("\nThe step recompute:", style="bold")
+        yield from lines
 
 
 def _planned_state(step: Record, *, first: bool) -> Text:
@@ -145,5 +144,5 @@ def _plan_sentence(steps: Sequence[Record], kept: int) -> str:
     names = [step["step"] for step in steps]
     follows = "; what follows depends on its result" if kept + 1 < len(steps) else ""
     done = f"{kept} of {len(steps)} steps would be kept" if kept else f"None of {len(steps)} steps would be kept"
-    drawn = " Only then is it known which rows to compute." if names[kept] == "splits" and len(steps) > 1 else ""
+    drawn = "\nWhich rows to compute is known once the splits are drawn." if names[kept] == "splits" else ""
     return f"{done}. To do: {names[kept]}{follows}.{drawn}"
