@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from statistics import median
 
@@ -62,7 +62,7 @@ def _serving(installation: Installation) -> Iterator[Service]:
     shutil.rmtree(outputs / ".relogit")
 
 
-def _workflow(service: Service, after_verifying: Callable[[], None] = lambda: None) -> dict[str, float]:
+def _workflow(service: Service) -> dict[str, float]:
     """Verify the logits and go through all steps; return the seconds of each."""
     seconds: dict[str, float] = {}
     client = service.client
@@ -70,7 +70,6 @@ def _workflow(service: Service, after_verifying: Callable[[], None] = lambda: No
         verification = client.verify(service.outputs / FOLDER, dataset="bench").wait(JOB_TIMEOUT_S)
     if verification.verdict != "passed":
         raise BenchmarkError(f"The verification of the logits {verification.verdict}.")
-    after_verifying()
     with _clock(seconds, GATING):
         gating = _succeeded(client.gating(logits=verification.id, mode="selective"))
     with _clock(seconds, ARGSE):
@@ -112,19 +111,14 @@ def _growth_table(plan: Plan) -> Table:
         sizes = Sizes({"tunev": fitted, "val": fitted, "test": test}, MANY_CLASSES)
         plan.say(f"{test:,} test rows of {MANY_CLASSES:,} classes")
         installation = make_installation(plan.folder / str(test), sizes)
-        peaks: list[float] = []
         with serving(installation, installation.root / "outputs") as service:
             pid = service.worker_pid()
-
-            def note_peak(pid: int = pid) -> None:
-                peaks.append(peak_memory_bytes(pid) / MIB)
-
-            note_peak()
-            seconds = _workflow(service, note_peak)
-            note_peak()
+            idle = peak_memory_bytes(pid) / MIB
+            seconds = _workflow(service)
+            peak = peak_memory_bytes(pid) / MIB
         shutil.rmtree(installation.root)
         logits = sizes.logit_bytes / MIB
-        rows.append((f"{test:,}", logits, *seconds.values(), *peaks[::2], (peaks[2] - peaks[0]) / logits))
+        rows.append((f"{test:,}", logits, *seconds.values(), idle, peak, (peak - idle) / logits))
     columns = (
         Column("test rows"),
         Column("logits, MiB", ".0f"),

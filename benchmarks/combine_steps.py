@@ -56,9 +56,7 @@ def bare_seconds(installation: Installation, sizes: Sizes) -> dict[str, float]:
     with _clock(seconds, f"figures of {len(methods)} methods, 1,000 resamples"):
         own = groups.of_class[test.labels]
         images = np.arange(len(test.labels))
-        evaluate(
-            methods, test.labels, own, groups.names, test.weights, images, COVERAGES, REFERENCE, _nothing
-        )
+        evaluate(methods, test.labels, own, groups.names, test.weights, images, COVERAGES, REFERENCE, _nothing)
     return seconds
 
 

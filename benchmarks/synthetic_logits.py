@@ -78,7 +78,7 @@ def make_installation(root: Path, sizes: Sizes) -> Installation:
         installation.save_split(split, indices)
         for name, logits in zip(EXPERTS, draw_logits(labels[indices], counts, rng), strict=True):
             arrays = {"logits": logits, "targets": labels[indices], "predictions": logits.argmax(axis=1)}
-            np.savez(outputs / name / f"{split}_logits.npz", **arrays)  # type: ignore[arg-type]
+            np.savez(outputs / name / f"{split}_logits.npz", **arrays)
         first += rows
     return installation
 
