@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -62,16 +62,10 @@ def combine_logits(
     if folder is None or experts is None:
         raise problems.refusal()
     splits = source.splits(experts)
-    lists: dict[str, Split] = {}
     for where, split in (("fit", body.fit), ("validate", body.validate_)):
         problems.guard(where, partial(_check_split, split, splits, source, experts))
-    for split in splits:
-        where = {body.fit: "fit", body.validate_: "validate"}.get(split, "logits")
-        if read := problems.guard(where, partial(_read_list, split, source, experts, catalog, dataset, folder)):
-            lists[split] = read
-    if body.fit in lists and body.validate_ in lists:
-        check = partial(_check_disjoint, lists[body.fit], lists[body.validate_], allowed=body.allow_overlap)
-        problems.guard("validate", check)
+    read = {split: partial(_read_list, split, source, experts, catalog, dataset, folder) for split in splits}
+    lists = _read_lists(body, read, problems)
     fitted_before = problems.guard("logits", lambda: lists_fitted_before(source, experts, catalog, dataset, folder))
     counts = problems.guard("logits", lambda: _counts_sha256(folder, catalog))
     problems.guard("divided_by", lambda: _check_divisors(body.divided_by, experts))
@@ -95,7 +89,7 @@ def combine_logits(
         name=name,
         output_dir=output_dir,
         logits=source.input(experts, splits),
-        lists=tuple(InputList(item.name, item.base, item.sha256, item.indices.size) for item in lists.values()),
+        lists=tuple(InputList(item.name, item.base, item.sha256, item.indices.size) for item in lists),
         fitted_before=fitted_before,
         method="net" if net is not None else body.method,
         prior=body.prior,
@@ -152,6 +146,19 @@ def _check_split(split: str, splits: Sequence[str], source: VerifiedLogits, expe
             f"Job {source.job.id} has no verified logits of {of} for the split {split!r}.{listed(splits, 'It has')}",
             available=sorted(splits),
         )
+
+
+def _read_lists(body: GatingBody, read: Mapping[str, Callable[[], Split]], problems: Problems) -> list[Split]:
+    """Read the lists of all splits, and compare those to fit on and to validate by."""
+    lists: dict[str, Split] = {}
+    for split, read_list in read.items():
+        where = {body.fit: "fit", body.validate_: "validate"}.get(split, "logits")
+        if (found := problems.guard(where, read_list)) is not None:
+            lists[split] = found
+    if body.fit in lists and body.validate_ in lists:
+        check = partial(_check_disjoint, lists[body.fit], lists[body.validate_], allowed=body.allow_overlap)
+        problems.guard("validate", check)
+    return list(lists.values())
 
 
 def _read_list(
