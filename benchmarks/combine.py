@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from statistics import median
 
-from benchmarks.combine_steps import bare_seconds
+from benchmarks.combine_steps import StepTime, time_steps
 from benchmarks.installation import EXPERTS, Installation
 from benchmarks.plan import Plan
 from benchmarks.report import Cell, Column, Report, Table, Target
@@ -39,17 +39,16 @@ def run(plan: Plan) -> Report:
         with _serving(installation) as service:
             over_http.append(_workflow(service))
         plan.say(f"{turn}, bare functions")
-        bare.append(bare_seconds(installation, sizes))
+        bare.append(time_steps(installation, sizes))
     shutil.rmtree(installation.root)
     whole_s = median(sum(seconds.values()) for seconds in over_http)
     tables = (_service_table(sizes, over_http), _bare_table(bare), _growth_table(plan))
     target = Target("the whole workflow through HTTP", whole_s, LIMIT_S, at_least=False, form=".1f", unit=" s")
-    *_, figures = bare[0]  # the last step
-    figures_s = median(seconds[figures] for seconds in bare)
+    evaluate_s = median(seconds[EVALUATE] for seconds in over_http)
     notes = (
         "Each round has a new service, whose gating imports PyTorch for the network. "
-        f"The figures take {figures_s / whole_s:.0%} of the whole: each method and each resample touches every test "
-        "row. Their time is proportional to methods x resamples x test rows, on one core.",
+        f"The evaluation takes {evaluate_s / whole_s:.0%} of the whole: each method and each resample touches every "
+        "test row. Its time is proportional to methods x resamples x test rows, on one core.",
     )
     return Report("combine", tables, (target,), notes)
 
@@ -96,11 +95,13 @@ def _service_table(sizes: Sizes, rounds: Sequence[dict[str, float]]) -> Table:
     return Table(title, (Column("from the POST until the result"), Column("s", ".2f")), tuple(rows))
 
 
-def _bare_table(rounds: Sequence[dict[str, float]]) -> Table:
+def _bare_table(rounds: Sequence[dict[str, StepTime]]) -> Table:
     rows: tuple[tuple[Cell, ...], ...] = tuple(
-        (name, median(seconds[name] for seconds in rounds)) for name in rounds[0]
+        (name, median(steps[name].wall_s for steps in rounds), median(steps[name].cpu_s for steps in rounds))
+        for name in rounds[0]
     )
-    return Table("The functions behind them, in one process", (Column("step"), Column("s", ".2f")), rows)
+    columns = (Column("step"), Column("s", ".2f"), Column("CPU s", ".2f"))
+    return Table("The functions behind them, in one process", columns, rows)
 
 
 def _growth_table(plan: Plan) -> Table:

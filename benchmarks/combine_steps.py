@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -25,9 +26,17 @@ from worker.combine.summary import summarise
 REFERENCE = "uniform + msp"
 
 
-def bare_seconds(installation: Installation, sizes: Sizes) -> dict[str, float]:
+@dataclass(frozen=True)
+class StepTime:
+    """Seconds of a step, and seconds that it kept cores busy, which other programs hardly change."""
+
+    wall_s: float
+    cpu_s: float
+
+
+def time_steps(installation: Installation, sizes: Sizes) -> dict[str, StepTime]:
     """Time each step on an installation's logits, by its name; the first ones are the methods alone."""
-    seconds: dict[str, float] = {}
+    seconds: dict[str, StepTime] = {}
     fit, validate, test = (_read(installation, split) for split in ("tunev", "val", "test"))
     prior, counts = log_prior(sizes.train_counts), sizes.train_counts
     groups = ClassGroups(("head", "tail"), (counts <= 20).astype(np.int64))
@@ -97,7 +106,7 @@ def _nothing() -> None: ...
 
 
 @contextmanager
-def _clock(seconds: dict[str, float], name: str) -> Iterator[None]:
-    started = time.perf_counter()
+def _clock(seconds: dict[str, StepTime], name: str) -> Iterator[None]:
+    started, cpu = time.perf_counter(), time.process_time()
     yield
-    seconds[name] = time.perf_counter() - started
+    seconds[name] = StepTime(time.perf_counter() - started, time.process_time() - cpu)

@@ -2,10 +2,10 @@
 
     .venv/bin/python -m docs.demo
 
-starts the service on a free port, recomputes and verifies the logits of three experts through the command line, combines
-the experts, fits a rejector, evaluates both, and stops the service. The files lie in `outputs/demo` and
-`outputs/demo_combined`. Run it from the repository root. It shows each command as a user would type it. The exit status
-is 0 only if everything worked.
+starts the service on a free port, recomputes and verifies the logits of three experts through the command line,
+combines the experts, fits a rejector, evaluates both, and stops the service. The files lie in `outputs/demo` and
+`outputs/demo_combined`. Run it from the repository root. It shows each command as a user would type it. The exit
+status is 0 only if everything worked.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def _show(log: IO[str]) -> None:
         _relogit(port, "recompute", "--dataset", "digits_lt", "--output-dir", "outputs/demo")
         _say("Verify these files (--full adds 95 % intervals and more figures)")
         _relogit(port, "verify", str(FOLDER), "--dataset", "digits_lt")
-        _say("Combine the experts: fit on tunev, choose the method on val. It warns of their 60 rows, and rightly so:")
+        _say("Combine the experts: fit on tunev, choose the method on val. It rightly warns of their 60 rows:")
         print("# from here on, the figures show the workflow, and are no result")
         _relogit(port, "gating", "--dataset", "digits_lt", "--output-dir", "outputs/demo_combined")
         _say("Fit a rule that rejects, for the worst class group")

@@ -249,7 +249,7 @@ def read_job(db: sqlite3.Connection, job_id: str) -> Job:
     """Read a job with its units, or raise NotFound."""
     row = db.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
     if row is None:
-        raise NotFound("job-not-found", f"There is no job {job_id!r}. GET /jobs lists those that there are.")
+        raise NotFound("job-not-found", f"There is no job {job_id!r}.")
     units = db.execute("SELECT * FROM units WHERE job = ? ORDER BY position", (job_id,)).fetchall()
     return Job(
         id=row["id"],

@@ -18,8 +18,8 @@ Temperature = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
 
 def _check_coverages(values: tuple[float, ...]) -> tuple[float, ...]:
     rising = tuple(sorted({*values, 1.0}))
-    if not 0 < len(rising) <= MAX_COVERAGES:
-        raise ValueError(f"from 1 to {MAX_COVERAGES} coverages are expected")
+    if len(rising) > MAX_COVERAGES:
+        raise ValueError(f"at most {MAX_COVERAGES} coverages are expected")
     return rising
 
 

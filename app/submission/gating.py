@@ -23,6 +23,7 @@ from app.domain.revisions import COMBINING, code_digest
 from app.files.disk import file_sha256
 from app.store.jobs import JobStore
 from app.submission.combine_bodies import GatingBody
+from app.submission.fitted_lists import lists_fitted_before
 from app.submission.logit_inputs import VerifiedLogits, newest_logits, verified_logits
 from app.submission.problems import Problems
 
@@ -71,6 +72,7 @@ def combine_logits(
     if body.fit in lists and body.validate_ in lists:
         check = partial(_check_disjoint, lists[body.fit], lists[body.validate_], allowed=body.allow_overlap)
         problems.guard("validate", check)
+    fitted_before = problems.guard("logits", lambda: lists_fitted_before(source, experts, catalog, dataset, folder))
     counts = problems.guard("logits", lambda: _counts_sha256(folder, catalog))
     problems.guard("divided_by", lambda: _check_divisors(body.divided_by, experts))
     net = problems.guard("net_file", lambda: _net_file(body, catalog))
@@ -81,6 +83,7 @@ def combine_logits(
     assert name is not None
     assert output_dir is not None
     assert counts is not None
+    assert fitted_before is not None
     request = GatingRequest(
         dataset=source.request.dataset,
         splits_dir=source.request.splits_dir,
@@ -93,7 +96,7 @@ def combine_logits(
         output_dir=output_dir,
         logits=source.input(experts, splits),
         lists=tuple(InputList(item.name, item.base, item.sha256, item.indices.size) for item in lists.values()),
-        fitted_before=source.fitted_lists,
+        fitted_before=fitted_before,
         method="net" if net is not None else body.method,
         prior=body.prior,
         groups=body.groups,

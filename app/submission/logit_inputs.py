@@ -44,11 +44,6 @@ class VerifiedLogits:
         names = dict.fromkeys(split for _, split in self.files)
         return tuple(name for name in names if all((expert, name) in self.files for expert in experts))
 
-    @property
-    def fitted_lists(self) -> tuple[InputList, ...]:
-        """Where these logits are a combination's: the lists that it was fitted and chosen by."""
-        return self.request.fitted_lists if isinstance(self.request, GatingRequest) else ()
-
     def input(self, experts: Sequence[str], splits: Sequence[str]) -> LogitsInput:
         """Gather the files of these experts and splits."""
         files = tuple(self.files[expert, split].file for expert in experts for split in splits)

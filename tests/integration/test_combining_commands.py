@@ -84,9 +84,32 @@ def test_other_commands_know_the_results(service: Service, tmp_path: Path) -> No
     assert (shown.returncode, "AURC worst" in shown.stdout) == (0, True)
     assert relogit(service, "wait", ids["rejector"]).returncode == 0
     assert relogit(service, "download", ids["rejector"]).returncode == 2
+    verified = relogit(service, "verify", ids["evaluation"])
+    assert (verified.returncode, "argse/group-worst/summary.json" in verified.stderr) == (2, True)
     assert relogit(service, "download", ids["gating"], "--to", str(tmp_path)).returncode == 0
     with np.load(tmp_path / "gating/selective/val_logits.npz") as arrays:
         assert arrays["logits"].shape == (60, 10)
+
+
+@pytest.mark.usefixtures("typed")
+def test_plans_name_what_is_there_and_queue_nothing(service: Service) -> None:
+    """Each command's plan names the job that has its result; with another option there is none, or a problem."""
+    before = json.loads(relogit(service, "jobs", "--json").stdout)
+    kept = {job["kind"]: job["id"] for job in reversed(before["jobs"])}
+    for kind, command in (("gating", "gating --mode selective --method linear"), ("rejector", "argse")):
+        shown = relogit(service, *command.split(), "--plan", "--dataset", DATASET)
+        assert (shown.returncode, f"{kept[kind]} has this result already" in shown.stdout) == (0, True), shown
+    evaluation = relogit(service, "evaluate", "--plan", "--json")
+    assert json.loads(evaluation.stdout)["kept"] == kept["evaluation"]
+    other = relogit(service, "evaluate", "--plan", "--name", "another")
+    assert (other.returncode, "Nothing is wrong" in other.stdout, "linear" in other.stdout) == (0, True, False)
+    wrong = relogit(service, "gating", "--plan", "--fit", "test", "--validate", "none", "--name", "../up")
+    assert (wrong.returncode, wrong.stdout, wrong.stderr.count("  - ")) == (2, "", 2)
+    run = json.loads(relogit(service, "run", "--plan", "--json", "--dataset", DATASET, "--prefix", "best_").stdout)
+    assert [step["state"] for step in run["steps"]][:3] == ["kept"] * 3
+    other_folder = relogit(service, "run", "--plan", "--dataset", DATASET, "--output-dir", "elsewhere")
+    assert (other_folder.returncode, "9 of 9 units need no forward pass" in other_folder.stdout) == (0, True)
+    assert json.loads(relogit(service, "jobs", "--json").stdout) == before
 
 
 @pytest.mark.usefixtures("typed")

@@ -78,6 +78,11 @@ def gating_result(**fields: Any) -> Record:
     return {**base, **fields}
 
 
+def report_of(job_id: str) -> Record:
+    """The links of a job, as far as the command line follows them."""
+    return {"report": f"/jobs/{job_id}/report"}
+
+
 def gating(state: str = "succeeded", result: Record | None = None, **fields: Any) -> Record:
     """A gating of one split."""
     request: Record = {
@@ -88,7 +93,7 @@ def gating(state: str = "succeeded", result: Record | None = None, **fields: Any
     }  # fmt: skip
     units = [unit(expert="pretrained", state=state if state in ("queued", "running", "failed") else "succeeded")]
     result = result or (gating_result() if state == "succeeded" else None)
-    view = job(state, id=GATING_ID, kind="gating", request=request, units=units)
+    view = job(state, id=GATING_ID, kind="gating", request=request, links=report_of(GATING_ID), units=units)
     return {**view, "result": result, **fields}
 
 
@@ -102,7 +107,7 @@ def rejector(state: str = "succeeded", result: Record | None = None, **fields: A
         "method": "log-linear", "rules": rules(), "group_names": list(GROUPS), "rows": 2000, "effective_rows": 2000.0,
         "gating_identity": "ab", "versions": {}, "checks": [],
     }  # fmt: skip
-    view = job(state, id=REJECTOR_ID, kind="rejector", request=request, units=[])
+    view = job(state, id=REJECTOR_ID, kind="rejector", request=request, links=report_of(REJECTOR_ID), units=[])
     view["result"] = result or (fitted if state == "succeeded" else None)
     return {**view, **fields}
 
@@ -155,13 +160,16 @@ def evaluation(state: str = "succeeded", **fields: Any) -> Record:
     names = ("test_decisions.npz", "curves.csv", "summary.json")
     files = {f"argse/group-worst/{name}": "ab" for name in names}
     result = {"evaluation": evaluated(), "test": part("test", 8000), "prior": "listed", "checks": [], "files": files}
-    view = job(state, id=EVALUATION_ID, kind="evaluation", request=request, units=[])
+    view = job(state, id=EVALUATION_ID, kind="evaluation", request=request, links=report_of(EVALUATION_ID), units=[])
     return {**view, "result": result if state == "succeeded" else None, **fields}
 
 
 def combining(*views: Record) -> FakeServer:
-    """A server that accepts and has these gatings, rejectors and evaluations, each in that state."""
-    answers: Record = {}
+    """A server that accepts and has these gatings, rejectors and evaluations, each in that state.
+
+    The gating that the others are over is always there.
+    """
+    answers: Record = {f"GET_jobs__{GATING_ID}": {name: gating().get(name) for name in job()}}
     for view in views:
         resource = f"{view['kind']}s"
         shown = {name: view.get(name) for name in job()} | {"units": view.get("units") or []}
@@ -173,3 +181,19 @@ def combining(*views: Record) -> FakeServer:
             f"POST_jobs__{view['id']}__cancel": shown,
         }
     return answering(**answers)
+
+
+def planned(kind: str, kept: str | None = None, **fields: Any) -> Record:
+    """What `POST /gatings/plan` and its like answer, with these fields in the request."""
+    view = {"gating": gating, "rejector": rejector, "evaluation": evaluation}[kind]()
+    net = {"epochs": 25, "lr": 8e-4, "batch_size": 64, "seed": 42}
+    lists = [part(name, rows)["list"] for name, rows in (("tunev", 1000), ("val", 1000), ("test", 8000))]
+    more = {"net": net, "net_file": None, "groups": "head-tail", "head_threshold": 20, "lists": lists}
+    request = view["request"] | (more if kind == "gating" else {}) | fields
+    return {"ok": True, "problems": [], "request": request, "kept": kept}
+
+
+def refused(*problems: tuple[str, str], **fields: Any) -> Record:
+    """A plan with these problems, each a code and a sentence."""
+    items = [{"code": code, "detail": detail, "pointer": None, "available": None} for code, detail in problems]
+    return {"ok": False, "problems": items, **fields}

@@ -20,7 +20,7 @@ from tests.unit.fake_combinations import (
     rejector,
     rules,
 )
-from tests.unit.fake_server import FakeServer, problem
+from tests.unit.fake_server import FakeServer, answering, job, problem
 from tests.unit.snapshots import Transcript
 
 BROKEN = {"code": "logits-changed", "message": "The logits were changed.", "details": {}}
@@ -81,11 +81,16 @@ def test_evaluate(transcript: Transcript) -> None:
 
 
 def test_jobs_of_every_kind(transcript: Transcript) -> None:
-    """`jobs` lists all kinds; a run has no files of its own."""
+    """`jobs` lists all kinds; those without logits of their own cannot be verified, and say where their result is."""
     several = [gating("running"), rejector(), evaluation("queued")]
-    run = {**rejector(), "id": "0007abcd", "kind": "run", "request": {"name": "all"}}
+    for state, until in (("running", "evaluation"), ("succeeded", "splits"), ("succeeded", "recompute")):
+        request = {"dataset": "digits_lt", "until": until}
+        several.append(job(state, id="0007abcd", kind="run", request=request, units=[], verdict=None))
     server = FakeServer()
-    server.answers["GET /jobs"] = httpx.Response(200, json={"jobs": [*several, run]})
+    server.answers["GET /jobs"] = httpx.Response(200, json={"jobs": several})
     transcript.run("All kinds", server, "jobs")
-    transcript.run("A run has no logits", combining(run), "download", "0007abcd")
+    transcript.run("A rejector is not verified", combining(rejector()), "verify", REJECTOR_ID)
+    transcript.run("Nor is an evaluation", combining(evaluation()), "verify", EVALUATION_ID)
+    missing = answering(GET_jobs__0009=problem(404, "job-not-found", "There is no job '0009'."))
+    transcript.run("There is no such job", missing, "status", "0009")
     transcript.check("combined_jobs")

@@ -77,6 +77,8 @@ def test_what_it_prints(transcript: Transcript) -> None:
     transcript.run("Status while it runs", server_of(first), "status", RUN_ID)
     transcript.run("Waiting for one", server_of(run("cancelled", KEPT[0])), "wait", RUN_ID)
     transcript.run("Without waiting", server_of(run("queued")), "run", "--no-wait")
+    transcript.run("It has no logits of its own", server_of(run("succeeded", *KEPT)), "verify", RUN_ID)
+    transcript.run("It has none yet", server_of(run("running", KEPT[0])), "verify", RUN_ID)
     refused = server_of()
     item = {"code": "unknown-expert", "detail": "There is no expert 'x'.", "pointer": "#/recompute/experts/0"}
     refused.answers["POST /runs"] = problem(422, "unknown-expert", "There is no expert 'x'.", [item])

@@ -17,9 +17,11 @@ from tests.unit.fake_combinations import (
     evaluation,
     gating,
     gating_result,
+    planned,
+    refused,
     rejector,
 )
-from tests.unit.fake_server import LOGITS, FakeServer, npz, problem
+from tests.unit.fake_server import LOGITS, FakeServer, answering, npz, problem
 
 
 def connect(server: FakeServer) -> relogit.Client:
@@ -68,6 +70,24 @@ def test_rejectors_and_evaluations_have_results() -> None:
     assert server.asked[-2:] == ["GET /rejectors", "GET /evaluations"]
 
 
+def test_plans_are_the_servers_documents() -> None:
+    """Plans take the options of the requests, None left out, and queue nothing; problems are no exception."""
+    plans = {f"{kind}s": planned(kind) for kind in ("gating", "rejector")}
+    plans["evaluations"] = refused(("overlap", "Shared."), request=None, kept=None)
+    server = answering(**{f"POST_{name}__plan": plan for name, plan in plans.items()})
+    client = connect(server)
+    assert client.plan_gating(method="linear", prior=None) == plans["gatings"]
+    assert server.submitted == {"method": "linear"}
+    assert client.plan_rejector(gating=GATING_ID) == plans["rejectors"]
+    assert server.submitted == {"gating": GATING_ID}
+    assert client.plan_evaluation(test="final", gatings=None) == plans["evaluations"]
+    assert server.submitted == {"test": "final"}
+    assert server.asked == ["POST /gatings/plan", "POST /rejectors/plan", "POST /evaluations/plan"]
+    server.answers["POST /gatings/plan"] = problem(422, "invalid-value", "Bad.")
+    with pytest.raises(relogit.Problem):
+        client.plan_gating()
+
+
 @pytest.mark.parametrize("view", [gating("running"), rejector("running"), evaluation("running")])
 def test_cancelling_keeps_the_resource(view: dict[str, object]) -> None:
     """The answer of `POST /jobs/{id}/cancel` lacks the result, so the handle is fetched anew."""
@@ -85,8 +105,8 @@ def test_no_gating_is_a_problem_with_a_code() -> None:
     """A refusal keeps the server's code, which scripts may rely on."""
     server = FakeServer()
     server.answers["POST /rejectors"] = problem(422, "no-gating", "No gating has succeeded yet.")
-    with pytest.raises(relogit.Problem) as refused:
+    with pytest.raises(relogit.Problem) as error:
         connect(server).rejector()
-    assert refused.value.code == "no-gating"
+    assert error.value.code == "no-gating"
     server.answers["GET /gatings"] = httpx.Response(200, json={"gatings": []})
     assert connect(server).gatings() == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from app.domain.checks import Result
@@ -116,6 +118,25 @@ def test_test_rows_that_an_inner_combination_was_fitted_on_are_refused(site: Exp
         site.evaluation(gatings=[outer.id])
     allowed = site.done(site.evaluation(gatings=[outer.id], allow_overlap=True))
     assert verdicts_of(allowed)["fitted-samples"] == "failed"
+
+
+def test_manifests_tell_what_mixtures_in_a_folder_were_fitted_on(site: ExpertJobs) -> None:
+    """A verified folder leaks no test rows either; a mixture of a list that is another one now is refused."""
+    site.recomputed()
+    site.fitted(fit="test", validate="val", name="inner")
+    source = site.verification(path="gating")
+    outer = site.fitted(logits=source.id, name="outer")
+    assert [item["split"] for item in outer.request.to_dict()["fitted_before"]] == ["test", "val"]
+    with pytest.raises(Refused, match="234 with 'test'"):
+        site.evaluation(gatings=[outer.id])
+    for split in ("tunev", "val", "test"):
+        path = site.outputs / "gating" / "inner" / f"{split}_logits.json"
+        manifest = json.loads(path.read_text())
+        manifest["combination"]["fitted_on"][0]["sha256"] = "0" * 64
+        path.write_text(json.dumps(manifest))
+    with pytest.raises(Refused) as caught:
+        site.plan(logits=site.verification(path="gating").id, experts=["inner"])
+    assert {(p.code, p.details["pointer"]) for p in caught.value.problems} == {("fitted-lists-unknown", "#/logits")}
 
 
 def upload_of(site: ExpertJobs) -> str:

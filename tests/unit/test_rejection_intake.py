@@ -72,6 +72,14 @@ def test_energy_is_of_a_single_expert(site: ExpertJobs) -> None:
     assert [rule.coverage for rule in job.outcome.rules.rules] == [0.5, 1.0]
 
 
+def test_a_combination_has_no_energy(site: ExpertJobs) -> None:
+    """The logsumexp of log-probabilities is 0: such a rule would tell no row from another."""
+    site.recomputed()
+    inner = site.fitted(name="inner")
+    site.fitted(logits=inner.id)
+    assert site.failure(site.rejector(score="energy")) == "energy-of-log-probabilities"
+
+
 def test_a_rejectors_identity_is_that_of_what_it_is_fitted_on(site: ExpertJobs) -> None:
     """Equal gatings, whichever job they are, and every option."""
     site.recomputed()

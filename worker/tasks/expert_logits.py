@@ -126,7 +126,7 @@ class ExpertLogits:
         if scale_of(logits).kind == "probabilities":
             message = f"{what} are probabilities; their softmax would be wrong. Store logits, and verify them."
             raise JobError("not-logits", message)
-        raw = logits.astype(np.float32)
+        raw = logits.astype(np.float32, copy=False)
         divisor = self.request.divided_by.get(file.expert)
         if divisor is None:
             return raw

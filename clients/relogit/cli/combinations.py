@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Annotated, TypedDict
+from typing import Annotated, Literal, TypedDict
 
 import typer
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.text import Text
 
 from relogit.cli.options import time_option
-from relogit.cli.session import Session
+from relogit.cli.session import PREFIX_SEARCH, Session
 from relogit.client import Client
 from relogit.combination import Combination
+from relogit.errors import Missing
 from relogit.job import Job
-from relogit.render.combinations import gating_lines, rejector_lines, warning_lines
+from relogit.render.combinations import files_sentence, gating_lines, rejector_lines, rules_path, warning_lines
 from relogit.render.evaluation import evaluation_table
 from relogit.render.jobs import failure_lines, job_title
-from relogit.render.tables import Record, coloured, number_of
+from relogit.render.tables import ID_SHOWN, Record, coloured, printable
 
 HANDLES: dict[str, Callable[[Client, str], Combination]] = {
     "gating": Client.get_gating,
@@ -79,11 +80,11 @@ def show_end(run: Session, work: Combination) -> None:
     Exits with 1 unless it succeeded.
     """
     run.follow(work)
-    run.show(work.data, lambda: result_lines(work.data, run.out), failed=work.state != "succeeded")
+    run.show(work.data, lambda: result_lines(run, work.data), failed=work.state != "succeeded")
 
 
-def result_lines(data: Record, console: Console) -> Iterator[RenderableType]:
-    """Show what a combination resulted in, and where its files are."""
+def result_lines(run: Session, data: Record) -> Iterator[RenderableType]:
+    """Show what a combination resulted in, and where its files and its report are."""
     yield from failure_lines(data)
     result = data["result"]
     if result is not None:
@@ -93,34 +94,60 @@ def result_lines(data: Record, console: Console) -> Iterator[RenderableType]:
             yield from rejector_lines(result)
         else:
             yield from warning_lines(result)
-            yield evaluation_table(result["evaluation"], console)
+            yield evaluation_table(result["evaluation"], run.out)
     if data["state"] != "succeeded":
         yield Text.assemble(f"{job_title(data)}: ", coloured(data["state"]), ".")
         return
     yield Text(f"{job_title(data)} succeeded. {files_sentence(data)}", style="green")
+    if report := run.address(data["links"].get("report")):
+        yield Text(f"Report: {report}", style="green")
 
 
-def files_sentence(data: Record) -> str:
-    """Tell where the files of a succeeded combination are."""
-    request = data["request"]
-    if data["kind"] == "gating":
-        folder = f"outputs/{request['output_dir']}/{request['name']}"
-        parameters = f"checkpoints/gating_pretrained/{request['dataset']}/gating_{request['name']}.json"
-        return f"Files at the server: {folder}/<split>_{{logits,mixture}}.npz, parameters {parameters}."
-    if data["kind"] == "rejector":
-        return f"File at the server: {rules_path(request)}."
-    files = sorted(data["result"]["files"])
-    tables = [f"outputs/{name}" for name in files if not name.endswith("_decisions.npz")]
-    decisions = number_of(len(files) - len(tables), "file")
-    return f"Files at the server: {', '.join(tables)}, and {decisions} of decisions."
+def newest_of(run: Session, kind: Literal["recompute", "gating"], dataset: str) -> str:
+    """Return the id of the newest job of a data set that succeeded.
+
+    Raises:
+        Missing: there is none.
+    """
+    for job in run.client.jobs(kind=kind, state="succeeded", limit=PREFIX_SEARCH):
+        if job.data["request"]["dataset"] == dataset:
+            return job.id
+    command = run.command(kind, "--dataset", dataset)
+    raise Missing(f"No {kind} job of the data set {dataset!r} has succeeded; `{command}` starts one.")
 
 
-def rules_path(request: Record) -> str:
-    """Name the file of a rejector's rules, from the server's folder."""
-    name = "argse" if request["name"] == "group-worst" else f"argse_{request['name']}"
-    return f"checkpoints/argse/{request['dataset']}/{name}.json"
+def checked_ids(run: Session, ids: Sequence[str], dataset: str | None) -> list[str]:
+    """Complete the starts of ids.
+
+    Wrong usage where a job is of another data set than the one named.
+    """
+    jobs = [run.find(job_id) for job_id in ids]
+    for job in jobs:
+        own = job.data["request"].get("dataset")
+        if dataset not in (None, own):
+            raise typer.BadParameter(f"{job_title(job.data)} is of the data set {own!r}.", param_hint="--dataset")
+    return [job.id for job in jobs]
 
 
-def full_ids(run: Session, ids: Sequence[str] | None) -> list[str] | None:
-    """Complete the starts of ids."""
-    return None if not ids else [run.find(job_id).id for job_id in ids]
+def tell_newest(run: Session, gating_id: str) -> None:
+    """Name the gating that was taken because the command named none."""
+    if not run.json:
+        request = run.client.job(gating_id).data["request"]
+        name, dataset = printable(request["name"]), printable(request["dataset"])
+        run.out.print(f"Over the newest gating: {name!r} of the data set {dataset!r}, job {gating_id[:ID_SHOWN]}.")
+
+
+def without_logits(run: Session, job: Job) -> str | None:
+    """Explain why a job has no logits of its own, and where its result is; None if it has some."""
+    request, command = job.data["request"], run.command("status", job.id[:ID_SHOWN])
+    if job.job_kind == "rejector":
+        path = rules_path(request)
+        return f"Rejector {job.id} has no logits. Its rules are in {path} at the server; `{command}` shows them."
+    if job.job_kind == "evaluation":
+        result = run.client.get_evaluation(job.id).result
+        files = ", ".join(sorted(result["files"])) if result else "there once it has succeeded"
+        where = f"Its files in the server's outputs folder: {files}"
+        return f"Evaluation {job.id} has no logits. {where}; `{command}` shows its figures."
+    if job.job_kind == "splits":
+        return f"Job {job.id} created the splits {request['name']!r}; it has no logits."
+    return None

@@ -17,14 +17,16 @@ from relogit.cli.combinations import (
     NoWaitOption,
     OverlapOption,
     end_of,
+    newest_of,
 )
 from relogit.cli.command import command
 from relogit.cli.options import DatasetOption, folder_option
-from relogit.cli.session import PREFIX_SEARCH, Session
+from relogit.cli.plans import PlanOption, show_combine_plan
+from relogit.cli.session import Session
 from relogit.cli.verify import JOB_ID, exists, show_verification, submit_verification
 from relogit.combination import GatingRequest, GroupScheme, Method, Prior
-from relogit.errors import Missing
 from relogit.render.checks import files_verdict
+from relogit.render.tables import ID_SHOWN, printable
 from relogit.verification import VerifyRequest
 
 
@@ -97,6 +99,7 @@ def gating(
             "--divided-by", metavar="EXPERT=T...", help="Temperatures that files of logits were divided by: ce=1.5"
         ),
     ] = None,
+    plan: PlanOption = False,
     no_wait: NoWaitOption = False,
     **options: Unpack[GatingOptions],
 ) -> None:
@@ -110,10 +113,22 @@ def gating(
     Options that are left out have the server's defaults. Lists are written as in `--experts A B C`.
     """
     temperatures = temperatures_of(divided_by)
-    health = run.client.ready()
+    if plan and logits is not None and exists(Path(logits)):
+        raise typer.BadParameter(
+            f"A plan verifies nothing. Verify the logits first, `relogit verify {logits}`, and give that job's id.",
+            param_hint="--logits",
+        )
     request = GatingRequest(mode=mode, logits=_logits(run, logits, dataset), divided_by=temperatures, **options)
+    if plan:
+        show_combine_plan(run, "gating", run.client.plan_gating(**request))
+        return
+    health = run.client.ready()
     work = run.client.gating(**request)
     run.warn_unless_ready(health)
+    if logits is None and not run.json:
+        accepted = work.data["request"]
+        of = f"job {accepted['logits']['job'][:ID_SHOWN]} of the data set {printable(accepted['dataset'])!r}"
+        run.out.print(f"From the newest logits: {of}.")
     end_of(run, work, wait=not no_wait)
 
 
@@ -137,7 +152,7 @@ def temperatures_of(pairs: Sequence[str] | None) -> dict[str, float] | None:
 def _logits(run: Session, logits: str | None, dataset: str | None) -> str | None:
     """Return the id of the job whose logits are combined; None leaves it to the server."""
     if logits is None:
-        return None if dataset is None else _newest_of(run, dataset)
+        return None if dataset is None else newest_of(run, "recompute", dataset)
     path = Path(logits)
     if exists(path):
         return _verified(run, path, dataset)
@@ -152,14 +167,6 @@ def _logits(run: Session, logits: str | None, dataset: str | None) -> str | None
     if dataset not in (None, own):
         raise typer.BadParameter(f"The logits of job {job.id} are of the data set {own!r}.", param_hint="--dataset")
     return job.id
-
-
-def _newest_of(run: Session, dataset: str) -> str:
-    jobs = run.client.jobs(kind="recompute", state="succeeded", limit=PREFIX_SEARCH)
-    for job in jobs:
-        if job.data["request"]["dataset"] == dataset:
-            return job.id
-    raise Missing(f"No recompute job of the data set {dataset!r} has succeeded; `relogit recompute` starts one.")
 
 
 def _verified(run: Session, path: Path, dataset: str | None) -> str:

@@ -8,10 +8,12 @@ import typer
 
 from relogit.cli.command import command
 from relogit.cli.options import CommonOptions, folder_option, time_option
+from relogit.cli.plans import show_plan
 from relogit.cli.session import Session
 from relogit.combination import GatingRequest, Method, Prior
 from relogit.job import JobRequest
-from relogit.render.run import run_lines, steps_table
+from relogit.render.run import computes, run_lines, run_plan_lines, steps_table
+from relogit.render.tables import Record
 from relogit.run import Run, RunRequest, Step
 
 
@@ -38,6 +40,10 @@ def run(
     session: Session,
     *,
     until: Annotated[Step | None, typer.Option("--until", help="The last step [default: evaluation]")] = None,
+    plan: Annotated[
+        bool,
+        typer.Option("--plan", help="Only show what the run would keep, and what is wrong; queue nothing"),
+    ] = False,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Return as soon as the run is queued")] = False,
     deadline_s: Annotated[
         float | None, time_option("--deadline", "Stop the run, as failed, unless it ends within 30min, 2h, 1d")
@@ -50,8 +56,12 @@ def run(
     the rejectors, evaluate. A step whose result is already right is kept, and says why. The server has defaults for
     options that are left out.
     """
+    request = request_of(until, deadline_s, options)
+    if plan:
+        _show_plan(session, request)
+        return
     health = session.client.ready()
-    work = session.client.run(**request_of(until, deadline_s, options))
+    work = session.client.run(**request)
     session.warn_unless_ready(health)
     if no_wait:
         session.show(work.data, lambda: [f"Run {work.id} is queued. To watch it: {session.command('wait', work.id)}"])
@@ -88,7 +98,24 @@ def show_run(session: Session, work: Run) -> None:
 
 def _show(session: Session, work: Run, *, failed: bool = False) -> None:
     evaluation = work.evaluation().data if "evaluation" in work.data["links"] else None
-    link = work.data["links"].get("report")
-    report = f"{session.client.server.rstrip('/')}{link}" if link else ""
+    report = session.address(work.data["links"].get("report"))
     document = {**work.data, "evaluation": evaluation}
     session.show(document, lambda: run_lines(work.data, evaluation, report, session.out), failed=failed)
+
+
+def _show_plan(session: Session, request: RunRequest) -> None:
+    """Show which steps a run would keep, and what its recompute step would cost.
+
+    Exits with 2 if there are problems.
+    """
+    plan = session.client.plan_run(**request)
+    recompute = _recompute_plan(session, request) if plan["ok"] and computes(plan) else None
+    document = {**plan, "recompute": recompute}
+    if recompute is not None:
+        document |= {"ok": recompute["ok"], "problems": recompute["problems"]}
+    show_plan(session, document, lambda: run_plan_lines(document), subject="run")
+
+
+def _recompute_plan(session: Session, request: RunRequest) -> Record:
+    body = JobRequest(**{**(request.get("recompute") or {}), "dataset": request.get("dataset")})
+    return session.client.plan(**body)

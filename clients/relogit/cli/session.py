@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
@@ -49,6 +49,7 @@ MEANINGS = {  # for `relogit --help`
 }
 
 REMEDIES = {  # by error code: the command or option that helps
+    "job-not-found": "`relogit jobs` lists those that there are.",
     "no-gating": "`relogit gating` combines experts; run it first.",
     "no-logits": "`relogit recompute` recomputes logits, and --logits names a job or a folder of them.",
     "overlap": "--allow-overlap makes a warning of it.",
@@ -129,6 +130,10 @@ class Session:
         server = [] if self.server is None else ["--server", self.server]
         return shlex.join(["relogit", *words, *server])
 
+    def address(self, link: str | None) -> str:
+        """Complete a link of the server's JSON; empty where there is none."""
+        return f"{self.client.server.rstrip('/')}{link}" if link else ""
+
     def _suggest_commands(self, event: str, job: Work) -> None:
         self.err.print(
             f"{event}\n"
@@ -198,9 +203,12 @@ def error_lines(error: RelogitError) -> list[Text]:
         # The empty prefix cannot cause this error where there are files.
         if item.get("code") == "unknown-prefix" and item.get("available"):
             lines.append(Text("    --prefix '' takes files without a prefix."))
-    codes = {error.code, *(item.get("code") for item in error.errors)}
-    lines += [Text(f"    {remedy}") for code, remedy in REMEDIES.items() if code in codes]
-    return lines
+    return lines + remedy_lines({error.code, *(item.get("code") for item in error.errors)})
+
+
+def remedy_lines(codes: Collection[str | None]) -> list[Text]:
+    """Name the commands or options that help against errors with these codes."""
+    return [Text(f"    {remedy}") for code, remedy in REMEDIES.items() if code in codes]
 
 
 def _print_problem(error: RelogitError) -> None:

@@ -87,6 +87,33 @@ def choice_sentence(result: Record) -> str:
     return f"{method} is chosen: the simplest method whose NLL these rows cannot tell from {rival}."
 
 
+def files_sentence(data: Record) -> str:
+    """Tell where the files of a succeeded combination are."""
+    request = data["request"]
+    if data["kind"] == "gating":
+        files, parameters = gating_paths(request)
+        return f"Files at the server: {files}, parameters {parameters}."
+    if data["kind"] == "rejector":
+        return f"File at the server: {rules_path(request)}."
+    names = sorted(data["result"]["files"])
+    tables = [f"outputs/{name}" for name in names if not name.endswith("_decisions.npz")]
+    decisions = number_of(len(names) - len(tables), "file")
+    return f"Files at the server: {', '.join(tables)}, and {decisions} of decisions."
+
+
+def gating_paths(request: Record) -> tuple[str, str]:
+    """Name a gating's files of logits and of parameters, from the server's folder."""
+    name = request["name"]
+    files = f"outputs/{request['output_dir']}/{name}/<split>_{{logits,mixture}}.npz"
+    return files, f"checkpoints/gating_pretrained/{request['dataset']}/gating_{name}.json"
+
+
+def rules_path(request: Record) -> str:
+    """Name the file of a rejector's rules, from the server's folder."""
+    name = "argse" if request["name"] == "group-worst" else f"argse_{request['name']}"
+    return f"checkpoints/argse/{request['dataset']}/{name}.json"
+
+
 def warning_lines(result: Record) -> list[Text]:
     """Show the failed checks of a combination, rejector or evaluation."""
     return failed_check_lines({"checks": result["checks"], "results": []})

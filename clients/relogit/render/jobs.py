@@ -49,7 +49,7 @@ def jobs_table(jobs: Sequence[Record], console: Console) -> Table:
             "job": job["id"][:ID_SHOWN],
             "kind": job["kind"],
             "state": coloured(job["state"]),
-            "verdict": coloured(job["verdict"] or NONE),
+            "verdict": coloured(_verdict(job)),
             "created (UTC)": job["created_at"][:16].replace("T", " "),
             "data set": job["request"].get("dataset") or NONE,
             "output": _folder(job["request"]),
@@ -181,11 +181,21 @@ def _asked(request: Record) -> Record:
     return {**request, "logits": logits["job"]} if isinstance(logits, dict) else request
 
 
+def _verdict(job: Record) -> str:
+    """Name a job's verdict.
+
+    A run has none of its own: once it has succeeded, the logits of its jobs passed their checks.
+    """
+    if job["kind"] == "run" and job["state"] == "succeeded" and job["request"].get("until") != "splits":
+        return "passed"
+    return job["verdict"] or NONE
+
+
 def _folder(request: Record) -> str:
     """Name where the results are; only combined experts and evaluations have a name beside the folder."""
     folder, name = request.get("output_dir"), request.get("name")
     if "until" in request:
-        return NONE  # a run has no files but those of its jobs
+        return f"until {request['until']}"  # a run has no files but those of its jobs
     return f"{folder}/{name}" if folder and name else str(folder or request.get("path") or name or "(upload)")
 
 

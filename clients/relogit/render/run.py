@@ -13,6 +13,7 @@ from rich.text import Text
 
 from relogit.render.combinations import warning_lines
 from relogit.render.evaluation import evaluation_table
+from relogit.render.plan import plan_lines
 from relogit.render.progress import BAR_WIDTHS, Show
 from relogit.render.tables import Record, coloured, printable, problem_lines
 
@@ -96,4 +97,52 @@ def run_lines(run: Record, evaluation: Record | None, report: str, console: Cons
     made = f": {kept} of {steps} steps kept" if kept else ""
     if kept == steps:
         made = f": all {steps} steps kept, nothing was computed"
-    yield Text(f"{name} succeeded{made}.{report and f' Report: {report}'}", style="green")
+    yield Text(f"{name} succeeded{made}.", style="green")
+    if report:
+        yield Text(f"Report: {report}", style="green")
+
+
+def computes(plan: Record) -> bool:
+    """Tell whether a planned run has to recompute, over a set of splits that is there."""
+    states = {step["step"]: step["state"] for step in plan["steps"]}
+    return states["splits"] in DONE and states.get("recompute") == "waiting"
+
+
+def run_plan_lines(plan: Record) -> Iterator[RenderableType]:
+    """Show which steps a run would keep, and what the recompute step would cost.
+
+    Args:
+        plan: the run's plan; under `recompute` that of this step, or None.
+    """
+    steps = plan["steps"]
+    if not steps:
+        return
+    kept = sum(step["state"] == "kept" for step in steps)
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for number, step in enumerate(steps):
+        table.add_row(step["step"], _planned_state(step, first=number == kept))
+    yield table
+    yield Text(_plan_sentence(steps, kept), style="bold")
+    if lines := [] if plan["recompute"] is None else plan_lines(plan["recompute"]):
+        yield Text("\nThe step recompute:", style="bold")
+        yield from lines
+
+
+def _planned_state(step: Record, *, first: bool) -> Text:
+    if step["state"] == "kept":
+        return step_state(step)
+    partly = f": {printable(step['reason'])}" if step["reason"] else ""
+    return Text.assemble(("to do", "yellow"), (partly, "dim")) if first else Text("open", style="dim")
+
+
+def _plan_sentence(steps: Sequence[Record], kept: int) -> str:
+    """Tell how much of a run is left to do."""
+    if kept == len(steps):
+        return f"All {kept} steps would be kept, nothing would be computed."
+    names = [step["step"] for step in steps]
+    follows = "; what follows depends on its result" if kept + 1 < len(steps) else ""
+    done = f"{kept} of {len(steps)} steps would be kept" if kept else f"None of {len(steps)} steps would be kept"
+    drawn = "\nWhich rows to compute is known once the splits are drawn." if names[kept] == "splits" else ""
+    return f"{done}. To do: {names[kept]}{follows}.{drawn}"
