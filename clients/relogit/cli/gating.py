@@ -26,7 +26,7 @@ from relogit.cli.session import Session
 from relogit.cli.verify import JOB_ID, exists, show_verification, submit_verification
 from relogit.combination import GatingRequest, GroupScheme, Method, Prior
 from relogit.render.checks import files_verdict
-from relogit.render.tables import ID_SHOWN, printable
+from relogit.render.tables import ID_SHOWN, Record, printable
 from relogit.verification import VerifyRequest
 
 
@@ -125,10 +125,8 @@ def gating(
     health = run.client.ready()
     work = run.client.gating(**request)
     run.warn_unless_ready(health)
-    if logits is None and not run.json:
-        accepted = work.data["request"]
-        of = f"job {accepted['logits']['job'][:ID_SHOWN]} of the data set {printable(accepted['dataset'])!r}"
-        run.out.print(f"From the newest logits: {of}.")
+    if logits is None:
+        _tell_newest(run, work.data["request"])
     end_of(run, work, wait=not no_wait)
 
 
@@ -167,6 +165,13 @@ def _logits(run: Session, logits: str | None, dataset: str | None) -> str | None
     if dataset not in (None, own):
         raise typer.BadParameter(f"The logits of job {job.id} are of the data set {own!r}.", param_hint="--dataset")
     return job.id
+
+
+def _tell_newest(run: Session, request: Record) -> None:
+    """Name the logits that were taken because the command named none."""
+    if not run.json:
+        job_id, dataset = request["logits"]["job"][:ID_SHOWN], printable(request["dataset"])
+        run.out.print(f"From the newest logits: job {job_id} of the data set {dataset!r}.")
 
 
 def _verified(run: Session, path: Path, dataset: str | None) -> str:

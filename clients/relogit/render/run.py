@@ -140,9 +140,9 @@ def _planned_state(step: Record, *, first: bool) -> Text:
 def _plan_sentence(steps: Sequence[Record], kept: int) -> str:
     """Tell how much of a run is left to do."""
     if kept == len(steps):
-        return f"All {kept} steps would be kept, nothing would be computed."
+        return f"All {kept} steps kept, nothing would be computed."
     names = [step["step"] for step in steps]
     follows = "; what follows depends on its result" if kept + 1 < len(steps) else ""
-    done = f"{kept} of {len(steps)} steps would be kept" if kept else f"None of {len(steps)} steps would be kept"
+    done = f"{kept or 'None'} of {len(steps)} steps kept"
     drawn = "\nWhich rows to compute is known once the splits are drawn." if names[kept] == "splits" else ""
     return f"{done}. To do: {names[kept]}{follows}.{drawn}"
