@@ -7,11 +7,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from typing import get_args
 
 from app.catalog.catalog import Catalog
 from app.catalog.datasets import read_declaration
 from app.catalog.split_lists import Split
 from app.domain.combine_requests import EvaluationRequest, GatingRequest, InputList, RejectorRequest
+from app.domain.combining import Score
 from app.domain.errors import RequestError
 from app.domain.jobs import Job, JobState
 from app.domain.names import check_name
@@ -51,6 +53,9 @@ def reject_by(body: RejectorBody, gating_id: str, gating: GatingRequest) -> Reje
         message = "The score 'energy' is the logsumexp of one expert's logits; this gating combines several."
         problems.add("score", RequestError("energy-of-several", message))
     named = f"{body.score}-{body.objective}" if body.score == "group" else body.score
+    if body.name in get_args(Score) and body.name != body.score:
+        message = f"A method called {body.name!r} is one of that score; this rejector has the score {body.score!r}."
+        problems.add("name", RequestError("name-of-a-score", message))
     name = problems.guard("name", lambda: check_name("name", body.name or named))
     if name is None or problems.errors:
         raise problems.refusal()

@@ -72,6 +72,15 @@ def test_energy_is_of_a_single_expert(site: ExpertJobs) -> None:
     assert [rule.coverage for rule in job.outcome.rules.rules] == [0.5, 1.0]
 
 
+def test_a_rejector_is_not_called_by_another_score(site: ExpertJobs) -> None:
+    """A rule called `msp` would stand in the place of the combination's msp, which others are compared with."""
+    site.recomputed()
+    site.fitted()
+    assert rejector_problems(site, score="group", name="msp") == [("name-of-a-score", "#/name")]
+    assert rejector_problems(site, score="entropy", name="margin") == [("name-of-a-score", "#/name")]
+    assert site.rejector(score="entropy", name="entropy").request.to_dict()["name"] == "entropy"
+
+
 def test_a_combination_has_no_energy(site: ExpertJobs) -> None:
     """The logsumexp of log-probabilities is 0: such a rule would tell no row from another."""
     site.recomputed()

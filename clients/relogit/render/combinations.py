@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from relogit.render.checks import failed_check_lines
-from relogit.render.tables import NONE, Record, count, new_table, number_of, percent, printable
+from relogit.render.tables import NONE, Record, count, in_percent, new_table, number_of, percent, printable
 
 UNWEIGHTED = "At no coverage did weights of the groups help on these rows: the rules decide as the score msp does."
 UNACCEPTED = "Either objective can be met by accepting hardly any row of a group: read error and acceptance together."
@@ -187,5 +187,5 @@ def _rules_table(rules: Record, group_names: Sequence[str]) -> Table:
         shares = [rule["coverage"], rule["fitted_coverage"]]
         shares += [rule["objective"]] if optimised else []
         shares += [*rule["group_errors"], *rule["group_acceptance"]]
-        table.add_row(*(NONE if share is None else f"{share * 100:.1f}" for share in shares))
+        table.add_row(*(NONE if share is None else f"{in_percent(share):.1f}" for share in shares))
     return table
