@@ -12,6 +12,9 @@ from app.domain.standards import Standards
 CombineKind = Literal["gating", "rejector", "evaluation"]
 GatingMode = Literal["pretrain", "selective"]
 
+SELECTIVE = "selective"
+"""In an evaluation, the name of the rule that a gating of this mode has itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class InputFile:

@@ -12,7 +12,7 @@ from typing import get_args
 from app.catalog.catalog import Catalog
 from app.catalog.datasets import read_declaration
 from app.catalog.split_lists import Split
-from app.domain.combine_requests import EvaluationRequest, GatingRequest, InputList, RejectorRequest
+from app.domain.combine_requests import SELECTIVE, EvaluationRequest, GatingRequest, InputList, RejectorRequest
 from app.domain.combining import Score
 from app.domain.errors import RequestError
 from app.domain.jobs import Job, JobState
@@ -92,8 +92,9 @@ def plan_evaluation(body: EvaluationBody, catalog: Catalog, jobs: JobStore) -> E
         )
         problems.add("gatings", RequestError("gatings-differ", message))
     problems.guard("gatings", lambda: _check_names("gatings", [gating.name for _, gating in gatings]))
-    for job, _ in gatings:
+    for job, gating in gatings:
         names = [request.name for _, request in rejectors if request.gating == job.id]
+        names += [SELECTIVE] if gating.mode == "selective" else []
         problems.guard("rejectors", partial(_check_names, "rejectors", names))
     grids = [request.coverages for _, request in rejectors]
     grids += [gating.coverages for _, gating in gatings if gating.mode == "selective"]

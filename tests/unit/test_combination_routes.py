@@ -53,7 +53,7 @@ def test_each_has_its_result_under_its_own_route(app: FastAPI, jobs: dict[str, J
     assert [unit["state"] for unit in gating["units"]] == ["succeeded"] * 3
     assert [rule["coverage"] for rule in rejector["result"]["rules"]["rules"]] == [0.5, 1.0]
     names = [method["name"] for method in evaluation["result"]["evaluation"]["methods"]]
-    assert "linear + group-balanced" in names
+    assert "linear + selective" in names
     for name, job in jobs.items():
         [listed] = get(app, f"/{name}")[name]
         assert listed == get(app, f"/{name}/{job.id}")

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from app.domain.combine_requests import GatingRequest, RejectorRequest
+from app.domain.combine_requests import SELECTIVE, GatingRequest, RejectorRequest
 from app.domain.combining import PARAMETERS, LinearParameters, Method, Rules, Score
 from app.domain.outcomes import GatingOutcome, RejectorOutcome
 from worker.combine.combiners import combiner_of
@@ -43,9 +43,9 @@ class EvaluatedGating:
         self.inputs = ExpertLogits(request, context)
         self.test = self.inputs.split(test)
         self.rules = {asked.name: fitted.rules for asked, fitted in rejectors}
-        """Rejector's name → its rules; those of `selective` come first."""
+        """Rejector's name → its rules; the gating's own come first."""
         if outcome.rules is not None:
-            self.rules = {f"{outcome.rules.score}-{outcome.rules.objective}": outcome.rules} | self.rules
+            self.rules = {SELECTIVE: outcome.rules} | self.rules
 
     def combiners(self) -> Iterator[tuple[Method, Combiner]]:
         """Yield `uniform`, then all fitted methods."""
@@ -60,14 +60,17 @@ class EvaluatedGating:
         return summarise(self.test.rows, combiner, self.inputs.groups)
 
     def experts(self) -> Iterator[tuple[str, str, RowSummary]]:
-        """Yield each expert alone, as it is, with the sha256 of its file."""
+        """Yield each expert alone, as it is, with what tells its logits from others."""
         rows = self.test.rows
         alone = combiner_of("uniform", uniform(1), log_prior(self.inputs.train_counts))
-        digests = {file.expert: file.sha256 for file in inputs_of(self.request, [self.test.split.name])}
+        sources = {
+            file.expert: f"{file.sha256} {self.request.divided_by.get(file.expert)}"
+            for file in inputs_of(self.request, [self.test.split.name])
+        }
         for expert, logits in zip(self.request.experts, rows.logits, strict=True):
             yield (
                 expert,
-                digests[expert],
+                sources[expert],
                 summarise(ExpertRows((logits,), rows.labels, rows.weights), alone, self.inputs.groups),
             )
 
@@ -83,13 +86,13 @@ def evaluated_methods(
     """
     methods: dict[str, MethodRows] = {}
     decisions: dict[str, Decisions] = {}
-    experts: dict[str, str] = {}  # name → sha256 of the logits
+    experts: dict[str, str] = {}  # name → what tells its logits from others
     for gating in gatings:
         prefix = "" if gating is gatings[0] else f"{gating.request.name}: "
-        for expert, sha256, summary in gating.experts():
+        for expert, source, summary in gating.experts():
             check()
             shown = f"expert {expert}" if expert in PARAMETERS else expert  # a combination may be called `linear`
-            if experts.setdefault(shown, sha256) != sha256:
+            if experts.setdefault(shown, source) != source:
                 shown = f"{prefix}{shown}"
             methods.setdefault(f"{shown} + msp", _classifier(f"{shown} + msp", "msp", summary))
         for method, combiner in gating.combiners():
