@@ -83,31 +83,31 @@ def combine_logits(
         splits_dir=source.request.splits_dir,
         experts=experts,
         splits=splits,
-        fit=body.fit,
-        validate=body.validate_,
-        mode=body.mode,
         name=name,
         output_dir=output_dir,
         logits=source.input(experts, splits),
         lists=tuple(InputList(item.name, item.base, item.sha256, item.indices.size) for item in lists),
         fitted_before=fitted_before,
-        method="net" if net is not None else body.method,
-        prior=body.prior,
-        groups=body.groups,
-        head_threshold=body.head_threshold,
-        net=NetOptions(body.epochs, body.lr, body.batch_size, body.seed),
         net_file=None if net is None else net[0],
         net_sha256=None if net is None else net[1],
-        divided_by=dict(body.divided_by),
-        coverages=body.coverages,
-        min_group_coverage=body.min_group_coverage,
-        allow_overlap=body.allow_overlap,
         declaration=source.request.declaration,
         counts_sha256=counts,
+        **_options(body),
     )
     identity = _identity(request)
     units = [UnitPlan(name, item.split, item.rows, item.sha256) for item in request.lists]
     return GatingRequest.from_dict(request.to_dict() | {"identity": identity}), units
+
+
+def _options(body: GatingBody) -> dict[str, Any]:
+    """Return the fields of the request that the body gives as they are."""
+    names = ("mode", "prior", "groups", "head_threshold", "coverages", "min_group_coverage", "allow_overlap", "fit")
+    return {name: getattr(body, name) for name in names} | {
+        "validate": body.validate_,
+        "method": body.method if body.net_file is None else "net",
+        "net": NetOptions(body.epochs, body.lr, body.batch_size, body.seed),
+        "divided_by": dict(body.divided_by),
+    }
 
 
 def identity_of(values: Mapping[str, Any]) -> str:

@@ -151,16 +151,9 @@ def publish(
     own.parent.mkdir(exist_ok=True)
     target.parent.mkdir(parents=True, exist_ok=True)
 
-    def write_copy(stream: BinaryIO) -> None:
-        with draft.path.open("rb", buffering=0) as source:
-            copy(source, stream)
-
     with ExitStack() as unpublished:
         # All files are complete before any is shown: a full disk then changes nothing.
-        copied = write_beside(target.parent, write_copy)
-        unpublished.callback(copied.unlink, missing_ok=True)
-        if copied.stat().st_size != draft.size:
-            raise TransientError("copy-incomplete", f"{draft.path} could not be copied whole to {target}.")
+        copied = _copy_hidden(draft, target, unpublished)
         described = _write_hidden(target.parent, text.encode(), unpublished)
         beside = {name: _write_hidden(target.parent, content, unpublished) for name, content in companions.items()}
         flush(draft.path, copied, described, *beside.values())
@@ -180,6 +173,20 @@ def publish(
     flush(own.parent, target.parent)
     reach("publish.done")
     return own
+
+
+def _copy_hidden(draft: Draft, target: Path, unpublished: ExitStack) -> Path:
+    """Copy a draft to a hidden file beside `target`, which `unpublished` removes."""
+
+    def write_copy(stream: BinaryIO) -> None:
+        with draft.path.open("rb", buffering=0) as source:
+            copy(source, stream)
+
+    copied = write_beside(target.parent, write_copy)
+    unpublished.callback(copied.unlink, missing_ok=True)
+    if copied.stat().st_size != draft.size:
+        raise TransientError("copy-incomplete", f"{draft.path} could not be copied whole to {target}.")
+    return copied
 
 
 def _write_hidden(folder: Path, content: bytes, unpublished: ExitStack) -> Path:

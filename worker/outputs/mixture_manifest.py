@@ -79,17 +79,7 @@ def mixture_manifest(origin: MixtureOrigin, draft: Draft, shape: tuple[int, ...]
             "classes": shape[1],
             "sha256": origin.data_sha256,
         },
-        "combination": {
-            "method": outcome.method,
-            "experts": list(request.experts),
-            "prior": request.prior,
-            "divided_by": dict(request.divided_by),
-            "logits": LOGITS,
-            "imported": None
-            if request.net_file is None
-            else {"file": request.net_file, "sha256": request.net_sha256},
-            "fitted_on": [asdict(rows) for rows in request.fitted_lists],
-        },
+        "combination": _combination(request, outcome),
         "mixture": {"file": origin.mixture.name, "sha256": origin.mixture.sha256},
         "derived_from": [
             {"expert": file.expert, "split": file.split, "sha256": file.sha256, "name": file.name}
@@ -101,4 +91,18 @@ def mixture_manifest(origin: MixtureOrigin, draft: Draft, shape: tuple[int, ...]
             "finished_at": rfc3339(finished_at),
             "seconds": round(finished_at - origin.started_at, 3),
         },
+    }
+
+
+def _combination(request: GatingRequest, outcome: GatingOutcome) -> dict[str, Any]:
+    """Describe how the logits were combined."""
+    imported = None if request.net_file is None else {"file": request.net_file, "sha256": request.net_sha256}
+    return {
+        "method": outcome.method,
+        "experts": list(request.experts),
+        "prior": request.prior,
+        "divided_by": dict(request.divided_by),
+        "logits": LOGITS,
+        "imported": imported,
+        "fitted_on": [asdict(rows) for rows in request.fitted_lists],
     }

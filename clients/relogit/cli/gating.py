@@ -29,6 +29,22 @@ from relogit.render.checks import files_verdict
 from relogit.render.tables import ID_SHOWN, Record, printable
 from relogit.verification import VerifyRequest
 
+LogitsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--logits",
+        "--logits-dir",
+        metavar="PATH|ID",
+        help="A job's id, or a folder of logits, which is verified first [default: the newest recompute job]",
+    ),
+]
+DividedByOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--divided-by", metavar="EXPERT=T...", help="Temperatures that files of logits were divided by: ce=1.5"
+    ),
+]
+
 
 class GatingOptions(EndOptions, total=False):
     """The options of a gating, named like the fields of `GatingRequest`."""
@@ -83,22 +99,9 @@ def gating(
         Literal["pretrain", "selective"],
         typer.Option("--mode", help="selective: also fit the group rule for the balanced error"),
     ] = "pretrain",
-    logits: Annotated[
-        str | None,
-        typer.Option(
-            "--logits",
-            "--logits-dir",
-            metavar="PATH|ID",
-            help="A job's id, or a folder of logits, which is verified first [default: the newest recompute job]",
-        ),
-    ] = None,
+    logits: LogitsOption = None,
     dataset: DatasetOption = None,
-    divided_by: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--divided-by", metavar="EXPERT=T...", help="Temperatures that files of logits were divided by: ce=1.5"
-        ),
-    ] = None,
+    divided_by: DividedByOption = None,
     plan: PlanOption = False,
     no_wait: NoWaitOption = False,
     **options: Unpack[GatingOptions],
