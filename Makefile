@@ -41,7 +41,7 @@ $(READY): pyproject.toml .ci/constraints.txt
 	@touch $@
 	@echo "Ready: $(BIN)/relogit --help"
 
-demo: $(READY) ## run the main job on real images: service, recompute, verification, files in outputs/demo
+demo: $(READY) ## run the workflow on real images: recompute, verify, combine, reject, evaluate; files in outputs/demo*
 	@$(BIN)/python -m docs.demo
 
 JOBS ?= 2

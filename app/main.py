@@ -27,6 +27,7 @@ from app.api.routes import (
     rejectors,
     report,
     rows,
+    runs,
     splits,
     system,
     uploads,
@@ -38,11 +39,12 @@ from app.processes.supervisor import Launch, Supervisor
 from app.retention.orphans import remove_orphans
 from app.retention.retention import tidy
 from app.settings import Settings
+from app.workflows.runner import Runner, Workflow
 
 log = logging.getLogger(__name__)
 
 RESOURCES = (
-    jobs, artifacts, report, verifications, uploads, gatings, rejectors, evaluations, experts, splits, rows, gc,
+    jobs, artifacts, report, verifications, uploads, gatings, rejectors, evaluations, runs, experts, splits, rows, gc,
     system,
 )  # fmt: skip
 """In the order in which the OpenAPI document shows them."""
@@ -65,7 +67,9 @@ def create_app(settings: Settings, launch: Launch = subprocess.Popen) -> FastAPI
         app.state.stopping = Stopping(services.watcher, supervisor)
         tidying = partial(tidy, services.storage)
         async with services.watcher.running():
-            with Maintenance(services.jobs, services.hangs, supervisor.kill, tidying), supervisor:
+            maintenance = Maintenance(services.jobs, services.hangs, supervisor.kill, tidying)
+            runner = Runner(Workflow(services.workflows), services.workflows)
+            with maintenance, supervisor, runner:
                 yield
         app.state.hopeless = supervisor.hopeless
         services.database.close()

@@ -2,9 +2,10 @@
 
     .venv/bin/python -m docs.demo
 
-starts the service on a free port, recomputes the logits of three experts through the command line, shows their
-verification and the files in `outputs/demo`, and stops the service. Run it from the repository root. It shows each
-command as a user would type it. The exit status is 0 only if everything worked.
+starts the service on a free port, recomputes and verifies the logits of three experts through the command line,
+combines the experts, fits a rejector, evaluates both, and stops the service. The files lie in `outputs/demo` and
+`outputs/demo_combined`. Run it from the repository root. It shows each command as a user would type it. The exit
+status is 0 only if everything worked.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ BIN = Path(sys.executable).parent
 SHOWN_BIN = BIN.relative_to(ROOT) if BIN.is_relative_to(ROOT) else BIN
 OUTPUTS = Path(os.environ.get("RELOGIT_OUTPUTS_DIR", "outputs"))
 FOLDER = OUTPUTS / "demo"
+COMBINED = OUTPUTS / "demo_combined"
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
@@ -85,12 +87,21 @@ def _show(log: IO[str]) -> None:
         _relogit(port, "recompute", "--dataset", "digits_lt", "--output-dir", "outputs/demo")
         _say("Verify these files (--full adds 95 % intervals and more figures)")
         _relogit(port, "verify", str(FOLDER), "--dataset", "digits_lt")
+        _say("Combine the experts: fit on tunev, choose the method on val. It rightly warns of their 60 rows:")
+        print("# from here on, the figures show the workflow, and are no result")
+        _relogit(port, "gating", "--dataset", "digits_lt", "--output-dir", "outputs/demo_combined")
+        _say("Fit a rule that rejects, for the worst class group")
+        _relogit(port, "argse")
+        _say("Evaluate experts, combinations and rule on test (`relogit run` goes through all these steps at once)")
+        _relogit(port, "evaluate", "--output-dir", "outputs/demo_combined")
     _say(f"The files in {FOLDER}: for each expert and split the logits, and a manifest of their origin")
     _print_tree(FOLDER)
+    _say(f"The files in {COMBINED}: combined logits and probabilities, parameters, decisions, figures")
+    _print_tree(COMBINED)
     _say("The files are plain NumPy")
     _print_session(LOOK.format(path=FOLDER / "ce_baseline" / "test_logits.npz"))
     seconds = time.monotonic() - started
-    print(f"\nAll verified, in {seconds:.0f} s. The service is stopped; the files stay in {FOLDER}.")
+    print(f"\nAll verified, in {seconds:.0f} s. The service is stopped; the files stay in {FOLDER} and {COMBINED}.")
     print("To start your own service: make serve")
 
 
@@ -166,7 +177,7 @@ def _relogit(port: int, *words: str) -> None:
 def _print_tree(folder: Path) -> None:
     for path in sorted(folder.rglob("*")):
         if path.is_file():
-            print(f"  {path.relative_to(folder.parent)!s:<48} {path.stat().st_size:>9,} bytes")
+            print(f"  {path.relative_to(folder.parent)!s:<56} {path.stat().st_size:>9,} bytes")
 
 
 def _print_session(source: str) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel
+from typing import Any
 
-from app.api.schemas import JobSummary, UnitView, job_links, summarise_job
+from pydantic import BaseModel, Field
+
+from app.api.schemas import JobSummary, ProblemItem, UnitView, job_links, shown_request, summarise_job
 from app.domain.jobs import Job
 from app.domain.outcomes import EvaluationOutcome, GatingOutcome, RejectorOutcome
+from app.workflows.plans import CombinePlan
 
 
 class GatingView(JobSummary):
@@ -48,6 +51,25 @@ class EvaluationView(JobSummary):
         """Build the view of an evaluation."""
         links = job_links(job.id, f"/evaluations/{job.id}", ("report", "cancel"))
         return cls.model_validate(summarise_job(job) | {"result": job.outcome, "links": links})
+
+
+class CombinePlanView(BaseModel):
+    """What a request would do, and what is wrong with it."""
+
+    ok: bool = Field(description="Whether there are no problems.")
+    problems: list[ProblemItem]
+    request: dict[str, Any] | None = Field(description="With every default filled in; null where there are problems.")
+    kept: str | None = Field(description="Id of a job that has the same result already.")
+
+    @classmethod
+    def of(cls, plan: CombinePlan) -> CombinePlanView:
+        """Build the view of a plan."""
+        return cls(
+            ok=not plan.problems,
+            problems=[ProblemItem.of(problem) for problem in plan.problems],
+            request=None if plan.request is None else shown_request(plan.request),
+            kept=plan.kept,
+        )
 
 
 class GatingList(BaseModel):

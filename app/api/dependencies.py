@@ -19,7 +19,9 @@ from app.store.inspections import InspectionStore
 from app.store.jobs import JobStore
 from app.store.liveness import Hangs
 from app.store.rates import RateStore
+from app.store.runs import RunStore
 from app.store.watcher import Watcher
+from app.workflows.site import WorkflowSite
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,11 @@ class Services:
             hangs=Hangs(jobs, settings.locks_dir, settings.hang_timeout_s),
             instance=_mark_outputs(settings.internal_dir / "instance"),
         )
+
+    @property
+    def workflows(self) -> WorkflowSite:
+        """The services that runs need."""
+        return WorkflowSite(self.jobs, RunStore(self.database), self.catalog, self.inspections)
 
     @property
     def storage(self) -> Storage:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.domain.errors import RequestError
 from app.domain.jobs import Job, JobState
 from app.domain.requests import Request
 from app.domain.times import rfc3339
@@ -22,6 +23,12 @@ class ProblemItem(BaseModel):
     pointer: str | None = Field(None, description="Where in the body, as a JSON pointer (RFC 6901).")
     parameter: str | None = Field(None, description="Which query parameter.")
     available: list[str] | None = Field(None, description="Names that would have been right.")
+
+    @classmethod
+    def of(cls, error: RequestError) -> ProblemItem:
+        """Build the item of one problem."""
+        known = {name: error.details.get(name) for name in ("pointer", "parameter", "available")}
+        return cls(code=error.code, detail=error.message, **known)
 
 
 class Problem(BaseModel):
@@ -110,7 +117,7 @@ def summarise_job(job: Job) -> dict[str, Any]:
         "error": job.error or (job.verification.error if job.verification else None),
         **{name: None if time is None else rfc3339(time) for name, time in times.items()},
         "traceparent": job.traceparent,
-        "request": _shown_request(job.request),
+        "request": shown_request(job.request),
     }
 
 
@@ -147,7 +154,7 @@ class PlanView(BaseModel):
         return cls(
             ok=not plan.problems,
             problems=[{"code": p.code, "detail": p.message, **p.details} for p in plan.problems],
-            request=None if plan.request is None else _shown_request(plan.request),
+            request=None if plan.request is None else shown_request(plan.request),
             totals=plan.totals(),
             **{name: getattr(plan, name) for name in names},
         )
@@ -198,5 +205,6 @@ class RowTotals(BaseModel):
         return cls(keys=len(entries), rows=sum(e.rows for e in entries), bytes=sum(e.bytes for e in entries))
 
 
-def _shown_request(request: Request) -> dict[str, Any]:
+def shown_request(request: Request) -> dict[str, Any]:
+    """Return the request without what it was checked against."""
     return {name: value for name, value in request.to_dict().items() if name not in ("declaration", "grounds")}

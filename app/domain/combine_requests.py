@@ -12,6 +12,9 @@ from app.domain.standards import Standards
 CombineKind = Literal["gating", "rejector", "evaluation"]
 GatingMode = Literal["pretrain", "selective"]
 
+SELECTIVE = "selective"
+"""In an evaluation, the name of the rule that a gating of this mode has itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class InputFile:
@@ -87,6 +90,8 @@ class GatingRequest:
     logits: LogitsInput = field(repr=False)
     lists: tuple[InputList, ...] = field(repr=False)
     """Of `splits`."""
+    fitted_before: tuple[InputList, ...] = field(default=(), repr=False)
+    """Where experts are combinations themselves: the lists that those were fitted and chosen by."""
     method: Method | None = None
     """None: `pretrain` chooses."""
     prior: Prior = "listed"
@@ -95,6 +100,8 @@ class GatingRequest:
     net: NetOptions = NetOptions()
     net_file: str | None = None
     """An old network to import, below the checkpoint directory; its weights are taken and nothing is fitted."""
+    net_sha256: str | None = None
+    """Of `net_file`, as it was accepted."""
     divided_by: Mapping[str, float] = field(default_factory=dict)
     """Expert → temperature that its files were divided by; the logits are multiplied by it."""
     coverages: tuple[float, ...] = COVERAGES
@@ -125,6 +132,7 @@ class GatingRequest:
         parts = {
             "logits": LogitsInput.from_dict(data["logits"]),
             "lists": tuple(InputList(**item) for item in data["lists"]),
+            "fitted_before": tuple(InputList(**item) for item in data.get("fitted_before", ())),
             "net": NetOptions(**data["net"]),
         }
         return cls(**{**data, **tuples, **parts})
@@ -132,6 +140,11 @@ class GatingRequest:
     def list_of(self, split: str) -> InputList:
         """Return the index list of one of the splits."""
         return next(item for item in self.lists if item.split == split)
+
+    @property
+    def fitted_lists(self) -> tuple[InputList, ...]:
+        """The lists that parameters or the method depend on; a test sample may stand in none of them."""
+        return tuple(dict.fromkeys((self.list_of(self.fit), self.list_of(self.validate), *self.fitted_before)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ LABELS = (
     "verify.verdict",
     "check.file",
     "check.verdict",
+    "gating.fitted",  # recorded, but not applied to any split yet
     "set.whole",  # a folder of splits is written, but has no name yet
     "set.aside",  # the older set has given up its name
     "set.shown",
@@ -37,6 +38,8 @@ LABELS = (
     "commit.after",
     # The API.
     "submit.recorded",  # not answered yet
+    "step.taken",  # of a run: looked into, but neither recorded nor submitted yet
+    "step.submitted",  # recorded, with the jobs that carry it out
     "upload.piece",
     "delete.forgotten",  # a job is gone, and so is one of its files
     "delete.recorded",  # its files too; not answered yet

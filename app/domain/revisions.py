@@ -54,7 +54,11 @@ AUDITING = (
 )
 """What decides what is said of a set of splits, and which groups its classes make."""
 
-COMBINING = ("../app/domain/combining.py", "../app/domain/evaluations.py", "combine", "verify/metrics")
+COMBINING = (
+    "../app/catalog/long_tail.py", "../app/domain/combining.py", "../app/domain/evaluations.py", "combine",
+    "datasets/class_counts.py", "tasks/evaluated_methods.py", "tasks/expert_logits.py", "tasks/fit_gating.py",
+    "verify/metrics",
+)  # fmt: skip
 """What decides the parameters of combinations, the rules of rejectors, and their evaluation."""
 
 WORKER = Path(__file__).parents[2] / "worker"

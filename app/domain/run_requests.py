@@ -23,8 +23,8 @@ class RunRequest:
     dataset: str
     until: Step
     """The last step."""
-    bodies: Mapping[str, Mapping[str, Any]] = field(repr=False)
-    """Step → the body of the request that makes it, without the ids of earlier steps."""
+    bodies: Mapping[str, tuple[Mapping[str, Any], ...]] = field(repr=False)
+    """Step → the bodies of the requests that make it, without the ids of earlier steps; none for `verify`."""
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -38,7 +38,8 @@ class RunRequest:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> RunRequest:
         """Rebuild the request that `to_dict` wrote."""
-        return cls(**data)
+        bodies = {step: tuple(bodies) for step, bodies in data["bodies"].items()}
+        return cls(**{**data, "bodies": bodies})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +50,14 @@ class RunStep:
 
     step: Step
     state: StepState = "waiting"
-    job: str | None = None
-    """Id of the job that carries it out or did so before; None for `splits` and before the step begins."""
+    jobs: tuple[str, ...] = ()
+    """Ids of the jobs that carry it out or did so before; none for `splits` and before the step begins."""
     reason: str | None = None
     """Why it was kept, in one sentence, or what it made."""
     error: Mapping[str, Any] | None = None
     """Why it failed: `code`, `message`, `details`."""
+
+    @property
+    def done(self) -> bool:
+        """Whether its result is there."""
+        return self.state in ("succeeded", "kept")

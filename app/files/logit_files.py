@@ -20,6 +20,8 @@ MANIFEST_SUFFIX = ".json"
 MARK = "_logits"
 BARE_SUFFIX = ".pt"
 """Of a single tensor, whose targets may lie in a file of their own beside it."""
+MIXTURE_MARK = "_mixture"
+"""In the name of a combination's probabilities and expert weights, which lie beside its logits."""
 TARGETS_MARKS = ("_targets", "_labels")
 """In the name of that file, in place of MARK; the first that exists is taken."""
 ARRAY_SUFFIXES = (*SUFFIXES, ".npy", ".pth", ".pkl", ".h5")
@@ -56,7 +58,7 @@ def find_logit_files(root: Path, name: str) -> Found:
             files.append(LogitFile(shown, expert, path.stem.removesuffix(MARK), targets))
         elif path.suffix in ARRAY_SUFFIXES:
             unnamed.append(shown)
-    taken = {file.targets for file in files}
+    taken = {file.targets for file in files} | {mixture_name(file.name) for file in files}
     others = [name for name in unnamed if name not in taken]
     if not files:
         hint = f" There are other files: {', '.join(others[:5])}." if others else ""
@@ -77,6 +79,12 @@ def targets_name(name: str, is_there: Callable[[str], bool]) -> str | None:
         return None
     beside = (path.with_name(path.stem.removesuffix(MARK) + mark + BARE_SUFFIX) for mark in TARGETS_MARKS)
     return next((targets.as_posix() for targets in beside if is_there(targets.as_posix())), None)
+
+
+def mixture_name(name: str) -> str:
+    """Return the name of the mixture that may lie beside logits."""
+    path = PurePath(name)
+    return path.with_name(path.stem.removesuffix(MARK) + MIXTURE_MARK + SUFFIXES[0]).as_posix()
 
 
 def one_logit_file(path: PurePath, expert: str | None, split: str | None) -> LogitFile:

@@ -29,7 +29,7 @@ def file_checks(settings: Settings, job: Job, unit: Unit) -> list[Check]:
 
     `stored-file` and `shown-file` for a unit that is done; else `shown-file` if there is another file in its place.
     """
-    shown = settings.outputs_dir / job.units_request.output_dir / unit.expert / f"{unit.split}_logits.npz"
+    shown = shown_path(settings, job, unit)
     if unit.artifact is None:
         if not unit.state.ended or not shown.exists():
             return []
@@ -39,6 +39,17 @@ def file_checks(settings: Settings, job: Job, unit: Unit) -> list[Check]:
     expected = unit.artifact.sha256
     stored = artifact_path(settings.objects_dir, expected)
     return [_compare("stored-file", stored, expected), _compare_shown(shown, expected, job)]
+
+
+def shown_path(settings: Settings, job: Job, unit: Unit) -> Path:
+    """Return where a unit's file is published."""
+    return settings.outputs_dir / job.units_request.output_dir / unit.expert / f"{unit.split}_logits.npz"
+
+
+def publisher(shown: Path) -> str | None:
+    """Return the id of the job that a published file's manifest names."""
+    job = _manifest(shown).get("job")
+    return job if isinstance(job, str) else None
 
 
 def _compare(check_id: str, path: Path, expected: str) -> Check:

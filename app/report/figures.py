@@ -9,6 +9,14 @@ from app.domain.analyses import Statistics
 from app.domain.checks import Result
 
 
+def in_percent(share: float) -> float:
+    """Multiply a share by 100, without the digits of rounding.
+
+    0.00175 · 100 is 0.17500000000000002: the page would show 0.18 and the client 0.17.
+    """
+    return round(share * 100, 8)
+
+
 @dataclass(frozen=True, slots=True)
 class Figure:
     """A column of the table."""
@@ -25,7 +33,7 @@ class Figure:
         """Format a value in the column's unit."""
         if value is None:
             return "–"
-        return f"{value * 100 if self.unit == '%' else value:.{self.digits}f}"
+        return f"{in_percent(value) if self.unit == '%' else value:.{self.digits}f}"
 
 
 FIGURES = (

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from app.domain.combining import Rule, Rules
+from app.report.figures import in_percent
 from app.report.pictures import line_style, swatch
 from app.report.svg import UNIT, Axis, Chart, Line, Mark, ticks_to
 
@@ -129,7 +130,7 @@ def _by_group(rules: Rules, group_names: Sequence[str], word: str, values: Value
 
 
 def _share(value: float | None) -> str:
-    return "–" if value is None else f"{value * 100:.2f}"
+    return "–" if value is None else f"{in_percent(value):.2f}"
 
 
 def _number(value: float) -> str:

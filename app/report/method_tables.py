@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.domain.evaluations import CoveragePoint, Difference, Evaluation, MethodEvaluation
-from app.report.figures import Cell, Figure
+from app.report.figures import Cell, Figure, in_percent
 from app.report.shown_methods import MSP, UNIFORM
 from app.report.words import signed
 
@@ -147,4 +147,4 @@ def _threshold_row(point: CoveragePoint) -> list[str]:
         *point.group_errors,
         *point.group_acceptance,
     )
-    return [f"{point.kappa * 100:.4g}", *("–" if value is None else f"{value * 100:.2f}" for value in values)]
+    return [f"{point.kappa * 100:.4g}", *("–" if value is None else f"{in_percent(value):.2f}" for value in values)]

@@ -16,15 +16,17 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from app.domain.errors import NotFound
+from app.domain.combine_requests import GatingRequest
+from app.domain.errors import Conflict, NotFound
 from app.domain.fault_points import reach
-from app.domain.jobs import JobState
+from app.domain.jobs import Job, JobState
 from app.domain.requests import RecomputeRequest, VerificationRequest
 from app.files.artifacts import artifact_path
 from app.files.disk import tree_size
 from app.files.row_store import Entry
 from app.retention.orphans import Storage, remove_counted, remove_orphans
 from app.settings import Settings
+from app.store.references import UPLOAD
 
 log = logging.getLogger(__name__)
 
@@ -88,9 +90,10 @@ class Collected:
 def collect(limits: Limits, storage: Storage, *, dry_run: bool = False) -> Collected:
     """Remove jobs and rows beyond the limits, and orphans.
 
-    Jobs that have not ended stay, with all that they refer to, and with the rows that were used since the oldest of
-    them was accepted. Rows that such a job has yet to ask for cannot be told from others, as their key depends on the
-    checkpoint's content: if they are removed, the job computes the same bits again. Several calls may run at once.
+    Jobs that have not ended stay, with all that they refer to or build on, and with the rows that were used since the
+    oldest of them was accepted. Rows that such a job has yet to ask for cannot be told from others, as their key
+    depends on the checkpoint's content: if they are removed, the job computes the same bits again. Several calls may
+    run at once.
 
     Raises:
         sqlite3.Error: the store cannot be used. What was removed by then is gone.
@@ -101,12 +104,18 @@ def collect(limits: Limits, storage: Storage, *, dry_run: bool = False) -> Colle
     sizes = {path: tree_size(path) for job in jobs for path in job.files}
     references = Counter(path for job in jobs for path in job.files)
     max_age_s = math.inf if limits.jobs_older_than_s is None else limits.jobs_older_than_s
-    expired = [job for job in jobs if job.finished_at is not None and now - job.finished_at > max_age_s]
+    needed = storage.jobs.built_on()
+    expired = [
+        job
+        for job in jobs
+        if job.finished_at is not None and now - job.finished_at > max_age_s and job.id not in needed
+    ]
     removed = []
     for job in expired:
         references.subtract(job.files)
         freed = sum(sizes[path] for path in job.files if not references[path])
-        with contextlib.suppress(NotFound):  # another collection was faster, and returns this job
+        # Another collection was faster, and returns this job; or a job that builds on it was accepted meanwhile.
+        with contextlib.suppress(NotFound, Conflict):
             freed = freed if dry_run else delete_job(job.id, storage, kept_back)
             removed.append(replace(job, bytes=freed))
     # Rows used since now are spared as well: those of a job that was accepted meanwhile.
@@ -155,7 +164,7 @@ def delete_job(job_id: str, storage: Storage, kept_back: list[str] | None = None
 
     Raises:
         NotFound: there is no such job.
-        Conflict: it has not ended.
+        Conflict: it has not ended, or a job that has not ended builds on it.
     """
     freed = 0
     digests: list[str] = []
@@ -169,13 +178,20 @@ def delete_job(job_id: str, storage: Storage, kept_back: list[str] | None = None
     job = storage.jobs.get(job_id)
     storage.jobs.delete(job_id, forget)
     reach("delete.recorded")
-    upload = job.request.upload if isinstance(job.request, VerificationRequest) else None
+    upload = _upload(job)
     if upload is not None and (folder := _set_aside(upload, storage)) is not None:
         freed += remove_counted(folder, kept_back)
         results = (job.verification and job.verification.results) or ()
         digests += [result.source.file.sha256 for result in results if result.source and result.source.file]
     storage.inspections.forget_files(digests)
     return freed
+
+
+def _upload(job: Job) -> str | None:
+    """Return the upload that a job reads, if any."""
+    if isinstance(job.request, GatingRequest):
+        return job.request.logits.upload
+    return job.request.upload if isinstance(job.request, VerificationRequest) else None
 
 
 def _set_aside(upload: str, storage: Storage) -> Path | None:
@@ -191,8 +207,8 @@ def _set_aside(upload: str, storage: Storage) -> Path | None:
 
 def _jobs(storage: Storage) -> list[StoredJob]:
     """List every job with its files, longest ended first."""
-    query = """
-        SELECT id, kind, state, created_at, finished_at, json_extract(request, '$.upload') AS upload,
+    query = f"""
+        SELECT id, kind, state, created_at, finished_at, {UPLOAD} AS upload,
                (SELECT group_concat(DISTINCT artifact_sha256) FROM units WHERE job = jobs.id) AS digests
         FROM jobs ORDER BY finished_at, seq
     """

@@ -82,7 +82,8 @@ class JobStore(Workers, References):
         if self._database.connection.execute(overdue, (now,)).fetchone() is None:
             return []
         with self._database.transaction() as db:
-            job_ids = [row["id"] for row in db.execute(overdue, (now,)).fetchall()]
+            # The jobs of a run were recorded after it: they fail by their own deadline, before the run stops them.
+            job_ids = [row["id"] for row in db.execute(f"{overdue} ORDER BY seq DESC", (now,)).fetchall()]
             for job_id in job_ids:
                 message = "The job had not ended by its deadline. Units that had succeeded by then stay."
                 error = {"code": "deadline-exceeded", "message": message, "details": {}}

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterable
 
 from app.domain.errors import Conflict
 from app.store.database import Database
 from app.store.transitions import read_job
+
+UPLOAD = "coalesce(json_extract(request, '$.upload'), json_extract(request, '$.logits.upload'))"
+"""SQL: the id of the upload that a job reads, or NULL."""
 
 
 class References:
@@ -27,13 +31,16 @@ class References:
         """Delete an ended job; return its artifacts' sha256.
 
         Raises:
-            Conflict: it has not ended.
+            Conflict: it has not ended, or a job that has not ended builds on it.
         """
         with self._database.transaction() as db:
             job = read_job(db, job_id)
             if not job.state.ended:
                 message = f"Job {job_id} is {job.state}. Cancel it first, or wait until it has ended."
                 raise Conflict("job-not-ended", message)
+            if (other := built_on(db).get(job_id)) is not None:
+                message = f"Job {other} builds on job {job_id}. Cancel it first, or wait until it has ended."
+                raise Conflict("job-in-use", message)
             db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
         return frozenset(unit.artifact.sha256 for unit in job.units if unit.artifact)
 
@@ -60,7 +67,31 @@ class References:
         return frozenset(row[0] for row in rows)
 
     def uploads(self, *, open_only: bool = False) -> frozenset[str]:
-        """Return the ids of uploads that (open) jobs reference."""
-        query = "SELECT json_extract(request, '$.upload') FROM jobs WHERE kind = 'verification'"
-        query += " AND finished_at IS NULL" if open_only else ""
-        return frozenset(row[0] for row in self._database.connection.execute(query) if row[0] is not None)
+        """Return the ids of uploads that (open) jobs reference, or build on."""
+        db = self._database.connection
+        query = f"SELECT {UPLOAD}, id, finished_at FROM jobs WHERE kind IN ('verification', 'gating')"
+        rows = [row for row in db.execute(query) if row[0] is not None]
+        needed = built_on(db) if open_only and rows else {}
+        return frozenset(row[0] for row in rows if not open_only or row[2] is None or row[1] in needed)
+
+    def built_on(self) -> frozenset[str]:
+        """Return the ids of the jobs that open jobs and runs build on."""
+        with self._database.snapshot() as db:
+            return frozenset(built_on(db))
+
+
+def built_on(db: sqlite3.Connection) -> dict[str, str]:
+    """Map each job that open jobs build on, directly or by others, to one of those."""
+    rows = db.execute(
+        "WITH RECURSIVE needs (job, needed) AS ("
+        "  SELECT id, json_extract(request, '$.logits.job') FROM jobs WHERE kind = 'gating'"
+        "  UNION SELECT id, json_extract(request, '$.gating') FROM jobs WHERE kind = 'rejector'"
+        "  UNION SELECT jobs.id, value FROM jobs, json_each(request, '$.gatings') WHERE kind = 'evaluation'"
+        "  UNION SELECT jobs.id, value FROM jobs, json_each(request, '$.rejectors') WHERE kind = 'evaluation'"
+        "  UNION SELECT run_steps.job, value FROM run_steps, json_each(run_steps.children)"
+        "), reached (needed, builder) AS ("
+        "  SELECT needed, job FROM needs JOIN jobs ON jobs.id = needs.job WHERE jobs.finished_at IS NULL"
+        "  UNION SELECT needs.needed, builder FROM needs JOIN reached ON reached.needed = needs.job"
+        ") SELECT needed, min(builder) AS builder FROM reached GROUP BY needed"
+    )
+    return {row["needed"]: row["builder"] for row in rows.fetchall()}

@@ -24,6 +24,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     outcome TEXT  -- what a gating, rejector or evaluation resulted in
 ) STRICT;
 CREATE INDEX IF NOT EXISTS jobs_deadline ON jobs (deadline_at) WHERE deadline_at IS NOT NULL AND finished_at IS NULL;
+CREATE INDEX IF NOT EXISTS jobs_open_runs ON jobs (seq) WHERE kind = 'run' AND finished_at IS NULL;
 CREATE TABLE IF NOT EXISTS units (
     job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
     position INTEGER NOT NULL,
@@ -67,7 +68,7 @@ CREATE TABLE IF NOT EXISTS run_steps (
     position INTEGER NOT NULL,
     step TEXT NOT NULL,
     state TEXT NOT NULL DEFAULT 'waiting',
-    child TEXT,  -- the job that carries it out, which may be deleted before the run
+    children TEXT NOT NULL DEFAULT '[]',  -- ids of the jobs that carry it out, which may be deleted before the run
     reason TEXT,
     error TEXT,
     PRIMARY KEY (job, step)
@@ -158,8 +159,9 @@ MIGRATIONS: Mapping[int, Sequence[str]] = {
     6: (
         "ALTER TABLE jobs ADD COLUMN outcome TEXT",
         "CREATE TABLE run_steps (job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE, position INTEGER NOT NULL,"
-        " step TEXT NOT NULL, state TEXT NOT NULL DEFAULT 'waiting', child TEXT, reason TEXT, error TEXT,"
-        " PRIMARY KEY (job, step)) STRICT",
+        " step TEXT NOT NULL, state TEXT NOT NULL DEFAULT 'waiting', children TEXT NOT NULL DEFAULT '[]',"
+        " reason TEXT, error TEXT, PRIMARY KEY (job, step)) STRICT",
+        "CREATE INDEX jobs_open_runs ON jobs (seq) WHERE kind = 'run' AND finished_at IS NULL",
     ),
 }
 """Schema number → the statements that lead to the next one."""

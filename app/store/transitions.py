@@ -27,7 +27,8 @@ from app.domain.jobs import (
 )
 from app.domain.outcomes import Outcome
 from app.domain.requests import Request
-from app.domain.run_requests import RunRequest, RunStep
+from app.domain.run_requests import RunRequest
+from app.store.run_steps import cancel_steps, insert_steps, open_children, read_steps
 
 OPEN_UNIT = "state IN ('queued', 'running')"
 PLAIN_COLUMNS = (
@@ -65,10 +66,7 @@ def insert_job(db: sqlite3.Connection, request: Request, units: Sequence[UnitPla
         ],
     )
     if isinstance(request, RunRequest):
-        db.executemany(
-            "INSERT INTO run_steps (job, position, step) VALUES (?,?,?)",
-            [(job_id, position, step) for position, step in enumerate(request.steps)],
-        )
+        insert_steps(db, job_id, request)
     return read_job(db, job_id)
 
 
@@ -201,9 +199,11 @@ def reap_task(db: sqlite3.Connection, task: sqlite3.Row, *, blamed: bool) -> Non
 
 
 def stop_job(db: sqlite3.Connection, job: str) -> None:
-    """Stop a job; claimed tasks end after their batch."""
+    """Stop a job, and the jobs of a run; claimed tasks end after their batch."""
     db.execute("UPDATE jobs SET cancel_requested = 1, state = 'cancelling' WHERE id = ?", (job,))
     db.execute("UPDATE tasks SET state = 'ended' WHERE job = ? AND state = 'queued'", (job,))
+    for child in open_children(db, job):
+        stop_job(db, child)
     settle(db, job)
 
 
@@ -220,10 +220,11 @@ def settle(db: sqlite3.Connection, job: str) -> None:
     still_open = db.execute(
         "SELECT state FROM tasks WHERE job = ? AND state IN ('queued', 'claimed') LIMIT 1", (job,)
     ).fetchone()
-    if still_open:
+    if still_open or open_children(db, job):
         return
     if cancelled:
         db.execute("UPDATE tasks SET state = 'ended' WHERE job = ?", (job,))
+        cancel_steps(db, job)
         end_job(db, job, JobState.FAILED if error else JobState.CANCELLED)
     else:
         db.execute("UPDATE tasks SET state = 'queued' WHERE job = ? AND state = 'waiting'", (job,))
@@ -248,9 +249,8 @@ def read_job(db: sqlite3.Connection, job_id: str) -> Job:
     """Read a job with its units, or raise NotFound."""
     row = db.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
     if row is None:
-        raise NotFound("job-not-found", f"There is no job {job_id!r}. GET /jobs lists those that there are.")
+        raise NotFound("job-not-found", f"There is no job {job_id!r}.")
     units = db.execute("SELECT * FROM units WHERE job = ? ORDER BY position", (job_id,)).fetchall()
-    steps = db.execute("SELECT * FROM run_steps WHERE job = ? ORDER BY position", (job_id,)).fetchall()
     return Job(
         id=row["id"],
         state=JobState(row["state"]),
@@ -265,13 +265,8 @@ def read_job(db: sqlite3.Connection, job_id: str) -> Job:
         error=json.loads(row["error"]) if row["error"] else None,
         traceparent=row["traceparent"],
         outcome=_outcome(row["kind"], row["outcome"]) if row["outcome"] else None,
-        steps=tuple(_step(step) for step in steps),
+        steps=read_steps(db, job_id),
     )
-
-
-def _step(row: sqlite3.Row) -> RunStep:
-    error = json.loads(row["error"]) if row["error"] else None
-    return RunStep(row["step"], row["state"], row["child"], row["reason"], error)
 
 
 # What a unit recorded at its end never changes, and every look at a job reads it.

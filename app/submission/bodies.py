@@ -138,13 +138,11 @@ class VerificationBody(StandardsBody):
         return self
 
 
-class SplitsBody(BaseModel):
-    """The body of `POST /splits`. Only the name has no default."""
+class SplitsOptions(BaseModel):
+    """How a set of splits is drawn."""
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field(description="Of the folder below the data directory; a job names it with `splits_dir`.")
-    dataset: str = Field(DEFAULT_DATASET, description="A data set of `datasets.toml`.")
     profile: Profile = Field("exponential", description="How the train counts fall from class to class.")
     imbalance_factor: float = Field(100.0, ge=1, le=1e6, allow_inf_nan=False, description="Most common over rarest.")
     seed: Annotated[int, Strict(), Field(ge=0, lt=2**32)] = 42
@@ -154,6 +152,13 @@ class SplitsBody(BaseModel):
     expert_share: float | None = Field(
         None, gt=0, lt=1, description="Of each class's train samples, for `expert`; the rest is `gating`."
     )
+
+
+class SplitsBody(SplitsOptions):
+    """The body of `POST /splits`. Only the name has no default."""
+
+    name: str = Field(description="Of the folder below the data directory; a job names it with `splits_dir`.")
+    dataset: str = Field(DEFAULT_DATASET, description="A data set of `datasets.toml`.")
     overwrite: Annotated[bool, Strict()] = Field(False, description="Replace a set of that name, at once.")
 
 

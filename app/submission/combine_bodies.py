@@ -17,9 +17,9 @@ Temperature = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
 
 
 def _check_coverages(values: tuple[float, ...]) -> tuple[float, ...]:
-    rising = tuple(sorted(set(values)))
-    if not 0 < len(rising) <= MAX_COVERAGES:
-        raise ValueError(f"from 1 to {MAX_COVERAGES} coverages are expected")
+    rising = tuple(sorted({*values, 1.0}))
+    if len(rising) > MAX_COVERAGES:
+        raise ValueError(f"at most {MAX_COVERAGES} coverages are expected")
     return rising
 
 
@@ -29,7 +29,9 @@ Coverages = Annotated[tuple[Coverage, ...], AfterValidator(_check_coverages)]
 class RuleBody(JobBody):
     """How the group rule is fitted."""
 
-    coverages: Coverages = Field(COVERAGES, description="Target coverages of the rule, each a share of the rows.")
+    coverages: Coverages = Field(
+        COVERAGES, description="Target coverages of the rule, each a share of the rows; 1 is always one of them."
+    )
     min_group_coverage: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = Field(
         0.0, description="Least acceptance of every class group, as a share of the coverage: 0 allows any rule."
     )
@@ -95,7 +97,7 @@ class EvaluationBody(JobBody):
         None, description="Ids; those of the rejectors, or the newest that succeeded, if left out."
     )
     rejectors: tuple[str, ...] | None = Field(
-        None, description="Ids; the newest of each name over these gatings, if left out."
+        None, description="Ids; the newest of each name of each of these gatings, if left out."
     )
     name: str | None = Field(None, description="Of its folder; by the first rejector or gating, if left out.")
     output_dir: str = Field("argse", description="A folder name below the outputs directory.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from app.domain.revisions import COMBINING, code_digest
 from app.files.disk import file_sha256
 from app.store.jobs import JobStore
 from app.submission.combine_bodies import GatingBody
+from app.submission.fitted_lists import lists_fitted_before
 from app.submission.logit_inputs import VerifiedLogits, newest_logits, verified_logits
 from app.submission.problems import Problems
 
@@ -35,32 +36,40 @@ def plan_gating(body: GatingBody, catalog: Catalog, jobs: JobStore) -> tuple[Gat
 
     Raises:
         Refused: with a problem for each wrong item.
-        NotFound: there is no job `logits`.
     """
     problems = Problems()
-    job = newest_logits(jobs) if body.logits is None else jobs.get(body.logits)
-    source = problems.guard("logits", lambda: verified_logits(job))
+    wanted = body.logits
+    source = problems.guard(
+        "logits", lambda: verified_logits(newest_logits(jobs) if wanted is None else jobs.get(wanted))
+    )
     if source is None:
         raise problems.refusal()
+    return combine_logits(body, source, catalog)
+
+
+def combine_logits(
+    body: GatingBody, source: VerifiedLogits, catalog: Catalog
+) -> tuple[GatingRequest, list[UnitPlan]]:
+    """Check and complete a request to combine these logits.
+
+    Raises:
+        Refused: with a problem for each wrong item.
+    """
+    problems = Problems()
     dataset = read_declaration(source.request.declaration)
     folder = problems.guard("logits", lambda: catalog.splits_folder(dataset, source.request.splits_dir))
     experts = problems.guard("experts", lambda: _experts(body, source))
     if folder is None or experts is None:
         raise problems.refusal()
     splits = source.splits(experts)
-    lists: dict[str, Split] = {}
     for where, split in (("fit", body.fit), ("validate", body.validate_)):
         problems.guard(where, partial(_check_split, split, splits, source, experts))
-    for split in splits:
-        where = {body.fit: "fit", body.validate_: "validate"}.get(split, "logits")
-        if read := problems.guard(where, partial(_read_list, split, source, experts, catalog, dataset, folder)):
-            lists[split] = read
-    if body.fit in lists and body.validate_ in lists:
-        check = partial(_check_disjoint, lists[body.fit], lists[body.validate_], allowed=body.allow_overlap)
-        problems.guard("validate", check)
+    read = {split: partial(_read_list, split, source, experts, catalog, dataset, folder) for split in splits}
+    lists = _read_lists(body, read, problems)
+    fitted_before = problems.guard("logits", lambda: lists_fitted_before(source, experts, catalog, dataset, folder))
     counts = problems.guard("logits", lambda: _counts_sha256(folder, catalog))
     problems.guard("divided_by", lambda: _check_divisors(body.divided_by, experts))
-    net_file = problems.guard("net_file", lambda: _net_file(body, catalog))
+    net = problems.guard("net_file", lambda: _net_file(body, catalog))
     name = problems.guard("name", lambda: check_name("name", body.name or NAMES[body.mode]))
     output_dir = problems.guard("output_dir", lambda: check_name("output_dir", body.output_dir))
     if problems.errors:
@@ -68,34 +77,37 @@ def plan_gating(body: GatingBody, catalog: Catalog, jobs: JobStore) -> tuple[Gat
     assert name is not None
     assert output_dir is not None
     assert counts is not None
+    assert fitted_before is not None
     request = GatingRequest(
         dataset=source.request.dataset,
         splits_dir=source.request.splits_dir,
         experts=experts,
         splits=splits,
-        fit=body.fit,
-        validate=body.validate_,
-        mode=body.mode,
         name=name,
         output_dir=output_dir,
         logits=source.input(experts, splits),
-        lists=tuple(InputList(item.name, item.base, item.sha256, item.indices.size) for item in lists.values()),
-        method="net" if net_file is not None else body.method,
-        prior=body.prior,
-        groups=body.groups,
-        head_threshold=body.head_threshold,
-        net=NetOptions(body.epochs, body.lr, body.batch_size, body.seed),
-        net_file=net_file,
-        divided_by=dict(body.divided_by),
-        coverages=body.coverages,
-        min_group_coverage=body.min_group_coverage,
-        allow_overlap=body.allow_overlap,
+        lists=tuple(InputList(item.name, item.base, item.sha256, item.indices.size) for item in lists),
+        fitted_before=fitted_before,
+        net_file=None if net is None else net[0],
+        net_sha256=None if net is None else net[1],
         declaration=source.request.declaration,
         counts_sha256=counts,
+        **_options(body),
     )
-    identity = _identity(request, catalog)
+    identity = _identity(request)
     units = [UnitPlan(name, item.split, item.rows, item.sha256) for item in request.lists]
     return GatingRequest.from_dict(request.to_dict() | {"identity": identity}), units
+
+
+def _options(body: GatingBody) -> dict[str, Any]:
+    """Return the fields of the request that the body gives as they are."""
+    names = ("mode", "prior", "groups", "head_threshold", "coverages", "min_group_coverage", "allow_overlap", "fit")
+    return {name: getattr(body, name) for name in names} | {
+        "validate": body.validate_,
+        "method": body.method if body.net_file is None else "net",
+        "net": NetOptions(body.epochs, body.lr, body.batch_size, body.seed),
+        "divided_by": dict(body.divided_by),
+    }
 
 
 def identity_of(values: Mapping[str, Any]) -> str:
@@ -104,11 +116,9 @@ def identity_of(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _identity(request: GatingRequest, catalog: Catalog) -> str:
+def _identity(request: GatingRequest) -> str:
     values = request.to_dict()
     values["logits"] = [[file.expert, file.split, file.sha256] for file in request.logits.files]
-    if request.net_file is not None:
-        values["net_sha256"] = file_sha256(catalog.settings.checkpoints_dir / request.net_file)
     return identity_of(values)
 
 
@@ -136,6 +146,19 @@ def _check_split(split: str, splits: Sequence[str], source: VerifiedLogits, expe
             f"Job {source.job.id} has no verified logits of {of} for the split {split!r}.{listed(splits, 'It has')}",
             available=sorted(splits),
         )
+
+
+def _read_lists(body: GatingBody, read: Mapping[str, Callable[[], Split]], problems: Problems) -> list[Split]:
+    """Read the lists of all splits, and compare those to fit on and to validate by."""
+    lists: dict[str, Split] = {}
+    for split, read_list in read.items():
+        where = {body.fit: "fit", body.validate_: "validate"}.get(split, "logits")
+        if (found := problems.guard(where, read_list)) is not None:
+            lists[split] = found
+    if body.fit in lists and body.validate_ in lists:
+        check = partial(_check_disjoint, lists[body.fit], lists[body.validate_], allowed=body.allow_overlap)
+        problems.guard("validate", check)
+    return list(lists.values())
 
 
 def _read_list(
@@ -190,7 +213,8 @@ def _check_divisors(divided_by: Mapping[str, float], experts: Sequence[str]) -> 
         raise RequestError("unknown-expert", message, available=sorted(experts))
 
 
-def _net_file(body: GatingBody, catalog: Catalog) -> str | None:
+def _net_file(body: GatingBody, catalog: Catalog) -> tuple[str, str] | None:
+    """Return the name and sha256 of the old network, if one is named."""
     if body.net_file is None:
         return None
     if body.method not in (None, "net"):
@@ -199,4 +223,7 @@ def _net_file(body: GatingBody, catalog: Catalog) -> str | None:
     path: Path = catalog.settings.checkpoints_dir / name
     if not path.is_file():
         raise RequestError("net-file-missing", f"There is no file {path}. Put the old network there.")
-    return name
+    try:
+        return name, file_sha256(path)
+    except OSError as error:
+        raise RequestError("net-file-missing", f"{path} cannot be read: {error.strerror}.") from error

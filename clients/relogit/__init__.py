@@ -1,9 +1,10 @@
 """Client of a relogit server.
 
-It submits and watches jobs, fetches their logits as arrays, and verifies files.
+It submits and watches jobs, fetches their logits as arrays, verifies files, and combines and evaluates experts.
 """
 
 from relogit.client import Client, SplitsRequest
+from relogit.combination import Evaluation, EvaluationRequest, Gating, GatingRequest, Rejector, RejectorRequest
 from relogit.download import Saved
 from relogit.errors import (
     IntegrityError,
@@ -16,10 +17,15 @@ from relogit.errors import (
     StillRunning,
 )
 from relogit.job import Job, JobRequest, Logits
+from relogit.run import Run, RunRequest
 from relogit.verification import Verification, VerifyRequest
 
 __all__ = [
     "Client",
+    "Evaluation",
+    "EvaluationRequest",
+    "Gating",
+    "GatingRequest",
     "IntegrityError",
     "InvalidPath",
     "InvalidServer",
@@ -28,7 +34,11 @@ __all__ = [
     "Logits",
     "Missing",
     "Problem",
+    "Rejector",
+    "RejectorRequest",
     "RelogitError",
+    "Run",
+    "RunRequest",
     "Saved",
     "ServerUnreachable",
     "SplitsRequest",

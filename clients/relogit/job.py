@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+JobKind = Literal["recompute", "verification", "splits", "gating", "rejector", "evaluation", "run"]
 AUDIT_S = 3.0  # seconds for which a verification may wait for the audit of its splits
 
 
@@ -78,7 +79,12 @@ class Job(Work):
     @property
     def verifies_files(self) -> bool:
         """Whether it verifies files; `Client.verification` then has its results."""
-        return bool(self.data["kind"] == "verification")
+        return self.job_kind == "verification"
+
+    @property
+    def job_kind(self) -> str:
+        """What it does: `recompute`, `verification`, `splits`, `gating`, `rejector`, `evaluation` or `run`."""
+        return str(self.data["kind"])
 
     def verification(self, *, wait_s: float = AUDIT_S) -> dict[str, Any]:
         """Get the verdict, every check and each result's figures.
@@ -90,11 +96,11 @@ class Job(Work):
         Args:
             wait_s: seconds for which the server may audit the splits before it answers without their warnings.
         """
-        return self._wire.get(f"{self._path}/verification", params={"wait": wait_s}, hold_s=wait_s)
+        return self._wire.get(f"{self._job_path}/verification", params={"wait": wait_s}, hold_s=wait_s)
 
     def artifacts(self) -> list[dict[str, Any]]:
         """List the artifacts written so far, with digests and manifests."""
-        return self._wire.get_list(f"{self._path}/artifacts", "artifacts")
+        return self._wire.get_list(f"{self._job_path}/artifacts", "artifacts")
 
     def logits(self, expert: str, split: str) -> Logits:
         """Fetch an artifact's arrays and check its sha256.

@@ -27,7 +27,9 @@ def counted(
     """List the rows with mass count·weight."""
     masses = counts * weights
     return [
-        (float(s), float(m), int(g), bool(x)) for s, m, g, x in zip(score, masses, groups, wrong, strict=True) if m > 0
+        (float(s), float(m), int(g), bool(x))
+        for s, m, g, x in zip(score, masses, groups, wrong, strict=True)
+        if m > 0
     ]
 
 

@@ -14,7 +14,10 @@ from tests.unit.fake_server import FakeServer
 
 FOLDER = Path(__file__).with_name("snapshots")
 UPDATE = "UPDATE_SNAPSHOTS"
-NAMES = ("errors", "experts", "gc", "jobs", "plan", "recompute", "rows", "splits", "verify", "verify_job")
+NAMES = (
+    "argse", "combine_plan", "combined_jobs", "errors", "evaluate", "experts", "gating", "gc", "jobs", "plan",
+    "recompute", "rows", "run", "run_plan", "splits", "verify", "verify_job",
+)  # fmt: skip
 
 
 class Transcript:

@@ -16,6 +16,7 @@ from benchmarks.macs import count_macs
 from benchmarks.old_script import old_script
 from benchmarks.outcome import Outcome
 from benchmarks.report import Column, Report, Table, Target, as_json, as_markdown, percentile, speed_ratio, write_into
+from benchmarks.synthetic_logits import FOLDER, Sizes, make_installation
 from worker.compute.engines.engine import Setup
 from worker.compute.engines.torch_engine import TorchEngine
 from worker.compute.inference import forward_rows
@@ -183,3 +184,20 @@ def _product_rows(installation: Installation) -> NDArray[np.float32]:
         for indices, logits in forward_rows(engine, images, np.arange(labels.size), CLASSES):
             rows[number, indices] = logits
     return rows
+
+
+def test_made_up_logits(tmp_path: Path) -> None:
+    """Made-up logits have the rows, targets and argmax of their lists; the lists share no row."""
+    sizes = Sizes({"tunev": 20, "val": 20, "test": 40}, 10)
+    installation = make_installation(tmp_path, sizes)
+    labels = installation.pool()[1]
+    assert sorted(np.concatenate([installation.split(split) for split in sizes.rows])) == list(range(80))
+    written = 0
+    for split, rows in sizes.rows.items():
+        for name in EXPERTS:
+            with np.load(tmp_path / "outputs" / FOLDER / name / f"{split}_logits.npz") as arrays:
+                assert (arrays["logits"].dtype, arrays["logits"].shape) == (np.float32, (rows, 10))
+                assert (arrays["targets"] == labels[installation.split(split)]).all()
+                assert (arrays["predictions"] == arrays["logits"].argmax(axis=1)).all()
+                written += arrays["logits"].nbytes
+    assert written == sizes.logit_bytes

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from sklearn.metrics import accuracy_score, balanced_accuracy_score
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, log_loss
 
 from app.domain.evaluations import Evaluation, MethodEvaluation
 from tests.unit import evaluation_oracle as oracle
-from tests.unit.evaluation_inputs import Case, random_case
+from tests.unit.evaluation_inputs import Case, random_case, reweighted
 from worker.combine.evaluation.method_rows import ClassifierRows, EvaluatedRows, RuleRows
 from worker.combine.evaluation.samples import resampled
 from worker.verify.metrics import calibration, selective
@@ -25,8 +26,14 @@ def _by_name(evaluation: Evaluation) -> dict[str, MethodEvaluation]:
 
 def _oracle_figures(case: Case, method: ClassifierRows | RuleRows, counts: np.ndarray) -> dict[str, float | None]:
     """All headline figures and those at each coverage, from counts of the rows in the list's order."""
-    groups, predictions, scores = len(case.group_names), np.atleast_2d(method.predictions), np.atleast_2d(method.score)
+    groups, predictions, scores = (
+        len(case.group_names),
+        np.atleast_2d(method.predictions),
+        np.atleast_2d(method.score),
+    )
     masses, wrong = counts * case.weights, predictions[-1] != case.labels
+    if not masses.sum():
+        return {}
     figures: dict[str, float | None] = {
         "accuracy": masses[~wrong].sum() / masses.sum(),
         "balanced_accuracy": oracle.balanced_accuracy(masses, case.labels, wrong),
@@ -44,9 +51,7 @@ def _oracle_figures(case: Case, method: ClassifierRows | RuleRows, counts: np.nd
     points = []
     for number, coverage in enumerate(case.coverages):
         of_rule = -1 if len(scores) == 1 else number
-        rows = oracle.counted(
-            counts, scores[of_rule], case.weights, case.groups, predictions[of_rule] != case.labels
-        )
+        rows = oracle.counted(counts, scores[of_rule], case.weights, case.groups, predictions[of_rule] != case.labels)
         point = oracle.at_coverage(rows, coverage, groups)
         points.append(point)
         first, last = point.by_group[0], point.by_group[-1]
@@ -80,6 +85,8 @@ CASES = {
     "three groups": random_case(seed=5, groups=3),
     "one group": random_case(seed=6, groups=1),
     "one row": random_case(rows=1, seed=7, repeats=False),
+    "few rows with weight": reweighted(random_case(rows=14, seed=8, classes=3, groups=3), [5, 13]),
+    "a group without weight": reweighted(random_case(seed=9, groups=3), list(range(0, 35, 3))),
 }
 every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 
@@ -108,17 +115,20 @@ def test_figures_and_intervals_are_those_of_a_plain_slow_evaluation(case: Case) 
             if value is None:
                 assert ends[key] is None, (name, key)
                 continue
-            expected = np.quantile([float(sample[key] or 0) for sample in samples], (0.025, 0.975))
+            values = [sample.get(key) for sample in samples]
+            expected = np.quantile([x for x in values if x is not None], (0.025, 0.975))
             assert ends[key] == EXACT(tuple(expected), abs=1e-11), (name, key)
+        reference, *others = tables["a"]
         for key, difference in method.differences.items():
-            if wanted.get(key) is None or tables["a"][0].get(key) is None:
+            value, other = wanted.get(key), reference.get(key)
+            if value is None or other is None:
                 assert difference is None
                 continue
             assert difference is not None
-            changes = [float(x[key] or 0) - float(y[key] or 0) for x, y in zip(samples, tables["a"][1:], strict=True)]
-            expected = np.quantile(changes, (0.025, 0.975))
+            pairs = [(x.get(key), y.get(key)) for x, y in zip(samples, others, strict=True)]
+            expected = np.quantile([x - y for x, y in pairs if x is not None and y is not None], (0.025, 0.975))
             got = (difference.value, difference.low, difference.high)
-            assert got == EXACT((wanted[key] - tables["a"][0][key], *expected), abs=1e-11), (name, key)
+            assert got == EXACT((value - other, *expected), abs=1e-11), (name, key)
 
 
 @every_case
@@ -132,9 +142,7 @@ def test_stored_thresholds_accept_the_rows_at_or_above_them(case: Case) -> None:
         for number, point in enumerate(points):
             of_rule = number if isinstance(method, RuleRows) else slice(None)
             wrong = method.predictions[of_rule] != case.labels
-            rows = oracle.counted(
-                np.ones(len(wrong)), method.score[of_rule], case.weights, case.groups, wrong
-            )
+            rows = oracle.counted(np.ones(len(wrong)), method.score[of_rule], case.weights, case.groups, wrong)
             wanted = oracle.above(rows, method.thresholds[number], len(case.group_names))
             assert point.threshold == method.thresholds[number]
             assert (point.overall, point.balanced, point.worst) == EXACT(
@@ -165,7 +173,11 @@ def test_curves_and_areas_are_the_products_where_all_weights_are_one(ties: bool)
         "ece": calibration.expected_calibration_error(method.confidence, correct),
     }
     assert {name: result.figures[name] for name in wanted} == EXACT(wanted, abs=1e-12)
-    for curve, values in ((overall, result.curve.overall), (balanced, result.curve.balanced), (worst, result.curve.worst)):
+    for curve, values in (
+        (overall, result.curve.overall),
+        (balanced, result.curve.balanced),
+        (worst, result.curve.worst),
+    ):
         thinned = selective.thinned(curve)
         assert result.curve.coverage == EXACT(tuple(thinned.coverage), abs=1e-15)
         assert values == EXACT(tuple(thinned.risk), abs=1e-12)
@@ -173,8 +185,14 @@ def test_curves_and_areas_are_the_products_where_all_weights_are_one(ties: bool)
 
 def test_accuracies_are_scikit_learns_with_weights() -> None:
     case = random_case(rows=300, seed=9)
-    result = _by_name(case.evaluate(2))["b"]
-    predictions = case.methods[1].predictions
+    random = np.random.default_rng(0)
+    probabilities = random.dirichlet(np.ones(6), 300)
+    predictions = probabilities.argmax(axis=1)
+    nll = -np.log(probabilities[np.arange(300), case.labels])
+    method = ClassifierRows("a", predictions, probabilities.max(axis=1), nll=nll)
+    result = replace(case, methods=(method,)).evaluate(2).methods[0]
+    wanted = log_loss(case.labels, probabilities, sample_weight=case.weights, labels=np.arange(6))
+    assert result.figures["nll"] == EXACT(wanted)
     assert result.figures["accuracy"] == EXACT(accuracy_score(case.labels, predictions, sample_weight=case.weights))
     wanted = balanced_accuracy_score(case.labels, predictions, sample_weight=case.weights)
     assert result.figures["balanced_accuracy"] == EXACT(wanted)

@@ -55,7 +55,7 @@ def test_tensors_come_back_from_text_bit_by_bit() -> None:
     again = decode_tensors(text)
     assert again.keys() == tensors.keys()
     for name, values in tensors.items():
-        assert again[name].dtype == values.dtype
+        assert (again[name].dtype, again[name].shape) == (values.dtype, values.shape)
         np.testing.assert_array_equal(again[name], values)
     assert encode_tensors(dict(reversed(tensors.items()))) == text
 

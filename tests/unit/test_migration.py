@@ -13,7 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from app.domain.checks import JobReport
+from app.domain.combine_requests import RejectorRequest
+from app.domain.combining import Rule, Rules
 from app.domain.jobs import JobState, UnitState
+from app.domain.outcomes import RejectorOutcome
 from app.domain.requests import VerificationRequest
 from app.store.database import Database
 from app.store.inspection_requests.analysis import AnalysisSubject, analysis_request
@@ -22,7 +26,7 @@ from app.store.inspection_requests.splits import AuditRequest, GroupsRequest, Po
 from app.store.inspections import INSPECTION_REQUESTS, InspectionStore
 from app.store.jobs import JobStore
 from app.store.rates import Rate, RateStore, rate_key
-from app.store.schema import SCHEMA_VERSION
+from app.store.schema import MIGRATIONS, SCHEMA_VERSION
 from app.store.statistics import queue_statistics
 from tests.fakes import ARITHMETIC, ERROR, REPORT, Home, artifact
 
@@ -193,6 +197,31 @@ def test_a_store_of_the_first_release_is_taken_over(tmp_path: Path) -> None:
         assert [(w["id"], w["environment"]) for w in JobStore(database).workers()] == [("w", "{}")]
         assert RateStore(database).get("k") == Rate(7.0, 8)
         database.close()
+
+
+def test_a_store_of_schema_6_takes_combinations(path: Path) -> None:
+    """Its jobs have no outcome and no steps, its queue goes on, and jobs of new kinds are recorded beside them."""
+    connection = sqlite3.connect(path)
+    for statement in MIGRATIONS[5]:
+        connection.execute(statement)
+    connection.execute("PRAGMA user_version = 6")
+    connection.commit()
+    connection.close()
+    database = Database(path)
+    store = JobStore(database)
+    assert database.connection.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION
+    before = store.jobs()
+    assert len(before) == 8
+    assert all(job.outcome is None and job.steps == () for job in before)
+    job = store.submit(RejectorRequest("digits", "msp", "recomputed", "msp", "balanced", (0.5,), 0.0, "i"))
+    claim = store.claim("next", tasks=("rejector",))
+    assert claim is not None
+    outcome = RejectorOutcome("uniform", Rules("msp", "balanced", 0.0, (Rule(0.5, 0.1),)), ("head",), 3, 3.0, "i", {})
+    store.record_outcome(claim, outcome)
+    store.finish_job(claim, JobReport("passed"))
+    assert (store.get(job.id).outcome, store.get(job.id).state) == (outcome, JobState.SUCCEEDED)
+    assert store.claim("next") is not None
+    database.close()
 
 
 @pytest.mark.parametrize("version", [2, 5])

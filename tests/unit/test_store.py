@@ -52,7 +52,7 @@ def test_an_unknown_or_malformed_id_is_not_found(store: JobStore, job_id: str) -
     """Every method that takes an id says the same."""
     submit(store)
     for method in (store.get, store.cancel, lambda job: store.delete(job, forget=pytest.fail)):
-        with pytest.raises(NotFound, match="GET /jobs lists"):
+        with pytest.raises(NotFound, match="There is no job"):
             method(job_id)
 
 

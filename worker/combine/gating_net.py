@@ -91,7 +91,7 @@ def _normalise(tensors: Mapping[str, Floats], layer: str, values: Floats) -> Flo
 
 def encode_tensors(tensors: Tensors) -> str:
     """Write tensors as safetensors in base64; equal tensors give equal text."""
-    data = safetensors.numpy.save({name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)})
+    data = safetensors.numpy.save({name: np.asarray(tensors[name], order="C") for name in sorted(tensors)})
     return base64.b64encode(data).decode("ascii")
 
 

@@ -10,7 +10,7 @@ import fcntl
 import hashlib
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -26,6 +26,8 @@ from app.domain.syntax_trees import SYNTAX_TREES
 from app.files.artifacts import artifact_path, damaged
 from app.files.digested import ContentChanged, DigestedFile
 from app.files.disk import copy, file_sha256, flush, write_beside
+
+NO_COMPANIONS: Mapping[str, bytes] = {}
 
 
 @dataclass(frozen=True)
@@ -115,12 +117,31 @@ def targets_sha256(targets: NDArray[Any]) -> str:
     return hashlib.sha256(targets.astype("<i8").tobytes()).hexdigest()
 
 
-def publish(draft: Draft, objects_dir: Path, target: Path, manifest: dict[str, Any], lock: Path) -> Path:
+@contextmanager
+def publishing(lock: Path) -> Iterator[None]:
+    """Wait until no other publisher holds `lock`, and hold it.
+
+    It cannot be taken twice, not even by its holder.
+    """
+    with lock.open("a") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)  # the kernel drops it with its holder
+        yield
+
+
+def publish(
+    draft: Draft,
+    objects_dir: Path,
+    target: Path,
+    manifest: dict[str, Any],
+    lock: Path,
+    companions: Mapping[str, bytes] = NO_COMPANIONS,
+) -> Path:
     """Name a draft by content; copy it with its manifest.
 
     The shown file, `target`, is a copy, never a link: saving over it must not change the job's own, whose path is
-    returned. When this returns, all three files survive a power cut. Every publisher locks `lock`: two jobs may write
-    to one folder, and each pair belongs together.
+    returned. When this returns, all files survive a power cut. Every publisher locks `lock`: two jobs may write
+    to one folder, and each pair belongs together. `companions` are files beside the copy, by name, which change with
+    it.
 
     Raises:
         TransientError: `copy-incomplete`.
@@ -130,21 +151,13 @@ def publish(draft: Draft, objects_dir: Path, target: Path, manifest: dict[str, A
     own.parent.mkdir(exist_ok=True)
     target.parent.mkdir(parents=True, exist_ok=True)
 
-    def write_copy(stream: BinaryIO) -> None:
-        with draft.path.open("rb", buffering=0) as source:
-            copy(source, stream)
-
     with ExitStack() as unpublished:
         # All files are complete before any is shown: a full disk then changes nothing.
-        copied = write_beside(target.parent, write_copy)
-        unpublished.callback(copied.unlink, missing_ok=True)
-        if copied.stat().st_size != draft.size:
-            raise TransientError("copy-incomplete", f"{draft.path} could not be copied whole to {target}.")
-        described = write_beside(target.parent, lambda stream: stream.write(text.encode()))
-        unpublished.callback(described.unlink, missing_ok=True)
-        flush(draft.path, copied, described)
-        with lock.open("a") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)  # the kernel drops it with its holder
+        copied = _copy_hidden(draft, target, unpublished)
+        described = _write_hidden(target.parent, text.encode(), unpublished)
+        beside = {name: _write_hidden(target.parent, content, unpublished) for name, content in companions.items()}
+        flush(draft.path, copied, described, *beside.values())
+        with publishing(lock):
             reach("publish.whole")
             draft.path.replace(own)
             reach("publish.own")
@@ -153,8 +166,31 @@ def publish(draft: Draft, objects_dir: Path, target: Path, manifest: dict[str, A
             target.with_suffix(".json").unlink(missing_ok=True)
             copied.replace(target)
             reach("publish.shown")
+            for name, path in beside.items():
+                path.replace(target.with_name(name))
             described.replace(target.with_suffix(".json"))
     # A rename lasts once its folder is on disk as well.
     flush(own.parent, target.parent)
     reach("publish.done")
     return own
+
+
+def _copy_hidden(draft: Draft, target: Path, unpublished: ExitStack) -> Path:
+    """Copy a draft to a hidden file beside `target`, which `unpublished` removes."""
+
+    def write_copy(stream: BinaryIO) -> None:
+        with draft.path.open("rb", buffering=0) as source:
+            copy(source, stream)
+
+    copied = write_beside(target.parent, write_copy)
+    unpublished.callback(copied.unlink, missing_ok=True)
+    if copied.stat().st_size != draft.size:
+        raise TransientError("copy-incomplete", f"{draft.path} could not be copied whole to {target}.")
+    return copied
+
+
+def _write_hidden(folder: Path, content: bytes, unpublished: ExitStack) -> Path:
+    """Write a complete hidden file, which `unpublished` removes."""
+    path = write_beside(folder, lambda stream: stream.write(content))
+    unpublished.callback(path.unlink, missing_ok=True)
+    return path

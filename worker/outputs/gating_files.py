@@ -19,7 +19,7 @@ from app.domain.combining import NetParameters
 from app.domain.outcomes import GatingOutcome
 from app.files.disk import replacing
 from app.settings import Settings
-from worker.outputs.artifacts import Logits
+from worker.outputs.artifacts import Logits, publishing
 from worker.outputs.mixture_manifest import ParametersFile
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,8 @@ def publish_parameters(request: GatingRequest, outcome: GatingOutcome, settings:
     """Write a combination's parameters as JSON, its network as safetensors.
 
     They lie beside the mixtures, and where the old scripts had them, unless the checkpoint directory is read-only.
-    Equal outcomes have equal bytes.
+    Equal outcomes have equal bytes. The JSON names the network by its digest, so no other publisher may write between
+    the two.
     """
     stem = f"gating_{request.name}"
     document = outcome.to_dict()
@@ -47,8 +48,9 @@ def publish_parameters(request: GatingRequest, outcome: GatingOutcome, settings:
             written["parameters"] = {**written["parameters"], "tensors": described}
     text = json.dumps(document, indent=2, allow_nan=False).encode() + b"\n"
     files = {**tensors, f"{stem}.json": text}
-    write_files(settings.outputs_dir / request.output_dir / request.name, files)
-    write_checkpoints(settings.checkpoints_dir, f"{FOLDER}/{request.dataset}", files)
+    with publishing(publish_lock(settings)):
+        write_files(settings.outputs_dir / request.output_dir / request.name, files)
+        write_checkpoints(settings.checkpoints_dir, f"{FOLDER}/{request.dataset}", files)
     return ParametersFile(f"{FOLDER}/{request.dataset}", f"{stem}.json", hashlib.sha256(text).hexdigest())
 
 
@@ -71,7 +73,12 @@ def write_checkpoints(root: Path, folder: str, files: Mapping[str, bytes]) -> No
         log.warning("%s is read-only: %s is not written", root, ", ".join(files))
 
 
-def write_mixture(path: Path, content: Logits, weights: NDArray[np.float32] | None) -> None:
+def publish_lock(settings: Settings) -> Path:
+    """Return the file that publishers lock."""
+    return settings.internal_dir / "publish.lock"
+
+
+def mixture_file(content: Logits, weights: NDArray[np.float32] | None) -> bytes:
     """Write `probs` [N, C] float32 and expert `weights` [N, E], as the old scripts did.
 
     `targets` and `predictions` [N] int64 stand beside them; `weights` only where the method has any.
@@ -82,5 +89,4 @@ def write_mixture(path: Path, content: Logits, weights: NDArray[np.float32] | No
         arrays["weights"] = weights
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]
-    with replacing(path) as stream:
-        stream.write(buffer.getbuffer())
+    return buffer.getvalue()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from app.domain.combine_requests import GatingRequest, InputFile, InputList
@@ -12,6 +12,7 @@ from app.domain.outcomes import GatingOutcome
 from app.domain.times import rfc3339
 from worker.outputs.artifacts import Draft
 from worker.outputs.manifest import SCHEMA
+from worker.verify.combining import LOGITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,14 @@ class ParametersFile:
 
 
 @dataclass(frozen=True, slots=True)
+class MixtureFile:
+    """The published file of a split's probabilities and expert weights."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class MixtureOrigin:
     """Where combined logits come from."""
 
@@ -32,6 +41,7 @@ class MixtureOrigin:
     request: GatingRequest
     outcome: GatingOutcome
     parameters: ParametersFile
+    mixture: MixtureFile
     rows: InputList
     inputs: tuple[InputFile, ...]
     data_sha256: str
@@ -69,13 +79,8 @@ def mixture_manifest(origin: MixtureOrigin, draft: Draft, shape: tuple[int, ...]
             "classes": shape[1],
             "sha256": origin.data_sha256,
         },
-        "combination": {
-            "method": outcome.method,
-            "experts": list(request.experts),
-            "prior": request.prior,
-            "divided_by": dict(request.divided_by),
-            "logits": "log-probabilities",
-        },
+        "combination": _combination(request, outcome),
+        "mixture": {"file": origin.mixture.name, "sha256": origin.mixture.sha256},
         "derived_from": [
             {"expert": file.expert, "split": file.split, "sha256": file.sha256, "name": file.name}
             for file in origin.inputs
@@ -86,4 +91,18 @@ def mixture_manifest(origin: MixtureOrigin, draft: Draft, shape: tuple[int, ...]
             "finished_at": rfc3339(finished_at),
             "seconds": round(finished_at - origin.started_at, 3),
         },
+    }
+
+
+def _combination(request: GatingRequest, outcome: GatingOutcome) -> dict[str, Any]:
+    """Describe how the logits were combined."""
+    imported = None if request.net_file is None else {"file": request.net_file, "sha256": request.net_sha256}
+    return {
+        "method": outcome.method,
+        "experts": list(request.experts),
+        "prior": request.prior,
+        "divided_by": dict(request.divided_by),
+        "logits": LOGITS,
+        "imported": imported,
+        "fitted_on": [asdict(rows) for rows in request.fitted_lists],
     }

@@ -41,6 +41,7 @@ from worker.evidence.stored_sample import Resampler, checkpoint_path
 from worker.outputs.artifacts import targets_sha256
 from worker.outputs.logit_reader import StoredLogits, read_stored, read_targets, with_targets
 from worker.tasks.verify import override_checks
+from worker.verify.combining import expect_log_probabilities, is_combination
 from worker.verify.ground_truth import Truth
 from worker.verify.lists import check_overlap
 from worker.verify.manifest_checks import Now, check_manifest, open_questions, read_manifest, unreadable_manifest
@@ -128,7 +129,10 @@ class FileChecks:
         except JobError as error:
             right = "an .npz with logits, targets and predictions, or a .pt with one tensor"
             return _refused(error_check("readable", False, error.code, right, error.message)), source
-        report = verify_unit(stored.arrays, truth, self._origin_checks(path, file, stored, split), stored.form)
+        manifest, checks = self._origin_checks(path, file, stored, split)
+        report = verify_unit(stored.arrays, truth, checks, stored.form)
+        if is_combination(manifest):
+            report = expect_log_probabilities(report)
         self._remember(file, split, stored.arrays, report)
         return report, source
 
@@ -167,8 +171,10 @@ class FileChecks:
         classes = catalog.bases.classes(self._dataset)
         return split, Truth.of(split, self._labels[split.base], classes, self._long_tail, self._request.standards)
 
-    def _origin_checks(self, path: Path, file: LogitFile, stored: StoredLogits, split: Split) -> list[Check]:
-        """Check the rows' origin by manifest and by recomputing."""
+    def _origin_checks(
+        self, path: Path, file: LogitFile, stored: StoredLogits, split: Split
+    ) -> tuple[Mapping[str, Any] | None, list[Check]]:
+        """Check the rows' origin by manifest and by recomputing; return both."""
         manifest: Mapping[str, Any] | None = None
         try:
             manifest = read_manifest(path.with_suffix(MANIFEST_SUFFIX))
@@ -182,9 +188,13 @@ class FileChecks:
                 checkpoint = None if named is None else self._digest(named)
             checks = check_manifest(manifest, Now(file.expert, file.split, stored.sha256, split.sha256, checkpoint))
             checks += open_questions(manifest or {})
-        if self._request.recompute:
+        if self._request.recompute and is_combination(manifest):
+            checks.append(
+                skipped(SAMPLE_ID, "error", "A combination comes from no checkpoint; nothing was recomputed.")
+            )
+        elif self._request.recompute:
             checks.append(self._resampler.check(file, stored.arrays.get("logits"), split, manifest))
-        return checks
+        return manifest, checks
 
     def _digest(self, path: Path) -> str | None:
         if path not in self._digests:

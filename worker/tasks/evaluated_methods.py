@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from app.domain.combine_requests import GatingRequest, RejectorRequest
-from app.domain.combining import LinearParameters, Method, Rules, Score
+from app.domain.combine_requests import SELECTIVE, GatingRequest, RejectorRequest
+from app.domain.combining import PARAMETERS, LinearParameters, Method, Rules, Score
 from app.domain.outcomes import GatingOutcome, RejectorOutcome
 from worker.combine.combiners import combiner_of
 from worker.combine.decisions import Decisions, decide, score_rows
@@ -17,7 +17,7 @@ from worker.combine.prior import log_prior
 from worker.combine.rows import Combiner, ExpertRows, RowSummary
 from worker.combine.summary import summarise
 from worker.context import Context
-from worker.tasks.expert_logits import ExpertLogits
+from worker.tasks.expert_logits import ExpertLogits, inputs_of
 
 REFERENCE = "uniform + msp"
 """Of the first gating: what all methods are compared with."""
@@ -43,9 +43,9 @@ class EvaluatedGating:
         self.inputs = ExpertLogits(request, context)
         self.test = self.inputs.split(test)
         self.rules = {asked.name: fitted.rules for asked, fitted in rejectors}
-        """Rejector's name → its rules; those of `selective` come first."""
+        """Rejector's name → its rules; the gating's own come first."""
         if outcome.rules is not None:
-            self.rules = {f"{outcome.rules.score}-{outcome.rules.objective}": outcome.rules} | self.rules
+            self.rules = {SELECTIVE: outcome.rules} | self.rules
 
     def combiners(self) -> Iterator[tuple[Method, Combiner]]:
         """Yield `uniform`, then all fitted methods."""
@@ -59,12 +59,20 @@ class EvaluatedGating:
         """Combine the test rows."""
         return summarise(self.test.rows, combiner, self.inputs.groups)
 
-    def experts(self) -> Iterator[tuple[str, RowSummary]]:
-        """Yield each expert alone, as it is."""
+    def experts(self) -> Iterator[tuple[str, str, RowSummary]]:
+        """Yield each expert alone, as it is, with what tells its logits from others."""
         rows = self.test.rows
         alone = combiner_of("uniform", uniform(1), log_prior(self.inputs.train_counts))
+        sources = {
+            file.expert: f"{file.sha256} {self.request.divided_by.get(file.expert)}"
+            for file in inputs_of(self.request, [self.test.split.name])
+        }
         for expert, logits in zip(self.request.experts, rows.logits, strict=True):
-            yield expert, summarise(ExpertRows((logits,), rows.labels, rows.weights), alone, self.inputs.groups)
+            yield (
+                expert,
+                sources[expert],
+                summarise(ExpertRows((logits,), rows.labels, rows.weights), alone, self.inputs.groups),
+            )
 
 
 def evaluated_methods(
@@ -73,15 +81,20 @@ def evaluated_methods(
     """List all methods, and the decisions of each rejector by its name.
 
     The methods are: each expert alone; the uniform average with three scores; each fitted combination, the chosen one
-    with three scores; each rejector. With several gatings, all but the first have their name before theirs.
+    with three scores; each rejector. With several gatings, all but the first have their name before theirs; experts
+    only where their logits are other ones.
     """
     methods: dict[str, MethodRows] = {}
     decisions: dict[str, Decisions] = {}
+    experts: dict[str, str] = {}  # name → what tells its logits from others
     for gating in gatings:
         prefix = "" if gating is gatings[0] else f"{gating.request.name}: "
-        for expert, summary in gating.experts():
+        for expert, source, summary in gating.experts():
             check()
-            methods.setdefault(f"{expert} + msp", _classifier(f"{expert} + msp", "msp", summary))
+            shown = f"expert {expert}" if expert in PARAMETERS else expert  # a combination may be called `linear`
+            if experts.setdefault(shown, source) != source:
+                shown = f"{prefix}{shown}"
+            methods.setdefault(f"{shown} + msp", _classifier(f"{shown} + msp", "msp", summary))
         for method, combiner in gating.combiners():
             check()
             summary = gating.summary(combiner)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from app.domain.checks import Check, JobReport, verdict_of
 from app.domain.combine_requests import EvaluationRequest
 from app.domain.combining import COVERAGES
+from app.domain.evaluations import Evaluation
 from app.domain.jobs import Claim
 from app.domain.outcomes import EvaluationOutcome
 from worker.cancellation import CancellationPoint
 from worker.combine.evaluation.evaluate import evaluate
+from worker.combine.evaluation.method_rows import MethodRows
 from worker.context import Context
 from worker.outputs.evaluation_files import curves_file, decisions_file, summary_file
 from worker.outputs.gating_files import write_files
@@ -41,20 +43,7 @@ def evaluate_methods(claim: Claim, context: Context) -> None:
         gatings.append(EvaluatedGating(*fitted_gating(job_id, context), own, request.test, context))
     first = gatings[0]
     methods, decisions = evaluated_methods(gatings, check)
-    rules = next((rules for gating in gatings for rules in gating.rules.values()), None)
-    coverages = COVERAGES if rules is None else tuple(rule.coverage for rule in rules.rules)
-    rows = first.test.rows
-    evaluation = evaluate(
-        methods,
-        rows.labels,
-        first.inputs.groups.of_class[rows.labels],
-        first.inputs.groups.names,
-        rows.weights,
-        first.test.split.indices,
-        coverages,
-        REFERENCE,
-        check,
-    )
+    evaluation = _evaluate(gatings, methods, check)
     outcome = EvaluationOutcome(
         evaluation=evaluation,
         test=role_rows(first.request, first.test),
@@ -76,13 +65,32 @@ def evaluate_methods(claim: Claim, context: Context) -> None:
     context.jobs.finish_job(claim, JobReport(verdict_of(outcome.checks), outcome.checks))
 
 
+def _evaluate(
+    gatings: Sequence[EvaluatedGating], methods: Sequence[MethodRows], check: Callable[[], None]
+) -> Evaluation:
+    """Evaluate methods on the test rows, which all gatings share, at the rejectors' coverages."""
+    rules = next((rules for gating in gatings for rules in gating.rules.values()), None)
+    coverages = COVERAGES if rules is None else tuple(rule.coverage for rule in rules.rules)
+    test, groups = gatings[0].test, gatings[0].inputs.groups
+    return evaluate(
+        methods,
+        test.rows.labels,
+        groups.of_class[test.rows.labels],
+        groups.names,
+        test.rows.weights,
+        test.split.indices,
+        coverages,
+        REFERENCE,
+        check,
+    )
+
+
 def _checks(gatings: list[EvaluatedGating]) -> tuple[Check, ...]:
     """Check that nothing was fitted on the test rows; repeat the gatings' warnings."""
     checks: dict[tuple[str, str], Check] = {}
     for gating in gatings:
         inputs, test = gating.inputs, gating.test.split
-        fitted = [inputs.read_list(name) for name in (gating.request.fit, gating.request.validate)]
-        for check in (check_shared_rows(test, fitted), *gating.outcome.checks):
+        for check in (check_shared_rows(test, inputs.fitted_lists()), *gating.outcome.checks):
             checks.setdefault((check.id, check.message), check)
     return tuple(checks.values())
 

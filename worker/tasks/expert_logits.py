@@ -14,7 +14,7 @@ from app.catalog.datasets import Dataset
 from app.catalog.folders import Folder
 from app.catalog.long_tail import class_groups
 from app.catalog.split_lists import COUNTS_FILE, TRAIN_SPLIT, Split
-from app.domain.combine_requests import GatingRequest, InputFile
+from app.domain.combine_requests import GatingRequest, InputFile, InputList
 from app.domain.combining import GroupScheme
 from app.domain.errors import JobError
 from app.files.artifacts import artifact_path
@@ -74,24 +74,40 @@ class ExpertLogits:
         Raises:
             JobError: a file or list is not the one that was verified.
         """
-        request, split = self.request, self.read_list(name)
+        request = self.request
+        split = self._read_list(request.list_of(name))
         labels = self._context.pools.labels(self.dataset, split.base)
         own = labels[split.indices]
         files = {file.expert: file for file in request.logits.files if file.split == name}
         logits = tuple(self._read(files[expert], own) for expert in request.experts)
         return SplitRows(split, ExpertRows(logits, own, row_weights(own, request.prior, self.train_counts)), labels)
 
-    def read_list(self, name: str) -> Split:
+    def fitted_lists(self) -> tuple[Split, ...]:
+        """Read the lists that the combination, and combinations among its experts, were fitted on.
+
+        Raises:
+            JobError: `split-changed`.
+        """
+        return tuple(self._read_list(known) for known in self.request.fitted_lists)
+
+    def lists_fitted_before(self) -> tuple[Split, ...]:
+        """Read the lists that combinations among the experts were fitted on.
+
+        Raises:
+            JobError: `split-changed`.
+        """
+        return tuple(self._read_list(known) for known in self.request.fitted_before)
+
+    def _read_list(self, known: InputList) -> Split:
         """Read one of the request's index lists.
 
         Raises:
             JobError: `split-changed`.
         """
-        split = self._context.catalog.read_split(self.dataset, self._folder, name)
-        known = self.request.list_of(name)
+        split = self._context.catalog.read_split(self.dataset, self._folder, known.split)
         if (split.base, split.sha256) != (known.base, known.sha256):
             raise JobError(
-                "split-changed", f"The index list of {name!r} was changed since. Combine the experts again."
+                "split-changed", f"The index list of {known.split!r} was changed since. Combine the experts again."
             )
         return split
 
@@ -110,9 +126,15 @@ class ExpertLogits:
         if scale_of(logits).kind == "probabilities":
             message = f"{what} are probabilities; their softmax would be wrong. Store logits, and verify them."
             raise JobError("not-logits", message)
-        raw = logits.astype(np.float32)
+        raw = logits.astype(np.float32, copy=False)
         divisor = self.request.divided_by.get(file.expert)
-        return raw if divisor is None else raw * np.float32(divisor)
+        if divisor is None:
+            return raw
+        with np.errstate(over="ignore"):
+            multiplied = raw * np.float32(divisor)
+        if not np.isfinite(multiplied).all():
+            raise JobError("divisor-too-large", f"{what}, multiplied by {divisor:g}, are beyond float32.")
+        return multiplied
 
     def _arrays(self, file: InputFile, rows: int) -> dict[str, NDArray[Any]]:
         settings, logits = self._context.settings, self.request.logits

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,9 @@ from app import VERSION
 from app.domain.checks import Check
 from app.domain.combine_requests import GatingRequest
 from app.domain.combining import Candidate, Method, NetParameters, Rules
+from app.domain.errors import JobError
 from app.domain.outcomes import Choice, GatingOutcome, RoleRows
+from app.files.disk import file_sha256
 from worker.combine.combiners import combiner_of
 from worker.combine.features import feature_count
 from worker.combine.fitting import FitData, assess, pretrain
@@ -64,7 +67,7 @@ def fit_gating(inputs: ExpertLogits, check: Callable[[], None]) -> GatingOutcome
         divided_by=dict(request.divided_by),
         versions=versions(),
         rules=rules,
-        checks=tuple(_checks(request, fit, validate)),
+        checks=tuple(_checks(inputs, fit, validate)),
     )
 
 
@@ -80,6 +83,7 @@ def versions() -> Mapping[str, str]:
         "python": platform.python_version(),
         "numpy": np.__version__,
         "scipy": scipy.__version__,
+        "torch": version("torch"),
     }
 
 
@@ -91,15 +95,17 @@ def _candidates(
     data = FitData(fit.rows, validate.rows, prior, request.net, check)
     if request.net_file is None:
         return pretrain(data, inputs.groups, request.method)
-    parameters = _imported_net(inputs.checkpoints_dir / request.net_file, len(request.experts))
+    parameters = _imported_net(inputs.checkpoints_dir / request.net_file, request.net_sha256, len(request.experts))
     return [assess("net", parameters, data, inputs.groups)], "net"
 
 
-def _imported_net(path: Path, experts: int) -> NetParameters:
+def _imported_net(path: Path, sha256: str | None, experts: int) -> NetParameters:
     """Take an old network's weights: its features were of softmax(z), not standardised."""
     # Only training and reading a network need PyTorch.
     from worker.combine.net_training import read_old_net
 
+    if file_sha256(path) != sha256:
+        raise JobError("net-changed", f"{path.name} was changed since this job was accepted. Submit it again.")
     features = feature_count(experts)
     tensors = encode_tensors(read_old_net(path, experts))
     return NetParameters((1.0,) * experts, (0.0,) * features, (1.0,) * features, tensors)
@@ -111,12 +117,13 @@ def _choice(request: GatingRequest, chosen: Candidate) -> Choice:
     return "lowest" if chosen.nll_difference is None else "simplest"
 
 
-def _checks(request: GatingRequest, fit: SplitRows, validate: SplitRows) -> list[Check]:
+def _checks(inputs: ExpertLogits, fit: SplitRows, validate: SplitRows) -> list[Check]:
     """Check what makes a combination mislead; none of it fails the job."""
+    request = inputs.request
     checks = [
         check_effective_rows(request.fit, effective_size(fit.rows.weights), len(fit.rows.labels)),
         check_fit_rows(fit.split.base, request.fit, _accuracies(fit), _accuracies(validate)),
-        check_shared_rows(validate.split, (fit.split,)),
+        check_shared_rows(validate.split, (fit.split, *inputs.lists_fitted_before())),
     ]
     if request.divided_by:
         checks.append(check_divisors(request.divided_by))

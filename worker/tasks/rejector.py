@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from app.domain.checks import JobReport, verdict_of
 from app.domain.combine_requests import RejectorRequest
+from app.domain.errors import JobError
 from app.domain.jobs import Claim
 from app.domain.outcomes import RejectorOutcome
 from worker.cancellation import CancellationPoint
@@ -16,6 +17,7 @@ from worker.outputs.rejector_files import publish_rules
 from worker.tasks.expert_logits import ExpertLogits
 from worker.tasks.fit_gating import versions
 from worker.tasks.gating_jobs import fitted_gating
+from worker.verify.scale import scale_of
 
 
 def fit_rejector(claim: Claim, context: Context) -> None:
@@ -35,7 +37,14 @@ def fit_rejector(claim: Claim, context: Context) -> None:
     parts = []
     for split in (gating.fit, gating.validate):
         check()
-        parts.append(summarise(inputs.split(split).rows, combiner, inputs.groups))
+        part = inputs.split(split).rows
+        if request.score == "energy" and scale_of(part.logits[0]).kind == "log-probabilities":
+            message = (
+                f"The expert {gating.experts[0]!r} has log-probabilities of {split!r}, as combinations have: their "
+                "logsumexp is 0 whatever the row. Take another score."
+            )
+            raise JobError("energy-of-log-probabilities", message)
+        parts.append(summarise(part, combiner, inputs.groups))
     rows = concatenate(*parts)
     rules = fit_rules(request.score, request.objective, request.coverages, request.min_group_coverage, rows, check)
     outcome = RejectorOutcome(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.catalog.split_lists import TRAIN_SPLIT, Split
-from app.domain.checks import MAX_EVIDENCE, Check, skipped, warning_check
+from app.domain.checks import MAX_EVIDENCE, Check, ResultReport, skipped, warning_check
 
+LOGITS = "log-probabilities"
+"""What a combination's files hold, in the words of their manifests."""
 FEW_ROWS = 300.0
 """Effective rows below which fitted parameters are mostly noise."""
 TRAINED_GAIN = 0.15
@@ -66,6 +69,20 @@ def check_divisors(divided_by: Mapping[str, float]) -> Check:
     named = ", ".join(f"{expert} by {value:g}" for expert, value in divided_by.items())
     reason = f"Declared, and not provable from the files: logits were divided ({named}); they were multiplied back."
     return skipped("divided-logits", "warning", reason)
+
+
+def is_combination(manifest: Mapping[str, Any] | None) -> bool:
+    """Tell whether a manifest describes the logits of a combination."""
+    described = None if manifest is None else manifest.get("combination")
+    return isinstance(described, dict) and described.get("logits") == LOGITS
+
+
+def expect_log_probabilities(report: ResultReport) -> ResultReport:
+    """Replace the check of raw logits, which a combination has not."""
+    reason = "A combination is a distribution, so its logits are log-probabilities."
+    expected = skipped("raw-logits", "warning", reason)
+    checks = tuple(expected if check.id == expected.id else check for check in report.checks)
+    return replace(report, checks=checks)
 
 
 def check_imported_net(name: str) -> Check:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from app.api.combine_schemas import EvaluationList, EvaluationView
+from app.api.combine_schemas import CombinePlanView, EvaluationList, EvaluationView
 from app.api.dependencies import ServicesDep
 from app.api.parameters import JobId, Traceparent, Wait
 from app.api.waiting import await_change
@@ -15,6 +15,7 @@ from app.domain.errors import NotFound
 from app.domain.fault_points import reach
 from app.submission.combine_bodies import EvaluationBody
 from app.submission.rejection import plan_evaluation
+from app.workflows.plans import plan_new_evaluation
 
 router = APIRouter(prefix="/evaluations", tags=["combinations"])
 
@@ -30,6 +31,15 @@ def submit(body: EvaluationBody, services: ServicesDep, trace: Traceparent, resp
     response.headers["Location"] = f"/evaluations/{job.id}"
     reach("submit.recorded")
     return EvaluationView.of(job)
+
+
+@router.post("/plan")
+def plan(body: EvaluationBody, services: ServicesDep) -> CombinePlanView:
+    """Show what a request would do, and all that is wrong with it.
+
+    Nothing is queued. `kept` names a job that has the same result already.
+    """
+    return CombinePlanView.of(plan_new_evaluation(body, services.workflows))
 
 
 @router.get("")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from app.api.combine_schemas import RejectorList, RejectorView
+from app.api.combine_schemas import CombinePlanView, RejectorList, RejectorView
 from app.api.dependencies import ServicesDep
 from app.api.parameters import JobId, Traceparent, Wait
 from app.api.waiting import await_change
@@ -15,6 +15,7 @@ from app.domain.errors import NotFound
 from app.domain.fault_points import reach
 from app.submission.combine_bodies import RejectorBody
 from app.submission.rejection import plan_rejector
+from app.workflows.plans import plan_new_rejector
 
 router = APIRouter(prefix="/rejectors", tags=["combinations"])
 
@@ -29,6 +30,15 @@ def submit(body: RejectorBody, services: ServicesDep, trace: Traceparent, respon
     response.headers["Location"] = f"/rejectors/{job.id}"
     reach("submit.recorded")
     return RejectorView.of(job)
+
+
+@router.post("/plan")
+def plan(body: RejectorBody, services: ServicesDep) -> CombinePlanView:
+    """Show what a request would do, and all that is wrong with it.
+
+    Nothing is queued. `kept` names a job that has the same result already.
+    """
+    return CombinePlanView.of(plan_new_rejector(body, services.workflows))
 
 
 @router.get("")

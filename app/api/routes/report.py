@@ -6,7 +6,7 @@ from typing import Annotated
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from app.api.dependencies import ServicesDep
 from app.api.parameters import MAX_WAIT_S, JobId
@@ -15,6 +15,7 @@ from app.api.results import analyse_job
 from app.api.verdict_schemas import AnalysisView
 from app.domain.analyses import AnalysisPart
 from app.domain.errors import NotFound
+from app.domain.jobs import Job
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 """The page holds all that it needs; nothing that might be injected into it can load or run anything."""
@@ -38,14 +39,17 @@ async def analysis(
 
 
 @router.get("/report", response_class=HTMLResponse)
-async def report(job_id: JobId, services: ServicesDep) -> HTMLResponse:
+async def report(job_id: JobId, services: ServicesDep) -> Response:
     """Show verdict, failed checks, figures and charts on one page.
 
     Of a gating it also shows the combination, of a rejector its rules, of an evaluation its methods. The page has no
     scripts and can be read, printed or mailed. It waits ten seconds at most for intervals and causes; until they are
-    there, and while the job runs, a header tells the browser to look again. A saved copy stays as it is.
+    there, and while the job runs, a header tells the browser to look again. A saved copy stays as it is. The report
+    of a run is that of its last step that is done.
     """
     job = await run_sync(services.jobs.get, job_id)
+    if job.request.kind == "run":
+        return RedirectResponse(f"/jobs/{_reported(job)}/report", status_code=307)
     page_of = PAGES.get(job.request.kind)
     if page_of is None:
         raise NotFound("nothing-to-report", f"Jobs of kind {job.request.kind!r} have no results to report on.")
@@ -54,3 +58,15 @@ async def report(job_id: JobId, services: ServicesDep) -> HTMLResponse:
     if page.again_s is not None:
         headers |= {"Refresh": str(page.again_s), "Retry-After": str(page.again_s)}
     return HTMLResponse(page.html, headers=headers)
+
+
+def _reported(run: Job) -> str:
+    """Return the id of the job whose report is a run's.
+
+    Raises:
+        NotFound: `nothing-to-report`, no step with a job is done yet.
+    """
+    for step in reversed(run.steps):
+        if step.done and step.jobs:
+            return step.jobs[-1]
+    raise NotFound("nothing-to-report", f"No step of the run {run.id} has a result to report on yet.")

@@ -29,8 +29,8 @@ class UploadView(BaseModel):
 def create_upload(services: ServicesDep, response: Response) -> UploadView:
     """Create a place for files, which `POST /verifications` can then name.
 
-    `PUT` each file to `<Location>/<expert>/<split>_logits.npz`. The upload is removed with its verification; without
-    one, an hour or two after the last file came.
+    `PUT` each file to `<Location>/<expert>/<split>_logits.npz`. The upload is removed with the last job that reads
+    it; without one, an hour or two after the last file came.
     """
     upload = services.uploads.create()
     response.headers["Location"] = f"/uploads/{upload}"
@@ -66,15 +66,15 @@ async def put_file(upload: str, name: str, request: Request, services: ServicesD
 
 @router.delete("/{upload}", status_code=204)
 def delete_upload(upload: str, services: ServicesDep) -> None:
-    """Remove an upload's files, unless a verification of them has not ended.
+    """Remove an upload's files, unless a job that reads them has not ended.
 
-    The verification's checks stay; curves can no longer be drawn.
+    The verification's checks stay; curves can no longer be drawn, and combinations of the files no longer evaluated.
     """
     # In a transaction: no verification of it can be submitted in between. A client whose submission got no answer may
     # not know that there is one.
     with services.database.transaction():
         if upload in services.jobs.uploads(open_only=True):
-            hint = "Cancel that verification first, or wait until it has ended."
-            raise Conflict("upload-in-use", f"Upload {upload} is being verified. {hint}")
+            hint = "Cancel that job first, or wait until it has ended."
+            raise Conflict("upload-in-use", f"Upload {upload} is being verified or combined. {hint}")
         aside = services.uploads.set_aside(upload)
     remove(aside)

@@ -13,7 +13,13 @@ from typing import Literal
 
 import typer
 
-LIST_OPTIONS = ("--experts", "--splits")  # of `recompute`, which has no arguments besides options
+LIST_OPTIONS = {  # by command; none of them has arguments besides options
+    "recompute": ("--experts", "--splits"),
+    "run": ("--experts",),
+    "gating": ("--experts", "--coverages", "--divided-by"),
+    "argse": ("--coverages",),
+    "evaluate": ("--gatings", "--gating", "--rejectors"),
+}
 BYTES = {
     "B": 1,
     **{name: 1000**power for power, name in enumerate(("kB", "MB", "GB", "TB"), start=1)},
@@ -26,10 +32,12 @@ AMOUNT = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)\s*([A-Za-z]*)")
 def prepare(argv: Sequence[str]) -> list[str]:
     """Rewrite an old command line for typer.
 
-    Common options move behind the command, and list options are repeated for each value.
+    Common options move behind the command, list options are repeated for each value, and the commands with list
+    options take names of options with underscores too.
     """
     args = _common_options_last(argv)
-    return _repeat_lists(args) if args[:1] == ["recompute"] else args
+    lists = LIST_OPTIONS.get(args[0]) if args else None
+    return args if lists is None else _repeat_lists([_dashed(arg) for arg in args], lists)
 
 
 def own_folder(value: str, root: str) -> str:
@@ -121,7 +129,13 @@ def _common_options_last(argv: Sequence[str]) -> list[str]:
     return list(argv)
 
 
-def _repeat_lists(args: Sequence[str]) -> list[str]:
+def _dashed(arg: str) -> str:
+    """Turn `--batch_size=8` into `--batch-size=8`; values stay as they are."""
+    option, equals, value = arg.partition("=")
+    return f"{option.replace('_', '-')}{equals}{value}" if option.startswith("--") else arg
+
+
+def _repeat_lists(args: Sequence[str], lists: Sequence[str]) -> list[str]:
     """Turn `--experts a b` and `--experts=a b` into `--experts=a --experts=b`.
 
     A list ends at the next option. An empty one is an error; the default needs no option.
@@ -133,7 +147,7 @@ def _repeat_lists(args: Sequence[str]) -> list[str]:
         option, _, value = arg.partition("=")
         if arg.startswith("-") and empty:
             raise typer.BadParameter(f"{current} needs at least one name.")
-        if option in LIST_OPTIONS:
+        if option in lists:
             current, empty = option, not value
             if value:
                 repeated.append(arg)

@@ -7,15 +7,20 @@ from typing import Annotated
 
 import typer
 
+from relogit.cli.combinations import combination_of, result_lines, without_logits
+from relogit.cli.combinations import show_end as show_combination
 from relogit.cli.command import command
 from relogit.cli.options import JobArgument
 from relogit.cli.recompute import show_end
+from relogit.cli.run import show_run, show_run_end
 from relogit.cli.session import ExitCode, Session
 from relogit.cli.verify import show_verification
+from relogit.combination import Combination
 from relogit.render.jobs import (
     download_lines,
     failure_lines,
     job_lines,
+    job_title,
     job_verdict,
     jobs_table,
     reuse_lines,
@@ -40,7 +45,15 @@ def status(run: Session, job_id: JobArgument = None) -> None:
 
     Exits with 0 whatever its state.
     """
-    job = run.find(job_id).data
+    found = run.find(job_id)
+    if found.job_kind == "run":
+        show_run(run, run.client.get_run(found.id))
+        return
+    combination = combination_of(run, found)
+    if combination is not None:
+        _show_combination(run, combination)
+        return
+    job = found.data
     run.show(
         job,
         lambda: [
@@ -61,6 +74,10 @@ def wait(run: Session, job_id: JobArgument = None) -> None:
         verification = run.client.verification(job.id)
         run.follow(verification)
         show_verification(run, verification)
+    elif job.job_kind == "run":
+        show_run_end(run, run.client.get_run(job.id))
+    elif combination := combination_of(run, job):
+        show_combination(run, combination)
     else:
         show_end(run, job)
 
@@ -69,7 +86,7 @@ def wait(run: Session, job_id: JobArgument = None) -> None:
 def cancel(run: Session, job_id: JobArgument = None) -> None:
     """Ask the server to stop a job."""
     job = run.find(job_id).cancel()
-    run.show(job.data, lambda: [f"Job {job.id} is {job.state}."])
+    run.show(job.data, lambda: [f"{job_title(job.data)} is {job.state}."])
 
 
 @command
@@ -79,7 +96,7 @@ def delete(
     """Delete an ended job from the server."""
     job = run.find(job_id)
     job.delete()
-    run.show({"id": job.id, "deleted": True}, lambda: [f"Job {job.id} is deleted."])
+    run.show({"id": job.id, "deleted": True}, lambda: [f"{job_title(job.data)} is deleted."])
 
 
 @command
@@ -90,19 +107,30 @@ def download(
 ) -> None:
     """Fetch a job's files and check their sha256.
 
+    Of a run, these are the logits of its experts and of their combination.
+
     Files that are already there are not fetched again. Exits with 1 if the job has not succeeded; the command
     fetches the files that exist all the same.
     """
     job = run.find(job_id)
     if job.verifies_files:
         raise typer.BadParameter(f"Job {job.id} verifies files; it has none of its own.")
+    if reason := without_logits(run, job):
+        raise typer.BadParameter(reason)
+    work = run.client.get_run(job.id) if job.job_kind == "run" else job
     try:
-        saved = job.download(to)
+        saved = work.download(to)
     except OSError as error:
         run.err.print(f"Cannot write below {to}: {error}. Name another folder with --to.", style="red")
         raise typer.Exit(ExitCode.FAILED) from None
     files = [{**item._asdict(), "path": str(item.path)} for item in saved]
     run.show({"job": job.id, "state": job.state, "files": files}, lambda: download_lines(saved))
     if job.state != "succeeded":
-        run.err.print(f"Job {job.id} is {job.state}, not succeeded; do not use these files as its results.")
+        run.err.print(f"{job_title(job.data)} is {job.state}, not succeeded; do not use these files as its results.")
         raise typer.Exit(ExitCode.FAILED)
+
+
+def _show_combination(run: Session, work: Combination) -> None:
+    data = work.data
+    units = [units_table(data)] if data.get("units") and data["state"] != "succeeded" else []
+    run.show(data, lambda: [*job_lines(data), *units, *result_lines(run, data)])

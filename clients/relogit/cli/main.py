@@ -11,17 +11,21 @@ import httpx
 import typer
 
 from relogit.cli import rows, splits
+from relogit.cli.argse import argse
 from relogit.cli.doctor import doctor
+from relogit.cli.evaluate import evaluate
 from relogit.cli.experts import experts
+from relogit.cli.gating import gating
 from relogit.cli.gc import gc
 from relogit.cli.jobs import cancel, delete, download, jobs, status, wait
 from relogit.cli.recompute import recompute
+from relogit.cli.run import run
 from relogit.cli.session import MEANINGS, execute
 from relogit.cli.verify import verify
 
 app = typer.Typer(
     name="relogit",
-    help="Recompute the logits of trained experts, and verify every number.",
+    help="Recompute the logits of trained experts, verify every number, and combine the experts.",
     # "\b" keeps the line breaks of a paragraph.
     epilog="\b\nEvery command takes --json and --server, before or behind its name.\n\n"
     "\b\nExit codes:\n" + "\n".join(f"  {code:<4} {meaning}" for code, meaning in MEANINGS.items()),
@@ -32,7 +36,11 @@ app = typer.Typer(
 )
 
 # `relogit --help` lists the commands in this order.
-for command in (recompute, jobs, status, wait, cancel, delete, verify, download, experts, doctor, gc):
+COMMANDS = (
+    run, recompute, verify, gating, argse, evaluate, jobs, status, wait, cancel, delete, download, experts, doctor,
+    gc,
+)  # fmt: skip
+for command in COMMANDS:
     app.command()(command)
 app.add_typer(splits.app, name="splits")
 app.add_typer(rows.app, name="rows")

@@ -9,11 +9,12 @@ import typer
 from relogit.cli.argv import batch_size, floors_of
 from relogit.cli.command import command
 from relogit.cli.options import CommonOptions, FloorOption, folder_option, time_option
-from relogit.cli.session import ExitCode, Session
+from relogit.cli.plans import show_plan
+from relogit.cli.session import Session
 from relogit.job import Job, JobRequest
 from relogit.render.checks import end_verdict, failed_check_lines, reason_lines, results_table
 from relogit.render.jobs import failure_lines, reuse_lines
-from relogit.render.plan import plan_lines, plan_problem_lines
+from relogit.render.plan import plan_lines
 
 
 class JobOptions(CommonOptions, total=False):
@@ -105,9 +106,4 @@ def _submit(run: Session, request: JobRequest, *, wait: bool) -> None:
 
 def _show_plan(run: Session, request: JobRequest) -> None:
     plan = run.client.plan(**request)
-    run.show(plan, lambda: plan_lines(plan))
-    if not run.json:
-        for line in plan_problem_lines(plan):
-            run.err.print(line)
-    if not plan["ok"]:
-        raise typer.Exit(ExitCode.REFUSED)
+    show_plan(run, plan, lambda: plan_lines(plan))

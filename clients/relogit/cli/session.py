@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, NoReturn
@@ -20,7 +20,8 @@ from relogit.cli.argv import prepare
 from relogit.client import Client
 from relogit.errors import IntegrityError, Problem, RelogitError, ServerUnreachable, WrongUsage
 from relogit.job import Job
-from relogit.render.progress import display_for, follow, no_display
+from relogit.render.progress import Show, display_for, follow, no_display
+from relogit.render.run import run_display
 from relogit.render.tables import available_lines
 from relogit.work import Work
 
@@ -45,6 +46,13 @@ MEANINGS = {  # for `relogit --help`
     ExitCode.REFUSED: "wrong usage, the server refused the request (4xx), or a plan has problems",
     ExitCode.UNREACHABLE: "the server is out of reach or out of order (no connection, no answer in time, 5xx)",
     ExitCode.INTERRUPTED: "interrupted with Ctrl-C; a job that was submitted goes on, an upload is deleted",
+}
+
+REMEDIES = {  # by error code: the command or option that helps
+    "job-not-found": "`relogit jobs` lists those that there are.",
+    "no-gating": "`relogit gating` combines experts; run it first.",
+    "no-logits": "`relogit recompute` recomputes logits, and --logits names a job or a folder of them.",
+    "overlap": "--allow-overlap makes a warning of it.",
 }
 
 
@@ -103,9 +111,8 @@ class Session:
 
         Ctrl-C ends the command with 130 and leaves the job running.
         """
-        has_units = bool(job.data.get("units"))
         try:
-            follow(job, no_display() if self.json else display_for(self.out, has_units=has_units))
+            follow(job, no_display() if self.json else self._display(job))
         except KeyboardInterrupt:
             self._suggest_commands(f"Stopped watching. {job.kind} {job.id} goes on.", job)
             raise typer.Exit(ExitCode.INTERRUPTED) from None
@@ -113,10 +120,19 @@ class Session:
             self._suggest_commands(f"The server is gone. {job.kind} {job.id} goes on when it is back.", job)
             raise
 
+    def _display(self, job: Work) -> AbstractContextManager[Show]:
+        if "steps" in job.data:
+            return run_display(self.out)
+        return display_for(self.out, has_units=bool(job.data.get("units")))
+
     def command(self, *words: str) -> str:
         """Write a `relogit` command for the same server."""
         server = [] if self.server is None else ["--server", self.server]
         return shlex.join(["relogit", *words, *server])
+
+    def address(self, link: str | None) -> str:
+        """Complete a link of the server's JSON; empty where there is none."""
+        return f"{self.client.server.rstrip('/')}{link}" if link else ""
 
     def _suggest_commands(self, event: str, job: Work) -> None:
         self.err.print(
@@ -187,7 +203,12 @@ def error_lines(error: RelogitError) -> list[Text]:
         # The empty prefix cannot cause this error where there are files.
         if item.get("code") == "unknown-prefix" and item.get("available"):
             lines.append(Text("    --prefix '' takes files without a prefix."))
-    return lines
+    return lines + remedy_lines({error.code, *(item.get("code") for item in error.errors)})
+
+
+def remedy_lines(codes: Collection[str | None]) -> list[Text]:
+    """Name the commands or options that help against errors with these codes."""
+    return [Text(f"    {remedy}") for code, remedy in REMEDIES.items() if code in codes]
 
 
 def _print_problem(error: RelogitError) -> None:

@@ -11,9 +11,11 @@ import typer
 from rich.text import Text
 
 from relogit.cli.argv import floors_of
+from relogit.cli.combinations import without_logits
 from relogit.cli.command import command
 from relogit.cli.options import CommonOptions, FloorOption
 from relogit.cli.session import ExitCode, Session
+from relogit.job import Job
 from relogit.render.analysis import cause_lines, entry_of, missing_reason, statistics_lines
 from relogit.render.checks import (
     chance_results,
@@ -28,7 +30,7 @@ from relogit.render.checks import (
 )
 from relogit.render.jobs import failure_lines
 from relogit.render.progress import upload_bar
-from relogit.render.tables import Record, number_of
+from relogit.render.tables import ID_SHOWN, Record, number_of
 from relogit.verification import Verification, VerifyRequest
 from relogit.work import Part, Work
 
@@ -87,8 +89,10 @@ def verify(
     """
     request = VerifyRequest(floors=floors_of(floor), **options)
     path = DEFAULT if target is None else Path(target)
-    if _exists(path):
-        _verify_files(run, path, request, full=full)
+    if exists(path):
+        verification = submit_verification(run, path, request)
+        run.follow(verification)
+        show_verification(run, verification, full=full)
     else:
         _show_job(run, _job_id(target, request), full=full)
 
@@ -109,7 +113,11 @@ def show_verification(run: Session, verification: Verification, *, full: bool = 
     _show(run, verification, document, files_verdict(document), full=full)
 
 
-def _verify_files(run: Session, path: Path, request: VerifyRequest, *, full: bool) -> None:
+def submit_verification(run: Session, path: Path, request: VerifyRequest) -> Verification:
+    """Queue a verification of files, and upload them if need be.
+
+    Ctrl-C meanwhile ends the command with 130.
+    """
     health = run.client.ready()
     try:
         with nullcontext() if run.json else upload_bar(run.out) as progress:
@@ -125,8 +133,7 @@ def _verify_files(run: Session, path: Path, request: VerifyRequest, *, full: boo
         recomputed = f" The server recomputes {number_of(rows, 'row')} of each." if rows else ""
         files = number_of(len(accepted["files"]), "file")
         run.out.print(f"Verifying {files} of {path}, {how}.{recomputed}")
-    run.follow(verification)
-    show_verification(run, verification, full=full)
+    return verification
 
 
 def _show_job(run: Session, job_id: str, *, full: bool) -> None:
@@ -134,8 +141,23 @@ def _show_job(run: Session, job_id: str, *, full: bool) -> None:
     if job.verifies_files:
         show_verification(run, run.client.verification(job.id), full=full)
         return
+    if reason := _without_checks(run, job):
+        raise typer.BadParameter(reason)
     document = job.verification()
     _show(run, job, document, verification_verdict(document), full=full)
+
+
+def _without_checks(run: Session, job: Job) -> str | None:
+    """Explain why a job has no results to verify, and where its result is."""
+    if job.job_kind != "run":
+        return without_logits(run, job)
+    steps = run.client.get_run(job.id).steps
+    [recomputed] = next((step["jobs"] for step in steps if step["step"] == "recompute" and step["jobs"]), [None])
+    if recomputed is None:
+        command = run.command("status", job.id[:ID_SHOWN])
+        return f"Run {job.id} has not recomputed logits; `{command}` shows its steps."
+    command = run.command("verify", recomputed[:ID_SHOWN])
+    return f"Run {job.id} has no logits but those of its jobs: `{command}` shows the checks of its recompute job."
 
 
 def _show(run: Session, work: Work, document: Record, verdict: Text, *, full: bool) -> None:
@@ -189,7 +211,8 @@ def _with_analysis(document: Record, statistics: Record | None, causes: Record |
     return results
 
 
-def _exists(path: Path) -> bool:
+def exists(path: Path) -> bool:
+    """Tell whether there is a path of that name here."""
     try:
         return path.exists()
     except OSError:  # the folder above may not be entered; reading the path gives the error

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, Self, Unpack
+from typing import Any, Self, Unpack
 
 import httpx
 
+from relogit.client.combinations import CombinationMethods
+from relogit.client.runs import RunMethods
 from relogit.client.splits import SplitMethods, SplitsRequest
 from relogit.client.storage import StorageMethods
 from relogit.errors import Missing
-from relogit.job import Job, JobRequest
+from relogit.job import Job, JobKind, JobRequest
 from relogit.upload import Progress, find_logit_files, path_at_server, uploaded
 from relogit.verification import Verification, VerifyRequest
 from relogit.wire import Wire, segment, without_none
@@ -23,7 +25,7 @@ DEFAULT_SERVER = "http://127.0.0.1:8000"
 SERVER_VARIABLE = "RELOGIT_SERVER"
 
 
-class Client(SplitMethods, StorageMethods):
+class Client(SplitMethods, StorageMethods, CombinationMethods, RunMethods):
     """A relogit server. Use it as a context manager, or `close()` it.
 
     Example:
@@ -133,7 +135,7 @@ class Client(SplitMethods, StorageMethods):
         self,
         *,
         state: str | None = None,
-        kind: Literal["recompute", "verification", "splits"] | None = None,
+        kind: JobKind | None = None,
         limit: int | None = None,
     ) -> list[Job]:
         """List jobs of a state or kind, newest first."""

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from relogit.render.checks import ACCURACIES, PROBABILITIES, Place, chance_results, places_in_words
-from relogit.render.tables import NONE, Record, number_of
+from relogit.render.tables import NONE, Record, in_percent, number_of
 
 AREAS = {  # of the curves whose area is not a figure of the result
     "balanced_risk_coverage": "AURC balanced",
@@ -76,7 +76,7 @@ def _figures_table(metrics: Record, analysis: Record) -> Table:
         table.add_column(heading, no_wrap=True)
         for above in ("", interval)[:numbers]:
             table.add_column(above, justify="right", no_wrap=True)
-    accuracies = list(_figure_cells(metrics, analysis, ACCURACIES, lambda share: f"{share * 100:.2f}"))
+    accuracies = list(_figure_cells(metrics, analysis, ACCURACIES, lambda share: f"{in_percent(share):.2f}"))
     confidences = list(_figure_cells(metrics, analysis, PROBABILITIES, _six_places))
     for name, heading in AREAS.items():
         area = analysis["areas"].get(name)

@@ -26,6 +26,18 @@ from relogit.render.tables import (
     rate,
 )
 
+TITLES = {  # of jobs that are not simply called so, by kind
+    "verification": "Verification",
+    "gating": "Gating",
+    "rejector": "Rejector",
+    "evaluation": "Evaluation",
+    "run": "Run",
+}
+# What nobody typed, or what other lines show.
+HIDDEN = frozenset(
+    {"experts", "splits", "files", "lists", "counts_sha256", "identity", "coverages", "gatings", "rejectors", "steps"}
+)
+
 
 def jobs_table(jobs: Sequence[Record], console: Console) -> Table:
     """List jobs, one line each, with short ids.
@@ -37,9 +49,9 @@ def jobs_table(jobs: Sequence[Record], console: Console) -> Table:
             "job": job["id"][:ID_SHOWN],
             "kind": job["kind"],
             "state": coloured(job["state"]),
-            "verdict": coloured(job["verdict"] or NONE),
+            "verdict": coloured(_verdict(job)),
             "created (UTC)": job["created_at"][:16].replace("T", " "),
-            "data set": job["request"]["dataset"],
+            "data set": job["request"].get("dataset") or NONE,
             "output": _folder(job["request"]),
             "done": "{}/{}".format(*_progress(job)),
         }
@@ -50,7 +62,7 @@ def jobs_table(jobs: Sequence[Record], console: Console) -> Table:
 
 def job_title(job: Record) -> str:
     """Name a job in a sentence."""
-    return f"{'Verification' if _is_verification(job) else 'Job'} {job['id']}"
+    return f"{TITLES.get(job['kind'], 'Job')} {job['id']}"
 
 
 def job_lines(job: Record) -> list[Text]:
@@ -62,8 +74,8 @@ def job_lines(job: Record) -> list[Text]:
             lines.append(Text(f"  {name.removesuffix('_at'):<9}{job[name]}"))
     options = ", ".join(
         f"{name} {json.dumps(value) if value == '' else plain(value)}"
-        for name, value in request.items()
-        if name not in ("experts", "splits", "files") and value is not None
+        for name, value in _asked(request).items()
+        if name not in HIDDEN and value not in (None, {})
     )
     if _is_verification(job):
         lines.append(Text(f"  verifies {number_of(len(request['files']), 'file')}"))
@@ -119,6 +131,8 @@ def job_verdict(job: Record) -> Text:
         return _verification_verdict(job)
     if job["kind"] == "splits":
         return _splits_verdict(job)
+    if job["kind"] in TITLES:
+        return Text.assemble(f"{job_title(job)}: ", coloured(job["state"]), ".")
     units = job["units"]
     good = sum(unit["state"] == "succeeded" for unit in units)
     files = f"{job['request']['output_dir']}/<expert>/<split>_logits.npz in the server's outputs folder"
@@ -156,13 +170,33 @@ def _progress(job: Record) -> tuple[int, int]:
     if _is_verification(job):
         files = len(job["request"]["files"])
         return (files if job["state"] == "succeeded" else 0), files
-    if job["kind"] == "splits":
+    if not job["units"]:
         return int(job["state"] == "succeeded"), 1
     return sum(unit["state"] == "succeeded" for unit in job["units"]), len(job["units"])
 
 
+def _asked(request: Record) -> Record:
+    """Name the job whose logits were combined, in place of their files."""
+    logits = request.get("logits")
+    return {**request, "logits": logits["job"]} if isinstance(logits, dict) else request
+
+
+def _verdict(job: Record) -> str:
+    """Name a job's verdict.
+
+    A run has none of its own: once it has succeeded, the logits of its jobs passed their checks.
+    """
+    if job["kind"] == "run" and job["state"] == "succeeded" and job["request"].get("until") != "splits":
+        return "passed"
+    return job["verdict"] or NONE
+
+
 def _folder(request: Record) -> str:
-    return str(request.get("output_dir") or request.get("path") or request.get("name") or "(upload)")
+    """Name where the results are; only combined experts and evaluations have a name beside the folder."""
+    folder, name = request.get("output_dir"), request.get("name")
+    if "until" in request:
+        return f"until {request['until']}"  # a run has no files but those of its jobs
+    return f"{folder}/{name}" if folder and name else str(folder or request.get("path") or name or "(upload)")
 
 
 def _is_verification(job: Record) -> bool:

@@ -23,11 +23,11 @@ def plan_lines(plan: Record) -> list[RenderableType]:
     return lines + [Text(warning["detail"], style="yellow") for warning in plan["warnings"]]
 
 
-def plan_problem_lines(plan: Record) -> list[Text]:
+def plan_problem_lines(plan: Record, subject: str = "job") -> list[Text]:
     """Show why the job would fail, and available names."""
     if plan["ok"]:
         return []
-    lines = [Text("The job would be refused, or fail:", style="red")]
+    lines = [Text(f"The {subject} would be refused, or fail:", style="red")]
     for item in plan["problems"]:
         lines += [Text(f"  - {item['detail']}"), *available_lines(item["detail"], item.get("available"))]
     return lines

@@ -23,6 +23,7 @@ COLOURS = {
     "passed": "green",
     "succeeded": "green",
     "ready": "green",
+    "kept": "green",
     "failed": "red",
     "bad": "red",
     "cancelled": "yellow",
@@ -76,9 +77,14 @@ def coloured(state: str) -> Text:
     return Text(state, style=COLOURS.get(state, ""))
 
 
+def in_percent(share: float) -> float:
+    """Multiply a share by 100, without the digits of rounding: 0.00175 · 100 is 0.17500000000000002."""
+    return round(share * 100, 8)
+
+
 def percent(share: float | None) -> str:
     """Format 0.7016 as `70.16 %`."""
-    return NONE if share is None else f"{share * 100:.2f} %"
+    return NONE if share is None else f"{in_percent(share):.2f} %"
 
 
 def count(number: int | None) -> str:

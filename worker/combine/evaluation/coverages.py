@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from worker.combine.evaluation.method_rows import EvaluatedRows, RuleRows
-from worker.combine.evaluation.ranking import TOLERANCE, Border, Ranking
+from worker.combine.evaluation.ranking import TOLERANCE, Ranking, rejected_share
 from worker.combine.evaluation.samples import Samples, whole
 from worker.combine.rows import Floats
 
@@ -20,17 +21,20 @@ Values = dict[str, Floats]
 
 def ratio(part: Floats, whole: Floats) -> Floats:
     """Divide, NaN where `whole` is 0."""
-    return np.divide(part, whole, out=np.full(np.broadcast_shapes(part.shape, whole.shape), np.nan), where=whole > 0)
+    undefined = np.full(np.broadcast_shapes(part.shape, whole.shape), np.nan)
+    result: Floats = np.divide(part, whole, out=undefined, where=whole > 0)
+    return result
 
 
 def errors_at(accepted: Floats, samples: Samples) -> Values:
     """Compute the errors of what is accepted, [B, Q, 2K]: weight by group, wrong weight by group.
 
-    Returns `coverage`, `overall`, `balanced`, `worst` and `gap` [B, Q], `errors` and `acceptance` [B, Q, K]. A group's
-    error is P(wrong | accepted, group), and 1 if nothing of it is accepted: a rejector must not win by refusing a
-    group. (The product's risk-coverage curves leave such a group out.) The overall error is 1 as well if nothing is
-    accepted. `balanced` is the mean and `worst` the largest error of the groups that have weight in the sample; a
-    group without any has no error and no acceptance, NaN. `gap` is the last group's error minus the first one's.
+    Returns `coverage`, `overall`, `balanced`, `worst` and `gap` [B, Q], `errors` and `acceptance` [B, Q, K]. A
+    group's error is P(wrong | accepted, group), and 1 if nothing of it is accepted: a rejector must not win by
+    refusing a group. This differs from the product's risk-coverage curves, which leave such a group out. The overall
+    error is 1 as well if nothing is accepted. `balanced` is the mean and `worst` the largest error of the groups that
+    have weight in the sample; a group without any has no error and no acceptance, NaN. `gap` is the last group's
+    error minus the first one's.
     """
     groups = accepted.shape[-1] // 2
     weight, wrong = accepted[..., :groups], accepted[..., groups:]
@@ -69,7 +73,7 @@ class RuleRankings:
         rankings: Q of them.
         coverages: [Q] float64, 0…1.
         windows: Q pairs of tie groups, first and last+1.
-        above: [N, Q·J] float64, the marks of the rows above each window, else 0.
+        above: [N, Q·2K] float64, the marks of the rows above each window, else 0.
     """
 
     rankings: tuple[Ranking, ...]
@@ -78,13 +82,16 @@ class RuleRankings:
     above: Floats
 
     @classmethod
-    def of(cls, method: RuleRows, rows: EvaluatedRows, coverages: Floats) -> RuleRankings:
-        """Rank the rows once for each coverage."""
+    def of(
+        cls, method: RuleRows, rows: EvaluatedRows, coverages: Floats, check: Callable[[], None] = lambda: None
+    ) -> RuleRankings:
+        """Rank the rows once for each coverage; `check` may raise to stop."""
         list_itself = whole(rows)
         unit_weights = np.bincount(rows.units, rows.weights)
         rankings, windows = [], []
         above = np.zeros((len(rows.order), len(coverages), 2 * len(rows.group_names)))
         for number, coverage in enumerate(coverages):
+            check()
             marks = rows.marks(method.predictions[number])
             ranking = Ranking.of(method.score[number][rows.order], marks)
             deviation = np.sqrt(np.sum(unit_weights**2) * coverage * (1 - coverage))
@@ -96,9 +103,9 @@ class RuleRankings:
         return cls(tuple(rankings), coverages, tuple(windows), above.reshape(len(above), -1))
 
     def accepted(self, samples: Samples) -> Floats:
-        """Return what each sample accepts at each coverage, [b, Q, J]."""
+        """Return what each sample accepts at each coverage, [b, Q, 2K]."""
         counts = samples.counts
-        above = (counts @ self.above).reshape(len(counts), len(self.coverages), -1)  # [b, Q, J]
+        above = (counts @ self.above).reshape(len(counts), len(self.coverages), -1)  # [b, Q, 2K]
         result = np.empty_like(above)
         for number, ranking in enumerate(self.rankings):
             target = self.coverages[number] * samples.mass
@@ -122,14 +129,19 @@ def _window(ranking: Ranking, list_itself: Samples, coverage: float, width: floa
 def _accepted(
     ranking: Ranking, samples: Samples, target: Floats, window: tuple[int, int], above: Floats
 ) -> Floats | None:
-    """Return what is accepted up to weight `target` [b], [b, J]; None if a border is outside the window."""
+    """Return what is accepted up to weight `target` [b], [b, 2K]; None if a border is outside the window."""
     groups = samples.group_mass.shape[1]
     sums = np.concatenate([above.T[:, :, None], ranking.sums(samples.counts, *window)], axis=2)
-    cumulated = sums.cumsum(axis=2)  # [J, b, 1+n]
+    cumulated = sums.cumsum(axis=2)  # [2K, b, 1+n]
     ends = cumulated[:groups].sum(axis=0)
     tolerance = TOLERANCE * samples.mass
     everything = window == (0, ranking.tie_groups)
     if not everything and ((ends[:, 0] > target + tolerance) | (ends[:, -1] < target - tolerance)).any():
         return None
-    border = Border.find(ends, target[:, None], tolerance)
-    return border.accepted(sums, cumulated, sums[:groups].sum(axis=0))[:, 0]
+    each = np.arange(len(ends))
+    place = (ends < (target - tolerance)[:, None]).sum(axis=1)
+    np.minimum(place, ends.shape[1] - 1, out=place)
+    mass = sums[:groups, each, place].sum(axis=0)
+    share = rejected_share(ends[each, place], mass, target, tolerance)
+    result: Floats = cumulated[:, each, place] - share * sums[:, each, place]
+    return result.T

@@ -1,10 +1,9 @@
 """Whole risk-coverage curves of weighted samples, and their areas.
 
-The definitions are those of `worker.verify.metrics.selective`, which has rows of weight 1: an area is a curve's mean
-over the coverages 1/N…1 of N rows, and a group of which nothing is accepted yet is left out there. Weights are scaled
-to sum N, and a row of another weight than 1 is accepted in part where a coverage k/N ends inside it. So the area keeps
-its meaning and its value where all weights are 1, and the three curves share their coverages: with a single group they
-are the same.
+The definitions are those of `worker.verify.metrics.selective`, where rows have weight 1: an area is a curve's mean
+over the coverages 1/N…1 of N rows, and a group of which nothing is accepted yet is left out at that coverage. Weights
+are scaled to sum N, and a row is accepted in part where a coverage k/N ends inside it. So the areas equal those where
+all weights are 1, and all curves share their coverages: with a single group they are the same.
 """
 
 from __future__ import annotations
@@ -13,112 +12,62 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from worker.combine.evaluation.coverages import Values, ratio
-from worker.combine.evaluation.method_rows import Ints
-from worker.combine.evaluation.ranking import TOLERANCE, Border, Ranking
-from worker.combine.evaluation.samples import Samples
+from worker.combine.evaluation.ranking import TOLERANCE, RankedSums, rejected_share
 from worker.combine.rows import Floats
 
-
-@dataclass(frozen=True, eq=False)
-class RankedSums:
-    """The marks of b samples by tie group of falling score: by group the weight, then the wrong weight.
-
-    Attributes:
-        sums: [2K, b, G] float64.
-        cumulated: [2K, b, G] float64, up to each tie group's end.
-        mass: [b, G] float64, each tie group's weight.
-        ends: [b, G] float64, the weight up to each tie group's end.
-    """
-
-    sums: Floats
-    cumulated: Floats
-    mass: Floats
-    ends: Floats
-
-    @classmethod
-    def of(cls, ranking: Ranking, samples: Samples) -> RankedSums:
-        """Sum and cumulate the marks of all ranks."""
-        groups = samples.group_mass.shape[1]
-        sums = ranking.sums(samples.counts, 0, ranking.tie_groups)
-        cumulated = sums.cumsum(axis=2)
-        return cls(sums, cumulated, sums[:groups].sum(axis=0), cumulated[:groups].sum(axis=0))
-
-    def accepted(self, coverages: Floats, samples: Samples) -> Floats:
-        """Return what each sample accepts at coverages [Q], [b, Q, 2K]."""
-        mass = samples.mass
-        border = Border.find(self.ends, mass[:, None] * coverages, TOLERANCE * mass)
-        return border.accepted(self.sums, self.cumulated, self.mass)
+AREAS = ("aurc", "augrc", "balanced_aurc", "worst_aurc")
 
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """The errors of b samples at their coverages 1/N…1, one sample after the other.
+    """The errors of a sample of N rows at the coverages 1/N…1.
 
     Attributes:
-        starts: [b] int64, where a sample begins.
-        overall: [ΣN] float64.
-        balanced: [ΣN] float64, the mean of the groups' errors.
-        worst: [ΣN] float64, the largest of them.
+        overall: [N] float64.
+        balanced: [N] float64, the mean of the groups' errors.
+        worst: [N] float64, the largest of them.
     """
 
-    starts: Ints
     overall: Floats
     balanced: Floats
     worst: Floats
 
     @classmethod
-    def of(cls, ranked: RankedSums, samples: Samples) -> Curves:
-        """Compute all errors at every coverage k/N."""
-        sizes = samples.rows.astype(np.int64)
-        starts = sizes.cumsum() - sizes
-        place, rest = _grid(ranked, samples, sizes, starts)
-        mass = ranked.mass.ravel()[place]
-        share = np.divide(rest, mass, out=np.zeros_like(rest), where=mass > 0)
-        groups = samples.group_mass.shape[1]
-        wrongs, weights, balanced, worst, taking_part = np.zeros((5, len(place)))
-        for group in range(groups):
+    def of(cls, ranked: RankedSums, rows: int) -> Curves:
+        """Compute all errors at every coverage k/N of N = `rows`; some row has weight."""
+        step = ranked.ends[-1] / rows  # weight between two coverages
+        last = np.floor(ranked.ends / step + TOLERANCE * rows).astype(np.int64)  # coverages up to each end
+        place = np.repeat(np.arange(len(last)), np.diff(last, prepend=0))  # [N], where each coverage ends
+        target = np.arange(1, rows + 1) * step
+        share = rejected_share(np.take(ranked.ends, place), np.take(ranked.mass, place), target, ranked.tolerance())
+        groups = len(ranked.sums) // 2
+        wrongs, balanced, worst, taking_part = np.zeros((4, rows))
+        for group in range(groups):  # arrays of N stay in the processor's cache
             weight, wrong = (
-                ranked.cumulated[mark].ravel()[place] - share * ranked.sums[mark].ravel()[place]
+                np.take(ranked.cumulated[mark], place) - share * np.take(ranked.sums[mark], place)
                 for mark in (group, groups + group)
             )
-            error = np.divide(wrong, weight, out=np.zeros_like(wrong), where=weight > 0)
+            some = weight > 0
+            error = np.divide(wrong, weight, out=np.zeros(rows), where=some)
             wrongs += wrong
-            weights += weight
             balanced += error
-            taking_part += weight > 0
+            taking_part += some
             np.maximum(worst, error, out=worst)
-        return cls(starts, ratio(wrongs, weights), ratio(balanced, taking_part), worst)
+        return cls(wrongs / target, balanced / taking_part, worst)
 
 
-def area_values(ranked: RankedSums, samples: Samples) -> Values:
-    """Compute `aurc`, `augrc`, `balanced_aurc` and `worst_aurc`, [b] each; NaN for a sample without weight.
+def areas(ranked: RankedSums, rows: int) -> tuple[float, ...]:
+    """Compute the AREAS of a sample of N = `rows`; NaN for a sample without weight.
 
     AUGRC is the area under the accepted wrong weight over coverage, both as shares of all weight. It is exact: within
     a tie group that weight rises along a straight line.
     """
-    curves = Curves.of(ranked, samples)
-    groups = samples.group_mass.shape[1]
-    wrong = ranked.cumulated[groups:].sum(axis=0) - ranked.sums[groups:].sum(axis=0) / 2  # at the middle, [b, G]
-    values = {"augrc": ratio(np.einsum("bg,bg->b", ranked.mass, wrong), samples.mass**2)}
-    for name, curve in (("aurc", curves.overall), ("balanced_aurc", curves.balanced), ("worst_aurc", curves.worst)):
-        means = np.add.reduceat(curve, curves.starts) / samples.rows
-        values[name] = np.where(samples.mass > 0, means, np.nan)
-    return values
-
-
-def _grid(ranked: RankedSums, samples: Samples, sizes: Ints, starts: Ints) -> tuple[Ints, Floats]:
-    """Return the tie group in which each coverage k/N ends, and its weight beyond that end, [ΣN] each.
-
-    Places count through all samples' tie groups.
-    """
-    step = samples.mass / samples.rows  # weight between two coverages
-    scale = np.divide(1.0, step, out=np.zeros_like(step), where=step > 0)
-    last = np.floor(ranked.ends * scale[:, None] + TOLERANCE * samples.rows[:, None])
-    last[:, -1] = samples.rows  # in spite of rounding
-    repeats = np.diff(last, axis=1, prepend=0.0).astype(np.int64)
-    place = np.repeat(np.arange(repeats.size), repeats.ravel())
-    number = np.arange(1, len(place) + 1) - np.repeat(starts, sizes)  # k
-    rest = ranked.ends.ravel()[place] - number * np.repeat(step, sizes)
-    rest[rest <= np.repeat(TOLERANCE * samples.mass, sizes)] = 0.0
-    return place, rest
+    if ranked.ends[-1] == 0:
+        return (np.nan,) * len(AREAS)
+    curves = Curves.of(ranked, rows)
+    groups = len(ranked.sums) // 2
+    wrong = ranked.cumulated[groups:] @ ranked.mass - ranked.sums[groups:] @ ranked.mass / 2  # at the middle of each
+    generalised = wrong.sum() / ranked.ends[-1] ** 2
+    means = (curve.mean() for curve in (curves.overall, curves.balanced, curves.worst))
+    overall, balanced, worst = map(float, means)
+    return overall, float(generalised), balanced, worst

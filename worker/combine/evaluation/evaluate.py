@@ -9,9 +9,9 @@ import numpy as np
 from app.domain.evaluations import Evaluation
 from worker.combine.evaluation.coverages import Values
 from worker.combine.evaluation.figures import MethodFigures, concatenated
-from worker.combine.evaluation.method_rows import EvaluatedRows, Ints, MethodRows
+from worker.combine.evaluation.method_rows import ClassifierRows, EvaluatedRows, Ints, MethodRows
 from worker.combine.evaluation.outcome import outcome_of
-from worker.combine.evaluation.samples import resampled
+from worker.combine.evaluation.samples import Samples, resampled
 from worker.combine.rows import Floats
 
 LEVEL = 0.95
@@ -39,18 +39,18 @@ def evaluate(
 
     Raises:
         ValueError: names repeat, the reference is missing, no row has weight, a coverage or a shape is wrong, or a
-            weight or score is not finite.
+            value is not finite.
     """
     _validate(methods, labels, weights, coverages, reference)
     rows = EvaluatedRows.of(labels, groups, group_names, weights, images)
     targets = np.asarray(coverages, dtype=np.float64)
     samples = _resampled_values(methods, rows, targets, check, resamples, seed)
     by_name = {method.name: method for method in methods}
-    compared = outcome_of(by_name[reference], rows, targets)
+    compared = outcome_of(by_name[reference], rows, targets, check)
     results = []
     for method in methods:
         check()
-        outcome = compared if method.name == reference else outcome_of(method, rows, targets)
+        outcome = compared if method.name == reference else outcome_of(method, rows, targets, check)
         results.append(outcome.evaluation(samples[method.name], compared, samples[reference], LEVEL))
     return Evaluation(
         methods=tuple(results),
@@ -75,19 +75,29 @@ def _resampled_values(
 ) -> dict[str, Values]:
     """Compute all figures of all methods on the same resamples."""
     blocks: dict[str, list[Values]] = {method.name: [] for method in methods}
-    for samples in resampled(rows, resamples, seed):
+    for samples in resampled(rows, resamples, seed, check):
         for method in methods:
-            check()
-            figures = MethodFigures.of(method, rows, coverages)  # one method at a time is prepared
-            for block in samples.blocks():
-                check()
-                blocks[method.name].append(figures.values(block))
+            blocks[method.name] += _block_values(method, rows, coverages, samples, check)
     return {name: concatenated(parts) for name, parts in blocks.items()}
+
+
+def _block_values(
+    method: MethodRows, rows: EvaluatedRows, coverages: Floats, samples: Samples, check: Callable[[], None]
+) -> list[Values]:
+    """Compute one method's figures; what is prepared for it is freed before the next one's."""
+    check()
+    figures = MethodFigures.of(method, rows, coverages, check)
+    values = []
+    for block in samples.blocks():
+        check()
+        values.append(figures.values(block))
+    return values
 
 
 def _validate(
     methods: Sequence[MethodRows], labels: Ints, weights: Floats, coverages: Sequence[float], reference: str
 ) -> None:
+    """Refuse what would give wrong figures without notice."""
     names = [method.name for method in methods]
     if len(set(names)) < len(names) or reference not in names:
         raise ValueError(f"names must be unique and contain the reference {reference!r}: {names}")
@@ -96,8 +106,10 @@ def _validate(
     if not coverages or not coverages[0] > 0 or coverages[-1] > 1 or (np.diff(coverages) <= 0).any():
         raise ValueError(f"coverages must rise, above 0 up to 1: {coverages}")
     for method in methods:
-        shapes = {(len(labels),), (len(coverages), len(labels))} if labels.size else set()
-        if method.score.shape != method.predictions.shape or method.score.shape not in shapes:
+        shape = (len(labels),) if isinstance(method, ClassifierRows) else (len(coverages), len(labels))
+        if not method.score.shape == method.predictions.shape == shape:
             raise ValueError(f"{method.name}: predictions {method.predictions.shape}, scores {method.score.shape}")
-        if not np.isfinite(method.score).all():
-            raise ValueError(f"{method.name}: a score is not finite")
+        optional = (method.nll, method.confidence) if isinstance(method, ClassifierRows) else ()
+        for values in (method.score, method.thresholds, method.expert_weights, *optional):
+            if values is not None and not np.isfinite(values).all():
+                raise ValueError(f"{method.name}: a value is not finite")

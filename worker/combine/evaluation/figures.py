@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from worker.combine.evaluation.accuracies import RowSums
 from worker.combine.evaluation.coverages import RuleRankings, Values, errors_at
-from worker.combine.evaluation.curves import RankedSums, area_values
+from worker.combine.evaluation.curves import AREAS, areas
 from worker.combine.evaluation.method_rows import ClassifierRows, EvaluatedRows, MethodRows
-from worker.combine.evaluation.ranking import Ranking
+from worker.combine.evaluation.ranking import RankedSums, Ranking
 from worker.combine.evaluation.samples import Samples
 from worker.combine.rows import Floats
-
-AREAS = ("aurc", "augrc", "balanced_aurc", "worst_aurc")
 
 
 def figure_names(group_names: tuple[str, ...]) -> tuple[str, ...]:
@@ -38,12 +37,14 @@ class MethodFigures:
     coverages: Floats
 
     @classmethod
-    def of(cls, method: MethodRows, rows: EvaluatedRows, coverages: Floats) -> MethodFigures:
-        """Sort a method's rows once."""
+    def of(
+        cls, method: MethodRows, rows: EvaluatedRows, coverages: Floats, check: Callable[[], None]
+    ) -> MethodFigures:
+        """Sort a method's rows once; `check` may raise to stop."""
         if isinstance(method, ClassifierRows):
             ranking: Ranking | RuleRankings = Ranking.of(method.score[rows.order], rows.marks(method.predictions))
         else:
-            ranking = RuleRankings.of(method, rows, coverages)
+            ranking = RuleRankings.of(method, rows, coverages, check)
         return cls(RowSums.of(method, rows), ranking, coverages)
 
     def values(self, samples: Samples) -> Values:
@@ -52,9 +53,14 @@ class MethodFigures:
         if isinstance(self.ranking, RuleRankings):
             accepted = self.ranking.accepted(samples)
         else:
-            ranked = RankedSums.of(self.ranking, samples)
-            accepted = ranked.accepted(self.coverages, samples)
-            values |= area_values(ranked, samples)
+            ranking, coverages, parts = self.ranking, self.coverages, []
+            table = np.empty((len(samples.rows), len(AREAS)))
+            for number, counts in enumerate(samples.counts):  # one at a time stays in the processor's cache
+                ranked = RankedSums.of(ranking, counts)
+                parts.append(ranked.accepted(coverages))
+                table[number] = areas(ranked, int(samples.rows[number]))
+            accepted = np.stack(parts)
+            values |= dict(zip(AREAS, table.T, strict=True))
         at_coverage = errors_at(accepted, samples)
         grids = {"aurc_grid": "overall", "balanced_aurc_grid": "balanced", "worst_aurc_grid": "worst"}
         return values | at_coverage | {name: at_coverage[key].mean(axis=1) for name, key in grids.items()}

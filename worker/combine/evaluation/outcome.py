@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,11 +10,11 @@ import numpy as np
 from app.domain.evaluations import CoveragePoint, ErrorCurve, MethodEvaluation
 from worker.combine.evaluation.accuracies import mean_expert_weights, reliability
 from worker.combine.evaluation.coverages import Values, accepted_above, errors_at
-from worker.combine.evaluation.curves import Curves, RankedSums
+from worker.combine.evaluation.curves import Curves
 from worker.combine.evaluation.figures import MethodFigures, figure_names
 from worker.combine.evaluation.intervals import difference, interval, optional
 from worker.combine.evaluation.method_rows import ClassifierRows, EvaluatedRows, MethodRows
-from worker.combine.evaluation.ranking import Ranking
+from worker.combine.evaluation.ranking import RankedSums, Ranking
 from worker.combine.evaluation.samples import whole
 from worker.combine.rows import Floats
 
@@ -90,9 +91,9 @@ class Outcome:
         return _points(values, self.coverages, thresholds, None)
 
 
-def outcome_of(method: MethodRows, rows: EvaluatedRows, coverages: Floats) -> Outcome:
-    """Compute a method's figures on the list itself."""
-    figures = MethodFigures.of(method, rows, coverages)
+def outcome_of(method: MethodRows, rows: EvaluatedRows, coverages: Floats, check: Callable[[], None]) -> Outcome:
+    """Compute a method's figures on the list itself; `check` may raise to stop."""
+    figures = MethodFigures.of(method, rows, coverages, check)
     sample = whole(rows)
     curve = _whole_curve(figures.ranking, rows) if isinstance(figures.ranking, Ranking) else None
     return Outcome(method, rows, coverages, figures.values(sample), curve)
@@ -100,8 +101,7 @@ def outcome_of(method: MethodRows, rows: EvaluatedRows, coverages: Floats) -> Ou
 
 def _whole_curve(ranking: Ranking, rows: EvaluatedRows) -> ErrorCurve:
     """Thin the whole curve to even coverages, keeping its ends."""
-    sample = whole(rows)
-    curves = Curves.of(RankedSums.of(ranking, sample), sample)
+    curves = Curves.of(RankedSums.of(ranking, np.ones(len(rows.order))), len(rows.order))
     size = len(curves.overall)
     chosen = np.round(np.linspace(0, size - 1, min(size, CURVE_POINTS))).astype(np.int64)
     return ErrorCurve(

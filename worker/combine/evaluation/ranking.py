@@ -1,8 +1,8 @@
 """Rows in order of falling score, and what is accepted at a coverage.
 
 Rows of equal score (as float64) are accepted in random order, and what is accepted is the expectation over these
-orders: a border inside a tie group accepts the same share of each of its rows. A row that counts several times, or with
-a weight, is accepted in part as well, so every coverage is met exactly.
+orders: a border inside a tie group accepts the same share of each of its rows. A row that counts several times, or
+with a weight, is accepted in part as well, so every coverage is met exactly.
 """
 
 from __future__ import annotations
@@ -25,20 +25,23 @@ class Ranking:
     Attributes:
         order: [N] int64, rows.
         starts: [G+1] int64, places in that order where a tie group begins; the last is N.
-        marks: [J, N] float64 in that order, what is summed over accepted rows.
+        tie_group: [N] int64 in that order, rising from 0.
+        marks: [2K, N] float64 in that order: the weight of each group's rows, then that of its wrong rows.
     """
 
     order: Ints
     starts: Ints
+    tie_group: Ints
     marks: Floats
 
     @classmethod
     def of(cls, score: Floats, marks: Floats) -> Ranking:
-        """Rank rows by `score` [N]; `marks` are [J, N]."""
+        """Rank rows by `score` [N]; `marks` [2K, N] are in the rows' order."""
         order = np.argsort(-score, kind="stable")
         ranked = score[order]
-        inner = np.flatnonzero(ranked[1:] != ranked[:-1]) + 1
-        return cls(order, np.concatenate(([0], inner, [len(order)])), np.take(marks, order, axis=1))
+        begins = np.concatenate(([True], ranked[1:] != ranked[:-1]))
+        starts = np.concatenate((np.flatnonzero(begins), [len(order)]))
+        return cls(order, starts, np.cumsum(begins) - 1, np.take(marks, order, axis=1))
 
     @property
     def tie_groups(self) -> int:
@@ -46,7 +49,7 @@ class Ranking:
         return len(self.starts) - 1
 
     def sums(self, counts: Floats, first: int, last: int) -> Floats:
-        """Sum the marks of tie groups first…last−1 in samples with `counts` [b, N], [J, b, last−first]."""
+        """Sum the marks of tie groups first…last−1 in samples with `counts` [b, N], [2K, b, last−first]."""
         rows = slice(self.starts[first], self.starts[last])
         taken = np.take(counts, self.order[rows], axis=1)
         sums = taken * self.marks[:, None, rows]
@@ -56,36 +59,55 @@ class Ranking:
         return tied
 
 
+def rejected_share(end: Floats, mass: Floats, target: Floats, tolerance: Floats | float) -> Floats:
+    """Return the share of a tie group that is rejected, where acceptance stops at weight `target`.
+
+    `end` is the accepted weight up to the tie group's end, `mass` its own weight. Up to `tolerance` is nothing, so a
+    tie group without weight never divides.
+    """
+    rest = end - target
+    rest *= rest > tolerance
+    rest /= np.maximum(mass, np.finfo(np.float64).tiny)
+    return rest
+
+
 @dataclass(frozen=True, eq=False)
-class Border:
-    """Where coverages end among tie groups, in b samples.
+class RankedSums:
+    """The marks of one sample by tie group, those that were drawn only: weight by group, then wrong weight by group.
 
     Attributes:
-        place: [b, Q] int64, the tie group that is accepted last, in part or whole.
-        rest: [b, Q] float64, the weight of that tie group that is not accepted.
+        sums: [2K, G] float64.
+        cumulated: [2K, G] float64, up to each tie group's end.
+        mass: [G] float64, each tie group's weight.
+        ends: [G] float64, the weight up to each tie group's end; at least one.
     """
 
-    place: Ints
-    rest: Floats
+    sums: Floats
+    cumulated: Floats
+    mass: Floats
+    ends: Floats
 
     @classmethod
-    def find(cls, ends: Floats, targets: Floats, tolerance: Floats) -> Border:
-        """Find where the accepted weight `ends` [b, G] reaches `targets` [b, Q], up to `tolerance` [b]."""
-        place = np.empty(targets.shape, dtype=np.int64)
-        for sample, (rising, wanted) in enumerate(zip(ends, targets - tolerance[:, None], strict=True)):
-            place[sample] = rising.searchsorted(wanted)
-        np.minimum(place, ends.shape[1] - 1, out=place)
-        rest = np.take_along_axis(ends, place, axis=1) - targets
-        rest[rest <= tolerance[:, None]] = 0.0
-        return cls(place, rest)
+    def of(cls, ranking: Ranking, counts: Floats) -> RankedSums:
+        """Sum and cumulate the marks over all ranks, with `counts` [N]."""
+        groups = len(ranking.marks) // 2
+        taken = np.take(counts, ranking.order)
+        drawn = np.flatnonzero(taken > 0)
+        sums = np.take(ranking.marks, drawn, axis=1)
+        sums *= taken[drawn]
+        if ranking.tie_groups < len(taken):
+            sums = np.add.reduceat(sums, np.flatnonzero(np.diff(ranking.tie_group[drawn], prepend=-1)), axis=1)
+        cumulated = sums.cumsum(axis=1)
+        return cls(sums, cumulated, sums[:groups].sum(axis=0), cumulated[:groups].sum(axis=0))
 
-    def accepted(self, sums: Floats, cumulated: Floats, mass: Floats) -> Floats:
-        """Return the marks that are accepted, [b, Q, J].
+    def tolerance(self) -> float:
+        """The weight that rounding may be worth."""
+        return TOLERANCE * float(self.ends[-1])
 
-        `sums` and `cumulated` are [J, b, G], of each tie group and up to its end; `mass` [b, G] is each one's weight.
-        """
-        samples = np.arange(len(self.place))[:, None]
-        whole = mass[samples, self.place]
-        share = np.divide(self.rest, whole, out=np.zeros_like(whole), where=whole > 0)
-        result: Floats = cumulated[:, samples, self.place] - share * sums[:, samples, self.place]
-        return np.moveaxis(result, 0, -1)
+    def accepted(self, coverages: Floats) -> Floats:
+        """Return the marks that are accepted at coverages [Q], [Q, 2K]."""
+        targets, tolerance = coverages * self.ends[-1], self.tolerance()
+        place = np.minimum(self.ends.searchsorted(targets - tolerance), len(self.ends) - 1)
+        share = rejected_share(self.ends[place], self.mass[place], targets, tolerance)
+        result: Floats = self.cumulated[:, place] - share * self.sums[:, place]
+        return result.T

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +14,8 @@ from worker.combine.rows import Floats
 
 HELD_COUNTS = 2**26
 """Counts held at a time, a byte each: 1,000 resamples of 67,000 rows."""
-BLOCK_VALUES = 2**17
-"""Counts worked on at a time: arrays of 1 MiB in float64, near enough to the processor's cache."""
+BLOCK_VALUES = 2**18
+"""Counts worked on at a time: 2 MiB in float64."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,12 +35,13 @@ class Samples:
     class_mass: Floats
 
     @classmethod
-    def of(cls, counts: NDArray[Any], rows: EvaluatedRows) -> Samples:
-        """Add the masses of counts [B, N]."""
+    def of(cls, counts: NDArray[Any], rows: EvaluatedRows, check: Callable[[], None] = lambda: None) -> Samples:
+        """Add the masses of counts [B, N]; `check` may raise to stop."""
         by_group = rows.by_group(rows.weights)
         size, groups, classes = len(counts), len(rows.group_names), len(rows.class_starts)
         result = cls(counts, np.zeros(size), np.zeros((size, groups)), np.zeros((size, classes)))
         for part in _blocks(size, counts.shape[1]):
+            check()
             block = counts[part].astype(np.float64)
             result.rows[part] = block.sum(axis=1)
             result.group_mass[part] = block @ by_group
@@ -67,8 +68,10 @@ def whole(rows: EvaluatedRows) -> Samples:
     return Samples.of(np.ones((1, len(rows.labels))), rows)
 
 
-def resampled(rows: EvaluatedRows, resamples: int, seed: int) -> Iterator[Samples]:
-    """Yield the bootstrap's resamples, many at a time.
+def resampled(
+    rows: EvaluatedRows, resamples: int, seed: int, check: Callable[[], None] = lambda: None
+) -> Iterator[Samples]:
+    """Yield the bootstrap's resamples, many at a time; `check` may raise to stop.
 
     Each draws, with replacement, as many images of every class as the class has; rows that repeat an image come and
     go together. Source: Efron & Tibshirani, "An introduction to the bootstrap", 1993, 8.3 (strata).
@@ -83,12 +86,13 @@ def resampled(rows: EvaluatedRows, resamples: int, seed: int) -> Iterator[Sample
         # A byte is enough: a row of n is drawn 256 times in n draws with a probability below 10^-500.
         counts = np.empty((held.stop - held.start, len(rows.units)), dtype=np.uint8)
         for part in _blocks(len(counts), units):
+            check()
             # A number below 1 times n, rounded down, is below n; it favours no unit by more than n/2^53.
             drawn = (random.random((part.stop - part.start, units)) * sizes).astype(np.int64) + starts
             drawn += np.arange(len(drawn))[:, None] * units
             drawn_counts = np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape)
             counts[part] = drawn_counts if units == len(rows.units) else drawn_counts[:, rows.units]
-        yield Samples.of(counts, rows)
+        yield Samples.of(counts, rows, check)
 
 
 def _blocks(size: int, width: int, values: int = BLOCK_VALUES) -> Iterator[slice]:
