@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from app.domain.combining import PARAMETERS
 from app.domain.evaluations import Evaluation, MethodEvaluation
 from app.report.pictures import line_style
 from app.report.svg import COLOURS, DASHES
@@ -65,7 +66,9 @@ def shown_methods(evaluation: Evaluation, experts: Sequence[str]) -> ShownMethod
     stand in the tables only.
     """
     by_name = {method.name: method for method in evaluation.methods}
-    alone = [name for name in (f"{expert}{MSP}" for expert in experts) if name in by_name]
+    alone_names = {f"expert {expert}{MSP}" if expert in PARAMETERS else f"{expert}{MSP}" for expert in experts}
+    # A later gating's expert with other logits has the gating's name before its own.
+    alone = [name for name in by_name if name.split(": ", 1)[-1] in alone_names]
     order = dict.fromkeys([evaluation.reference])
     for method in evaluation.methods:
         if method.at_threshold:

@@ -99,6 +99,16 @@ def test_charts_show_the_reference_and_rules_first_and_leave_other_scores_out() 
     assert [method.name for method in shown.rules] == names[:3]
 
 
+def test_an_expert_with_the_name_of_a_combination_is_not_taken_for_it() -> None:
+    """Its method has `expert` before the name; a later gating's expert has that gating's name there."""
+    names = ["expert linear + msp", "ce + msp", REFERENCE, "linear + msp", "other: ce + msp", "other: linear + msp"]
+    shown = shown_methods(
+        evaluation([evaluated(name, error=n / 10) for n, name in enumerate(names)]), ("linear", "ce")
+    )
+    assert [method.name for method in shown.main] == [REFERENCE, "linear + msp", "other: linear + msp"]
+    assert [method.name for method in shown.experts] == ["expert linear + msp", "ce + msp", "other: ce + msp"]
+
+
 def test_no_two_main_methods_look_alike() -> None:
     """Each has a colour of its own, and at most seven are shown; the others are named."""
     many = [evaluated(REFERENCE), *(evaluated(f"gating {n}: linear + msp", error=n / 100) for n in range(1, 10))]
