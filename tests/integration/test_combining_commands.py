@@ -14,6 +14,8 @@ import pytest
 
 from tests.integration.workspace import REPOSITORY, Service, Workspace, running
 
+pytestmark = pytest.mark.slow
+
 DATASET = "digits_lt"
 
 Ran = subprocess.CompletedProcess[str]

@@ -14,6 +14,8 @@ import pytest
 
 from tests.integration.workspace import REPOSITORY, Service, Workspace, no_authorities, running, wait_until
 
+pytestmark = pytest.mark.slow
+
 DATASET = "digits_lt"
 STEPS = ["splits", "recompute", "verify", "gating", "rejector", "evaluation"]
 Record = dict[str, Any]
@@ -175,7 +177,6 @@ def test_a_failed_step_fails_the_run(demo: Demo, service: Service) -> None:
     assert answer["steps"][1]["error"]["message"] in answer["error"]["message"]
 
 
-@pytest.mark.slow
 def test_a_run_goes_on_after_the_service_was_killed(tmp_path: Path) -> None:
     """SIGKILL between and during steps: the next service takes the run up, and submits no step twice."""
     demo = Demo(tmp_path)
