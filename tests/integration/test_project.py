@@ -24,6 +24,9 @@ README = (ROOT / "README.md").read_text()
         ("app.main", ["torch", "torchvision", "worker"]),
         ("relogit.cli.main", ["torch", "app", "worker", "fastapi", "pydantic"]),
         ("worker.loop", ["fastapi", "starlette", "torchvision"]),
+        ("worker.combine.fitting", ["torch"]),  # only the training of its network needs it
+        ("worker.combine.rejection", ["torch"]),
+        ("worker.combine.evaluation.evaluate", ["torch"]),
     ],
 )
 def test_a_room_imports_only_what_it_may(module: str, absent: list[str]) -> None:

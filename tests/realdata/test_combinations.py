@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -143,23 +145,28 @@ def test_the_group_rule_lowers_the_group_error(evaluation: dict[str, Any]) -> No
     assert difference["high"] < 0
 
 
-def test_equal_input_gives_equal_bytes(
+def test_the_commands_give_equal_bytes(
     service: Service, workspace: Workspace, logits: str, evaluation: dict[str, Any]
 ) -> None:
-    """The whole chain again: every file of parameters, rules, decisions, curves and figures is the same."""
+    """The whole chain typed: all parameters, rules, decisions, curves and figures are those of the requests."""
     folders = [workspace.root / "outputs" / name for name in ("gating", "argse")]
     folders += [workspace.root / "checkpoints" / name for name in ("gating_pretrained", "argse")]
     before = _digests(folders)
-    again = await_end(service, "gatings", post(service, "gatings", logits=logits, experts=EXPERTS))
-    rejectors = [
-        await_end(service, "rejectors", post(service, "rejectors", gating=again["id"], objective=objective))["id"]
-        for objective in ("balanced", "worst")
-    ]
-    request = {"gatings": [again["id"]], "rejectors": rejectors}
-    result = await_end(service, "evaluations", post(service, "evaluations", **request))["result"]
-    assert result == evaluation["result"]
+    gating = _typed(service, "gating", "--mode", "pretrain", "--logits", logits, "--experts", *EXPERTS)
+    for objective in ("balanced", "worst"):
+        _typed(service, "argse", "--objective", objective, "--gating", gating["id"])
+    assert _typed(service, "evaluate", "--gatings", gating["id"])["result"] == evaluation["result"]
     assert _digests(folders) == before
     assert len(before) > 15
+
+
+def _typed(service: Service, *words: str) -> dict[str, Any]:
+    """Run a command of the client, which has to succeed; return its JSON."""
+    command = [str(Path(sys.executable).with_name("relogit")), *words, "--json", "--server", service.url]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert ran.returncode == 0, ran.stderr
+    document: dict[str, Any] = json.loads(ran.stdout)
+    return document
 
 
 def _digests(folders: list[Path]) -> dict[str, str]:
