@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,8 @@ from app.retention.retention import Limits, collect, delete_job
 from app.store.database import Database
 from tests.fakes import Home
 from tests.unit.expert_jobs import EXPERTS, ExpertJobs, verdicts_of
+from worker.outputs.gating_files import write_checkpoints
+from worker.verify.manifest_checks import checkpoint_of
 
 
 @pytest.fixture
@@ -217,3 +220,11 @@ def test_without_the_logits_a_later_evaluation_fails(site: ExpertJobs, storage: 
     delete_job(gating.id, storage)
     assert not any(path.exists() for path in paths)
     assert (site.outputs / "gating" / "pretrained" / "val_logits.npz").exists()
+
+
+@pytest.mark.skipif(not Path("/sys/kernel").is_dir(), reason="there is no sysfs, in which nobody can make a folder")
+def test_parameters_in_read_only_checkpoints_are_not_named() -> None:
+    """A manifest that named an older file there would make new mixtures stale; without a name nothing is compared."""
+    assert write_checkpoints(Path("/sys"), "gating_pretrained/digits", {"gating_pretrained.json": b"{}"}) is False
+    manifest = {"checkpoint": {"folder": None, "file": "gating_pretrained.json", "sha256": "ab"}}
+    assert checkpoint_of(manifest) is None

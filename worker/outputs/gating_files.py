@@ -50,8 +50,10 @@ def publish_parameters(request: GatingRequest, outcome: GatingOutcome, settings:
     files = {**tensors, f"{stem}.json": text}
     with publishing(publish_lock(settings)):
         write_files(settings.outputs_dir / request.output_dir / request.name, files)
-        write_checkpoints(settings.checkpoints_dir, f"{FOLDER}/{request.dataset}", files)
-    return ParametersFile(f"{FOLDER}/{request.dataset}", f"{stem}.json", hashlib.sha256(text).hexdigest())
+        folder = f"{FOLDER}/{request.dataset}"
+        written_there = write_checkpoints(settings.checkpoints_dir, folder, files)
+    digest = hashlib.sha256(text).hexdigest()
+    return ParametersFile(folder if written_there else None, f"{stem}.json", digest)
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> dict[str, str]:
@@ -63,14 +65,16 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> dict[str, str]:
     return {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
 
 
-def write_checkpoints(root: Path, folder: str, files: Mapping[str, bytes]) -> None:
-    """Write files below the checkpoint directory, unless it is read-only."""
+def write_checkpoints(root: Path, folder: str, files: Mapping[str, bytes]) -> bool:
+    """Write files below the checkpoint directory; return False if it is read-only."""
     try:
         write_files(root / folder, files)
+        return True
     except OSError as error:
         if error.errno not in READ_ONLY:
             raise
         log.warning("%s is read-only: %s is not written", root, ", ".join(files))
+        return False
 
 
 def publish_lock(settings: Settings) -> Path:

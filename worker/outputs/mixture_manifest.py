@@ -19,8 +19,8 @@ from worker.verify.combining import LOGITS
 class ParametersFile:
     """The published file of a combination's parameters."""
 
-    folder: str
-    """Below the checkpoint directory."""
+    folder: str | None
+    """Below the checkpoint directory; None where that is read-only, so that an older file there tells nothing."""
     name: str
     sha256: str
 
