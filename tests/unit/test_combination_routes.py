@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,17 +12,39 @@ from fastapi import FastAPI
 
 from app.api.dependencies import Services
 from app.domain.jobs import Job
+from app.main import create_app
 from tests.fakes import Home
 from tests.unit.asgi import send
 from tests.unit.expert_jobs import ExpertJobs
 
 
-@pytest.fixture
+# One installation for all tests of this file, since each evaluation takes a second; those that change it stand last.
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    return Home.make(tmp_path_factory.mktemp("routes"))
+
+
+@pytest.fixture(scope="module")
+def services(home: Home) -> Iterator[Services]:
+    home.settings.internal_dir.mkdir(parents=True)
+    services = Services.build(home.settings)
+    yield services
+    services.database.close()
+
+
+@pytest.fixture(scope="module")
+def app(services: Services) -> FastAPI:
+    app = create_app(services.settings)
+    app.state.services = services
+    return app
+
+
+@pytest.fixture(scope="module")
 def site(home: Home, services: Services) -> ExpertJobs:
     return ExpertJobs.make(home, services.database)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def jobs(site: ExpertJobs) -> dict[str, Job]:
     """One of each kind that succeeded."""
     site.recomputed()
@@ -99,16 +122,6 @@ def test_a_gatings_files_are_downloaded_like_an_experts(app: FastAPI, site: Expe
     }
 
 
-def test_a_changed_copy_of_a_mixture_shows_in_the_report(
-    app: FastAPI, site: ExpertJobs, jobs: dict[str, Job]
-) -> None:
-    """As that of an expert's logits does."""
-    gating = jobs["gatings"]
-    (site.outputs / "gating" / "selective" / "val_logits.npz").write_bytes(b"other")
-    [result] = [r for r in get(app, f"/jobs/{gating.id}/verification")["results"] if r["split"] == "val"]
-    assert "shown-file" in {check["id"] for check in result["checks"] if check["verdict"] == "failed"}
-
-
 @pytest.mark.parametrize("name", ["rejectors", "evaluations"])
 def test_what_has_no_logits_says_so(app: FastAPI, jobs: dict[str, Job], name: str) -> None:
     """No file and nothing to analyse: 404 with a reason, and an empty list."""
@@ -126,22 +139,6 @@ def test_an_id_under_another_kinds_route_is_not_found(app: FastAPI, jobs: dict[s
         for name, job in jobs.items():
             if name != route:
                 assert refusal(app, f"/{route}/{job.id}") == (404, code)
-
-
-def test_waiting_jobs_can_be_cancelled_and_ended_ones_deleted(
-    app: FastAPI, site: ExpertJobs, jobs: dict[str, Job]
-) -> None:
-    """By the routes of all jobs; what an open job builds on is kept."""
-    accepted = send(app, "POST", "/evaluations", {"rejectors": []})
-    assert accepted.status_code == 202
-    waiting = accepted.json()["id"]
-    refused = send(app, "DELETE", f"/jobs/{jobs['gatings'].id}")
-    assert (refused.status_code, refused.json()["code"]) == (409, "job-in-use")
-    assert send(app, "POST", f"/jobs/{waiting}/cancel").status_code == 202
-    assert get(app, f"/evaluations/{waiting}")["state"] == "cancelled"
-    for job in jobs.values():
-        assert send(app, "DELETE", f"/jobs/{job.id}").status_code == 204
-    assert send(app, "GET", f"/gatings/{jobs['gatings'].id}").status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -166,3 +163,29 @@ def test_malformed_bodies_are_refused_with_a_pointer(
     answer = send(app, "POST", f"/{route}", body)
     assert answer.status_code == 422
     assert pointer in [error["pointer"] for error in answer.json()["errors"]]
+
+
+def test_a_changed_copy_of_a_mixture_shows_in_the_report(
+    app: FastAPI, site: ExpertJobs, jobs: dict[str, Job]
+) -> None:
+    """As that of an expert's logits does."""
+    gating = jobs["gatings"]
+    (site.outputs / "gating" / "selective" / "val_logits.npz").write_bytes(b"other")
+    [result] = [r for r in get(app, f"/jobs/{gating.id}/verification")["results"] if r["split"] == "val"]
+    assert "shown-file" in {check["id"] for check in result["checks"] if check["verdict"] == "failed"}
+
+
+def test_waiting_jobs_can_be_cancelled_and_ended_ones_deleted(
+    app: FastAPI, site: ExpertJobs, jobs: dict[str, Job]
+) -> None:
+    """By the routes of all jobs; what an open job builds on is kept."""
+    accepted = send(app, "POST", "/evaluations", {"rejectors": []})
+    assert accepted.status_code == 202
+    waiting = accepted.json()["id"]
+    refused = send(app, "DELETE", f"/jobs/{jobs['gatings'].id}")
+    assert (refused.status_code, refused.json()["code"]) == (409, "job-in-use")
+    assert send(app, "POST", f"/jobs/{waiting}/cancel").status_code == 202
+    assert get(app, f"/evaluations/{waiting}")["state"] == "cancelled"
+    for job in jobs.values():
+        assert send(app, "DELETE", f"/jobs/{job.id}").status_code == 204
+    assert send(app, "GET", f"/gatings/{jobs['gatings'].id}").status_code == 404
