@@ -97,22 +97,6 @@ def test_a_second_run_keeps_all_and_a_change_redoes_what_depends_on_it(demo: Dem
     }
 
 
-def test_only_what_depends_on_an_option_is_redone(service: Service) -> None:
-    """Another prior redoes the gating and what follows, another rejector the evaluation alone."""
-    gating = {"method": "log-linear"}
-    rejectors = [{"score": "msp"}, {"score": "margin"}]
-    assert run(service, gating=gating, rejectors=rejectors)["state"] == "succeeded"
-    prior = run(service, gating=gating | {"prior": "train"}, rejectors=rejectors)
-    assert states(prior) == dict.fromkeys(STEPS[:3], "kept") | dict.fromkeys(STEPS[3:], "succeeded")
-    three = [{"score": "margin"}, {"score": "entropy"}, {"score": "msp"}]
-    more = run(service, gating=gating | {"prior": "train"}, rejectors=three)
-    by_name = {step["step"]: step for step in more["steps"]}
-    assert states(more) == dict.fromkeys(STEPS[:4], "kept") | dict.fromkeys(STEPS[4:], "succeeded")
-    assert by_name["rejector"]["reason"] == "2 of 3 kept: same gating, same options"
-    msp, margin = next(step["jobs"] for step in prior["steps"] if step["step"] == "rejector")
-    assert (by_name["rejector"]["jobs"][0], by_name["rejector"]["jobs"][2]) == (margin, msp)
-
-
 @pytest.mark.parametrize("changed", ["a checkpoint", "a list", "a result"])
 def test_a_changed_file_redoes_the_steps_that_read_it(demo: Demo, service: Service, changed: str) -> None:
     """The recompute step notices a checkpoint, a list or a result that is not what it was."""
