@@ -52,6 +52,11 @@ def reject_by(body: RejectorBody, gating_id: str, gating: GatingRequest) -> Reje
     if body.score == "energy" and len(gating.experts) > 1:
         message = "The score 'energy' is the logsumexp of one expert's logits; this gating combines several."
         problems.add("score", RequestError("energy-of-several", message))
+    if body.min_group_coverage > 0 and body.score != "group":
+        message = (
+            f"The score {body.score!r} has thresholds alone, so it cannot keep to min_group_coverage; 'group' can."
+        )
+        problems.add("min_group_coverage", RequestError("min-group-coverage-unused", message))
     named = f"{body.score}-{body.objective}" if body.score == "group" else body.score
     if body.name in get_args(Score) and body.name != body.score:
         message = f"A method called {body.name!r} is one of that score; this rejector has the score {body.score!r}."

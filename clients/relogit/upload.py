@@ -14,6 +14,7 @@ from relogit.wire import Wire, segment, segments
 SUFFIXES = (".npz", ".pt")
 MANIFEST_SUFFIX = ".json"  # of the manifest beside a file of logits
 MARK = "_logits"
+MIXTURE_MARK = "_mixture"  # of the probabilities that the server writes beside combined logits
 BARE_SUFFIX = ".pt"  # of a tensor alone; its targets may be in a file beside it
 TARGETS_MARKS = ("_targets", "_labels")  # replace MARK in the name of the targets' file; the first that exists counts
 ARRAY_SUFFIXES = (*SUFFIXES, ".npy", ".pth", ".pkl", ".h5")  # of files that may be meant as logits
@@ -109,6 +110,7 @@ def _find_in_folder(folder: Path, name: str) -> LogitFiles:
         elif path.suffix in ARRAY_SUFFIXES:
             other_names.append(relative.as_posix())
     companions = {path.relative_to(folder).as_posix() for path in files.values()}
+    companions |= {f"{name.removesuffix(MARK + SUFFIXES[0])}{MIXTURE_MARK}{SUFFIXES[0]}" for name in companions}
     other_names = [name for name in other_names if name not in companions]
     if not files:
         more = f", and {len(other_names) - OTHERS_NAMED} more" if len(other_names) > OTHERS_NAMED else ""

@@ -316,3 +316,14 @@ def test_a_gating_that_was_deleted_fails_what_waits_for_it(site: ExpertJobs) -> 
         db.execute("DELETE FROM jobs WHERE id = ?", (gating.id,))
     assert site.failure(rejector) == "gating-gone"
     assert site.failure(evaluation) == "gating-gone"
+
+
+def test_only_the_group_rule_keeps_to_a_least_acceptance(site: ExpertJobs) -> None:
+    """Thresholds of another score cannot, and a result that says so would be wrong."""
+    site.recomputed()
+    site.fitted(method="uniform")
+    with pytest.raises(Refused, match="has thresholds alone") as refused:
+        site.rejector(score="msp", min_group_coverage=0.2)
+    assert [(error.code, error.details["pointer"]) for error in refused.value.problems] == [
+        ("min-group-coverage-unused", "#/min_group_coverage")
+    ]

@@ -140,6 +140,8 @@ def tell_newest(run: Session, gating_id: str) -> None:
 def without_logits(run: Session, job: Job) -> str | None:
     """Explain why a job has no logits of its own, and where its result is; None if it has some."""
     request, command = job.data["request"], run.command("status", job.id[:ID_SHOWN])
+    if job.job_kind == "rejector" and job.state != "succeeded":
+        return f"Rejector {job.id} is {job.state} and has no rules; `{command}` says why."
     if job.job_kind == "rejector":
         path = rules_path(request)
         return f"Rejector {job.id} has no logits. Its rules are in {path} at the server; `{command}` shows them."

@@ -6,11 +6,12 @@ from typing import Annotated, Any, Unpack
 
 import typer
 
+from relogit.cli.combinations import OverlapOption
 from relogit.cli.command import command
 from relogit.cli.options import CommonOptions, folder_option, time_option
 from relogit.cli.plans import show_plan
 from relogit.cli.session import Session
-from relogit.combination import GatingRequest, Method, Prior
+from relogit.combination import EvaluationRequest, GatingRequest, Method, Prior
 from relogit.job import JobRequest
 from relogit.render.run import computes, run_lines, run_plan_lines, steps_table
 from relogit.render.tables import Record
@@ -33,6 +34,7 @@ class RunOptions(CommonOptions, total=False):
         typer.Option("--prior", help="Weigh rows as listed, or as classes are common in train [default: listed]"),
     ]
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of the gating network's training [default: 42]")]
+    allow_overlap: OverlapOption
 
 
 @command
@@ -74,9 +76,16 @@ def request_of(until: Step | None, deadline_s: float | None, options: RunOptions
     values: dict[str, Any] = dict(options)
     names = ("checkpoint_prefix", "experts_dir", "splits_dir", "head_threshold", "experts", "output_dir")
     recompute = JobRequest(**{name: values.get(name) for name in names})  # type: ignore[typeddict-item]
-    gating = GatingRequest(**{name: values.get(name) for name in ("method", "prior", "seed", "head_threshold")})  # type: ignore[typeddict-item]
+    overlap = values.get("allow_overlap")
+    options_of_gating = {name: values.get(name) for name in ("method", "prior", "seed", "head_threshold")}
+    gating = GatingRequest(**options_of_gating, allow_overlap=overlap)  # type: ignore[typeddict-item]
     return RunRequest(
-        dataset=values.get("dataset"), until=until, recompute=recompute, gating=gating, deadline_s=deadline_s
+        dataset=values.get("dataset"),
+        until=until,
+        recompute=recompute,
+        gating=gating,
+        evaluation=None if overlap is None else EvaluationRequest(allow_overlap=overlap),
+        deadline_s=deadline_s,
     )
 
 

@@ -47,7 +47,7 @@ def import_lists(
     lists, assumptions = _read_lists(files, mapping)
     description = run.client.import_splits(name, lists, dataset=dataset, overwrite=overwrite, **numbers)
     description["doubtful"] += [f"Assumed: {', '.join(assumptions)}."] if assumptions else []
-    run.show(description, lambda: _imported_lines(description))
+    run.show(description, lambda: _imported_lines(description, dataset))
 
 
 def _mapping(values: Sequence[str]) -> Mapping:
@@ -76,10 +76,11 @@ def _read_lists(files: dict[str, Path], mapping: Mapping) -> tuple[list[dict[str
     return lists, assumptions
 
 
-def _imported_lines(description: Record) -> Iterator[RenderableType]:
+def _imported_lines(description: Record, dataset: str | None) -> Iterator[RenderableType]:
     lists = description["lists"].items()
     yield new_table(({"list": n, "base": e["base"], "size": count(e["size"])} for n, e in lists), ["size"])
     for doubt in description["doubtful"]:
         yield Text(f"doubtful  {printable(doubt)}", style="yellow")
     name = description["name"]
-    yield Text(f"The splits {name!r} are there; `relogit splits check {name}` audits them.", style="green")
+    check = f"relogit splits check {name}" + (f" --dataset {dataset}" if dataset else "")
+    yield Text(f"The splits {name!r} are there; `{check}` audits them.", style="green")

@@ -97,8 +97,9 @@ def files_sentence(data: Record) -> str:
         return f"File at the server: {rules_path(request)}."
     names = sorted(data["result"]["files"])
     tables = [f"outputs/{name}" for name in names if not name.endswith("_decisions.npz")]
-    decisions = number_of(len(names) - len(tables), "file")
-    return f"Files at the server: {', '.join(tables)}, and {decisions} of decisions."
+    decisions = len(names) - len(tables)
+    more = f", and {number_of(decisions, 'file')} of decisions" if decisions else ""
+    return f"Files at the server: {', '.join(tables)}{more}."
 
 
 def gating_paths(request: Record) -> tuple[str, str]:

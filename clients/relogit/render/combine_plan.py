@@ -43,7 +43,7 @@ def _facts_table(facts: Mapping[str, str]) -> Table:
     table.add_column(no_wrap=True, style="bold")
     table.add_column(overflow="fold")
     for name, value in facts.items():
-        table.add_row(name, Text(printable(value)))
+        table.add_row(name, Text("\n".join(map(printable, value.split("\n")))))
     return table
 
 
