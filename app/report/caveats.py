@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from app.domain.combining import Prior
+from app.domain.combining import Prior, Score
 from app.domain.evaluations import Evaluation
 from app.report.words import listing, percent
 
@@ -55,9 +55,13 @@ PRIOR_MEANINGS: Mapping[Prior, str] = {
 }
 
 
-def fitted_rule_caveats() -> list[Caveat]:
-    """Explain the figures of a rejector on the rows that it was fitted on."""
-    return [ON_FITTED_ROWS, SHARES, EMPTY_GROUP, NOT_NESTED, ACCEPTANCE]
+def fitted_rule_caveats(score: Score) -> list[Caveat]:
+    """Explain the figures of a rejector on the rows that it was fitted on.
+
+    Thresholds of one score are nested; rules by group are not.
+    """
+    nesting = [NOT_NESTED] if score == "group" else []
+    return [ON_FITTED_ROWS, SHARES, EMPTY_GROUP, *nesting, ACCEPTANCE]
 
 
 def evaluation_caveats(evaluation: Evaluation, prior: Prior) -> list[Caveat]:

@@ -67,7 +67,7 @@ def combination(outcome: GatingOutcome) -> Combination:
             for expert, divisor in outcome.divided_by.items()
         ],
         None if outcome.rules is None else rule_section(outcome.rules, outcome.group_names),
-        fitted_rule_caveats(),
+        fitted_rule_caveats("group"),
         [(f"{file.expert} / {file.split}", file.sha256) for file in outcome.inputs],
     )
 

@@ -132,7 +132,9 @@ def rejector_page(job: Job, report: JobReport) -> OutcomePage[RejectorContent]:
         f"A rule for each of {len(coverages)} target coverages, {coverages[0]:g} to {coverages[-1]:g}, over the "
         f"combination {outcome.method}; the score is {outcome.rules.score}."
     )
-    content = RejectorContent(rule_section(outcome.rules, outcome.group_names), fitted_rule_caveats())
+    content = RejectorContent(
+        rule_section(outcome.rules, outcome.group_names), fitted_rule_caveats(outcome.rules.score)
+    )
     return _page(job, report, "Fitted", request.name, sentence, facts, content)
 
 
