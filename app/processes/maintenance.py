@@ -6,9 +6,8 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
 
+from app.processes.background import BackgroundThread
 from app.store.jobs import JobStore
 from app.store.liveness import Hangs
 
@@ -18,7 +17,7 @@ EVERY_S = 1.0
 TIDY_EVERY_S = 3600.0
 
 
-class Maintenance:
+class Maintenance(BackgroundThread):
     """A thread that stops jobs after their deadline, and kills workers that hang. Lives as long as the API.
 
     Args:
@@ -37,21 +36,10 @@ class Maintenance:
         tidy_every_s: float = TIDY_EVERY_S,
         every_s: float = EVERY_S,
     ) -> None:
+        super().__init__("maintenance")
         self._store, self._hangs, self._kill = store, hangs, kill
         self._tidy, self._every_s = tidy, every_s
         self._rounds_per_tidy = max(1, round(tidy_every_s / every_s))
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="maintenance", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        self._thread.join()
 
     def _run(self) -> None:
         rounds, tidying = 0, threading.Thread()

@@ -8,13 +8,12 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import IO, Protocol, Self
+from typing import IO, Protocol
 
+from app.processes.background import BackgroundThread
 from app.settings import Settings, as_environment
 from app.store.jobs import JobStore
 from app.store.liveness import has_open, reap_dead_workers, worker_lock
@@ -55,7 +54,7 @@ class _Slot:
     failed_starts: int = 0
 
 
-class Supervisor:
+class Supervisor(BackgroundThread):
     """Starts workers, restarts those that die, and ends them with itself.
 
     Each worker leads its own process group, so that Ctrl-C in a terminal reaches only the API, which then stops them
@@ -78,24 +77,13 @@ class Supervisor:
         give_up: Callable[[], None] = lambda: os.kill(os.getpid(), signal.SIGTERM),
         launch: Launch = subprocess.Popen,
     ) -> None:
+        super().__init__("supervisor")
         self._settings, self._store, self._command = settings, store, command
         self._give_up, self._launch = give_up, launch
         self._slots: list[_Slot] = []
-        self._stop = threading.Event()
         self._any_started = False
         self.hopeless = False
         """Whether the settings let no worker start, so that the service gave up."""
-        self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        self._thread.join()
 
     def kill(self, worker: str, pid: int) -> bool:
         """Kill a worker of this supervisor, which replaces it.

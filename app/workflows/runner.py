@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-import threading
 import time
 from dataclasses import replace
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from app.domain.errors import NotFound, RelogitError
 from app.domain.fault_points import reach
 from app.domain.jobs import Job, JobOptions
 from app.domain.run_requests import RunRequest, RunStep
+from app.processes.background import BackgroundThread
 from app.store.runs import Submission
 from app.workflows.site import WorkflowSite
 from app.workflows.steps import StepInputs, end_step, take_step
@@ -99,26 +98,15 @@ class Workflow:
         return self._site.runs.record_step(run.id, replace(step, state="failed", error=error))
 
 
-class Runner:
+class Runner(BackgroundThread):
     """A thread that advances runs whenever the store has changed. Lives as long as the API."""
 
     def __init__(
         self, workflow: Workflow, site: WorkflowSite, poll_s: float = POLL_S, after_error_s: float = AFTER_ERROR_S
     ) -> None:
+        super().__init__("runs")
         self._workflow, self._site = workflow, site
         self._poll_s, self._after_error_s = poll_s, after_error_s
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="runs", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        self._thread.join()
 
     def _run(self) -> None:
         seen: int | None = None

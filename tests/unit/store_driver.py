@@ -43,20 +43,17 @@ class Held:
 
 
 class StoreDriver(RuleBasedStateMachine):
-    """Lives for one run; `open` says on which database."""
+    """Lives for one run, on the given database."""
 
-    def __init__(self) -> None:
+    def __init__(self, database: StumblingDatabase) -> None:
         super().__init__()
-        self.database = self.open()
+        self.database = database
         self.store = JobStore(self.database)
         self.model = Model()
         self.claims: list[Held] = []
         self.seen_ended: Ended = {}
         self.changes = 0
         self.born = 0
-
-    def open(self) -> StumblingDatabase:
-        raise NotImplementedError
 
     def teardown(self) -> None:
         try:

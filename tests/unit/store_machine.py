@@ -271,16 +271,16 @@ class StoreMachine(StoreDriver):
 class MachineInMemory(StoreMachine):
     """On a database in memory."""
 
-    def open(self) -> StumblingDatabase:
-        return StumblingDatabase(None)
+    def __init__(self) -> None:
+        super().__init__(StumblingDatabase(None))
 
 
 class MachineOnDisk(StoreMachine):
     """On a file, which is closed and opened again at any time."""
 
-    def open(self) -> StumblingDatabase:
+    def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="relogit-store-"))
-        return StumblingDatabase(self.folder / "jobs.sqlite3", durable=False)
+        super().__init__(StumblingDatabase(self.folder / "jobs.sqlite3", durable=False))
 
     @rule()
     def open_again(self) -> None:
