@@ -296,3 +296,13 @@ def test_fit_rows_that_experts_were_trained_on_are_warned_of(site: ExpertJobs) -
     with site.store._database.transaction() as db:
         db.execute("UPDATE units SET artifact = json_set(artifact, '$.base', 'train') WHERE split = 'tunev'")
     assert verdicts_of(site.fitted(logits=source))["fit-rows"] == "failed"
+
+
+def test_a_gating_warns_of_other_lists_that_share_its_samples(site: ExpertJobs) -> None:
+    """Before an evaluation refuses them: 20 samples of `test` stand in `val` too."""
+    site.list_path("test").write_text(json.dumps([*range(306, 540), *range(150, 170)]))
+    site.recomputed()
+    outcome = outcome_of(site.fitted(method="uniform"))
+    [warned] = [check for check in outcome.checks if check.id == "fitted-samples" and check.verdict == "failed"]
+    assert warned.measured == {"val": 20}
+    assert "'test' shares 20 samples with 'val'" in warned.message

@@ -75,7 +75,7 @@ class ExpertLogits:
             JobError: a file or list is not the one that was verified.
         """
         request = self.request
-        split = self._read_list(request.list_of(name))
+        split = self.read_list(request.list_of(name))
         labels = self._context.pools.labels(self.dataset, split.base)
         own = labels[split.indices]
         files = {file.expert: file for file in request.logits.files if file.split == name}
@@ -88,7 +88,7 @@ class ExpertLogits:
         Raises:
             JobError: `split-changed`.
         """
-        return tuple(self._read_list(known) for known in self.request.fitted_lists)
+        return tuple(self.read_list(known) for known in self.request.fitted_lists)
 
     def lists_fitted_before(self) -> tuple[Split, ...]:
         """Read the lists that combinations among the experts were fitted on.
@@ -96,9 +96,9 @@ class ExpertLogits:
         Raises:
             JobError: `split-changed`.
         """
-        return tuple(self._read_list(known) for known in self.request.fitted_before)
+        return tuple(self.read_list(known) for known in self.request.fitted_before)
 
-    def _read_list(self, known: InputList) -> Split:
+    def read_list(self, known: InputList) -> Split:
         """Read one of the request's index lists.
 
         Raises:

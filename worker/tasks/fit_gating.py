@@ -125,6 +125,11 @@ def _checks(inputs: ExpertLogits, fit: SplitRows, validate: SplitRows) -> list[C
         check_fit_rows(fit.split.base, request.fit, _accuracies(fit), _accuracies(validate)),
         check_shared_rows(validate.split, (fit.split, *inputs.lists_fitted_before())),
     ]
+    # Figures on shared rows flatter: an evaluation refuses them, and this says so before.
+    others = (name for name in request.splits if name not in (request.fit, request.validate))
+    checks += [
+        check_shared_rows(inputs.read_list(request.list_of(name)), (fit.split, validate.split)) for name in others
+    ]
     if request.divided_by:
         checks.append(check_divisors(request.divided_by))
     if request.net_file is not None:
