@@ -62,9 +62,8 @@ class Chores:
                     if now - collected > COLLECT_EVERY_S:
                         collected = now
                         self._collect(client, lots)
-                    if now - killed > self._kill_every_s:
+                    if now - killed > self._kill_every_s and self._strike(client):
                         killed = now
-                        self._strike()
                 except Exception as error:  # noqa: BLE001 — whatever it is, the service is at fault, and goes on
                     self._book.fault(f"chores: {type(error).__name__}: {error}")
 
@@ -82,12 +81,18 @@ class Chores:
         if done["kept_back"]:
             self._book.fault(f"garbage that could not be removed: {done['kept_back']}")
 
-    def _strike(self) -> None:
+    def _strike(self, client: Client) -> bool:
+        """Kill the victim, or stop it. Returns False where it cannot be struck yet."""
         # One that hangs and has not been found yet dies once.
         found = [pid for pid, name in workers(self._api).items() if name == VICTIM and pid not in self.kills]
         hang = len(self.kills) % 2 == 1
+        if hang:
+            # Silence is only heard of a worker that has recorded itself; while it imports PyTorch it has not.
+            recorded = {worker["pid"] for worker in client.ready()["checks"]["worker"]["workers"]}
+            found = [pid for pid in found if pid in recorded]
         for pid in found:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGSTOP if hang else signal.SIGKILL)
                 self.kills[pid] = time.monotonic()
                 self._book.count("workers that hang" if hang else "workers killed")
+        return bool(found)
