@@ -106,7 +106,7 @@ def _sentence(job: Job) -> str:
 
 
 def _facts(job: Job) -> list[tuple[str, str]]:
-    facts = [("Kind", job.request.kind), ("Asked for", f"{shown_time(job.created_at)} UTC")]
+    facts = [("Asked for", f"{shown_time(job.created_at)} UTC")]
     if job.started_at and job.finished_at:
         facts.append(("Took", duration(job.finished_at - job.started_at)))
     request = job.request
