@@ -26,6 +26,7 @@ from app.api.routes import (
     gatings,
     gc,
     jobs,
+    matrix_pages,
     pages,
     rejectors,
     report,
@@ -48,7 +49,7 @@ log = logging.getLogger(__name__)
 
 RESOURCES = (
     jobs, events, artifacts, report, verifications, uploads, gatings, rejectors, evaluations, runs, experts, splits,
-    rows, gc, system, pages,
+    rows, gc, system, pages, matrix_pages,
 )  # fmt: skip
 """In the order in which the OpenAPI document shows them."""
 
