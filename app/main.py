@@ -20,6 +20,7 @@ from app.api.metrics import ServiceMetrics
 from app.api.middleware import RequestMetrics
 from app.api.routes import (
     artifacts,
+    catalog_pages,
     evaluations,
     events,
     experts,
@@ -49,7 +50,7 @@ log = logging.getLogger(__name__)
 
 RESOURCES = (
     jobs, events, artifacts, report, verifications, uploads, gatings, rejectors, evaluations, runs, experts, splits,
-    rows, gc, system, pages, matrix_pages,
+    rows, gc, system, pages, matrix_pages, catalog_pages,
 )  # fmt: skip
 """In the order in which the OpenAPI document shows them."""
 
