@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from app.domain.combine_requests import EvaluationRequest, GatingRequest, RejectorRequest
 from app.domain.requests import RecomputeRequest, Request, VerificationRequest
 from app.domain.run_requests import RunRequest
-from app.submission.bodies import RecomputeBody, StandardsBody, VerificationBody
+from app.submission.bodies import RecomputeBody, SplitsOptions, StandardsBody, VerificationBody
 from app.submission.combine_bodies import EvaluationBody, GatingBody, RejectorBody
 
 
@@ -83,10 +83,14 @@ def _gating(request: GatingRequest) -> dict[str, Any]:
 def _run(request: RunRequest) -> dict[str, Any]:
     body: dict[str, Any] = {"dataset": request.dataset, "until": request.until}
     for step, bodies in request.bodies.items():
-        # The run fills in the data set and the set's name itself.
-        parts = [{name: value for name, value in part.items() if name not in ("dataset", "name")} for part in bodies]
+        parts = [dict(part) for part in bodies]
         if step == "rejector":
-            body["rejectors"] = [dict(part) for part in bodies]
-        elif step == "splits" or parts != [{}]:
-            body[step] = dict(parts[0]) if step in ("splits", "recompute") else dict(bodies[0])
+            body["rejectors"] = parts
+        elif step == "splits":
+            # The set is named by the recompute step; how it is drawn may only be said where that is known.
+            drawn = {name: value for name, value in parts[0].items() if name not in ("dataset", "name")}
+            if drawn != SplitsOptions().model_dump(mode="json"):
+                body["splits"] = drawn
+        else:
+            body[step] = {name: value for name, value in parts[0].items() if name != "dataset"}
     return body
