@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from pathlib import Path
 
 import httpx
 import pytest
@@ -71,7 +70,8 @@ def test_the_api_is_documented_without_another_host(app: FastAPI) -> None:
 
 def test_files_of_other_projects_are_those_that_are_listed() -> None:
     """Their sha256 stand beside their licences, and none is there that is not listed."""
-    listed = dict(re.findall(r"^\| (\S+) \|.*`([0-9a-f]{64})` \|$", (VENDOR / "README.md").read_text(), re.MULTILINE))
+    text = (VENDOR / "README.md").read_text()
+    listed = dict(re.findall(r"^\| (\S+) \|.*`([0-9a-f]{64})` \|$", text, re.MULTILINE))
     files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in VENDOR.glob("*.*s*")}
     assert listed == files
     for names in re.findall(

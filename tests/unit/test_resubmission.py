@@ -96,7 +96,11 @@ def test_jobs_past_the_logits_are_asked_for_again(home: Home, services: Services
 
 def test_a_run_is_asked_for_again(world: RunWorld) -> None:
     """With all its parts."""
-    parts = {"recompute": {"experts": ["ce"]}, "gating": {"method": "uniform"}, "rejectors": [{"score": "msp"}]}
+    parts: dict[str, Any] = {
+        "recompute": {"experts": ["ce"]},
+        "gating": {"method": "uniform"},
+        "rejectors": [{"score": "msp"}],
+    }
     run = world.get(world.submit(until="rejector", **parts))
     body = RunBody.model_validate(offered(run.request).body)
     assert plan_run(body, world.services.catalog, world.services.inspections) == run.request
