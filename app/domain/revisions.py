@@ -34,13 +34,22 @@ RECOGNITION = ("experts",)
 JUDGING = (
     "../app/catalog/long_tail.py",
     "../app/domain/checks.py",
+    "../app/domain/ensembles.py",
+    "../app/domain/result_figures.py",
+    "../app/domain/seeds.py",
+    "analyses",
+    "combine/evaluation/curves.py",
+    "combine/evaluation/method_rows.py",
+    "combine/evaluation/ranking.py",
+    "combine/probabilities.py",
+    "combine/rows.py",
     "datasets/class_counts.py",
     "datasets/pools.py",
     "inspections/analysis.py",
     "outputs/logit_reader.py",
     "verify",
 )
-"""What decides figures, their intervals and curves, and which causes are found."""
+"""What decides figures, their intervals and curves, those of ensembles, and which causes are found."""
 
 AUDITING = (
     "../app/catalog/long_tail.py",
