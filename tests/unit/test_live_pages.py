@@ -146,7 +146,7 @@ def test_a_service_that_cannot_work_says_so_first(app: FastAPI) -> None:
 
 def test_static_files_lie_where_they_are_served_from() -> None:
     """The reports' style sheet is shared, not copied."""
-    assert [
-        (folder / name).is_file() for folder, name in zip(STATIC_FOLDERS, ("page.css", "report.css"), strict=True)
-    ]
-    assert not (Path(STATIC_FOLDERS[0]) / "report.css").exists()
+    own, shared = STATIC_FOLDERS
+    assert (own / "page.css").is_file()
+    assert (shared / "report.css").is_file()
+    assert not (own / "report.css").exists()
