@@ -45,8 +45,8 @@ from app.workflows.runner import Runner, Workflow
 log = logging.getLogger(__name__)
 
 RESOURCES = (
-    jobs, artifacts, report, verifications, uploads, gatings, rejectors, evaluations, comparisons, runs, experts, splits, rows, gc,
-    system,
+    jobs, artifacts, report, verifications, uploads, gatings, rejectors, evaluations, comparisons, runs, experts,
+    splits, rows, gc, system,
 )  # fmt: skip
 """In the order in which the OpenAPI document shows them."""
 

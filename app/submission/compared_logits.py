@@ -1,8 +1,8 @@
-"""The logits that a comparison may take from a job: verified ones, and doubtful files with what is wrong with them."""
+"""The logits that a comparison may take from a job: verified ones, and doubtful files with their failed checks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from app.domain.checks import Check, Result
@@ -48,7 +48,7 @@ def compared_logits(job: Job) -> ComparedLogits:
     files, doubts = {}, {}
     for result in results:
         files[result.place] = _file_of(result)
-        own = [_doubt(f"{result.expert} / {result.split}", check) for check in result.report.checks if check.fatal]
+        own = [_doubt(_named(result), check) for check in result.report.checks if check.fatal]
         doubts[result.place] = [*own, *of_all]
     return ComparedLogits(VerifiedLogits(job, job.request, files), doubts)
 
@@ -73,14 +73,12 @@ def _doubt(what: str, check: Check) -> str:
 
 
 def _nothing_comparable(job: Job, results: Sequence[Result]) -> str:
-    reasons = next((list(_reasons(result)) for result in results), [])
-    why = f" {reasons[0]}" if reasons else ""
+    reasons = (_doubt(_named(result), check) for result in results for check in result.report.checks if check.fatal)
     return (
-        f"No file of the verification {job.id} holds finite logits of the right shape, which a comparison needs.{why}"
-    )
+        f"No file of the verification {job.id} holds finite logits of the right shape, which a comparison needs. "
+        f"{next(reasons, '')}"
+    ).rstrip()
 
 
-def _reasons(result: Result) -> Iterator[str]:
-    for check in result.report.checks:
-        if check.fatal:
-            yield _doubt(f"{result.expert} / {result.split}", check)
+def _named(result: Result) -> str:
+    return f"{result.expert} / {result.split}"

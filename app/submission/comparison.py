@@ -23,6 +23,7 @@ from app.submission.compared_logits import ComparedLogits, compared_logits
 from app.submission.comparison_bodies import ComparisonBody, SideBody
 from app.submission.expert_pairs import Expert, expert_pairs, labels_of
 from app.submission.gating import counts_sha256
+from app.submission.logit_inputs import VerifiedFile
 from app.submission.problems import Problems
 
 MAX_COMPARED = 66
@@ -186,9 +187,7 @@ def _side(label: str, expert: str, compared: ComparedLogits, splits: Sequence[st
     lists = []
     for name in own:
         split = catalog.read_split(dataset, folder, name)
-        _check_list(
-            split, expert, source.files[expert, name].base, source.files[expert, name].split_sha256, source.job.id
-        )
+        _check_list(split, source.files[expert, name], source.job.id)
         lists.append(InputList(name, split.base, split.sha256, split.indices.size))
     return ComparedSide(
         label=label,
@@ -202,13 +201,13 @@ def _side(label: str, expert: str, compared: ComparedLogits, splits: Sequence[st
     )
 
 
-def _check_list(split: Split, expert: str, base: str, sha256: str, job_id: str) -> None:
-    if (split.base, split.sha256) != (base, sha256):
+def _check_list(split: Split, verified: VerifiedFile, job_id: str) -> None:
+    if (split.base, split.sha256) != (verified.base, verified.split_sha256):
         raise RequestError(
             "split-changed",
-            f"The index list of {split.name!r} is not the one that the logits of {expert} of job {job_id} were "
-            "verified with, so their rows cannot be told. Recompute the logits, verify them again, or name other "
-            "splits.",
+            f"The index list of {split.name!r} is not the one that the logits of job {job_id} were verified "
+            "with, so nobody can tell which samples the rows are. Recompute the logits, verify them again, or name "
+            "other splits.",
         )
 
 
@@ -221,8 +220,8 @@ def _check_samples(a: ComparedSide, b: ComparedSide) -> None:
     if _images(a) != _images(b):
         raise RequestError(
             "data-sets-differ",
-            f"{a.label} is of the data set {a.dataset!r} and {b.label} of {b.dataset!r}, whose images lie elsewhere, so "
-            "that their samples are not the same. Compare logits of one data set.",
+            f"{a.label} is of the data set {a.dataset!r} and {b.label} of {b.dataset!r}, whose images lie elsewhere: "
+            "their samples are not the same. Compare logits of one data set.",
         )
     for split in a.splits:
         if split in b.splits and a.list_of(split).base != b.list_of(split).base:

@@ -48,8 +48,8 @@ def expert_pairs(
         return (((a[0], names_a[0]), (b[0], names_b[0])),)
     raise RequestError(
         "no-pairs",
-        f"The two sides share no expert's name.{listed(names_a, f'Job {a[0]} has')}{listed(names_b, f'Job {b[0]} has')} "
-        "Name one expert of each.",
+        f"The two sides share no expert's name.{listed(names_a, f'Job {a[0]} has')}"
+        f"{listed(names_b, f'Job {b[0]} has')} Name one expert of each.",
         available=sorted({*names_a, *names_b}),
     )
 
@@ -75,8 +75,8 @@ def _pairs_of_one(a: Named, b: Named | None, names: Sequence[str]) -> tuple[tupl
     if len(names) < 2:
         raise RequestError(
             "no-pairs",
-            f"Job {job} has logits of {names[0]} alone, and a comparison needs two experts. Name another job, folder or "
-            "file to compare it with.",
+            f"Job {job} has logits of {names[0]} alone, and a comparison needs two experts. Name another job, folder "
+            "or file to compare it with.",
         )
     if first is not None:
         return tuple(((job, first), (job, name)) for name in names if name != first)
