@@ -140,8 +140,8 @@ def _moved(given: CauseInput, pair: LogitPair, raw: Residual) -> Cause | None:
     moved, looked_at = found
     rows = "all rows" if looked_at == len(given.whole_a) else f"the {looked_at} rows that were looked for"
     sentence = (
-        f"B holds A's rows in another order: {rows} of A are there, {moved} at another place. One of the files is not "
-        "in the order of its list."
+        f"B holds A's rows in another order: {rows} of A are there, {moved} at another place. One of the files is "
+        "not in the order of its list."
     )
     return Cause("permuted-rows", sentence, str(moved), "numbers")
 

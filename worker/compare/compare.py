@@ -52,6 +52,10 @@ class ClassCounts:
     groups: ClassGroups
 
 
+class Unpaired(Exception):
+    """Two sides cannot be compared; the message says why, and what would be right."""
+
+
 CauseFinder = Callable[[CauseInput, PairedRows], Cause]
 
 
@@ -69,17 +73,17 @@ class PairRows:
         """Pair the rows of two sides.
 
         Raises:
-            ValueError: nothing can be paired; the message says why, and what would be right.
+            Unpaired: they share no sample, or their labels differ.
         """
         paired = pair_rows(a.samples, b.samples, same_list=a.list_sha256 == b.list_sha256)
         if not paired.pairing.rows:
-            raise ValueError(
+            raise Unpaired(
                 f"The lists of {a.label} and {b.label} share no sample. Compare logits of the same list, or of "
                 "lists that overlap."
             )
         labels = a.labels[paired.rows_a]
         if not np.array_equal(labels, b.labels[paired.rows_b]):
-            raise ValueError(
+            raise Unpaired(
                 f"The labels of the samples differ between {a.label} and {b.label}: their bases are different data. "
                 "Compare logits over the same images and labels."
             )
