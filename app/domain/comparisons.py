@@ -24,11 +24,13 @@ CauseKind = Literal[
     "precision",
     "temperature",
     "prior",
+    "row-constant",
     "permuted-rows",
     "other-split",
     "other-data",
     "other-calibration",
     "other-normalisation",
+    "other-network",
     "other-weights",
     "unknown",
 ]
