@@ -97,7 +97,9 @@ def pair(a: str = "ce", b: str = "bal", split: str = "test", **more: Any) -> Pai
     return PairComparison(split, a, b, **(parts | more))
 
 
-def same(a: str = "ce", b: str = "old:ce", kind: Any = "precision", split: str = "test", **more: Any) -> PairComparison:
+def same(
+    a: str = "ce", b: str = "old:ce", kind: Any = "precision", split: str = "test", **more: Any
+) -> PairComparison:
     """Two sides without a flip."""
     parts: dict[str, Any] = {
         "mcnemar": McNemar(390, 0, 0, 610, 1.0, 1.0, 1),
@@ -107,7 +109,7 @@ def same(a: str = "ce", b: str = "old:ce", kind: Any = "precision", split: str =
         "largest_flips": (),
         "cause": Cause(kind, "The logits differ by rounding alone, at most 5.7e-05.", None, "numbers"),
     }
-    return pair(a, b, split, **(parts | more))
+    return pair(a, b, **(parts | more))
 
 
 def outcome(*pairs: PairComparison, **more: Any) -> ComparisonOutcome:
