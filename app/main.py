@@ -19,6 +19,7 @@ from app.api.metrics import ServiceMetrics
 from app.api.middleware import RequestMetrics
 from app.api.routes import (
     artifacts,
+    comparisons,
     evaluations,
     experts,
     gatings,
@@ -44,8 +45,8 @@ from app.workflows.runner import Runner, Workflow
 log = logging.getLogger(__name__)
 
 RESOURCES = (
-    jobs, artifacts, report, verifications, uploads, gatings, rejectors, evaluations, runs, experts, splits, rows, gc,
-    system,
+    jobs, artifacts, report, verifications, uploads, gatings, rejectors, evaluations, comparisons, runs, experts,
+    splits, rows, gc, system,
 )  # fmt: skip
 """In the order in which the OpenAPI document shows them."""
 

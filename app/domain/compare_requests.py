@@ -27,6 +27,8 @@ class ComparedSide:
     """The index lists that the rows of the files belong to, one for each split."""
     declaration: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """The data set as its job kept it."""
+    doubts: tuple[str, ...] = ()
+    """Sentences about the checks that its files failed; a result of them repeats these."""
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -47,6 +49,7 @@ class ComparedSide:
         parts = {
             "logits": LogitsInput.from_dict(data["logits"]),
             "lists": tuple(InputList(**item) for item in data["lists"]),
+            "doubts": tuple(data.get("doubts", ())),
         }
         return cls(**{**data, **parts})
 
