@@ -94,8 +94,8 @@ class NormalisationTrial:
         value = normalisation_text(LISTED[name].mean, LISTED[name].std)
         sentence = (
             f"{other}'s logits are those of {file} with another normalisation, {name}: {value}; {known.letter} has "
-            f"{normalisation_text(own.mean, own.std)}. {len(rows)} rows, those that differ most, were recomputed with "
-            f"it: at most {gaps[name]:.2g} remains."
+            f"{normalisation_text(own.mean, own.std)}. Of the {len(rows)} rows that differ most, recomputed, at most "
+            f"{gaps[name]:.2g} remains."
         )
         return Cause("other-normalisation", sentence, value, "recomputed")
 

@@ -31,6 +31,9 @@ class ComparedSides:
     def side(self, label: str, split: str) -> Side:
         """Read a side's logits of a split.
 
+        The labels are the data set's, whatever the file holds: a file with other targets may be compared to find out
+        why.
+
         Raises:
             JobError: a file or list is gone, or is not the one that was verified.
             RequestError: the list or the labels cannot be read.
@@ -48,12 +51,10 @@ class ComparedSides:
         labels = context.pools.labels(dataset, listed.base)[listed.indices]
         classes = catalog.bases.classes(dataset)
         arrays = read_input(side.logits, side.file_of(split), len(labels), classes, context.settings)
-        logits, targets = arrays["logits"], arrays.get("targets")
+        logits = arrays["logits"]
         what = f"The logits of {label} for {split!r}"
         if logits.shape != (len(labels), classes) or logits.dtype.kind != "f" or not np.isfinite(logits).all():
             raise JobError("logits-changed", f"{what} are not the finite [{len(labels)}, {classes}] of the split.")
-        if targets is not None and not np.array_equal(targets, labels):
-            raise JobError("logits-changed", f"{what} have other targets than the data set's labels.")
         if scale_of(logits).kind == "probabilities":
             message = f"{what} are probabilities; their softmax would be wrong. Store logits, and verify them."
             raise JobError("not-logits", message)
