@@ -27,8 +27,10 @@ def class_differences(pair: PairComparison, head_threshold: int, groups: Sequenc
         return None
     values = [recall.difference for recall in classes]
     y = Axis("recall, B − A", ticks_between(min(*values, -MARGIN), max(*values, MARGIN)))
-    by = "by falling train count" if groups else "by number"
-    x = Axis(f"classes {by}", class_ticks(len(classes)), (-0.5, len(classes) - 0.5))
+    ticks = class_ticks(len(classes))
+    label = "class, by falling train count" if groups else "class"
+    numbers = [str(classes[round(tick)].number) for tick in ticks]
+    x = Axis(label, ticks, (-0.5, len(classes) - 0.5), numbers)
     chart = Chart(
         f"Recall of {pair.b} minus that of {pair.a} by class, {pair.split}",
         _description(pair, classes),

@@ -40,8 +40,8 @@ FIGURES = (
 )
 """Columns of the table of differences, in order."""
 
-SHORT, OPEN_PAIRS = 8, 6
-"""Pairs in the first sentences; pairs whose details are unfolded."""
+FEW, SHORT, OPEN_PAIRS = 2, 8, 6
+"""Pairs whose causes are told in full at once; pairs in the first sentences; pairs whose details are unfolded."""
 
 BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 
@@ -174,7 +174,7 @@ def comparison_content(
     unfolded = {id(pair) for pair in outcome.pairs[:OPEN_PAIRS]}
     return ComparisonContent(
         doubts=doubts,
-        short=[_short(pair, outcome.level) for pair in outcome.pairs[:SHORT]],
+        short=[_short(pair, outcome) for pair in outcome.pairs[:SHORT]],
         more=max(0, len(outcome.pairs) - SHORT),
         level=percent(outcome.level),
         splits=[_section(split, request, outcome, pictures, unfolded) for split in outcome.splits],
@@ -192,8 +192,10 @@ def comparison_content(
     )
 
 
-def _short(pair: PairComparison, level: float) -> str:
-    return f"{pair.split}: {mcnemar_sentence(pair, level)} {pair.cause.sentence}"
+def _short(pair: PairComparison, outcome: ComparisonOutcome) -> str:
+    """Write what the test gives and the cause, in a word where there are many pairs."""
+    cause = pair.cause.sentence if len(outcome.pairs) <= FEW else f"Cause: {cause_word(pair)}."
+    return f"{pair.split}: {mcnemar_sentence(pair, outcome.level)} {cause}"
 
 
 def _section(

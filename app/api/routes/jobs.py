@@ -63,10 +63,12 @@ def list_jobs(
     services: ServicesDep,
     state: Annotated[list[JobState], Query()] = [],  # noqa: B006 — FastAPI copies it
     kind: Annotated[Kind | None, Query()] = None,
+    before: Annotated[str | None, Query(description="Id of a job; only older ones are listed.")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> JobList:
     """List jobs, the newest first."""
-    return JobList(jobs=[JobView.of(job) for job in services.jobs.jobs(states=state, kind=kind, limit=limit)])
+    jobs = services.jobs.jobs(states=state, kind=kind, before=before, limit=limit)
+    return JobList(jobs=[JobView.of(job) for job in jobs])
 
 
 @router.get("/{job_id}")
