@@ -158,7 +158,8 @@ def view(
 
 
 def comparing(data: dict[str, Any]) -> FakeServer:
-    """A server that has that comparison, and accepts it."""
+    """A server that has that comparison and the recompute jobs of its sides, and accepts it."""
+    asked = {"dataset": "digits_lt", "splits_dir": "own_splits"}
     shown = {name: data[name] for name in fake_job() if name in data} | {"units": []}
     answers = {
         "POST_comparisons": data,
@@ -167,4 +168,5 @@ def comparing(data: dict[str, Any]) -> FakeServer:
         f"GET_jobs__{data['id']}": shown,
         f"POST_jobs__{data['id']}__cancel": shown,
     }
-    return answering(**answers)
+    jobs = {f"GET_jobs__{job_id}": fake_job(id=job_id, request=asked) for job_id in (JOB, OTHER)}
+    return answering(**answers, **jobs)

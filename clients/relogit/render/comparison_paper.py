@@ -14,6 +14,8 @@ LATEX_SPECIAL = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
+    "<": "$<$",  # the default font encoding has other signs in their places
+    ">": "$>$",
     **{c: f"\\{c}" for c in "&%$#_{}"},
 }
 TEXT_COLUMNS = 3
