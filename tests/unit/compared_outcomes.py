@@ -97,7 +97,9 @@ def pair(a: str = "ce", b: str = "bal", split: str = "test", **more: Any) -> Pai
     return PairComparison(split, a, b, **(parts | more))
 
 
-def same(a: str = "ce", b: str = "old:ce", kind: Any = "precision", split: str = "test", **more: Any) -> PairComparison:
+def same(
+    a: str = "ce", b: str = "old:ce", kind: Any = "precision", split: str = "test", **more: Any
+) -> PairComparison:
     """Two sides without a flip."""
     parts: dict[str, Any] = {
         "mcnemar": McNemar(390, 0, 0, 610, 1.0, 1.0, 1),
