@@ -15,16 +15,20 @@ from prometheus_client import CollectorRegistry
 from app import VERSION
 from app.api import problems
 from app.api.dependencies import Services
+from app.api.html import PageFiles
 from app.api.metrics import ServiceMetrics
 from app.api.middleware import RequestMetrics
 from app.api.routes import (
     artifacts,
     comparisons,
     evaluations,
+    events,
     experts,
     gatings,
     gc,
     jobs,
+    matrix_pages,
+    pages,
     rejectors,
     report,
     rows,
@@ -45,8 +49,8 @@ from app.workflows.runner import Runner, Workflow
 log = logging.getLogger(__name__)
 
 RESOURCES = (
-    jobs, artifacts, report, verifications, uploads, gatings, rejectors, evaluations, comparisons, runs, experts,
-    splits, rows, gc, system,
+    jobs, events, artifacts, report, verifications, uploads, gatings, rejectors, evaluations, comparisons, runs,
+    experts, splits, rows, gc, system, pages, matrix_pages,
 )  # fmt: skip
 """In the order in which the OpenAPI document shows them."""
 
@@ -80,6 +84,8 @@ def create_app(settings: Settings, launch: Launch = subprocess.Popen) -> FastAPI
         version=VERSION,
         summary="Recomputes the logits of trained experts when the data splits change, and verifies every number.",
         lifespan=lifespan,
+        docs_url=None,  # pages of ours: FastAPI's load their scripts from another host
+        redoc_url=None,
         dependencies=[Depends(problems.refuse_unknown_parameters)],
     )
     app.state.registry = CollectorRegistry()
@@ -87,6 +93,7 @@ def create_app(settings: Settings, launch: Launch = subprocess.Popen) -> FastAPI
     app.state.hopeless = False
     app.state.stopping = None
     problems.install(app)
+    app.mount("/static", PageFiles(), name="static")
     for resource in RESOURCES:
         app.include_router(resource.router)
         _answer_head(app, resource.router)

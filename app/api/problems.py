@@ -170,7 +170,7 @@ async def refuse_unknown_parameters(request: Request) -> None:
     Raises:
         RequestError: `unknown-parameter`.
     """
-    if not request.query_params:
+    if not request.query_params or not _documented(request):
         return
     known = _query_parameters(request)
     for name in request.query_params:
@@ -178,6 +178,11 @@ async def refuse_unknown_parameters(request: Request) -> None:
             remedy = f"There are: {', '.join(known)}." if known else "There are none here."
             message = f"There is no query parameter {name!r}. {remedy}"
             raise RequestError("unknown-parameter", message, parameter=name, available=known)
+
+
+def _documented(request: Request) -> bool:
+    """Tell whether the OpenAPI document has the request's operation: pages are not in it."""
+    return request.scope["route"].path_format in request.app.openapi()["paths"]
 
 
 def _query_parameters(request: Request) -> list[str]:

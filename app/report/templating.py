@@ -8,14 +8,25 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from app import VERSION
 
-# Names of experts, splits and folders may hold anything, so all is escaped; charts are Markup, escaped already.
-_TEMPLATES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent / "templates"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+TEMPLATES = Path(__file__).parent / "templates"
+STATIC = Path(__file__).parent / "static"
+
+
+def environment(*folders: Path) -> Environment:
+    """Build the templates of these folders.
+
+    Names of experts, splits and folders may hold anything, so all is escaped; charts are Markup, escaped already.
+    """
+    return Environment(
+        loader=FileSystemLoader(folders),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+_TEMPLATES = environment(TEMPLATES, STATIC)
 
 
 def render_page(template: str, page: object) -> str:

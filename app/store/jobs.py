@@ -49,13 +49,25 @@ class JobStore(Workers, References):
         with self._database.snapshot() as db:
             return transitions.read_job(db, job_id)
 
-    def jobs(self, *, states: Iterable[JobState] = (), kind: str | None = None, limit: int = 100) -> list[Job]:
-        """Return jobs by state and kind, newest first."""
+    def jobs(
+        self,
+        *,
+        states: Iterable[JobState] = (),
+        kind: str | None = None,
+        before: str | None = None,
+        limit: int = 100,
+    ) -> list[Job]:
+        """Return jobs by state and kind, newest first; those older than the job `before`.
+
+        Raises:
+            NotFound: there is no job `before`.
+        """
         wanted = json.dumps([str(state) for state in states])
         where = "(? = '[]' OR state IN (SELECT value FROM json_each(?))) AND kind = coalesce(?, kind)"
         with self._database.snapshot() as db:
-            query = f"SELECT id FROM jobs WHERE {where} ORDER BY seq DESC LIMIT ?"
-            rows = db.execute(query, (wanted, wanted, kind, limit))
+            seq = None if before is None else transitions.job_number(db, before)
+            query = f"SELECT id FROM jobs WHERE {where} AND seq < coalesce(?, 9e18) ORDER BY seq DESC LIMIT ?"
+            rows = db.execute(query, (wanted, wanted, kind, seq, limit))
             return [transitions.read_job(db, row["id"]) for row in rows.fetchall()]
 
     def cancel(self, job_id: str) -> Job:

@@ -27,6 +27,11 @@ class Watcher:
         self._changed = asyncio.Event()
         self._closing = False
 
+    @property
+    def closing(self) -> bool:
+        """Whether requests wait no more."""
+        return self._closing
+
     def close(self) -> None:
         """Wake all waiting requests; let none wait any more."""
         self._closing = True

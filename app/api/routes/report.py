@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from app.api.dependencies import ServicesDep
+from app.api.html import file_policy, page_answer
 from app.api.parameters import MAX_WAIT_S, JobId
 from app.api.report_pages import PAGES
 from app.api.results import analyse_job
@@ -16,9 +17,6 @@ from app.api.verdict_schemas import AnalysisView
 from app.domain.analyses import AnalysisPart
 from app.domain.errors import NotFound
 from app.domain.jobs import Job
-
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-"""The page holds all that it needs; nothing that might be injected into it can load or run anything."""
 
 router = APIRouter(prefix="/jobs/{job_id}", tags=["verifications"])
 
@@ -54,10 +52,8 @@ async def report(job_id: JobId, services: ServicesDep) -> Response:
     if page_of is None:
         raise NotFound("nothing-to-report", f"Jobs of kind {job.request.kind!r} have no results to report on.")
     page = await page_of(services, job)
-    headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache"}
-    if page.again_s is not None:
-        headers |= {"Refresh": str(page.again_s), "Retry-After": str(page.again_s)}
-    return HTMLResponse(page.html, headers=headers)
+    again = {} if page.again_s is None else {"Refresh": str(page.again_s), "Retry-After": str(page.again_s)}
+    return page_answer(page.html, file_policy(page.html), again)
 
 
 def _reported(run: Job) -> str:

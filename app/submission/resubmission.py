@@ -1,0 +1,92 @@
+"""The request that would make a job again, from the request that it was made with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from app.domain.combine_requests import EvaluationRequest, GatingRequest, RejectorRequest
+from app.domain.requests import RecomputeRequest, Request, VerificationRequest
+from app.domain.run_requests import RunRequest
+from app.submission.bodies import RecomputeBody, StandardsBody, VerificationBody
+from app.submission.combine_bodies import EvaluationBody, GatingBody, RejectorBody
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A POST that makes a job."""
+
+    address: str
+    body: Mapping[str, Any]
+    """JSON-able, without what equals the default."""
+
+
+def submission_of(request: Request) -> Submission | None:
+    """Return the POST that would make an equal job.
+
+    None for what cannot be asked for again, such as uploaded files that are gone with their job.
+    """
+    if isinstance(request, RecomputeRequest):
+        return Submission("/jobs", _changed(RecomputeBody, request) | _standards(request))
+    if isinstance(request, VerificationRequest):
+        if request.path is None:
+            return None
+        return Submission("/verifications", _changed(VerificationBody, request) | _standards(request))
+    if isinstance(request, GatingRequest):
+        return Submission("/gatings", _gating(request))
+    if isinstance(request, RejectorRequest):
+        return Submission("/rejectors", _changed(RejectorBody, request))
+    if isinstance(request, EvaluationRequest):
+        return Submission("/evaluations", _changed(EvaluationBody, request))
+    if isinstance(request, RunRequest):
+        return Submission("/runs", _run(request))
+    return None
+
+
+def _changed(model: type[BaseModel], request: object) -> dict[str, Any]:
+    """Return the fields that the body and the request share, where they are not the body's defaults."""
+    body = {}
+    for name, field in model.model_fields.items():
+        if hasattr(request, name) and (value := getattr(request, name)) != field.get_default():
+            body[name] = list(value) if isinstance(value, tuple) else value
+    return body
+
+
+def _standards(request: RecomputeRequest | VerificationRequest) -> dict[str, Any]:
+    standards = request.standards
+    default = StandardsBody().standards()
+    body: dict[str, Any] = {}
+    if standards.head_threshold != default.head_threshold:
+        body["head_threshold"] = standards.head_threshold
+    if standards.floors:
+        body["floors"] = dict(standards.floors)
+    return body
+
+
+def _gating(request: GatingRequest) -> dict[str, Any]:
+    body = _changed(GatingBody, request)
+    body["logits"] = request.logits.job
+    if request.validate != GatingBody().validate_:
+        body["validate"] = request.validate
+    for name in ("epochs", "lr", "batch_size", "seed"):
+        value = getattr(request.net, name)
+        if value != GatingBody.model_fields[name].get_default():
+            body[name] = value
+    if request.divided_by:
+        body["divided_by"] = dict(request.divided_by)
+    return body
+
+
+def _run(request: RunRequest) -> dict[str, Any]:
+    body: dict[str, Any] = {"dataset": request.dataset, "until": request.until}
+    for step, bodies in request.bodies.items():
+        # The run fills in the data set and the set's name itself.
+        parts = [{name: value for name, value in part.items() if name not in ("dataset", "name")} for part in bodies]
+        if step == "rejector":
+            body["rejectors"] = [dict(part) for part in bodies]
+        elif step == "splits" or parts != [{}]:
+            body[step] = dict(parts[0]) if step in ("splits", "recompute") else dict(bodies[0])
+    return body
