@@ -250,7 +250,7 @@ def _counts_sha256(side: ComparedSide, catalog: Catalog) -> str | None:
 def _folder_name(pairs: Sequence[tuple[str, str]], identity: str) -> str:
     """Name the folder so that no two different comparisons share it: their pages read its files."""
     first, second = (label.replace(":", "=")[:NAME_SHOWN].rstrip() for label in pairs[0])
-    name = f"{first}-{second}" if len(pairs) == 1 else f"{len(pairs)} pairs"
+    name = f"{first}-{second}" if len(pairs) == 1 else f"{len(pairs)}-pairs"
     return f"{name}-{identity[:DIGEST_SHOWN]}"
 
 

@@ -109,7 +109,7 @@ def same(
         "largest_flips": (),
         "cause": Cause(kind, "The logits differ by rounding alone, at most 5.7e-05.", None, "numbers"),
     }
-    return pair(a, b, split, **(parts | more))
+    return pair(a, b, **(parts | more))
 
 
 def outcome(*pairs: PairComparison, **more: Any) -> ComparisonOutcome:

@@ -62,7 +62,7 @@ def test_one_job_is_compared_pair_by_pair(site: ExpertJobs) -> None:
     ]
     assert (request.dataset, request.output_dir, request.head_threshold) == ("digits", "comparisons", 20)
     assert request.counts_sha256 is not None
-    assert request.name == f"3 pairs-{request.identity[:8]}"
+    assert request.name == f"3-pairs-{request.identity[:8]}"
 
 
 def test_two_jobs_pair_equal_names(site: ExpertJobs) -> None:

@@ -32,11 +32,13 @@ CAUSES = {
     "precision": "precision only",
     "temperature": "a temperature",
     "prior": "a class prior",
+    "row-constant": "a constant a row",
     "permuted-rows": "permuted rows",
     "other-split": "another split",
     "other-data": "other images",
     "other-calibration": "other calibration",
     "other-normalisation": "other normalisation",
+    "other-network": "another network",
     "other-weights": "other weights",
     "unknown": "not known",
 }
