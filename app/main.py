@@ -28,6 +28,7 @@ from app.api.routes import (
     gatings,
     gc,
     jobs,
+    matrix_pages,
     pages,
     rejectors,
     report,
@@ -50,7 +51,7 @@ log = logging.getLogger(__name__)
 
 RESOURCES = (
     jobs, events, artifacts, report, verifications, uploads, gatings, rejectors, evaluations, comparisons, runs,
-    experts, splits, rows, gc, system, pages, comparison_pages,
+    experts, splits, rows, gc, system, pages, matrix_pages, comparison_pages,
 )  # fmt: skip
 """In the order in which the OpenAPI document shows them."""
 

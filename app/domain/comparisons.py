@@ -67,15 +67,19 @@ class PairedFigure:
 
 @dataclass(frozen=True, slots=True)
 class McNemar:
-    """The exact test of whether A and B are equally often right."""
+    """The exact test of whether A and B are equally often right, over distinct samples.
+
+    A sample that the list repeats counts once: the test is of independent draws, and repeats would make p too small.
+    """
 
     both_right: int
+    """Samples; the four counts add up to `Pairing.samples`."""
     only_a: int
-    """Rows that A alone has right."""
+    """Samples that A alone has right."""
     only_b: int
     both_wrong: int
     p: float
-    """Two-sided exact p; 1 without a row that one alone has right."""
+    """Two-sided exact p; 1 without a sample that one alone has right."""
     p_holm: float
     """Adjusted by Holm for the pairs of this split; equals `p` for a single pair."""
     pairs: int

@@ -78,6 +78,20 @@ def test_only_common_samples_count() -> None:
     assert [flip.row for flip in overlapping.largest_flips] == [flip.row + 30 for flip in common.largest_flips]
 
 
+def test_a_sample_that_repeats_is_tested_once() -> None:
+    """McNemar's test is of independent draws: a list that names every sample three times proves no more."""
+    [once] = compare((side("a", 1, np.arange(100)), side("b", 2, np.arange(100))))
+    thrice = np.repeat(np.arange(100), 3)
+    [repeated] = compare((side("a", 1, thrice), side("b", 2, thrice)))
+    assert (repeated.pairing.rows, repeated.pairing.samples) == (300, 100)
+    assert repeated.mcnemar == once.mcnemar
+    for name in ("accuracy", "balanced_accuracy", "nll", "ece"):  # repeats are drawn together, so intervals stay
+        first, second = (result.figure(name).difference for result in (once, repeated))
+        assert first is not None
+        assert second is not None
+        assert (second.value, second.low, second.high) == pytest.approx((first.value, first.low, first.high))
+
+
 def test_one_row_is_enough() -> None:
     """With figures of it, and no class but its own."""
     [result] = compare((side("a", 1, np.array([7])), side("b", 2, np.array([7]))))

@@ -52,40 +52,44 @@ def find_cause(given: CauseInput) -> Cause:
     each class; rows in another order; what manifests state; precision.
     """
     facts = manifest_facts(*given.manifests)
+    telling = [fact for fact in facts if fact.kind != "precision"]
+    computing = [fact for fact in facts if fact.kind == "precision"]
     if given.a.shape != given.b.shape:
         classes = f"A has {given.a.shape[1]} classes and B {given.b.shape[1]}, so their logits were not compared."
-        return _of_facts(facts, (classes,)) or _unknown((classes,))
+        return _of_facts(telling, (classes,)) or _unknown((classes,))
     if np.array_equal(given.a, given.b):
         return _of_same(given, "All logits are bit by bit the same.", "identical")
-    pair = LogitPair(given.a, given.b, tolerance(given.a, given.b, given.manifests))
+    pair = LogitPair(given.a, given.b, max(relative_tolerance(side.dtype, None) for side in (given.a, given.b)))
     raw = pair.residual(raw=True)
     law, excluded = _law(pair, raw, given.train_counts)
-    if law is not None:
-        return law
-    if moved := _moved(given, pair, raw):
-        return moved
-    telling = [fact for fact in facts if fact.kind != "precision"]
-    if cause := _of_facts(telling, excluded):
-        return cause
-    if raw.within:
-        flips = int((given.a.argmax(axis=1) != given.b.argmax(axis=1)).sum())
-        known = "".join(f" {fact.sentence}" for fact in facts)
-        flipped = "one prediction flips" if flips == 1 else f"{flips or 'no'} predictions flip"
-        sentence = (
-            f"The logits differ by at most {raw.largest:.2g}, as arithmetic of finite precision does; {flipped}."
-        )
-        return _of_same(given, sentence + known, "precision", raw)
-    if cause := _of_facts(facts, excluded):
-        return cause
+    proved = law or _moved(given, pair, raw) or _of_facts(telling, excluded) or _precision(given, raw, computing)
+    if proved is not None:
+        return proved
     if given.pairing.by == "order":
         excluded += ("The rows of B are not A's in another order.",)
+    excluded += tuple(f"{fact.sentence} That explains no difference as large as this." for fact in computing)
     return _unknown((*excluded, *_alike(given)))
 
 
-def tolerance(a: Logits, b: Logits, manifests: Sequence[Manifest | None]) -> float:
-    """Return the difference that file types and stated precisions explain, relative to a row's largest |logit|."""
-    stated = [None if manifest is None else preparation(manifest).get("precision") for manifest in manifests]
-    return max(relative_tolerance(side.dtype, precision) for side, precision in zip((a, b), stated, strict=True))
+def _precision(given: CauseInput, raw: Residual, computing: Sequence[ManifestFact]) -> Cause | None:
+    """Take arithmetic for the cause: within the files' types, or within the precisions that manifests state.
+
+    A stated precision counts only where the manifests agree in everything else.
+    """
+    known = "".join(f" {fact.sentence}" for fact in computing)
+    if raw.within:
+        flips = int((given.a.argmax(axis=1) != given.b.argmax(axis=1)).sum())
+        flipped = "one prediction flips" if flips == 1 else f"{flips or 'no'} predictions flip"
+        sentence = f"The logits differ by at most {raw.largest:.2g}, as finite precision does; {flipped}."
+        return _of_same(given, sentence + known, "precision", raw)
+    stated = [None if manifest is None else preparation(manifest).get("precision") for manifest in given.manifests]
+    allowed = max(
+        relative_tolerance(side.dtype, precision) for side, precision in zip((given.a, given.b), stated, strict=True)
+    )
+    if not computing or not LogitPair(given.a, given.b, allowed).residual(raw=True).within:
+        return None
+    sentence = f"The logits differ by at most {raw.largest:.2g}, which such arithmetic explains.{known}"
+    return Cause("precision", sentence, f"{raw.largest:.2g}", "manifests")
 
 
 def _law(pair: LogitPair, raw: Residual, train_counts: Ints | None) -> tuple[Cause | None, tuple[str, ...]]:
@@ -150,7 +154,7 @@ def _of_facts(facts: Sequence[ManifestFact], excluded: tuple[str, ...]) -> Cause
     """Take the first fact; the sentence has them all."""
     if not facts:
         return None
-    sentence = " ".join(fact.sentence for fact in facts if fact.kind != "precision" or len(facts) == 1)
+    sentence = " ".join(fact.sentence for fact in facts)
     return Cause(facts[0].kind, sentence, facts[0].value, "manifests", excluded)
 
 

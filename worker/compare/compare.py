@@ -113,15 +113,19 @@ def compare_pairs(
         sides = {label: scored[key, label] for pair in alike for label in (pair.a.label, pair.b.label)}
         groups = None if classes is None else classes.groups
         figures[key] = side_figures(sides, alike[0].labels, alike[0].paired.samples, groups, check)
-    tests = adjusted(
-        [mcnemar(scored[pair.key, pair.a.label].right, scored[pair.key, pair.b.label].right) for pair in pairs]
-    )
+    tests = adjusted([_test(pair, scored) for pair in pairs])
     results = []
     for pair, test in zip(pairs, tests, strict=True):
         check()
         a, b = scored[pair.key, pair.a.label], scored[pair.key, pair.b.label]
         results.append(_Compared(pair, a, b, figures[pair.key], classes).result(split, base, test, cause_of))
     return results
+
+
+def _test(pair: PairRows, scored: Mapping[tuple[bytes, str], SideRows]) -> McNemar:
+    """Test the pair on its distinct samples; equal rows of one image are no further evidence."""
+    once = np.unique(pair.paired.samples, return_index=True)[1]
+    return mcnemar(*(scored[pair.key, side.label].right[once] for side in (pair.a, pair.b)))
 
 
 def _scored(pairs: Sequence[PairRows], check: Callable[[], None]) -> dict[tuple[bytes, str], SideRows]:

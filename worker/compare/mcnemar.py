@@ -13,11 +13,11 @@ from app.domain.comparisons import McNemar
 
 
 def mcnemar(right_a: NDArray[np.bool_], right_b: NDArray[np.bool_]) -> McNemar:
-    """Test whether A and B are equally often right on the same rows, [N] each.
+    """Test whether A and B are equally often right on the same distinct samples, [N] each.
 
-    If they are, a row that one alone has right is as likely A's as B's: of only_a + only_b such rows, only_a follows
-    Bin(only_a + only_b, 1/2). p is two-sided: the probability of a count that is no more likely. It holds for rows
-    that are drawn independently; repeats of a sample make it too small. Source: McNemar, "Note on the sampling error
+    If they are, a sample that one alone has right is as likely A's as B's: of only_a + only_b such samples, only_a
+    follows Bin(only_a + only_b, 1/2). p is two-sided: the probability of a count that is no more likely. It holds for
+    samples that are drawn independently, so each may be given once only. Source: McNemar, "Note on the sampling error
     of the difference between correlated proportions or percentages", Psychometrika 1947; the exact form as in
     Edwards, "Note on the 'correction for continuity' in testing the significance of the difference between
     correlated proportions", Psychometrika 1948, is preferred to the χ² with its correction.
