@@ -58,12 +58,12 @@ def mcnemar_sentence(pair: PairComparison, level: float) -> str:
     """Tell how often one is right where the other is wrong, and whether that is beyond chance."""
     test = pair.mcnemar
     if not test.only_a + test.only_b:
-        return f"{pair.a} and {pair.b} are right in the same rows."
+        return f"{pair.a} and {pair.b} are right in the same samples."
     adjusted = f" ({p_text(test.p_holm)} after Holm over {test.pairs} pairs)" if test.pairs > 1 else ""
     apart = test.p_holm < 1 - level
-    verdict = "the two differ in accuracy beyond chance" if apart else "these rows do not tell the two apart"
+    verdict = "the two differ in accuracy beyond chance" if apart else "these samples do not tell the two apart"
     return (
-        f"{pair.a} is right where {pair.b} is wrong in {count(test.only_a, 'row')}, the other way round in "
+        f"{pair.a} is right where {pair.b} is wrong in {count(test.only_a, 'sample')}, the other way round in "
         f"{test.only_b:,}; p = {p_text(test.p)}{adjusted}: {verdict}."
     )
 
@@ -101,9 +101,9 @@ def comparison_caveats(outcome: ComparisonOutcome, *, doubtful: bool) -> list[Ca
         ),
         (
             "p",
-            "The exact two-sided McNemar test looks only at rows that one alone has right. Its p is how often chance "
-            "would give so uneven a count if both were equally often right. It is not the probability that they are, "
-            "and a large p does not show that they are equal.",
+            "The exact two-sided McNemar test looks only at samples that one alone has right; one that the list "
+            "repeats counts once. Its p is how often chance would give so uneven a count if both were equally often "
+            "right. It is not the probability that they are, and a large p does not show that they are equal.",
         ),
         (
             "Many pairs",

@@ -78,7 +78,7 @@ def pair(a: str = "ce", b: str = "bal", split: str = "test", **more: Any) -> Pai
     parts: dict[str, Any] = {
         "base": "test",
         "pairing": Pairing("order", 1000, 900, 0, 0),
-        "mcnemar": McNemar(350, 41, 65, 544, 0.0246, 0.0246, 1),
+        "mcnemar": McNemar(300, 41, 65, 494, 0.0246, 0.0246, 1),
         "figures": figures(),
         "logits": LogitGap(18.25, 1.75, 3.5),
         "flips": (

@@ -165,15 +165,15 @@ def test_the_sentence_of_a_pair_is_the_adjusted_tests() -> None:
     """p under 5 % that Holm lifts above is no difference."""
     [alone] = result_of(view())["pairs"]
     assert pair_sentence(alone, 0.95) == (
-        "ce is right where bal is wrong in 41 rows, the other way round in 65; p = 0.0246: the two differ in "
+        "ce is right where bal is wrong in 41 samples, the other way round in 65; p = 0.0246: the two differ in "
         "accuracy beyond chance."
     )
     [one_of_three] = result_of(view(result=outcome(holm(pair(), 0.0738))))["pairs"]
-    assert "p = 0.0246 (0.0738 after Holm over 3 pairs): these rows do not tell the two apart." in pair_sentence(
+    assert "p = 0.0246 (0.0738 after Holm over 3 pairs): these samples do not tell the two apart." in pair_sentence(
         one_of_three, 0.95
     )
     [equal] = result_of(view(result=outcome(same())))["pairs"]
-    assert pair_sentence(equal, 0.95) == "ce and old:ce are right in the same rows."
+    assert pair_sentence(equal, 0.95) == "ce and old:ce are right in the same samples."
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 200])

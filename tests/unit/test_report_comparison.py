@@ -44,7 +44,7 @@ def test_the_page_tells_what_differs_and_why() -> None:
     text = text_of(html)
     for words in (
         "Compared", "On test, ce is right in 39.00 % of 1,000 rows, bal in 41.43 %: +2.43 points (95 % interval "
-        "+0.10 to +4.80).", "ce is right where bal is wrong in 41 rows, the other way round in 65; p = 0.0246",
+        "+0.10 to +4.80).", "ce is right where bal is wrong in 41 samples, the other way round in 65; p = 0.0246",
         "The checkpoints hold other weights.", "ce → bal", "other weights", "It is not the probability that they are",
         "Rows are drawn again, experts are not trained again", "comparisons/ce-bal/pairs.csv",
         "Row by row: both have the same list. 1,000 pairs, 900 distinct samples.",
@@ -72,9 +72,9 @@ def test_a_difference_whose_interval_holds_0_may_be_chance(difference: Differenc
 
 def test_holm_decides_whether_two_are_told_apart() -> None:
     """p alone does not, where there are several pairs."""
-    assert mcnemar_sentence(holm(pair(), 0.0738), 0.95).endswith("these rows do not tell the two apart.")
+    assert mcnemar_sentence(holm(pair(), 0.0738), 0.95).endswith("these samples do not tell the two apart.")
     assert mcnemar_sentence(holm(pair(), 0.0492), 0.95).endswith("the two differ in accuracy beyond chance.")
-    assert mcnemar_sentence(same(), 0.95) == "ce and old:ce are right in the same rows."
+    assert mcnemar_sentence(same(), 0.95) == "ce and old:ce are right in the same samples."
     assert (p_text(0.0246), p_text(1e-9)) == ("0.0246", "1.0e−09")
 
 

@@ -71,14 +71,14 @@ def p_text(p: float) -> str:
 def pair_sentence(pair: Record, level: float) -> str:
     """Tell in words how often one is right where the other is wrong, and whether that is beyond chance."""
     test, a, b = pair["mcnemar"], pair["a"], pair["b"]
-    rows = number_of(test["only_a"], "row")
+    samples = number_of(test["only_a"], "sample")
     adjusted = f" ({p_text(test['p_holm'])} after Holm over {test['pairs']} pairs)" if test["pairs"] > 1 else ""
     if not test["only_a"] + test["only_b"]:
-        return f"{a} and {b} are right in the same rows."
+        return f"{a} and {b} are right in the same samples."
     apart = test["p_holm"] < 1 - level
-    verdict = "the two differ in accuracy beyond chance" if apart else "these rows do not tell the two apart"
+    verdict = "the two differ in accuracy beyond chance" if apart else "these samples do not tell the two apart"
     return (
-        f"{a} is right where {b} is wrong in {rows}, the other way round in {test['only_b']:,}; "
+        f"{a} is right where {b} is wrong in {samples}, the other way round in {test['only_b']:,}; "
         f"p = {p_text(test['p'])}{adjusted}: {verdict}."
     )
 
@@ -252,12 +252,12 @@ def _explanation(result: Record) -> str:
     level = f"{result['level'] * 100:g} %"
     sentences = (
         f"Below each difference its {level} interval: {result['resamples']:,} resamples of the paired rows (seed",
-        f"{result['seed']}), drawn by class. {DIFFERENT}: it excludes 0. p: exact two-sided McNemar test of the rows",
-        "that one alone has right, adjusted by Holm for the pairs of the split: how often chance alone would give",
-        "so uneven a count if both were equally often right, not the probability that they are. Rows are resampled,",
-        "not trainings: another seed of the same recipe may differ more. Who looks at many pairs, splits and figures",
-        "and names the best finds a difference that is smaller next time. Margin: largest minus second largest",
-        "logit, the median over the flips; max |Δ|: largest difference of two logits.",
+        f"{result['seed']}), drawn by class. {DIFFERENT}: it excludes 0. p: exact two-sided McNemar test of the",
+        "distinct samples that one alone has right, adjusted by Holm for the pairs of the split: how often chance",
+        "alone would give so uneven a count if both were equally often right, not the probability that they are.",
+        "Rows are resampled, not trainings: another seed of the same recipe may differ more. Who looks at many pairs,",
+        "splits and figures and names the best finds a difference that is smaller next time. Margin: largest minus",
+        "second largest logit, the median over the flips; max |Δ|: largest difference of two logits.",
     )
     return " ".join(sentences)
 
