@@ -255,9 +255,9 @@ def _explanation(result: Record) -> str:
         f"{result['seed']}), drawn by class. {DIFFERENT}: it excludes 0. p: exact two-sided McNemar test of the",
         "distinct samples that one alone has right, adjusted by Holm for the pairs of the split: how often chance",
         "alone would give so uneven a count if both were equally often right, not the probability that they are.",
-        "Rows are resampled, not trainings: another seed of the same recipe may differ more. Who looks at many pairs,",
-        "splits and figures and names the best finds a difference that is smaller next time. Margin: largest minus",
-        "second largest logit, the median over the flips; max |Δ|: largest difference of two logits.",
+        "Rows are resampled, not trainings: another seed of the same recipe may differ more. Who looks at many",
+        "pairs, splits and figures and names the best finds a difference that is smaller next time. Margin: largest",
+        "minus second largest logit, the median over the flips; max |Δ|: largest difference of two logits.",
     )
     return " ".join(sentences)
 
