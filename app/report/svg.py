@@ -148,6 +148,8 @@ class Bars:
 
     heights: Sequence[float | None]
     style: str
+    base: float | None = None
+    """Where the bars begin, up or down; None for the x axis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +221,7 @@ class Chart:
 
     def _mark(self, mark: Mark) -> Markup:
         if isinstance(mark, Bars):
-            return Markup('<path class="{}" d="{}"/>').format(mark.style, "".join(self._bars(mark.heights)))
+            return Markup('<path class="{}" d="{}"/>').format(mark.style, "".join(self._bars(mark)))
         if isinstance(mark, Bands):
             return Markup("").join(self._bands(mark))
         if isinstance(mark, Area):
@@ -258,11 +260,12 @@ class Chart:
         for edge in edges[1:-1]:
             yield Markup('<path class="{}" d="M{:.2f} {:.1f}V{:.1f}"/>').format(bands.style, edge, top, bottom)
 
-    def _bars(self, heights: Sequence[float | None]) -> Iterable[str]:
-        for place, height in enumerate(heights):
+    def _bars(self, bars: Bars) -> Iterable[str]:
+        base = self.y.low if bars.base is None else bars.base
+        for place, height in enumerate(bars.heights):
             if height is not None:
                 left, y = self.at(place - 0.4, height)
-                right, bottom = self.at(place + 0.4, self.y.low)
+                right, bottom = self.at(place + 0.4, base)
                 yield f"M{left:.2f} {bottom:.1f}V{y:.1f}H{right:.2f}V{bottom:.1f}Z"
 
 
