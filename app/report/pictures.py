@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from app.domain.analyses import Curve, ReliabilityBin, Statistics
+from app.domain.analyses import Curve, Statistics
 from app.domain.evaluations import CalibrationBin
+from app.domain.result_figures import ReliabilityBin
 from app.report.svg import COLOURS, DASHES, UNIT, Axis, Bars, Chart, Dot, Line, Mark, ticks_to
 
 CURVES = {
