@@ -128,7 +128,10 @@ def test_the_report_shows_the_pictures_that_the_comparison_wrote(
 
 def test_the_page_of_comparisons_plans_what_is_chosen(app: FastAPI, done: Job, source: str) -> None:
     """The plan stands as a button with the request, and as a command."""
-    html = send(app, "GET", "/ui/comparisons").text
+    answer = send(app, "GET", "/ui/comparisons")
+    html = answer.text
+    assert "script-src 'self';" in answer.headers["content-security-policy"]
+    assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=", html)
     assert f'<option value="{source}:ce">' in html
     assert done.id in html
     assert "data-post" not in html

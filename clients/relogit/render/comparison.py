@@ -236,8 +236,9 @@ def _margin(margin: float | None) -> str:
 
 
 def _cause_cell(cause: Record) -> Text:
-    word = CAUSES.get(cause["kind"], cause["kind"])
-    return Text(f"{word} {cause['value']}" if cause["kind"] == "temperature" and cause["value"] else word)
+    kind: str = cause["kind"]
+    value = f" {cause['value']}" if kind == "temperature" and cause["value"] else ""
+    return Text(f"{CAUSES.get(kind, kind)}{value}")
 
 
 def _cause(cause: Record) -> str:
