@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from markupsafe import Markup
-
 from app.domain.comparisons import ClassRecall, PairComparison
+from app.report.drawings import Drawing
 from app.report.pictures import class_ticks
 from app.report.svg import Axis, Bands, Bars, Chart, Line, Mark, ticks_between
 
@@ -14,7 +13,7 @@ MARGIN = 0.02
 """Of the recall: a scale that shows nothing finer than this."""
 
 
-def class_differences(pair: PairComparison, head_threshold: int, groups: Sequence[str]) -> Markup | None:
+def class_differences(pair: PairComparison, head_threshold: int, groups: Sequence[str]) -> Drawing | None:
     """Draw B − A of each class's recall, bars up and down; None where no class has a row.
 
     Args:
@@ -46,7 +45,9 @@ def class_differences(pair: PairComparison, head_threshold: int, groups: Sequenc
     ]
     if groups:
         marks.append(_bands(classes, head_threshold, groups))
-    return chart.draw(marks)
+    columns = ("class", "train samples", "rows", f"recall of {pair.a}", f"recall of {pair.b}", "difference")
+    rows = [(c.number, c.train_count, c.rows, c.a, c.b, c.difference) for c in classes]
+    return chart.draw(marks, (columns, rows))
 
 
 def _bands(classes: Sequence[ClassRecall], head_threshold: int, groups: Sequence[str]) -> Bands:

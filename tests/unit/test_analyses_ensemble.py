@@ -6,6 +6,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy.special import softmax
 from sklearn.ensemble import VotingClassifier
 from sklearn.metrics import balanced_accuracy_score, matthews_corrcoef
@@ -28,11 +29,11 @@ def _truth(labels: np.ndarray, counts: np.ndarray | None = COUNTS) -> Truth:
     )
 
 
-def _experts(seed: int, rows: int = 120, names: tuple[str, ...] = ("a", "b", "c")) -> tuple[list, np.ndarray]:
+def _experts(seed: int, rows: int = 120) -> tuple[list[ExpertLogits], NDArray[np.int64]]:
     random = np.random.default_rng(seed)
     labels = random.integers(0, CLASSES, rows)
     experts = []
-    for name in names:
+    for name in ("a", "b", "c"):
         logits = random.normal(size=(rows, CLASSES), scale=2)
         logits[np.arange(rows), labels] += 2
         logits = logits.astype(np.float32)
@@ -72,9 +73,9 @@ class _Fixed:
     """A fitted estimator that gives an expert's probabilities."""
 
     def __init__(self, expert: ExpertLogits) -> None:
-        self._shares = softmax(expert.logits.astype(np.float64), axis=1)
+        self._shares: NDArray[np.float64] = softmax(expert.logits.astype(np.float64), axis=1)
 
-    def predict_proba(self, _: object) -> np.ndarray:
+    def predict_proba(self, _: object) -> NDArray[np.float64]:
         return self._shares
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from sklearn.metrics import recall_score
@@ -78,17 +79,18 @@ def test_the_uniform_prior_gives_the_balanced_accuracy() -> None:
     recalls = np.array([0.9, 0.5, np.nan, 0.1])
     found = shifted_accuracies(recalls, np.array([9, 5, 3, 1]))
     [uniform] = [item for item in found.accuracies if item.name == "Uniform"]
-    assert (uniform.accuracy, uniform.covered, found.absent_classes) == (pytest.approx(0.5), 0.75, 1)
+    assert uniform.accuracy == pytest.approx(0.5)
+    assert (uniform.covered, found.absent_classes) == (0.75, 1)
 
 
 @every_case
 def test_confusion_by_group_is_that_of_the_whole_matrix(case: Case) -> None:
-    """The shares are sums over blocks of pandas' table of labels against predictions."""
+    """The shares are sums over blocks of the table of labels against predictions, counted row by row."""
     tail = np.arange(case.classes) >= case.classes / 2
     found = confusion_of(case.predictions, case.labels, tail).groups
-    every = range(case.classes)
-    table = pd.crosstab(case.labels, case.predictions).reindex(index=every, columns=every, fill_value=0)
-    matrix = table.to_numpy()
+    matrix = np.zeros((case.classes, case.classes))
+    for label, predicted in zip(case.labels, case.predictions, strict=True):
+        matrix[label, predicted] += 1
     off = matrix - np.diag(np.diag(matrix))
     assert found is not None
     for name, members in (("head", ~tail), ("tail", tail)):
@@ -106,11 +108,13 @@ def test_confusion_by_group_is_that_of_the_whole_matrix(case: Case) -> None:
 @every_case
 def test_frequent_pairs_are_those_of_a_plain_count(case: Case) -> None:
     """By falling count, of equals the lower classes first, at most ten, with shares of the label's rows."""
-    frame = pd.DataFrame({"label": case.labels, "predicted": case.predictions})
-    wrong = frame[frame.label != frame.predicted].groupby(["label", "predicted"]).size().reset_index(name="rows")
-    wrong = wrong.sort_values(["rows", "label", "predicted"], ascending=[False, True, True])[:PAIRS]
-    totals = frame.label.value_counts()
-    expected = [ConfusedPair(*row, row[2] / totals[row[0]]) for row in wrong.to_numpy().tolist()]
+    rows = zip(case.labels.tolist(), case.predictions.tolist(), strict=True)
+    counted = Counter((label, predicted) for label, predicted in rows if label != predicted)
+    totals = Counter(case.labels.tolist())
+    expected = [
+        ConfusedPair(label, predicted, often, often / totals[label])
+        for (label, predicted), often in sorted(counted.items(), key=lambda item: (-item[1], item[0]))[:PAIRS]
+    ]
     assert frequent_pairs(case.predictions, case.labels) == expected
 
 
