@@ -20,6 +20,7 @@ from app.api.metrics import ServiceMetrics
 from app.api.middleware import RequestMetrics
 from app.api.routes import (
     artifacts,
+    catalog_pages,
     comparison_pages,
     comparisons,
     evaluations,
@@ -51,7 +52,7 @@ log = logging.getLogger(__name__)
 
 RESOURCES = (
     jobs, events, artifacts, report, verifications, uploads, gatings, rejectors, evaluations, comparisons, runs,
-    experts, splits, rows, gc, system, pages, matrix_pages, comparison_pages,
+    experts, splits, rows, gc, system, pages, matrix_pages, catalog_pages, comparison_pages,
 )  # fmt: skip
 """In the order in which the OpenAPI document shows them."""
 

@@ -11,7 +11,7 @@ from anyio.to_thread import run_sync
 from app.api.comparison_pictures import comparison_pictures
 from app.api.dependencies import Services
 from app.api.results import analyse_job, verify_job
-from app.api.set_views import show_set
+from app.api.set_views import show_set, shown_set
 from app.api.split_schemas import SetView
 from app.api.waiting import PATIENCE_S
 from app.catalog.datasets import read_declaration
@@ -22,7 +22,7 @@ from app.domain.requests import LogitsRequest
 from app.report.comparison_page import render_comparison
 from app.report.current_checks import changed_lists
 from app.report.outcome_pages import render_evaluation, render_rejector
-from app.report.split_picture import ShownList, ShownSet
+from app.report.split_picture import ShownSet
 from app.report.view import Sources, render
 
 RUNNING_AGAIN_S, PENDING_AGAIN_S = 3, 10
@@ -101,11 +101,7 @@ def _shown_set(view: SetView | None, job: Job, verdict: JobReport) -> ShownSet |
     if view is None:
         return None
     digests = {a_list.name: a_list.sha256 for a_list in view.splits}
-    lists = []
-    for item in view.splits:
-        unread, problem = item.state == "unread", item.problem.message if item.problem else None
-        lists.append(ShownList(item.name, item.base, item.size, item.class_counts, unread, problem))
-    return ShownSet(view.name, lists, view.groups, changed_lists(job, verdict.results or (), digests))
+    return shown_set(view, changed_lists(job, verdict.results or (), digests))
 
 
 def _digests(job: Job, verdict: JobReport) -> dict[tuple[str, str], str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.domain.combine_requests import EvaluationRequest, GatingRequest, RejectorRequest
@@ -12,22 +12,6 @@ from app.domain.requests import RecomputeRequest, VerificationRequest
 from app.domain.run_requests import RunRequest
 from app.domain.times import rfc3339
 from app.report.words import count, listing
-
-MARKS: Mapping[str, str] = {
-    "succeeded": "✓",
-    "passed": "✓",
-    "kept": "✓",
-    "failed": "✗",
-    "cancelled": "–",
-    "cancelling": "–",
-    "skipped": "–",
-    "stale": "!",
-    "missing": "○",
-    "running": "▸",
-    "queued": "…",
-    "waiting": "…",
-}
-"""A sign for each state, so that colour alone tells nothing."""
 
 
 @dataclass(frozen=True, slots=True)
