@@ -12,7 +12,7 @@ from app.report.method_tables import difference_cell
 from app.report.paper_tables import Table
 from app.report.words import percent
 
-COLUMNS = (
+FIGURES = (
     "Accuracy A %",
     "B %",
     "B − A",
