@@ -191,7 +191,7 @@ def _expert_pairs(split: str, ensemble: Ensemble | None) -> Table | None:
             cells += [_share(figures.disagreement), "–" if correlation is None else _signed(correlation)]
         rows.append(cells)
     note = "Error correlation: the phi coefficient of being wrong; 0 for independent errors, 1 for the same ones."
-    return Table(f"Pairs of experts, {split}", columns, rows, note, words=2)
+    return Table(f"Disagreement of experts, {split}", columns, rows, note, words=2)
 
 
 def _seeds(split: str, summaries: Sequence[SeedSummary]) -> Table | None:
