@@ -17,7 +17,7 @@ ACCURACIES = {
     "tail_accuracy": "tail",
 }
 ORACLE = {"plain": "overall", "head": "head", "tail": "tail"}
-GROUPS = ("overall", "head", "tail")
+GROUPS = {"overall": "all", "head": "head", "tail": "tail"}
 
 
 def ensemble_lines(ensembles: Record) -> list[RenderableType]:
@@ -67,8 +67,8 @@ def _ensemble_lines(ensemble: Record) -> Iterator[RenderableType]:
     pairs = [
         {
             "expert": f"{pair['first']}, {pair['second']}",
-            **{f"≠ {name}": share(pair["groups"][name]["disagreement"]) for name in groups},
-            **{f"φ {name}": _number(pair["groups"][name]["error_correlation"]) for name in groups},
+            **{f"≠ {GROUPS[name]}": share(pair["groups"][name]["disagreement"]) for name in groups},
+            **{f"φ {GROUPS[name]}": _number(pair["groups"][name]["error_correlation"]) for name in groups},
         }
         for pair in ensemble["pairs"]
     ]
