@@ -21,6 +21,8 @@ from app.api.middleware import RequestMetrics
 from app.api.routes import (
     artifacts,
     catalog_pages,
+    comparison_pages,
+    comparisons,
     evaluations,
     events,
     experts,
@@ -49,8 +51,8 @@ from app.workflows.runner import Runner, Workflow
 log = logging.getLogger(__name__)
 
 RESOURCES = (
-    jobs, events, artifacts, report, verifications, uploads, gatings, rejectors, evaluations, runs, experts, splits,
-    rows, gc, system, pages, matrix_pages, catalog_pages,
+    jobs, events, artifacts, report, verifications, uploads, gatings, rejectors, evaluations, comparisons, runs,
+    experts, splits, rows, gc, system, pages, matrix_pages, catalog_pages, comparison_pages,
 )  # fmt: skip
 """In the order in which the OpenAPI document shows them."""
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from anyio.to_thread import run_sync
 
+from app.api.comparison_pictures import comparison_pictures
 from app.api.dependencies import Services
 from app.api.results import analyse_job, verify_job
 from app.api.set_views import show_set, shown_set
@@ -18,6 +19,7 @@ from app.domain.checks import JobReport
 from app.domain.errors import RequestError
 from app.domain.jobs import Job
 from app.domain.requests import LogitsRequest
+from app.report.comparison_page import render_comparison
 from app.report.current_checks import changed_lists
 from app.report.outcome_pages import render_evaluation, render_rejector
 from app.report.split_picture import ShownSet
@@ -67,12 +69,20 @@ def _outcome_page(render_outcome: Callable[[Job, JobReport], str]) -> PageOf:
     return page
 
 
+async def _comparison_page(services: Services, job: Job) -> ReportPage:
+    """Show a comparison with the pictures that it wrote."""
+    report = await verify_job(services, job, PATIENCE_S)
+    html = await run_sync(lambda: render_comparison(job, report, comparison_pictures(services, job)))
+    return ReportPage(html, None if job.state.ended else RUNNING_AGAIN_S)
+
+
 PAGES: Mapping[str, PageOf] = {
     "recompute": _logits_page,
     "verification": _logits_page,
     "gating": _logits_page,
     "rejector": _outcome_page(render_rejector),
     "evaluation": _outcome_page(render_evaluation),
+    "comparison": _comparison_page,
 }
 """By `Request.kind`; other jobs have no page."""
 

@@ -70,6 +70,13 @@ COMBINING = (
 )  # fmt: skip
 """What decides the parameters of combinations, the rules of rejectors, and their evaluation."""
 
+COMPARING = (
+    "../app/catalog/long_tail.py", "../app/domain/comparisons.py", "../app/domain/evaluations.py",
+    "combine/evaluation", "compare", "compute/plain_forward.py", "datasets/class_counts.py",
+    "normalisation/candidates.py", "tasks/comparison.py", "verify/metrics",
+)  # fmt: skip
+"""What decides the figures of comparisons, and the causes that they name."""
+
 WORKER = Path(__file__).parents[2] / "worker"
 
 Imported = tuple[str, str, str]

@@ -221,14 +221,14 @@ class _CellReader:
             reasons.append(f"computed for {request.dataset} on {request.splits_dir}")
         if (request.experts_dir, request.checkpoint_prefix) != self._folders[2:]:
             reasons.append(f"computed with {request.experts_dir}/{request.checkpoint_prefix}*")
+        if reasons:
+            return reasons
         lists = {split.name: split for split in self.examined.splits}
         a_list = lists.get(unit.split)
         if a_list is None:
             reasons.append("the list cannot be read")
         elif a_list.sha256 != unit.split_sha256:
             reasons.append("the list was changed")
-        if reasons:
-            return reasons
         if not self._same_checkpoint(request, unit):
             reasons.append("the checkpoint was changed")
         if a_list is not None and not self._same_data(request, a_list.base):

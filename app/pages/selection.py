@@ -52,10 +52,10 @@ def selected_bodies(setting: Setting, cells: Sequence[str]) -> list[RecomputeBod
         if not (expert and slash and split):
             raise RequestError("invalid-value", f"{cell!r} is no cell; EXPERT/SPLIT would have been right.")
         splits.setdefault(expert, []).append(split)
-    experts: dict[tuple[str, ...], list[str]] = {}
+    experts: dict[frozenset[str], list[str]] = {}
     for expert, own in splits.items():
-        experts.setdefault(tuple(dict.fromkeys(own)), []).append(expert)
-    return [setting.body(experts=names, splits=own) for own, names in experts.items()]
+        experts.setdefault(frozenset(own), []).append(expert)
+    return [setting.body(experts=names, splits=list(dict.fromkeys(splits[names[0]]))) for names in experts.values()]
 
 
 def show_plans(bodies: Sequence[RecomputeBody], plans: Sequence[Plan]) -> SelectionPlan:
