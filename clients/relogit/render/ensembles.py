@@ -77,8 +77,9 @@ def _ensemble_lines(ensemble: Record) -> Iterator[RenderableType]:
     for reason in ensemble["reasons"].values():
         yield Text(f"No figures by group: {printable(reason)}", style="dim")
     for check in ensemble["findings"]:
-        if check["verdict"] == "failed":
-            yield Text(f"warning  {check['id']}: {printable(check['message'])}", style="yellow")
+        if check["verdict"] != "passed":
+            word, style = ("warning", "yellow") if check["verdict"] == "failed" else ("skipped", "dim")
+            yield Text(f"{word}  {check['id']}: {printable(check['message'])}", style=style)
 
 
 def _number(value: float | None) -> str:
