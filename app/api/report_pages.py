@@ -15,6 +15,7 @@ from app.api.set_views import show_set, shown_set
 from app.api.split_schemas import SetView
 from app.api.waiting import PATIENCE_S
 from app.catalog.datasets import read_declaration
+from app.domain.analyses import AnalysisPart
 from app.domain.checks import JobReport
 from app.domain.errors import RequestError
 from app.domain.jobs import Job
@@ -49,11 +50,12 @@ async def _logits_page(services: Services, job: Job) -> ReportPage:
     sources = Sources(job, verdict, splits=_shown_set(splits, job, verdict))
     again: int | None = RUNNING_AGAIN_S
     if job.state.ended:
-        statistics, causes = await asyncio.gather(
-            analyse_job(services, job.id, "statistics", PATIENCE_S),
-            analyse_job(services, job.id, "causes", PATIENCE_S),
+        parts: tuple[AnalysisPart, ...] = ("statistics", "causes", "ensemble")
+        statistics, causes, ensembles = await asyncio.gather(
+            *(analyse_job(services, job.id, part, PATIENCE_S) for part in parts)
         )
-        sources = replace(sources, statistics=statistics, causes=causes, digests=_digests(job, verdict))
+        sources = replace(sources, statistics=statistics, causes=causes, ensembles=ensembles)
+        sources = replace(sources, digests=_digests(job, verdict))
         again = PENDING_AGAIN_S if sources.pending else None
     return ReportPage(await run_sync(render, sources), again)
 
