@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple
@@ -23,7 +23,7 @@ class Saved(NamedTuple):
     fetched: bool  #: False if the right file was there before
 
 
-def fetch(wire: Wire, job_id: str, artifact: dict[str, Any], out: IO[bytes]) -> None:
+def fetch(wire: Wire, job_id: str, artifact: Mapping[str, Any], out: IO[bytes]) -> None:
     """Write an artifact to `out` and check its digest.
 
     Raises:
@@ -74,6 +74,11 @@ def _safe_parts(path: str) -> tuple[str, ...]:
             f"The server names the file {path!r}, which is no plain path below the folder; nothing was written."
         )
     return pure.parts
+
+
+def is_plain_name(name: str) -> bool:
+    """Tell whether a name is one visible path segment, on Windows too."""
+    return bool(name) and name.isprintable() and name[0] != "." and not set(name) & set('/\\:*?"<>|')
 
 
 def _sha256(path: Path) -> str:

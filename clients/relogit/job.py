@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
 from relogit.download import Saved, fetch, save
 from relogit.errors import Missing
+from relogit.sample_index import SampleIndex, read_sample_index
 from relogit.work import Work
 
 if TYPE_CHECKING:
@@ -112,17 +113,33 @@ class Job(Work):
             Missing: the job has no such artifact, or not yet; the message names those it has.
             IntegrityError: the download was damaged.
         """
-        import numpy as np  # here, because the import takes longer than most commands
-
         artifacts = {(artifact["expert"], artifact["split"]): artifact for artifact in self.artifacts()}
         if (expert, split) not in artifacts:
             available = ", ".join(f"{name} / {part}" for name, part in sorted(artifacts)) or "none yet"
             raise Missing(f"Job {self.id} has no logits for {expert} / {split}. It has: {available}.")
+        return self.read_artifact(artifacts[expert, split])
+
+    def read_artifact(self, artifact: Mapping[str, Any]) -> Logits:
+        """Fetch the arrays of one entry of `artifacts()`.
+
+        Raises:
+            IntegrityError: the download was damaged.
+        """
+        import numpy as np  # here, because the import takes longer than most commands
+
         body = io.BytesIO()
-        fetch(self._wire, self.id, artifacts[expert, split], body)
+        fetch(self._wire, self.id, artifact, body)
         body.seek(0)
         with np.load(body, allow_pickle=False) as arrays:
             return Logits(arrays["logits"], arrays["targets"], arrays["predictions"])
+
+    def sample_index(self, artifact: Mapping[str, Any]) -> SampleIndex:
+        """Get the samples of an artifact's rows, from the server's list.
+
+        Raises:
+            StaleList: the list is not the one that the job used, or is gone.
+        """
+        return read_sample_index(self._wire, artifact["manifest"])
 
     def download(self, folder: str | Path = ".") -> list[Saved]:
         """Download all artifacts to `<folder>/<output_dir>/<expert>/<split>_logits.npz`, with manifests.

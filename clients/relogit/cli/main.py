@@ -15,6 +15,7 @@ from relogit.cli.argse import argse
 from relogit.cli.doctor import doctor
 from relogit.cli.evaluate import evaluate
 from relogit.cli.experts import experts
+from relogit.cli.export import export
 from relogit.cli.gating import gating
 from relogit.cli.gc import gc
 from relogit.cli.jobs import cancel, delete, download, jobs, status, wait
@@ -37,8 +38,8 @@ app = typer.Typer(
 
 # `relogit --help` lists the commands in this order.
 COMMANDS = (
-    run, recompute, verify, gating, argse, evaluate, jobs, status, wait, cancel, delete, download, experts, doctor,
-    gc,
+    run, recompute, verify, gating, argse, evaluate, jobs, status, wait, cancel, delete, download, export, experts,
+    doctor, gc,
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(command)
