@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
-from relogit.download import Saved, fetch, save
+from relogit.download import Saved, fetch, save, save_with_index
 from relogit.errors import Missing
 from relogit.sample_index import SampleIndex, read_sample_index
 from relogit.work import Work
@@ -141,7 +141,7 @@ class Job(Work):
         """
         return read_sample_index(self._wire, artifact["manifest"])
 
-    def download(self, folder: str | Path = ".") -> list[Saved]:
+    def download(self, folder: str | Path = ".", *, with_index: bool = False) -> list[Saved]:
         """Download all artifacts to `<folder>/<output_dir>/<expert>/<split>_logits.npz`, with manifests.
 
         Example:
@@ -149,11 +149,26 @@ class Job(Work):
 
         Files appear whole or not at all; those that exist with the right sha256 are not fetched again.
 
+        Args:
+            folder: on this machine.
+            with_index: whether the local files also get `sample_index` int64 [N] and `base`, the samples of the rows.
+                They are fetched again each time.
+
         Returns:
             One entry for each artifact that the job has at this moment.
 
         Raises:
             IntegrityError: a download was damaged; the files before it are in place.
+            StaleList: with `with_index`, a list is not the one that the job used; nothing was written.
             OSError: the folder cannot be written.
         """
-        return [save(self._wire, self.id, artifact, Path(folder)) for artifact in self.artifacts()]
+        artifacts = self.artifacts()
+        if not with_index:
+            return [save(self._wire, self.id, artifact, Path(folder)) for artifact in artifacts]
+        # All lists are read before the first file is written.
+        lists = {artifact["split"]: artifact for artifact in artifacts}
+        samples = {split: self.sample_index(artifact) for split, artifact in lists.items()}
+        return [
+            save_with_index(self._wire, self.id, artifact, Path(folder), samples[artifact["split"]])
+            for artifact in artifacts
+        ]
