@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
 from relogit.download import Saved, fetch, save, save_with_index
 from relogit.errors import Missing
+from relogit.frames import FrameRows, data_frame
+from relogit.notebook import units_html
 from relogit.sample_index import SampleIndex, read_sample_index
 from relogit.work import Work
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
     from numpy.typing import NDArray
 
 JobKind = Literal["recompute", "verification", "splits", "gating", "rejector", "evaluation", "run"]
@@ -140,6 +143,43 @@ class Job(Work):
             StaleList: the list is not the one that the job used, or is gone.
         """
         return read_sample_index(self._wire, artifact["manifest"])
+
+    def to_dataframe(self, split: str | None = None) -> pd.DataFrame:
+        """Get one row for each expert, split and sample, as a pandas frame.
+
+        Example:
+            frame = job.to_dataframe("val")
+            frame.groupby("expert")["correct"].mean()
+
+        Its columns are `expert`, `split` and `base` (categories), `sample_index`, `label` and `prediction` (int64),
+        `correct` (bool), `confidence` and `margin`: the largest probability, and what it exceeds the second by
+        (float64). Rows stand in the order of the index list. Whether the results passed their checks tells `verdict`
+        in `data`.
+
+        Args:
+            split: only this one; all by default.
+
+        Raises:
+            Missing: the job has no logits of this split, or not yet.
+            StaleList: an index list is no longer the one that the job used.
+            MissingExtra: pandas is not installed.
+        """
+        listed = self.artifacts()
+        artifacts = [artifact for artifact in listed if split in (None, artifact["split"])]
+        if not artifacts:
+            available = ", ".join(dict.fromkeys(artifact["split"] for artifact in listed)) or "none yet"
+            raise Missing(f"Job {self.id} has no logits of {split or 'any split'}. Its splits: {available}.")
+        lists = {artifact["split"]: artifact for artifact in artifacts}
+        samples = {name: self.sample_index(artifact) for name, artifact in lists.items()}
+        return data_frame(
+            FrameRows(
+                artifact["expert"], artifact["split"], samples[artifact["split"]], *self.read_artifact(artifact)
+            )
+            for artifact in artifacts
+        )
+
+    def _repr_html_(self) -> str:
+        return units_html(self.data)
 
     def download(self, folder: str | Path = ".", *, with_index: bool = False) -> list[Saved]:
         """Download all artifacts to `<folder>/<output_dir>/<expert>/<split>_logits.npz`, with manifests.

@@ -53,5 +53,5 @@ def _text(base: NDArray[Any]) -> str:
     if base.ndim or base.dtype.kind != "U":
         return f"{base.dtype} {list(base.shape)}"
     # Not str(): a file may hold numbers that are no characters, at which NumPy raises a SystemError.
-    encoding = "utf-32-be" if base.dtype.newbyteorder("=") != base.dtype else "utf-32-le"
+    encoding = "utf-32-be" if base.dtype.str.startswith(">") else "utf-32-le"
     return base.tobytes().decode(encoding, errors="replace").rstrip("\0")[:LONGEST_BASE]

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from relogit.arrays import softmax
 from relogit.errors import Refused
 from relogit.export.sources import Source
 
@@ -91,15 +92,6 @@ def write_fiftyone(source: Source, folder: Path) -> None:
             path = folder / part.split / "predictions" / f"{expert}.json"
             _write_labels(path, classes, dict(zip(keys, labels, strict=True)))
             _save(folder / part.split / "logits" / f"{expert}.npy", arrays.logits)
-
-
-def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Compute probabilities [N, C] float64 of logits [N, C]."""
-    shifted = logits.astype(np.float64)
-    shifted -= shifted.max(axis=1, keepdims=True)
-    odds: NDArray[np.float64] = np.exp(shifted)
-    odds /= odds.sum(axis=1, keepdims=True)
-    return odds
 
 
 def in_sample_note(source: Source) -> str:
