@@ -20,12 +20,16 @@ from app.api.metrics import ServiceMetrics
 from app.api.middleware import RequestMetrics
 from app.api.routes import (
     artifacts,
+    catalog_pages,
+    comparison_pages,
+    comparisons,
     evaluations,
     events,
     experts,
     gatings,
     gc,
     jobs,
+    matrix_pages,
     pages,
     rejectors,
     report,
@@ -47,8 +51,8 @@ from app.workflows.runner import Runner, Workflow
 log = logging.getLogger(__name__)
 
 RESOURCES = (
-    jobs, events, artifacts, report, verifications, uploads, gatings, rejectors, evaluations, runs, experts, splits,
-    rows, gc, system, pages,
+    jobs, events, artifacts, report, verifications, uploads, gatings, rejectors, evaluations, comparisons, runs,
+    experts, splits, rows, gc, system, pages, matrix_pages, catalog_pages, comparison_pages,
 )  # fmt: skip
 """In the order in which the OpenAPI document shows them."""
 

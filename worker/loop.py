@@ -23,6 +23,7 @@ from app.store.liveness import reap_dead_workers
 from app.store.transitions import ClaimLost
 from worker.context import Cancelled, Context, Stopped
 from worker.tasks.check import check_files
+from worker.tasks.comparison import compare_sides
 from worker.tasks.evaluation import evaluate_methods
 from worker.tasks.failed_verification import VerificationFailed
 from worker.tasks.gating import Gating
@@ -152,6 +153,7 @@ FUNCTIONS: Mapping[Task, Callable[[Claim, Context], None]] = {
     "verify_gating": verify_gating,
     "rejector": fit_rejector,
     "evaluation": evaluate_methods,
+    "comparison": compare_sides,
 }
 """What does each kind of task. `app.domain.job_kinds.TASKS` says in which thread, and what its failure fails."""
 

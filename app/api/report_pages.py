@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 
 from anyio.to_thread import run_sync
 
+from app.api.comparison_pictures import comparison_pictures
 from app.api.dependencies import Services
 from app.api.results import analyse_job, verify_job
-from app.api.set_views import show_set
+from app.api.set_views import show_set, shown_set
 from app.api.split_schemas import SetView
 from app.api.waiting import PATIENCE_S
 from app.catalog.datasets import read_declaration
@@ -18,9 +19,10 @@ from app.domain.checks import JobReport
 from app.domain.errors import RequestError
 from app.domain.jobs import Job
 from app.domain.requests import LogitsRequest
+from app.report.comparison_page import render_comparison
 from app.report.current_checks import changed_lists
 from app.report.outcome_pages import render_evaluation, render_rejector
-from app.report.split_picture import ShownList, ShownSet
+from app.report.split_picture import ShownSet
 from app.report.view import Sources, render
 
 RUNNING_AGAIN_S, PENDING_AGAIN_S = 3, 10
@@ -67,12 +69,20 @@ def _outcome_page(render_outcome: Callable[[Job, JobReport], str]) -> PageOf:
     return page
 
 
+async def _comparison_page(services: Services, job: Job) -> ReportPage:
+    """Show a comparison with the pictures that it wrote."""
+    report = await verify_job(services, job, PATIENCE_S)
+    html = await run_sync(lambda: render_comparison(job, report, comparison_pictures(services, job)))
+    return ReportPage(html, None if job.state.ended else RUNNING_AGAIN_S)
+
+
 PAGES: Mapping[str, PageOf] = {
     "recompute": _logits_page,
     "verification": _logits_page,
     "gating": _logits_page,
     "rejector": _outcome_page(render_rejector),
     "evaluation": _outcome_page(render_evaluation),
+    "comparison": _comparison_page,
 }
 """By `Request.kind`; other jobs have no page."""
 
@@ -91,11 +101,7 @@ def _shown_set(view: SetView | None, job: Job, verdict: JobReport) -> ShownSet |
     if view is None:
         return None
     digests = {a_list.name: a_list.sha256 for a_list in view.splits}
-    lists = []
-    for item in view.splits:
-        unread, problem = item.state == "unread", item.problem.message if item.problem else None
-        lists.append(ShownList(item.name, item.base, item.size, item.class_counts, unread, problem))
-    return ShownSet(view.name, lists, view.groups, changed_lists(job, verdict.results or (), digests))
+    return shown_set(view, changed_lists(job, verdict.results or (), digests))
 
 
 def _digests(job: Job, verdict: JobReport) -> dict[tuple[str, str], str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from anyio.to_thread import run_sync
 
@@ -16,10 +17,11 @@ from app.domain.checks import NO_METRICS, JobReport, ReportVerdict, Result, Resu
 from app.domain.errors import NotFound, RelogitError, RequestError
 from app.domain.jobs import Job, Unit
 from app.domain.requests import LogitsRequest, VerificationRequest
+from app.domain.seeds import summarise_seeds
 from app.files.artifacts import artifact_path
 from app.files.disk import file_sha256
 from app.report.current_checks import audit_request, audit_warnings, file_checks
-from app.store.inspection_requests.analysis import AnalysisSubject, analysis_request
+from app.store.inspection_requests.analysis import AnalysisSubject, analysis_request, ensemble_request
 from app.store.inspection_requests.request import InspectionRequest
 from app.store.inspections import Inspection
 
@@ -79,7 +81,7 @@ class _Recorded:
 
     def has(self, part: AnalysisPart) -> bool:
         """Tell whether there is anything to analyse."""
-        if part == "statistics":
+        if part in ("statistics", "ensemble"):
             return self.report.metrics.number("accuracy") is not None
         return any(check.id in WITH_CAUSES and check.verdict == "failed" for check in self.report.checks)
 
@@ -91,14 +93,23 @@ async def analyse_job(services: Services, job_id: str, part: AnalysisPart, patie
         NotFound: there is no such job, or it has no logits.
     """
 
-    def read_results() -> list[tuple[AnalysedResult, InspectionRequest | None]]:
+    def read_results() -> list[_Prepared]:
         job = services.jobs.get(job_id)
         request = job.logits_request
         if request is None:
             raise NotFound(
                 "nothing-to-analyse", f"Job {job_id} is a {job.request.kind}; it has no logits to analyse."
             )
-        return [_prepare(services, request, recorded, part) for recorded in _results(services, job, request)]
+        if part == "seeds":
+            summaries = summarise_seeds(_report_now(services, job).results or ())
+            return [
+                (AnalysedResult(item.name, item.split, "ready", item.to_dict(), experts=item.experts), None)
+                for item in summaries
+            ]
+        results = list(_results(services, job, request))
+        if part == "ensemble":
+            return _prepare_ensembles(services, request, results)
+        return [_prepare(services, request, recorded, part) for recorded in results]
 
     results = await run_sync(read_results)
     requests = [request for _, request in results if request is not None]
@@ -107,15 +118,35 @@ async def analyse_job(services: Services, job_id: str, part: AnalysisPart, patie
     return JobAnalysis(part, tuple(answered))
 
 
+_Prepared = tuple[AnalysedResult, InspectionRequest | None]
+"""A result as far as it is known, and the request to a worker, if there is one."""
+
+
+def _prepare_ensembles(services: Services, request: LogitsRequest, results: Sequence[_Recorded]) -> list[_Prepared]:
+    """Prepare the ensemble of each split, over all results with metrics."""
+    prepared: list[_Prepared] = []
+    for split in dict.fromkeys(result.split for result in results):
+        members = [result for result in results if result.split == split and result.has("ensemble")]
+        ensemble = AnalysedResult("", split, experts=tuple(result.expert for result in members))
+        try:
+            subjects = {result.expert: _subject(services, request, result) for result in members}
+            # One expert makes no ensemble.
+            asked = ensemble_request(subjects, services.catalog) if len(subjects) > 1 else None
+            prepared.append((ensemble, asked))
+        except RelogitError as error:
+            prepared.append((replace(ensemble, state="failed", error=error.to_dict()), None))
+    return prepared
+
+
 def _prepare(
-    services: Services, request: LogitsRequest, recorded: _Recorded, part: AnalysisPart
-) -> tuple[AnalysedResult, InspectionRequest | None]:
+    services: Services, request: LogitsRequest, recorded: _Recorded, part: Literal["statistics", "causes"]
+) -> _Prepared:
     """Return a result without analysis, and its request if possible."""
     result = AnalysedResult(recorded.expert, recorded.split)
     try:
         if not recorded.has(part):
             return result, None
-        return result, _inspection_request(services, request, recorded, part)
+        return result, analysis_request(part, _subject(services, request, recorded), services.catalog)
     except RelogitError as error:
         return replace(result, state="failed", error=error.to_dict()), None
 
@@ -152,10 +183,8 @@ def _results(services: Services, job: Job, request: LogitsRequest) -> Iterator[_
             )
 
 
-def _inspection_request(
-    services: Services, request: LogitsRequest, recorded: _Recorded, part: AnalysisPart
-) -> InspectionRequest:
-    """Build the request to a worker.
+def _subject(services: Services, request: LogitsRequest, recorded: _Recorded) -> AnalysisSubject:
+    """Return what is analysed.
 
     Raises:
         RequestError: the file or the split is not the one that was verified, or cannot be read.
@@ -168,8 +197,7 @@ def _inspection_request(
     for path, sha256 in ((recorded.path, recorded.sha256), *([recorded.targets] if recorded.targets else [])):
         _check_unchanged(path, sha256)
     threshold = request.standards.head_threshold
-    subject = AnalysisSubject(recorded.path, recorded.sha256, dataset, folder, split, threshold, recorded.targets)
-    return analysis_request(part, subject, services.catalog)
+    return AnalysisSubject(recorded.path, recorded.sha256, dataset, folder, split, threshold, recorded.targets)
 
 
 def _check_unchanged(path: Path, sha256: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -207,4 +207,9 @@ class RowTotals(BaseModel):
 
 def shown_request(request: Request) -> dict[str, Any]:
     """Return the request without what it was checked against."""
-    return {name: value for name, value in request.to_dict().items() if name not in ("declaration", "grounds")}
+    shown = _without_evidence(request.to_dict())
+    return shown | {"sides": [_without_evidence(side) for side in shown["sides"]]} if "sides" in shown else shown
+
+
+def _without_evidence(request: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in request.items() if name not in ("declaration", "grounds")}

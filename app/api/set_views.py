@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from anyio.to_thread import run_sync
 
 from app.api.dependencies import Services
@@ -14,7 +16,7 @@ from app.catalog.folders import Folder
 from app.catalog.split_sets import Description, read_description
 from app.domain.errors import NotFound, RequestError
 from app.domain.standards import HEAD_THRESHOLD
-from app.report.split_picture import ClassGroups
+from app.report.split_picture import ClassGroups, ShownList, ShownSet
 from app.store.inspection_requests.request import InspectionRequest
 from app.store.inspection_requests.splits import GroupsRequest, SplitCountsRequest
 from app.store.inspections import Inspection
@@ -115,6 +117,15 @@ async def show_set(
     if groups is not None and groups.answer is not None and groups.answer["groups"] is not None:
         shown.groups = ClassGroups(**groups.answer["groups"])
     return shown
+
+
+def shown_set(view: SetView, changed: Sequence[str]) -> ShownSet:
+    """Return a set as its picture takes it; `changed` lists are not those that a job took."""
+    lists = []
+    for item in view.splits:
+        unread, problem = item.state == "unread", item.problem.message if item.problem else None
+        lists.append(ShownList(item.name, item.base, item.size, item.class_counts, unread, problem))
+    return ShownSet(view.name, lists, view.groups, changed)
 
 
 def set_folder(catalog: Catalog, dataset: Dataset, name: str) -> Folder:

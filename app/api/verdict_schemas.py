@@ -74,14 +74,16 @@ class AnalysedResultView(BaseModel):
 
     model_config = ConfigDict(from_attributes=True)
 
-    expert: str
+    expert: str = Field(description="Of `seeds` the name that the experts share; empty of `ensemble`.")
     split: str
     state: AnalysisState
     analysis: dict[str, Any] | None = Field(
-        description="Of `statistics`: intervals, curves, areas, reliability, reasons. Of `causes`: found, tried, "
-        "untried, message."
+        description="Of `statistics`: intervals, curves, areas, reliability, calibration, scores, shifted_priors, "
+        "confusion, reasons. Of `causes`: found, tried, untried, message. Of `ensemble`: experts, rows, single, "
+        "uniform, oracle, pairs, findings, reasons. Of `seeds`: name, split, experts, figures."
     )
     error: ErrorView | None
+    experts: list[str] = Field([], description="Of `ensemble` and `seeds`: all experts that it is of.")
 
 
 class AnalysisView(BaseModel):

@@ -1,14 +1,22 @@
-"""Analyses of results: intervals and curves, or the causes of a failed check."""
+"""Analyses of results: intervals, curves and figures, causes of a failed check, ensembles and seeds."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from app.domain.checks import StoredError
+from app.domain.result_figures import (
+    Confusion,
+    GroupCalibration,
+    ReliabilityBin,
+    ScoreComparison,
+    ShiftedPriors,
+)
 
-AnalysisPart = Literal["statistics", "causes"]
+AnalysisPart = Literal["statistics", "causes", "ensemble", "seeds"]
+"""`ensemble`: all experts of a split together; `seeds`: experts that differ only in their seed."""
 AnalysisState = Literal["ready", "pending", "failed", "none"]
 """`none`: nothing to analyse; `pending`: no worker has answered yet."""
 
@@ -18,11 +26,14 @@ class AnalysedResult:
     """One part of the analysis of one (expert, split)."""
 
     expert: str
+    """Of `seeds` the name that the experts share; empty of `ensemble`."""
     split: str
     state: AnalysisState = "none"
     analysis: Mapping[str, Any] | None = None
-    """A worker's answer: the JSON of `Statistics`, or causes with their `message`."""
+    """The JSON of `Statistics`, `Ensemble` or `SeedSummary`, or causes with their `message`."""
     error: StoredError | None = None
+    experts: tuple[str, ...] = ()
+    """All experts that it is of, for `ensemble` and `seeds`."""
 
     @property
     def place(self) -> tuple[str, str]:
@@ -56,7 +67,7 @@ class Intervals:
     seed: int
     method: str
     figures: Mapping[str, Sequence[float] | None]
-    """Lower and upper end by the metric's name."""
+    """Lower and upper end by the metric's name; also of `balanced_aurc` and `worst_group_aurc`, which are areas."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,35 +79,40 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True)
-class ReliabilityBin:
-    """Rows whose confidence lies in [low, high)."""
-
-    low: float
-    high: float
-    rows: int
-    confidence: float | None
-    """Mean of the rows; None without rows."""
-    accuracy: float | None
-    """Fraction of the rows; None without rows."""
-
-
-@dataclass(frozen=True, slots=True)
 class Statistics:
-    """Intervals and curves of one result; curves and bins are None where the file holds no logits."""
+    """Intervals, curves and figures of one result; each is None where it has no value, with its reason in `reasons`.
+
+    `calibration`, `scores`, `shifted_priors` and `confusion` are also None in answers of older workers.
+    """
 
     intervals: Intervals
     curves: Mapping[str, Curve | None]
     areas: Mapping[str, float | None]
     reliability: Sequence[ReliabilityBin] | None
+    calibration: Mapping[str, GroupCalibration | None] | None = None
+    """Of `head` and `tail`; None for a group without rows."""
+    scores: ScoreComparison | None = None
+    shifted_priors: ShiftedPriors | None = None
+    confusion: Confusion | None = None
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    """Why one of the fields is None, by its name."""
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Statistics:
         """Read a worker's answer."""
         curves = {name: None if curve is None else Curve(**curve) for name, curve in data["curves"].items()}
-        names = ("from", "to", "rows", "confidence", "accuracy")
-        bins = (
-            None
-            if data["reliability"] is None
-            else [ReliabilityBin(*(item[name] for name in names)) for item in data["reliability"]]
+        bins, calibration = data["reliability"], data.get("calibration")
+        if calibration is not None:
+            calibration = {k: None if v is None else GroupCalibration.from_dict(v) for k, v in calibration.items()}
+        scores, priors, confusion = (data.get(name) for name in ("scores", "shifted_priors", "confusion"))
+        return cls(
+            Intervals(**data["intervals"]),
+            curves,
+            data["areas"],
+            None if bins is None else [ReliabilityBin.from_dict(item) for item in bins],
+            calibration,
+            None if scores is None else ScoreComparison.from_dict(scores),
+            None if priors is None else ShiftedPriors.from_dict(priors),
+            None if confusion is None else Confusion.from_dict(confusion),
+            data.get("reasons", {}),
         )
-        return cls(Intervals(**data["intervals"]), curves, data["areas"], bins)

@@ -11,11 +11,23 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from app.domain.combine_requests import EvaluationRequest, GatingRequest, RejectorRequest
+from app.domain.compare_requests import ComparisonRequest
+from app.domain.comparisons import ComparisonOutcome
 from app.domain.outcomes import EvaluationOutcome, GatingOutcome, Outcome, RejectorOutcome
 from app.domain.requests import RecomputeRequest, Request, SplitsRequest, VerificationRequest
 from app.domain.run_requests import RunRequest
 
-Task = Literal["recompute", "verify", "check", "gating", "gating_net", "verify_gating", "rejector", "evaluation"]
+Task = Literal[
+    "recompute",
+    "verify",
+    "check",
+    "gating",
+    "gating_net",
+    "verify_gating",
+    "rejector",
+    "evaluation",
+    "comparison",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +55,7 @@ TASKS: Mapping[Task, TaskKind] = {
     "verify_gating": TaskKind(False, "verifying this", "fewer or smaller splits"),
     "rejector": TaskKind(False, "fitting this", "fewer coverages"),
     "evaluation": TaskKind(False, "evaluating this", "fewer methods or test rows"),
+    "comparison": TaskKind(False, "comparing these", "fewer experts or splits"),
 }
 
 HEAVY_TASKS: tuple[Task, ...] = tuple(task for task, kind in TASKS.items() if kind.heavy)
@@ -88,6 +101,7 @@ JOB_KINDS: Mapping[str, JobKind] = {
     "gating": JobKind(GatingRequest, _gating_tasks, GatingOutcome),
     "rejector": JobKind(RejectorRequest, lambda _: [NewTask("rejector")], RejectorOutcome),
     "evaluation": JobKind(EvaluationRequest, lambda _: [NewTask("evaluation")], EvaluationOutcome),
+    "comparison": JobKind(ComparisonRequest, lambda _: [NewTask("comparison")], ComparisonOutcome),
     # The service itself carries out a run, step by step; each step is a job of its own.
     "run": JobKind(RunRequest, lambda _: []),
 }

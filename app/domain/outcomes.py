@@ -9,6 +9,7 @@ from typing import Any, Literal
 from app.domain.checks import Check
 from app.domain.combine_requests import InputFile, InputList
 from app.domain.combining import Candidate, Method, Prior, Rules
+from app.domain.comparisons import ComparisonOutcome
 from app.domain.evaluations import Evaluation
 
 Choice = Literal["named", "lowest", "simplest"]
@@ -141,7 +142,7 @@ class EvaluationOutcome:
         return {**asdict(self), "evaluation": self.evaluation.to_dict()}
 
 
-Outcome = GatingOutcome | RejectorOutcome | EvaluationOutcome
+Outcome = GatingOutcome | RejectorOutcome | EvaluationOutcome | ComparisonOutcome
 
 
 def _role(data: Mapping[str, Any]) -> RoleRows:

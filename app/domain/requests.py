@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Literal
 
 from app.domain.combine_requests import EvaluationRequest, GatingRequest, RejectorRequest
+from app.domain.compare_requests import ComparisonRequest
 from app.domain.run_requests import RunRequest
 from app.domain.standards import Standards
 
-Kind = Literal["recompute", "verification", "splits", "gating", "rejector", "evaluation", "run"]
+Kind = Literal["recompute", "verification", "splits", "gating", "rejector", "evaluation", "comparison", "run"]
 Calibration = Literal["none", "checkpoint"]
 BatchSize = int | Literal["auto"]
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
@@ -162,4 +163,4 @@ UnitsRequest = RecomputeRequest | GatingRequest
 LogitsRequest = UnitsRequest | VerificationRequest
 """Requests whose results are logits over the lists of a set of splits."""
 
-Request = LogitsRequest | SplitsRequest | RejectorRequest | EvaluationRequest | RunRequest
+Request = LogitsRequest | SplitsRequest | RejectorRequest | EvaluationRequest | ComparisonRequest | RunRequest

@@ -34,13 +34,22 @@ RECOGNITION = ("experts",)
 JUDGING = (
     "../app/catalog/long_tail.py",
     "../app/domain/checks.py",
+    "../app/domain/ensembles.py",
+    "../app/domain/result_figures.py",
+    "../app/domain/seeds.py",
+    "analyses",
+    "combine/evaluation/curves.py",
+    "combine/evaluation/method_rows.py",
+    "combine/evaluation/ranking.py",
+    "combine/probabilities.py",
+    "combine/rows.py",
     "datasets/class_counts.py",
     "datasets/pools.py",
     "inspections/analysis.py",
     "outputs/logit_reader.py",
     "verify",
 )
-"""What decides figures, their intervals and curves, and which causes are found."""
+"""What decides figures, their intervals and curves, those of ensembles, and which causes are found."""
 
 AUDITING = (
     "../app/catalog/long_tail.py",
@@ -60,6 +69,13 @@ COMBINING = (
     "verify/metrics",
 )  # fmt: skip
 """What decides the parameters of combinations, the rules of rejectors, and their evaluation."""
+
+COMPARING = (
+    "../app/catalog/long_tail.py", "../app/domain/comparisons.py", "../app/domain/evaluations.py",
+    "combine/evaluation", "compare", "compute/plain_forward.py", "datasets/class_counts.py",
+    "normalisation/candidates.py", "tasks/comparison.py", "verify/metrics",
+)  # fmt: skip
+"""What decides the figures of comparisons, and the causes that they name."""
 
 WORKER = Path(__file__).parents[2] / "worker"
 

@@ -14,6 +14,7 @@ COMMANDS: Mapping[str, str] = {
     "/gatings": "gating",
     "/rejectors": "argse",
     "/evaluations": "evaluate",
+    "/comparisons": "compare",
 }
 """Address → command."""
 
@@ -28,6 +29,8 @@ def command_of(submission: Submission) -> str | None:
         return None
     words = ["relogit", name]
     body = dict(submission.body)
+    for side in [body.pop(where) for where in ("a", "b") if name == "compare" and where in body]:
+        words.append(":".join(side.values()))
     if name == "argse" and body.get("score", "group") == "group":
         body.setdefault("objective", ARGSE_OBJECTIVE)
     for field, value in body.items():

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from app.domain.combine_requests import EvaluationRequest, RejectorRequest
+from app.domain.compare_requests import ComparisonRequest
 from app.domain.jobs import Job, Unit
 from app.domain.requests import RecomputeRequest, VerificationRequest
 from app.pages.commands import command_of, curl_of
@@ -13,7 +14,7 @@ from app.pages.job_rows import JobRow, Progress, duration, job_row, shown_time
 from app.report.figures import FIGURES
 from app.submission.resubmission import Submission, submission_of
 
-REPORTED = frozenset({"recompute", "verification", "gating", "rejector", "evaluation", "run"})
+REPORTED = frozenset({"recompute", "verification", "gating", "rejector", "evaluation", "comparison", "run"})
 """Kinds with a report."""
 SENTENCES: Mapping[str, str] = {
     "queued": "Waits for a worker.",
@@ -149,5 +150,7 @@ def _built_on(job: Job) -> list[tuple[str, str]]:
     if isinstance(request, EvaluationRequest):
         gatings = [("gating", gating) for gating in request.gatings]
         return gatings + [("rejector", rejector) for rejector in request.rejectors]
+    if isinstance(request, ComparisonRequest):
+        return [(side.label, side.logits.job) for side in request.sides]
     logits = getattr(request, "logits", None)
     return [("logits", logits.job)] if logits is not None else []

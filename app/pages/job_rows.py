@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.domain.combine_requests import EvaluationRequest, GatingRequest, RejectorRequest
+from app.domain.compare_requests import ComparisonRequest
 from app.domain.jobs import Job
 from app.domain.requests import RecomputeRequest, VerificationRequest
 from app.domain.run_requests import RunRequest
 from app.domain.times import rfc3339
 from app.report.words import count, listing
-
-MARKS: Mapping[str, str] = {
-    "succeeded": "✓",
-    "passed": "✓",
-    "kept": "✓",
-    "failed": "✗",
-    "cancelled": "–",
-    "cancelling": "–",
-    "skipped": "–",
-    "stale": "!",
-    "missing": "○",
-    "running": "▸",
-    "queued": "…",
-    "waiting": "…",
-}
-"""A sign for each state, so that colour alone tells nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +95,9 @@ def subject_of(job: Job) -> str:
         return f"{request.dataset}: {request.name} of gating {request.gating[:8]}"
     if isinstance(request, EvaluationRequest):
         return f"{request.dataset}: {request.name} on {request.test}"
+    if isinstance(request, ComparisonRequest):
+        compared = " → ".join(request.pairs[0]) if len(request.pairs) == 1 else count(len(request.pairs), "pair")
+        return f"{request.dataset}: {compared} on {listing(request.splits)}"
     if isinstance(request, RunRequest):
         return f"{request.dataset}: until {request.until}"
     return request.dataset

@@ -6,12 +6,11 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
-from markupsafe import Markup
-
 from app.domain.evaluations import CoveragePoint, Evaluation
+from app.report.drawings import Drawing
 from app.report.pictures import calibration
 from app.report.shown_methods import MSP, ShownMethod, ShownMethods
-from app.report.svg import UNIT, Area, Axis, Chart, Line, Mark, ticks_between
+from app.report.svg import UNIT, Area, Axis, Chart, Data, Line, Mark, ticks_between
 
 Point = tuple[float, float]
 Value = Callable[[CoveragePoint], float | None]
@@ -24,7 +23,7 @@ ERRORS: Sequence[tuple[str, str, str, Value]] = (
 """Name of the band, title, meaning, value; docs/downstream.md defines them."""
 
 
-def error_charts(evaluation: Evaluation, shown: ShownMethods) -> list[Markup]:
+def error_charts(evaluation: Evaluation, shown: ShownMethods) -> list[Drawing]:
     """Draw overall, balanced and worst-group error against coverage.
 
     Each has a scale of its own, that of the main methods; lines of experts are cut where they leave it.
@@ -35,7 +34,7 @@ def error_charts(evaluation: Evaluation, shown: ShownMethods) -> list[Markup]:
     ]
 
 
-def gap_chart(evaluation: Evaluation, shown: ShownMethods) -> Markup:
+def gap_chart(evaluation: Evaluation, shown: ShownMethods) -> Drawing:
     """Draw the last group's error minus the first one's against coverage."""
     first, last = evaluation.group_names[0], evaluation.group_names[-1]
     name = f"{last} − {first} error"
@@ -44,12 +43,12 @@ def gap_chart(evaluation: Evaluation, shown: ShownMethods) -> Markup:
     return _chart(evaluation, f"{name} against coverage", meaning, name, gap, shown)
 
 
-def acceptance_charts(evaluation: Evaluation, shown: ShownMethods) -> list[Markup]:
+def acceptance_charts(evaluation: Evaluation, shown: ShownMethods) -> list[Drawing]:
     """Draw each group's accepted share, of rules beside confidence scores."""
     return [_acceptance(evaluation, number, name, shown) for number, name in enumerate(evaluation.group_names)]
 
 
-def _acceptance(evaluation: Evaluation, number: int, group: str, shown: ShownMethods) -> Markup:
+def _acceptance(evaluation: Evaluation, number: int, group: str, shown: ShownMethods) -> Drawing:
     def value(point: CoveragePoint) -> float | None:
         return point.group_acceptance[number]
 
@@ -65,10 +64,11 @@ def _acceptance(evaluation: Evaluation, number: int, group: str, shown: ShownMet
         f"Share of {group}'s rows that is accepted at coverage {low:g} and {high:g}: {'; '.join(ends)}. On the "
         "diagonal the group is accepted as often as all rows are."
     )
-    return Chart(f"Acceptance of {group} against coverage", description, x, y).draw(marks)
+    data = _data(f"{group} accepted", (f"{group}_acceptance", value), shown.rules)
+    return Chart(f"Acceptance of {group} against coverage", description, x, y).draw(marks, data)
 
 
-def reliability_charts(evaluation: Evaluation) -> list[tuple[str, Markup]]:
+def reliability_charts(evaluation: Evaluation) -> list[tuple[str, Drawing]]:
     """Draw accuracy against confidence, once for each combination and expert: its name and chart."""
     return [
         (method.name.removesuffix(MSP), calibration(method.name.removesuffix(MSP), method.reliability))
@@ -84,7 +84,7 @@ def _chart(
     label: str,
     figure: tuple[str, Value],
     shown: ShownMethods,
-) -> Markup:
+) -> Drawing:
     name, value = figure
     main, experts = shown.main, shown.experts
     values = [v for method in main for v in map(value, method.method.at_coverage) if v is not None]
@@ -98,7 +98,18 @@ def _chart(
     ends = [f"{method.name} {_at_ends(method, value)}" for method in (*main, *experts)]
     low, high = evaluation.coverages[0], evaluation.coverages[-1]
     description = f"{meaning.capitalize()}. At coverage {low:g} and {high:g}: {'; '.join(ends)}."
-    return Chart(title, description, _coverage(evaluation), y).draw(marks)
+    return Chart(title, description, _coverage(evaluation), y).draw(marks, _data(label, figure, (*main, *experts)))
+
+
+def _data(label: str, figure: tuple[str, Value], methods: Sequence[ShownMethod]) -> Data:
+    """List all points of the methods, also those that leave the scale, with their intervals."""
+    name, value = figure
+    rows = [
+        (method.name, point.kappa, value(point), *(point.bands.get(name) or (None, None)))
+        for method in methods
+        for point in method.method.at_coverage
+    ]
+    return ("method", "coverage", label, "interval from", "to"), rows
 
 
 def _coverage(evaluation: Evaluation) -> Axis:

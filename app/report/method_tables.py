@@ -80,7 +80,9 @@ def difference_rows(evaluation: Evaluation) -> list[MethodRow]:
     for method in evaluation.methods:
         if method.name != evaluation.reference:
             differences = [method.differences.get(figure.name) for figure in figures]
-            cells = [_difference(figure, difference) for figure, difference in zip(figures, differences, strict=True)]
+            cells = [
+                difference_cell(figure, difference) for figure, difference in zip(figures, differences, strict=True)
+            ]
             apart = [d is not None and not d.low <= 0 <= d.high for d in differences]
             rows.append(MethodRow(method.name, cells, apart))
     return rows
@@ -131,7 +133,8 @@ def _cell(method: MethodEvaluation, figure: Figure) -> Cell:
     return Cell(figure, figure.text(method.figures.get(figure.name)), interval)
 
 
-def _difference(figure: Figure, difference: Difference | None) -> Cell:
+def difference_cell(figure: Figure, difference: Difference | None) -> Cell:
+    """Write a difference in a figure's unit, with its interval."""
     if difference is None:
         return Cell(figure, "–", None)
     value, low, high = (signed(figure.text(number)) for number in (difference.value, difference.low, difference.high))

@@ -121,11 +121,11 @@ def rejector_page(job: Job, report: JobReport) -> OutcomePage[RejectorContent]:
     facts = [("Data set", request.dataset), ("Rejector", request.name), ("Combination", f"gating {request.gating}")]
     facts.append(("Score", f"{request.score}, {request.objective}" if request.score == "group" else request.score))
     if not isinstance(outcome, RejectorOutcome):
-        return _page(job, report, "Fitted", request.name, "", facts, None)
+        return outcome_page(job, report, "Fitted", request.name, "", facts, None)
     facts += [
         ("Method", outcome.method),
         ("Fitted on", effective(outcome.rows, outcome.effective_rows)),
-        ("Versions", _versions(outcome.versions)),
+        ("Versions", versions_text(outcome.versions)),
     ]
     coverages = [rule.coverage for rule in outcome.rules.rules]
     sentence = (
@@ -135,7 +135,7 @@ def rejector_page(job: Job, report: JobReport) -> OutcomePage[RejectorContent]:
     content = RejectorContent(
         rule_section(outcome.rules, outcome.group_names), fitted_rule_caveats(outcome.rules.score)
     )
-    return _page(job, report, "Fitted", request.name, sentence, facts, content)
+    return outcome_page(job, report, "Fitted", request.name, sentence, facts, content)
 
 
 def evaluation_page(job: Job, report: JobReport) -> OutcomePage[EvaluationContent]:
@@ -146,18 +146,18 @@ def evaluation_page(job: Job, report: JobReport) -> OutcomePage[EvaluationConten
     if request.rejectors:
         facts.append(("Rejectors", ", ".join(request.rejectors)))
     if not isinstance(outcome, EvaluationOutcome):
-        return _page(job, report, "Evaluated", request.name, "", facts, None)
+        return outcome_page(job, report, "Evaluated", request.name, "", facts, None)
     evaluation = outcome.evaluation
     facts += [
         ("Test rows", effective(evaluation.rows, evaluation.effective_rows)),
         ("Prior", PRIORS[outcome.prior]),
         ("Reference", REFERENCE_MEANING.format(evaluation.reference)),
-        ("Versions", _versions(outcome.versions)),
+        ("Versions", versions_text(outcome.versions)),
     ]
     by_name = {criterion.figure.name: criterion for criterion in CRITERIA}
     best = comparison(evaluation, by_name["balanced_aurc_grid"])
     sentence = f"{len(evaluation.methods)} methods on the rows of {outcome.test.list.split}. {best or ''}".rstrip()
-    return _page(job, report, "Evaluated", request.name, sentence, facts, evaluation_content(outcome))
+    return outcome_page(job, report, "Evaluated", request.name, sentence, facts, evaluation_content(outcome))
 
 
 def evaluation_content(outcome: EvaluationOutcome) -> EvaluationContent:
@@ -193,7 +193,7 @@ def evaluation_content(outcome: EvaluationOutcome) -> EvaluationContent:
     )
 
 
-def _page(
+def outcome_page(
     job: Job,
     report: JobReport,
     done: str,
@@ -202,6 +202,10 @@ def _page(
     facts: Sequence[tuple[str, str]],
     content: Content | None,
 ) -> OutcomePage[Content]:
+    """Build the page of a job without units, in any state.
+
+    `done` is the headline of one that succeeded, and `sentence` stands below it.
+    """
     if job.error is not None and report.error is None:
         report = replace(report, error=job.error)
     headline, state = _headline(job, report, done)
@@ -234,5 +238,6 @@ def _key(methods: Sequence[ShownMethod]) -> list[tuple[Markup, str]]:
     return [(sample(method.style), method.name) for method in methods]
 
 
-def _versions(versions: Mapping[str, str]) -> str:
+def versions_text(versions: Mapping[str, str]) -> str:
+    """Write names and versions of libraries."""
     return ", ".join(f"{name} {version}" for name, version in versions.items())

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from app.domain.analyses import Curve, ReliabilityBin, Statistics
+from app.domain.analyses import Curve, Statistics
 from app.domain.evaluations import CalibrationBin
-from app.report.svg import COLOURS, DASHES, UNIT, Axis, Bars, Chart, Dot, Line, Mark, ticks_to
+from app.domain.result_figures import ReliabilityBin
+from app.report.drawings import Drawing
+from app.report.svg import COLOURS, DASHES, UNIT, Axis, Chart, Dot, Line, Mark, ticks_to
 
 CURVES = {
     "risk_coverage": ("Risk", "share of accepted rows that are wrong"),
@@ -39,7 +41,7 @@ def sample(style: str) -> Markup:
     return Markup(line).format(style)
 
 
-def risk_coverage(split: str, experts: Sequence[tuple[str, int, Statistics]]) -> list[Markup]:
+def risk_coverage(split: str, experts: Sequence[tuple[str, int, Statistics]]) -> list[Drawing]:
     """Draw one chart for each kind of risk-coverage curve.
 
     All charts have one scale. `experts` has the name, number and statistics of each.
@@ -66,11 +68,14 @@ def risk_coverage(split: str, experts: Sequence[tuple[str, int, Statistics]]) ->
         for name, number, curve, area in curves:
             points = list(zip(curve.coverage, curve.risk, strict=True))
             lines.append(Line(points, line_style(number), f"{name}: area {area:.3f}"))
-        charts.append(chart.draw(lines))
+        data = [
+            (name, *point) for name, _, curve, _ in curves for point in zip(curve.coverage, curve.risk, strict=True)
+        ]
+        charts.append(chart.draw(lines, (("expert", "coverage", title.lower()), data)))
     return charts
 
 
-def reliability(name: str, bins: Sequence[ReliabilityBin]) -> Markup:
+def reliability(name: str, bins: Sequence[ReliabilityBin]) -> Drawing:
     """Draw each filled bin's accuracy against mean confidence.
 
     A line joins each dot to the diagonal.
@@ -86,7 +91,7 @@ def reliability(name: str, bins: Sequence[ReliabilityBin]) -> Markup:
     return _reliability(name, filled, f"{over} of {rows} rows")
 
 
-def calibration(name: str, bins: Sequence[CalibrationBin]) -> Markup:
+def calibration(name: str, bins: Sequence[CalibrationBin]) -> Drawing:
     """Draw `reliability` for rows that have weights."""
     known = ((item, item.confidence, item.accuracy) for item in bins)
     filled = [
@@ -110,7 +115,7 @@ class _FilledBin:
     """The size in words."""
 
 
-def _reliability(name: str, filled: Sequence[_FilledBin], overconfident: str) -> Markup:
+def _reliability(name: str, filled: Sequence[_FilledBin], overconfident: str) -> Drawing:
     most = max((item.size for item in filled), default=1)
     marks: list[Mark] = [Line([(0, 0), (1, 1)], "diagonal")]
     marks += [Line([(item.confidence, item.confidence), (item.confidence, item.accuracy)], "gap") for item in filled]
@@ -123,21 +128,9 @@ def _reliability(name: str, filled: Sequence[_FilledBin], overconfident: str) ->
         f"below the diagonal is overconfident, as those of {overconfident} are."
     )
     chart = Chart(f"Reliability, {name}", description, Axis("confidence", UNIT), Axis("accuracy", UNIT), width=240)
-    return chart.draw(marks)
-
-
-def recall_by_class(name: str, recalls: Sequence[float | None]) -> Markup:
-    """Draw a bar for each class's recall."""
-    known = [value for value in recalls if value is not None]
-    description = f"Share of each class's rows that is right, classes 0 to {len(recalls) - 1}."
-    if known:
-        never = sum(value == 0 for value in known)
-        description += f" From {min(known):.3f} to {max(known):.3f}; {never} classes are never right."
-    if len(known) < len(recalls):
-        description += f" {len(recalls) - len(known)} classes have no rows."
-    x = Axis("class", class_ticks(len(recalls)), (-0.5, len(recalls) - 0.5))
-    chart = Chart(f"Recall by class, {name}", description, x, Axis("recall", UNIT), width=420)
-    return chart.draw([Bars(recalls, "bar")])
+    columns = ("confidence from", "to", "share of the largest bin", "mean confidence", "accuracy")
+    rows = [(item.low, item.high, item.size / most, item.confidence, item.accuracy) for item in filled]
+    return chart.draw(marks, (columns, rows))
 
 
 def class_ticks(classes: int) -> list[float]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from app.report.drawings import Drawing
 from app.report.pictures import class_ticks, line_style, swatch
 from app.report.svg import Axis, Bands, Chart, Mark, Steps, log_axis
 
@@ -67,7 +68,7 @@ class SplitSet:
     """What the page shows of the set that the results belong to."""
 
     name: str
-    picture: Markup | None
+    picture: Drawing | None
     key: Sequence[tuple[Markup, str, str]]
     """Swatch, name and text of each list: its size, its base, and what its line does not show."""
     groups: Sequence[tuple[str, str]]
@@ -94,7 +95,7 @@ def split_set(shown: ShownSet | None) -> SplitSet | None:
     )
 
 
-def class_counts(shown: ShownSet) -> Markup:
+def class_counts(shown: ShownSet) -> Drawing:
     """Draw the lists' class counts on a log scale.
 
     All lists have one order of classes, and a gap where a list has no sample of a class. With groups, classes go by
@@ -120,7 +121,9 @@ def class_counts(shown: ShownSet) -> Markup:
     y = log_axis("samples, log scale", max(max(counts) for counts in known.values()))
     height, rows = (300, 2) if groups else (264, 0)
     chart = Chart(f"Samples of each class, {shown.name}", " ".join(sentences), x, y, 440, height, rows)
-    return chart.draw(marks)
+    columns = ("class", *(shown.lists[number].name for number in known))
+    data = [(label, *(_count_of(counts, label) or 0 for counts in known.values())) for label in order]
+    return chart.draw(marks, (columns, data))
 
 
 def _class_order(groups: ClassGroups | None, classes: int) -> list[int]:

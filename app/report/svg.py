@@ -13,6 +13,8 @@ from itertools import accumulate, groupby, pairwise
 
 from markupsafe import Markup
 
+from app.report.drawings import Drawing, Value
+
 COLOURS, DASHES = 7, 6
 """Coprime: 42 experts differ in the pair, and neighbours in both."""
 
@@ -148,6 +150,8 @@ class Bars:
 
     heights: Sequence[float | None]
     style: str
+    base: float | None = None
+    """Where the bars begin, up or down; None for the x axis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +179,10 @@ class Bands:
 Mark = Line | Area | Dot | Bars | Steps | Bands
 
 
+Data = tuple[Sequence[str], Sequence[Sequence[Value]]]
+"""Columns and rows."""
+
+
 @dataclass(frozen=True, slots=True)
 class Chart:
     """What is drawn on: two axes, a name, and a description for those who do not see it."""
@@ -188,11 +196,16 @@ class Chart:
     rows: int = 0
     """Of words above the picture."""
 
-    def draw(self, marks: Iterable[Mark]) -> Markup:
-        """Draw the chart with these marks, later ones on top."""
+    def draw(self, marks: Iterable[Mark], data: Data | None = None) -> Drawing:
+        """Draw the chart with these marks, later ones on top.
+
+        `data` are columns and rows of what it shows; left out, those of its lines, dots, bars and steps.
+        """
+        marks = list(marks)
         svg = Markup('<svg class="chart" viewBox="0 0 {} {}" role="img"><title>{}</title><desc>{}</desc>{}</svg>')
         drawn = Markup("").join([*self._axes(), *(self._mark(mark) for mark in marks)])
-        return svg.format(self.width, self.height, self.title, self.description, drawn)
+        picture = svg.format(self.width, self.height, self.title, self.description, drawn)
+        return Drawing.of(picture, self.title, *(data or _data_of(marks, self.x.label, self.y.label)))
 
     def at(self, x: float, y: float) -> tuple[float, float]:
         """Convert a point to chart units from the upper left."""
@@ -219,7 +232,7 @@ class Chart:
 
     def _mark(self, mark: Mark) -> Markup:
         if isinstance(mark, Bars):
-            return Markup('<path class="{}" d="{}"/>').format(mark.style, "".join(self._bars(mark.heights)))
+            return Markup('<path class="{}" d="{}"/>').format(mark.style, "".join(self._bars(mark)))
         if isinstance(mark, Bands):
             return Markup("").join(self._bands(mark))
         if isinstance(mark, Area):
@@ -258,12 +271,27 @@ class Chart:
         for edge in edges[1:-1]:
             yield Markup('<path class="{}" d="M{:.2f} {:.1f}V{:.1f}"/>').format(bands.style, edge, top, bottom)
 
-    def _bars(self, heights: Sequence[float | None]) -> Iterable[str]:
-        for place, height in enumerate(heights):
+    def _bars(self, bars: Bars) -> Iterable[str]:
+        base = self.y.low if bars.base is None else bars.base
+        for place, height in enumerate(bars.heights):
             if height is not None:
                 left, y = self.at(place - 0.4, height)
-                right, bottom = self.at(place + 0.4, self.y.low)
+                right, bottom = self.at(place + 0.4, base)
                 yield f"M{left:.2f} {bottom:.1f}V{y:.1f}H{right:.2f}V{bottom:.1f}Z"
+
+
+def _data_of(marks: Iterable[Mark], x: str, y: str) -> Data:
+    """List the points of all marks that have a name, or are the only ones of their kind."""
+    rows: list[tuple[Value, ...]] = []
+    for mark in marks:
+        if isinstance(mark, Line) and mark.name:
+            rows += [(mark.name, *point) for point in mark.points]
+        elif isinstance(mark, Dot):
+            rows.append((mark.name, mark.x, mark.y))
+        elif isinstance(mark, Bars | Steps):
+            values = mark.heights if isinstance(mark, Bars) else mark.levels
+            rows += [(getattr(mark, "name", ""), place, value) for place, value in enumerate(values)]
+    return ("series", x, y), rows
 
 
 def _labels(ticks: Sequence[float]) -> list[str]:

@@ -16,8 +16,9 @@ from app.domain.requests import LogitsRequest, VerificationRequest
 from app.report.combination import Combination, combination
 from app.report.figures import Cell, Figure, cells, missing, shown_figures
 from app.report.findings import Finding, Place, failures, passed, places, skipped
-from app.report.pictures import recall_by_class, reliability, risk_coverage, swatch
-from app.report.split_picture import ShownSet, SplitSet, split_set
+from app.report.pictures import reliability, risk_coverage, swatch
+from app.report.recall_picture import recall_by_class
+from app.report.split_picture import ClassGroups, ShownSet, SplitSet, split_set
 from app.report.templating import render_page
 from app.report.words import count, time_fact
 
@@ -52,6 +53,11 @@ class Sources:
         request = self.job.request
         assert isinstance(request, LogitsRequest)
         return request
+
+    @property
+    def groups(self) -> ClassGroups | None:
+        """The class groups, where the train samples are known."""
+        return self.splits.groups if self.splits else None
 
     @property
     def pending(self) -> bool:
@@ -144,7 +150,7 @@ def page(sources: Sources) -> Page:
         figures=shown_figures(results),
         threshold=request.standards.head_threshold,
         missing=missing(results),
-        splits=_splits(results if job.state.ended else (), statistics, sources.digests),
+        splits=_splits(results if job.state.ended else (), statistics, sources),
         split_set=split_set(sources.splits),
         interval_method=_interval_method(intervals) if intervals else None,
         notes=_notes(analysed, results),
@@ -215,9 +221,7 @@ def _facts(job: Job, request: LogitsRequest) -> list[tuple[str, str]]:
     return facts
 
 
-def _splits(
-    results: Sequence[Result], statistics: Mapping[Place, Statistics], digests: Mapping[Place, str]
-) -> list[Split]:
+def _splits(results: Sequence[Result], statistics: Mapping[Place, Statistics], sources: Sources) -> list[Split]:
     numbers = {expert: n for n, expert in enumerate(dict.fromkeys(result.expert for result in results))}
     figures = shown_figures(results)
     splits = []
@@ -225,15 +229,14 @@ def _splits(
         own = [result for result in results if result.split == name]
         known = [(r.expert, numbers[r.expert], statistics[r.place]) for r in own if r.place in statistics]
         rows = [
-            _row(result, numbers[result.expert], figures, statistics.get(result.place), digests.get(result.place))
-            for result in own
+            _row(result, numbers[result.expert], figures, statistics.get(result.place), sources) for result in own
         ]
         splits.append(Split(name, rows, risk_coverage(name, known)))
     return splits
 
 
 def _row(
-    result: Result, number: int, figures: Sequence[Figure], statistics: Statistics | None, sha256: str | None
+    result: Result, number: int, figures: Sequence[Figure], statistics: Statistics | None, sources: Sources
 ) -> Row:
     metrics, title = result.report.metrics, f"{result.expert}, {result.split}"
     samples, recalls = metrics.number("samples"), metrics.numbers("class_recalls")
@@ -244,9 +247,9 @@ def _row(
         result.verdict,
         "–" if samples is None else f"{samples:,}",
         cells(result, figures, statistics),
-        sha256,
+        sources.digests.get(result.place),
         None if bins is None else reliability(title, bins),
-        recall_by_class(title, recalls) if recalls else None,
+        recall_by_class(title, recalls, sources.groups) if recalls else None,
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from app.domain.errors import RelogitError
 from app.domain.jobs import MAX_DEATHS
 from app.store.database import Database
-from app.store.inspection_requests.analysis import CausesRequest, StatisticsRequest
+from app.store.inspection_requests.analysis import CausesRequest, EnsembleRequest, StatisticsRequest
 from app.store.inspection_requests.experts import NormalisationRequest, PassportRequest
 from app.store.inspection_requests.request import InspectionRequest
 from app.store.inspection_requests.splits import AuditRequest, GroupsRequest, PoolRequest, SplitCountsRequest
@@ -24,7 +24,7 @@ INSPECTION_REQUESTS: Mapping[str, type[InspectionRequest]] = {
     request.kind: request
     for request in (
         *(PassportRequest, NormalisationRequest, PoolRequest, SplitCountsRequest),
-        *(StatisticsRequest, CausesRequest, AuditRequest, GroupsRequest),
+        *(StatisticsRequest, CausesRequest, EnsembleRequest, AuditRequest, GroupsRequest),
     )
 }
 """By kind; `worker.inspections.handlers` carries each out."""
@@ -124,6 +124,12 @@ class InspectionStore:
                 "DELETE FROM inspections WHERE kind IN (?, ?)"
                 " AND json_extract(request, '$.sha256') IN (SELECT value FROM json_each(?))",
                 (StatisticsRequest.kind, CausesRequest.kind, json.dumps(list(digests))),
+            )
+            db.execute(
+                "DELETE FROM inspections WHERE kind = ? AND EXISTS ("
+                " SELECT 1 FROM json_each(request, '$.sha256s') AS file"
+                " WHERE file.value IN (SELECT value FROM json_each(?)))",
+                (EnsembleRequest.kind, json.dumps(list(digests))),
             )
 
     def forget(self, request: InspectionRequest) -> None:

@@ -88,6 +88,8 @@ def built_on(db: sqlite3.Connection) -> dict[str, str]:
         "  UNION SELECT id, json_extract(request, '$.gating') FROM jobs WHERE kind = 'rejector'"
         "  UNION SELECT jobs.id, value FROM jobs, json_each(request, '$.gatings') WHERE kind = 'evaluation'"
         "  UNION SELECT jobs.id, value FROM jobs, json_each(request, '$.rejectors') WHERE kind = 'evaluation'"
+        "  UNION SELECT jobs.id, json_extract(value, '$.logits.job') FROM jobs, json_each(request, '$.sides')"
+        "    WHERE kind = 'comparison'"
         "  UNION SELECT run_steps.job, value FROM run_steps, json_each(run_steps.children)"
         "), reached (needed, builder) AS ("
         "  SELECT needed, job FROM needs JOIN jobs ON jobs.id = needs.job WHERE jobs.finished_at IS NULL"

@@ -67,7 +67,7 @@ def combine_logits(
     read = {split: partial(_read_list, split, source, experts, catalog, dataset, folder) for split in splits}
     lists = _read_lists(body, read, problems)
     fitted_before = problems.guard("logits", lambda: lists_fitted_before(source, experts, catalog, dataset, folder))
-    counts = problems.guard("logits", lambda: _counts_sha256(folder, catalog))
+    counts = problems.guard("logits", lambda: counts_sha256(folder, catalog))
     problems.guard("divided_by", lambda: _check_divisors(body.divided_by, experts))
     net = problems.guard("net_file", lambda: _net_file(body, catalog))
     name = problems.guard("name", lambda: check_name("name", body.name or NAMES[body.mode]))
@@ -191,7 +191,7 @@ def shared_samples(first: Split, second: Split) -> int:
     return int(np.intersect1d(first.indices, second.indices).size) if first.base == second.base else 0
 
 
-def _counts_sha256(folder: Folder, catalog: Catalog) -> str:
+def counts_sha256(folder: Folder, catalog: Catalog) -> str:
     """Hash the file that the train counts come from."""
     path = folder.path / COUNTS_FILE
     if not path.exists():

@@ -64,24 +64,24 @@ def newest_logits(jobs: JobStore) -> Job:
     raise RequestError("no-logits", "No recompute job has succeeded yet. Recompute logits first, or verify a folder.")
 
 
-def verified_logits(job: Job) -> VerifiedLogits:
+def verified_logits(job: Job, use: str = "combined") -> VerifiedLogits:
     """Collect a job's verified files of logits.
+
+    `use` is what is done to them, in the words of a refusal.
 
     Raises:
         RequestError: `no-logits`, the job has none; `logits-unverified`, it is open, not verified, or failed.
     """
     request = job.logits_request
     if request is None:
-        raise RequestError("no-logits", f"Job {job.id} is a {job.request.kind}; it has no logits to combine.")
+        raise RequestError("no-logits", f"Job {job.id} is a {job.request.kind}; it has no logits to be {use}.")
     report = job.verification
     fatal = [] if report is None else [check for check in report.checks if check.fatal]
     if not job.state.ended or report is None or report.error is not None:
         state = "is not verified" if job.state.ended else f"is {job.state}"
-        raise RequestError("logits-unverified", f"Job {job.id} {state}. Only verified logits are combined.")
+        raise RequestError("logits-unverified", f"Job {job.id} {state}. Only verified logits are {use}.")
     if fatal:
-        message = (
-            f"The check {fatal[0].id!r} of job {job.id} failed, so its logits are not combined: {fatal[0].message}"
-        )
+        message = f"The check {fatal[0].id!r} of job {job.id} failed, so its logits are not {use}: {fatal[0].message}"
         raise RequestError("logits-unverified", message)
     files = dict(_checked_files(job) if isinstance(request, VerificationRequest) else _unit_files(job))
     if not files:

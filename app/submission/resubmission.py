@@ -9,10 +9,12 @@ from typing import Any
 from pydantic import BaseModel
 
 from app.domain.combine_requests import EvaluationRequest, GatingRequest, RejectorRequest
+from app.domain.compare_requests import ComparisonRequest
 from app.domain.requests import RecomputeRequest, Request, VerificationRequest
 from app.domain.run_requests import RunRequest
-from app.submission.bodies import RecomputeBody, StandardsBody, VerificationBody
+from app.submission.bodies import RecomputeBody, SplitsOptions, StandardsBody, VerificationBody
 from app.submission.combine_bodies import EvaluationBody, GatingBody, RejectorBody
+from app.submission.comparison_bodies import ComparisonBody
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,8 @@ def submission_of(request: Request) -> Submission | None:
         return Submission("/rejectors", _changed(RejectorBody, request))
     if isinstance(request, EvaluationRequest):
         return Submission("/evaluations", _changed(EvaluationBody, request))
+    if isinstance(request, ComparisonRequest):
+        return Submission("/comparisons", _comparison(request))
     if isinstance(request, RunRequest):
         return Submission("/runs", _run(request))
     return None
@@ -80,13 +84,32 @@ def _gating(request: GatingRequest) -> dict[str, Any]:
     return body
 
 
+def _comparison(request: ComparisonRequest) -> dict[str, Any]:
+    """Name the sides as shortly as gives these pairs; the folder's name is made anew of the content."""
+    sides = {side.label: side for side in request.sides}
+    body: dict[str, Any] = {"splits": list(request.splits)}
+    for place, where in enumerate("ab"):
+        own = {sides[pair[place]].expert: sides[pair[place]].logits.job for pair in request.pairs}
+        [job] = set(own.values())
+        body[where] = {"job": job, "expert": next(iter(own))} if len(own) == 1 else {"job": job}
+    if len(request.pairs) > 1 and body["a"] == body["b"]:
+        del body["b"]
+    if request.output_dir != ComparisonBody.model_fields["output_dir"].get_default():
+        body["output_dir"] = request.output_dir
+    return body
+
+
 def _run(request: RunRequest) -> dict[str, Any]:
     body: dict[str, Any] = {"dataset": request.dataset, "until": request.until}
     for step, bodies in request.bodies.items():
-        # The run fills in the data set and the set's name itself.
-        parts = [{name: value for name, value in part.items() if name not in ("dataset", "name")} for part in bodies]
+        parts = [dict(part) for part in bodies]
         if step == "rejector":
-            body["rejectors"] = [dict(part) for part in bodies]
-        elif step == "splits" or parts != [{}]:
-            body[step] = dict(parts[0]) if step in ("splits", "recompute") else dict(bodies[0])
+            body["rejectors"] = parts
+        elif step == "splits":
+            # The set is named by the recompute step; how it is drawn may only be said where that is known.
+            drawn = {name: value for name, value in parts[0].items() if name not in ("dataset", "name")}
+            if drawn != SplitsOptions().model_dump(mode="json"):
+                body["splits"] = drawn
+        else:
+            body[step] = {name: value for name, value in parts[0].items() if name != "dataset"}
     return body

@@ -9,6 +9,8 @@ from typing import Any
 
 from app.domain.checks import Check
 from app.domain.combine_requests import EvaluationRequest, GatingRequest, RejectorRequest
+from app.domain.compare_requests import ComparisonRequest
+from app.domain.comparisons import ComparisonOutcome
 from app.domain.jobs import Job, Unit, UnitPlan
 from app.domain.numerics import ComputeEnvironment
 from app.domain.outcomes import EvaluationOutcome
@@ -62,6 +64,18 @@ def earlier_evaluation(request: EvaluationRequest, site: WorkflowSite) -> Job | 
     """Find an evaluation of the same jobs, with its files as they were."""
     for job in site.runs.succeeded(EvaluationRequest.kind, {"identity": request.identity}):
         if job.request == request and _files_are_there(job, site.settings):
+            return job
+    return None
+
+
+def earlier_comparison(request: ComparisonRequest, site: WorkflowSite) -> Job | None:
+    """Find a comparison of the same logits under the same names, with its files as they were.
+
+    The jobs that the logits were taken from may be others.
+    """
+    fields = {"identity": request.identity, "name": request.name, "output_dir": request.output_dir}
+    for job in site.runs.succeeded(ComparisonRequest.kind, fields):
+        if _files_are_there(job, site.settings):
             return job
     return None
 
@@ -130,7 +144,7 @@ def _numerics_of(unit: Unit) -> dict[str, Any]:
 
 
 def _files_are_there(job: Job, settings: Settings) -> bool:
-    files = job.outcome.files if isinstance(job.outcome, EvaluationOutcome) else {}
+    files = job.outcome.files if isinstance(job.outcome, EvaluationOutcome | ComparisonOutcome) else {}
     with contextlib.suppress(OSError):
         return all(file_sha256(settings.outputs_dir / name) == sha256 for name, sha256 in files.items())
     return False

@@ -8,27 +8,30 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from app.domain.combine_requests import CombineRequest
+from app.domain.compare_requests import ComparisonRequest
 from app.domain.errors import Refused, RelogitError, RequestError
 from app.domain.jobs import Job, JobState
 from app.domain.run_requests import RunRequest, RunStep
 from app.submission.combine_bodies import EvaluationBody, GatingBody, RejectorBody
+from app.submission.comparison import plan_comparison
+from app.submission.comparison_bodies import ComparisonBody
 from app.submission.gating import plan_gating
 from app.submission.rejection import plan_evaluation, plan_rejector
 from app.workflows.bodies import RunBody
-from app.workflows.earlier import earlier_evaluation, earlier_gating, earlier_rejector
+from app.workflows.earlier import earlier_comparison, earlier_evaluation, earlier_gating, earlier_rejector
 from app.workflows.planning import OF_THIS_RUN, find_set, plan_run
 from app.workflows.site import WorkflowSite
 from app.workflows.steps import StepInputs, take_step
 
-Asked = TypeVar("Asked", bound=CombineRequest)
+Asked = TypeVar("Asked", bound=CombineRequest | ComparisonRequest)
 
 
 @dataclass(frozen=True, slots=True)
 class CombinePlan:
-    """What a request to combine, to reject or to evaluate would do."""
+    """What a request to combine, to reject, to evaluate or to compare would do."""
 
     problems: Sequence[RequestError]
-    request: CombineRequest | None = None
+    request: CombineRequest | ComparisonRequest | None = None
     """With every default filled in; None where there are problems."""
     kept: str | None = None
     """Id of a job that has the same result already."""
@@ -57,6 +60,13 @@ def plan_new_evaluation(body: EvaluationBody, site: WorkflowSite) -> CombinePlan
     """Plan an evaluation."""
     return _plan(
         lambda: plan_evaluation(body, site.catalog, site.jobs), lambda request: earlier_evaluation(request, site)
+    )
+
+
+def plan_new_comparison(body: ComparisonBody, site: WorkflowSite) -> CombinePlan:
+    """Plan a comparison."""
+    return _plan(
+        lambda: plan_comparison(body, site.catalog, site.jobs), lambda request: earlier_comparison(request, site)
     )
 
 

@@ -5,6 +5,7 @@ It submits and watches jobs, fetches their logits as arrays, verifies files, and
 
 from relogit.client import Client, SplitsRequest
 from relogit.combination import Evaluation, EvaluationRequest, Gating, GatingRequest, Rejector, RejectorRequest
+from relogit.comparison import Comparison, ComparisonRequest
 from relogit.download import Saved
 from relogit.errors import (
     IntegrityError,
@@ -25,6 +26,8 @@ from relogit.verification import Verification, VerifyRequest
 
 __all__ = [
     "Client",
+    "Comparison",
+    "ComparisonRequest",
     "Evaluation",
     "EvaluationRequest",
     "Gating",

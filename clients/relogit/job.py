@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-JobKind = Literal["recompute", "verification", "splits", "gating", "rejector", "evaluation", "run"]
+JobKind = Literal["recompute", "verification", "splits", "gating", "rejector", "evaluation", "comparison", "run"]
 AUDIT_S = 3.0  # seconds for which a verification may wait for the audit of its splits
 
 
@@ -87,7 +87,7 @@ class Job(Work):
 
     @property
     def job_kind(self) -> str:
-        """What it does: `recompute`, `verification`, `splits`, `gating`, `rejector`, `evaluation` or `run`."""
+        """What it does: the name of its kind, such as `recompute`."""
         return str(self.data["kind"])
 
     def verification(self, *, wait_s: float = AUDIT_S) -> dict[str, Any]:

@@ -14,7 +14,7 @@ ENDED = frozenset({"succeeded", "failed", "cancelled"})
 HOLD_S = 20.0  # how long one request may wait for a change; the server allows up to 60
 MIN_INTERVAL_S = 0.05  # between two requests: a running job changes with every batch
 
-Part = Literal["statistics", "causes"]
+Part = Literal["statistics", "causes", "ensemble", "seeds"]
 
 
 class Work:
@@ -122,12 +122,15 @@ class Work:
                 print(result["expert"], result["analysis"]["intervals"])
 
         Args:
-            part: "statistics" for 95 % intervals, risk-coverage curves and reliability; "causes" for likely reasons
-                of an accuracy that is no better than chance.
+            part: "statistics" for 95 % intervals, risk-coverage curves, reliability, calibration by group, scores,
+                shifted priors and confusion; "causes" for likely reasons of an accuracy that is no better than
+                chance; "ensemble" for all experts of each split together; "seeds" for mean and standard deviation
+                over experts whose names differ in a seed alone, such as `ce_seed1` and `ce_seed2`.
             timeout: seconds after which the method returns what is ready; `complete` is False then.
 
         Returns:
-            `complete`, and under `results` for each (expert, split) its `state` (`ready`; `pending`; `failed`, then
+            `complete`, and under `results` for each (expert, split), or for each split or family of seeds with its
+            `experts`, the `state` (`ready`; `pending`; `failed`, then
             with `error`; `none` where there is nothing to analyse) and `analysis`, None unless ready.
         """
         answer: dict[str, Any] = {}

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from app.domain.analyses import Statistics
 from tests.integration.verifying import (
     analysis,
     checks_of,
@@ -215,11 +216,42 @@ def test_statistics_are_computed_when_asked_for_and_kept(service: Service, works
     curve = first["analysis"]["curves"]["risk_coverage"]
     assert (curve["coverage"][-1], curve["risk"][-1]) == (1.0, pytest.approx(1 - metrics["accuracy"]))
     assert first["analysis"]["areas"]["risk_coverage"] == pytest.approx(metrics["aurc"])
+    statistics = Statistics.from_dict(first["analysis"])
+    assert statistics.scores is not None
+    assert statistics.scores.scores[0].aurc == statistics.areas["risk_coverage"]
+    areas = {"balanced_aurc": "balanced_risk_coverage", "worst_group_aurc": "worst_group_risk_coverage"}
+    for name, area in areas.items():
+        ends, value = statistics.intervals.figures[name], statistics.areas[area]
+        assert ends is not None
+        assert value is not None
+        assert ends[0] < value < ends[1]
+    assert None not in (statistics.calibration, statistics.shifted_priors, statistics.confusion)
     assert analysis(service, found["id"], "statistics")["ce", "many"] == first
     assert httpx.delete(f"{service.url}/uploads/{sent}").status_code == 204
     gone = analysis(service, found["id"], "statistics")["ce", "many"]
     assert (gone["state"], gone["error"]["code"]) == ("failed", "file-gone")
     assert service.get(f"/jobs/{found['id']}/report").status_code == 200
+
+
+def test_experts_of_a_split_are_analysed_together(service: Service, workspace: Workspace) -> None:
+    """An ensemble over all files of the split, and mean and deviation over their seeds; one expert has neither."""
+    files = {f"ce_seed{seed}/many_logits.npz": good(workspace, seed=seed) for seed in (1, 2)}
+    found = verify(service, upload=upload(service, {**files, "ce_seed1/val_logits.npz": good(workspace, "val")}))
+    answer = httpx.get(f"{service.url}/jobs/{found['id']}/analysis?part=ensemble&wait=30", timeout=60).json()
+    many, val = sorted(answer["results"], key=lambda entry: entry["split"])
+    assert answer["complete"]
+    assert (val["split"], val["state"], val["experts"]) == ("val", "none", ["ce_seed1"])
+    assert (many["state"], many["experts"]) == ("ready", ["ce_seed1", "ce_seed2"])
+    metrics = {(item["expert"], item["split"]): item["metrics"] for item in found["results"]}
+    accuracies = [metrics[expert, "many"]["accuracy"] for expert in many["experts"]]
+    ensemble = many["analysis"]
+    assert [ensemble["single"][expert]["accuracy"] for expert in many["experts"]] == accuracies
+    assert ensemble["oracle"]["overall"] >= max(accuracies)
+    assert ensemble["rows"].keys() == {"overall", "head", "tail"}
+    [seeds] = analysis(service, found["id"], "seeds").values()
+    assert (seeds["expert"], seeds["split"], seeds["experts"]) == ("ce", "many", many["experts"])
+    figure = seeds["analysis"]["figures"]["accuracy"]
+    assert figure == {"mean": np.mean(accuracies), "deviation": pytest.approx(np.std(accuracies, ddof=1)), "n": 2}
 
 
 def test_floors_warn_and_name_their_accuracy(service: Service, workspace: Workspace) -> None:

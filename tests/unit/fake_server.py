@@ -167,7 +167,12 @@ class FakeServer:
         self.answers: dict[str, httpx.Response | Callable[[], httpx.Response]] = {}
         self.requests: list[httpx.Request] = []
         self.verifications = [files_verification()]
-        self.analyses: dict[str, list[dict[str, Any]]] = {"causes": [], "statistics": []}
+        self.analyses: dict[str, list[dict[str, Any]]] = {
+            "causes": [],
+            "statistics": [],
+            "ensemble": [],
+            "seeds": [],
+        }
         self.token = ""
         self.files: dict[str, bytes] = {}
 

@@ -11,7 +11,7 @@ from app.catalog.datasets import Dataset, Network
 from app.domain.errors import JobError, RelogitError
 from app.domain.jobs import MAX_DEATHS
 from app.store.database import Database
-from app.store.inspection_requests.analysis import CausesRequest, StatisticsRequest, TargetsFile
+from app.store.inspection_requests.analysis import CausesRequest, EnsembleRequest, StatisticsRequest, TargetsFile
 from app.store.inspection_requests.experts import NormalisationRequest, PassportRequest
 from app.store.inspection_requests.request import InspectionRequest
 from app.store.inspection_requests.splits import AuditRequest, GroupsRequest, PoolRequest, SplitCountsRequest
@@ -58,6 +58,14 @@ def causes(sha256: str, targets: TargetsFile | None = None) -> CausesRequest:
     )  # fmt: skip
 
 
+def ensemble(*sha256s: str, folder: str = "here", code: str = "code") -> EnsembleRequest:
+    experts = tuple(f"e{number}" for number in range(len(sha256s)))
+    paths = tuple(f"{folder}/{name}.npz" for name in experts)
+    return EnsembleRequest(
+        experts, paths, sha256s, DATASET, "lt", "val", "of val", FILES, code, 20, ("counts", None, "train"), None
+    )
+
+
 def counts(sha256: str, folder: str = "lt", split: str = "val") -> SplitCountsRequest:
     return SplitCountsRequest(DATASET, FILES, folder, split, sha256)
 
@@ -87,6 +95,7 @@ EVERY = (
     statistics("a"),
     causes("a"),
     causes("a", TargetsFile("targets.pt", "t")),
+    ensemble("a", "b"),
     audit(),
     groups(),
 )
@@ -213,13 +222,23 @@ def test_what_workers_died_over_may_be_submitted_again_later(
 
 def test_the_analyses_of_a_file_go_with_it(inspections: InspectionStore) -> None:
     """They would pile up otherwise; wherever the file lay, its content was one request."""
-    deleted: list[InspectionRequest] = [statistics("a"), causes("a")]
-    kept: list[InspectionRequest] = [statistics("b"), passport("a")]
+    deleted: list[InspectionRequest] = [statistics("a"), causes("a"), ensemble("b", "a")]
+    kept: list[InspectionRequest] = [statistics("b"), passport("a"), ensemble("b", "d")]
     for request in (*deleted, *kept):
         inspections.record(request, {"n": 1})
     assert statistics("b", "there.npz").key == kept[0].key
+    assert ensemble("b", "d", folder="there").key == kept[2].key
     inspections.forget_files(["a", "c"])
-    assert [fact.known for fact in inspections.look_up([*deleted, *kept])] == [False, False, True, True]
+    assert [fact.known for fact in inspections.look_up(deleted)] == [False] * 3
+    assert [fact.known for fact in inspections.look_up(kept)] == [True] * 3
+
+
+def test_an_analysis_by_other_code_or_of_other_files_is_not_read() -> None:
+    """An answer of an older shape stands under another key, and so does one of the experts in another order."""
+    requests = [ensemble("a", "b"), ensemble("b", "a"), ensemble("a", "b", "c"), ensemble("a", "b", code="older")]
+    assert len({request.key for request in requests}) == 4
+    older = StatisticsRequest.from_dict({**statistics("a").to_dict(), "code": "older"})
+    assert older.key != statistics("a").key
 
 
 @pytest.mark.parametrize(

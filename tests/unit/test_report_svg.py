@@ -10,7 +10,8 @@ import pytest
 
 from app.domain.analyses import Statistics
 from app.domain.evaluations import CalibrationBin
-from app.report.pictures import calibration, line_style, recall_by_class, reliability, risk_coverage
+from app.report.pictures import calibration, line_style, reliability, risk_coverage
+from app.report.recall_picture import recall_by_class
 from app.report.svg import UNIT, Area, Axis, Bars, Chart, Dot, Line, ticks_between, ticks_to
 from tests.unit.report_inputs import statistics
 
@@ -105,10 +106,10 @@ def test_a_reliability_diagram_shows_the_bins_that_have_rows() -> None:
 )
 def test_classes_have_whole_numbers(classes: int, ticks: list[str]) -> None:
     """The class axis has ticks at whole classes only, at most ten; classes without rows are counted."""
-    drawn = ET.fromstring(recall_by_class("a", [0.5] * classes))
+    drawn = ET.fromstring(recall_by_class("a", [0.5] * classes, None))
     said = [text.text for text in drawn.findall("text[@class='middle']")]
     assert said[: len(ticks) + 1] == [*ticks, "class"]
-    empty = ET.fromstring(recall_by_class("a", [None] * classes))
+    empty = ET.fromstring(recall_by_class("a", [None] * classes, None))
     assert str(empty.findtext("desc")).endswith(f"{classes} classes have no rows.")
 
 

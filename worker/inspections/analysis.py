@@ -1,4 +1,4 @@
-"""Inspections of a file of logits: intervals and curves of its metrics, and causes of a bad accuracy."""
+"""Inspections of files of logits: intervals, curves and figures, causes of a bad accuracy, and ensembles."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ from app.catalog.folders import Folder
 from app.catalog.split_lists import Split
 from app.domain.errors import JobError, RequestError, TransientError
 from app.domain.standards import Standards
-from app.store.inspection_requests.analysis import AnalysisRequest, CausesRequest, StatisticsRequest
+from app.store.inspection_requests.analysis import (
+    AnalysisRequest,
+    CausesRequest,
+    EnsembleRequest,
+    StatisticsRequest,
+)
+from worker.analyses.ensemble import ExpertLogits, analyse_ensemble
+from worker.analyses.result import analyse_result
 from worker.datasets.class_counts import read_long_tail
 from worker.datasets.pools import Pools
 from worker.outputs.logit_reader import StoredLogits, read_stored, read_targets, with_targets
@@ -23,7 +30,6 @@ from worker.verify.ground_truth import Truth
 from worker.verify.metrics.rows import RowScores
 from worker.verify.report import scores_of, verify_unit
 from worker.verify.scale import scale_of
-from worker.verify.summary_metrics import statistics
 
 
 class Analyst:
@@ -33,9 +39,9 @@ class Analyst:
         self._catalog, self._pools = catalog, pools
 
     def statistics(self, request: StatisticsRequest) -> dict[str, Any]:
-        """Compute 95 % intervals, risk-coverage curves and the reliability diagram.
+        """Compute 95 % intervals, risk-coverage curves, reliability diagrams and further figures.
 
-        A file of probabilities in place of logits has only intervals of its accuracies, and `reasons`.
+        A file of probabilities in place of logits lacks what a second softmax would make wrong, with `reasons`.
 
         Raises:
             TransientError: the file or the split changed since the request.
@@ -44,8 +50,25 @@ class Analyst:
         """
         folder, split = self._split(request)
         truth = self._truth(request, folder, split, Standards(head_threshold=request.head_threshold))
-        arrays = _read(request, truth).arrays
-        return statistics(_scores(arrays, truth), truth, scale_of(arrays["logits"]).reason)
+        arrays = _read(request.path, request.sha256, truth).arrays
+        scores = _scores(arrays, truth)  # says what is wrong with the arrays, if anything is
+        return analyse_result(arrays["logits"], scores, truth, scale_of(arrays["logits"]))
+
+    def ensemble(self, request: EnsembleRequest) -> dict[str, Any]:
+        """Compute the figures of all experts of a split together.
+
+        Raises as `statistics`.
+        """
+        folder, split = self._split(request)
+        truth = self._truth(request, folder, split, Standards(head_threshold=request.head_threshold))
+
+        def experts() -> Iterator[ExpertLogits]:
+            for name, path, sha256 in zip(request.experts, request.paths, request.sha256s, strict=True):
+                arrays = _read(path, sha256, truth).arrays
+                scores = _scores(arrays, truth)
+                yield ExpertLogits(name, arrays["logits"], scale_of(arrays["logits"]).kind, scores.predictions)
+
+        return analyse_ensemble(experts(), truth).to_dict()
 
     def causes(self, request: CausesRequest) -> dict[str, Any]:
         """Search a base, list or order that the predictions fit.
@@ -55,7 +78,7 @@ class Analyst:
         """
         folder, split = self._split(request)
         truth = self._truth(request, folder, split, Standards())
-        stored = _read(request, truth)
+        stored = _read(request.path, request.sha256, truth)
         if (file := request.targets) is not None:
             targets = read_targets(Path(file.path), len(truth.labels))
             _check_unchanged(file.path, targets.sha256, file.sha256)
@@ -69,14 +92,16 @@ class Analyst:
         result = search(values, truth.classes, own, candidates, list(dict.fromkeys(untried))).to_dict()
         return result | {"message": prefix + result["message"]}
 
-    def _split(self, request: AnalysisRequest) -> tuple[Folder, Split]:
+    def _split(self, request: AnalysisRequest | EnsembleRequest) -> tuple[Folder, Split]:
         folder = self._catalog.splits_folder(request.dataset, request.splits_dir)
         split = self._catalog.read_split(request.dataset, folder, request.split)
         if split.sha256 != request.split_sha256:
             raise TransientError("split-changed", f"The list {split.name!r} was changed after the verification.")
         return folder, split
 
-    def _truth(self, request: AnalysisRequest, folder: Folder, split: Split, standards: Standards) -> Truth:
+    def _truth(
+        self, request: AnalysisRequest | EnsembleRequest, folder: Folder, split: Split, standards: Standards
+    ) -> Truth:
         classes = self._catalog.bases.classes(request.dataset)
         labels = self._pools.labels(request.dataset, split.base)
         long_tail = read_long_tail(self._catalog, self._pools, request.dataset, folder)
@@ -116,9 +141,9 @@ class Analyst:
                 untried.append((name, error.message.rstrip(".")))
 
 
-def _read(request: AnalysisRequest, truth: Truth) -> StoredLogits:
-    stored = read_stored(Path(request.path), len(truth.labels), truth.classes)
-    _check_unchanged(request.path, stored.sha256, request.sha256)
+def _read(path: str, sha256: str, truth: Truth) -> StoredLogits:
+    stored = read_stored(Path(path), len(truth.labels), truth.classes)
+    _check_unchanged(path, stored.sha256, sha256)
     return stored
 
 

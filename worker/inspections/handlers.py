@@ -14,7 +14,7 @@ from app.catalog.bases import file_id
 from app.catalog.catalog import Catalog
 from app.catalog.folders import Folder
 from app.domain.errors import TransientError
-from app.store.inspection_requests.analysis import CausesRequest, StatisticsRequest
+from app.store.inspection_requests.analysis import CausesRequest, EnsembleRequest, StatisticsRequest
 from app.store.inspection_requests.experts import NormalisationRequest, PassportRequest
 from app.store.inspection_requests.request import InspectionRequest
 from app.store.inspection_requests.splits import AuditRequest, GroupsRequest, PoolRequest, SplitCountsRequest
@@ -42,6 +42,7 @@ def all_handlers(catalog: Catalog, pools: Pools, normalisation: NormalisationIns
         SplitCountsRequest: files.split_counts,
         StatisticsRequest: analyst.statistics,
         CausesRequest: analyst.causes,
+        EnsembleRequest: analyst.ensemble,
         AuditRequest: auditor.audit,
         GroupsRequest: auditor.groups,
     }

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,15 +16,12 @@ from app.catalog.split_lists import COUNTS_FILE, TRAIN_SPLIT, Split
 from app.domain.combine_requests import GatingRequest, InputFile, InputList
 from app.domain.combining import GroupScheme
 from app.domain.errors import JobError
-from app.files.artifacts import artifact_path
 from app.files.disk import file_sha256
-from app.files.uploads import Uploads
 from worker.combine.prior import row_weights
 from worker.combine.rows import ClassGroups, ExpertRows
 from worker.context import Context
 from worker.datasets.class_counts import LongTail, read_long_tail
-from worker.outputs.artifacts import read_arrays
-from worker.outputs.logit_reader import read_stored
+from worker.outputs.input_files import read_input
 from worker.verify.scale import scale_of
 
 GROUPS: dict[GroupScheme, tuple[str, ...]] = {
@@ -114,7 +110,7 @@ class ExpertLogits:
     def _read(self, file: InputFile, labels: NDArray[np.int64]) -> NDArray[np.float32]:
         """Read an expert's logits [N, C] float32, undivided."""
         what = f"The logits of ({file.expert}, {file.split})"
-        arrays = self._arrays(file, len(labels))
+        arrays = read_input(self.request.logits, file, len(labels), self.classes, self._context.settings)
         logits = arrays["logits"]
         targets = arrays.get("targets")
         if logits.shape != (len(labels), self.classes) or not np.isfinite(logits).all():
@@ -135,23 +131,6 @@ class ExpertLogits:
         if not np.isfinite(multiplied).all():
             raise JobError("divisor-too-large", f"{what}, multiplied by {divisor:g}, are beyond float32.")
         return multiplied
-
-    def _arrays(self, file: InputFile, rows: int) -> dict[str, NDArray[Any]]:
-        settings, logits = self._context.settings, self.request.logits
-        if file.name is None:
-            path = artifact_path(settings.objects_dir, file.sha256)
-            try:
-                return read_arrays(path, file.sha256, "logits", "targets")
-            except FileNotFoundError:
-                raise _gone(file) from None
-        root = settings.outputs_dir / str(logits.path)
-        if logits.upload is not None:
-            root = Uploads(settings.uploads_dir).folder(logits.upload)
-        stored = read_stored(root / file.name, rows, self.classes)
-        if stored.sha256 != file.sha256:
-            message = f"{file.name} was changed since it was verified. Verify it again."
-            raise JobError("logits-changed", message)
-        return stored.arrays
 
     def _train_counts(self, long_tail: LongTail) -> NDArray[np.int64]:
         if counts_sha256(self._folder, self._context) != self.request.counts_sha256:
@@ -193,10 +172,3 @@ def group_map(groups: ClassGroups) -> dict[str, tuple[int, ...]]:
 def inputs_of(request: GatingRequest, splits: Sequence[str]) -> tuple[InputFile, ...]:
     """List the files of these splits."""
     return tuple(file for file in request.logits.files if file.split in splits)
-
-
-def _gone(file: InputFile) -> JobError:
-    return JobError(
-        "logits-gone",
-        f"The logits of ({file.expert}, {file.split}) are not there any more: their job was deleted. Recompute them.",
-    )

@@ -7,21 +7,18 @@ from typing import Annotated
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Response
 
-from app.api.dependencies import Services, ServicesDep
+from app.api.dependencies import ServicesDep
 from app.api.parameters import MAX_WAIT_S, JobId, Traceparent, Wait
+from app.api.planning import environments, plan_recompute
 from app.api.results import verify_job
 from app.api.schemas import JobList, JobView, PlanView
 from app.api.verdict_schemas import JobReportView
-from app.api.waiting import await_change, await_inspections
+from app.api.waiting import await_change
 from app.domain.fault_points import reach
 from app.domain.jobs import JobState
-from app.domain.numerics import ComputeEnvironment
 from app.domain.requests import Kind
 from app.retention.retention import delete_job
-from app.store.inspection_requests.request import InspectionRequest
-from app.store.liveness import compute_environments
 from app.submission.bodies import RecomputeBody
-from app.submission.planner import Site, inspections_of, make_plan
 from app.submission.recompute import plan
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
@@ -33,7 +30,7 @@ def submit(body: RecomputeBody, services: ServicesDep, trace: Traceparent, respo
 
     If anything in it is wrong, nothing is queued.
     """
-    request, units = plan(body, services.catalog, services.inspections, _environments(services))
+    request, units = plan(body, services.catalog, services.inspections, environments(services))
     job = services.jobs.submit(request, units, body.options(trace))
     reach("submit.recorded")
     response.headers["Location"] = f"/jobs/{job.id}"
@@ -48,14 +45,7 @@ async def plan_job(body: RecomputeBody, services: ServicesDep) -> PlanView:
     first, for ten seconds at most.
     """
 
-    def site() -> Site:
-        return Site(services.catalog, services.inspections, services.rates, services.rows, _environments(services))
-
-    def inspections() -> list[InspectionRequest]:
-        return inspections_of(site().examine(body), services.catalog, body.weights)
-
-    await await_inspections(services, await run_sync(inspections))
-    return PlanView.of(await run_sync(lambda: make_plan(body, site())))
+    return PlanView.of(await plan_recompute(services, body))
 
 
 @router.get("")
@@ -107,7 +97,3 @@ async def verification(job_id: JobId, services: ServicesDep, wait: Wait = 0.0) -
     """
     job = await run_sync(services.jobs.get, job_id)
     return JobReportView.of(job_id, await verify_job(services, job, min(wait, MAX_WAIT_S)))
-
-
-def _environments(services: Services) -> list[ComputeEnvironment]:
-    return compute_environments(services.jobs, services.settings.locks_dir)

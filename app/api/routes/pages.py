@@ -7,8 +7,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
-from app.api.dependencies import ServicesDep
+from app.api.dependencies import Services, ServicesDep
 from app.api.html import DOCS_POLICY, page_answer
+from app.api.matrix_views import SettingDep, show_matrix
 from app.api.parameters import JobId
 from app.api.readiness import Readiness, check_readiness
 from app.domain.jobs import JobState
@@ -25,17 +26,24 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/")
-def overview(services: ServicesDep) -> Response:
-    """Show whether jobs can be done, and those that run."""
-    jobs = services.jobs
-    return page_answer(
-        render(
-            "overview.html",
-            status=status_lines(check_readiness(services)),
-            open=job_rows(jobs.jobs(states=OPEN, limit=IN_PAGE)),
-            latest=job_rows(jobs.jobs(states=ENDED, limit=LATEST)),
-        )
-    )
+def overview(services: ServicesDep, setting: SettingDep, figure: str = "accuracy") -> Response:
+    """Show whether jobs can be done, those that run, and the matrix of experts by splits."""
+    matrix = show_matrix(services, setting, figure)
+    return page_answer(render("overview.html", **_live(services), matrix=matrix))
+
+
+@router.get("/ui/live")
+def live(services: ServicesDep) -> Response:
+    """Show the part of the overview that changes while jobs run."""
+    return page_answer(render("live.html", **_live(services)))
+
+
+def _live(services: Services) -> dict[str, object]:
+    return {
+        "status": status_lines(check_readiness(services)),
+        "open": job_rows(services.jobs.jobs(states=OPEN, limit=IN_PAGE)),
+        "latest": job_rows(services.jobs.jobs(states=ENDED, limit=LATEST)),
+    }
 
 
 @router.get("/ui/jobs")

@@ -25,13 +25,20 @@ router = APIRouter(prefix="/jobs/{job_id}", tags=["verifications"])
 async def analysis(
     job_id: JobId,
     services: ServicesDep,
-    part: Annotated[AnalysisPart, Query(description="Intervals and curves, or causes of a failure.")] = "statistics",
+    part: Annotated[
+        AnalysisPart,
+        Query(
+            description="Intervals, curves and figures; causes of a failure; all experts of a split as an ensemble; "
+            "or mean and standard deviation over seeds."
+        ),
+    ] = "statistics",
     wait: Annotated[float, Query(ge=0, description="Seconds to wait for what is not known yet, 60 at most.")] = 10.0,
 ) -> AnalysisView:
-    """Analyse the results of a job, file by file.
+    """Analyse the results of a job, file by file, split by split or over seeds.
 
-    A worker analyses a file on the first request; `complete` tells whether all answers are there. The `state` of
-    each result is `ready`, `pending`, `failed` (with `error`), or `none`: nothing to analyse.
+    A worker analyses files on the first request; `complete` tells whether all answers are there. The `state` of
+    each result is `ready`, `pending`, `failed` (with `error`), or `none`: nothing to analyse. An ensemble needs two
+    experts. Experts count as seeds if their names differ in a seed alone, as `ce_seed1` and `ce_seed2` do.
     """
     return AnalysisView.of(job_id, await analyse_job(services, job_id, part, min(wait, MAX_WAIT_S)))
 

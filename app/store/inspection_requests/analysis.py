@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 from app.catalog.catalog import Catalog
 from app.catalog.datasets import Dataset
 from app.catalog.folders import Folder
 from app.catalog.split_lists import Split
-from app.domain.analyses import AnalysisPart
 from app.domain.revisions import JUDGING, code_digest
 from app.store.inspection_requests.request import (
     BaseFiles,
@@ -89,8 +89,55 @@ class CausesRequest(AnalysisRequest):
         return fields if self.targets is not None else {n: value for n, value in fields.items() if n != "targets"}
 
 
+@dataclass(frozen=True)
+class EnsembleRequest(InspectionRequest):
+    """Figures of all experts of a split together."""
+
+    kind = "ensemble"
+    unkeyed: ClassVar[frozenset[str]] = frozenset({"paths"})
+
+    experts: tuple[str, ...]
+    paths: tuple[str, ...]
+    """Of the files of logits, one for each expert; so are the digests."""
+    sha256s: tuple[str, ...]
+    dataset: Dataset
+    splits_dir: str
+    split: str
+    split_sha256: str
+    base: BaseFiles
+    code: str
+    head_threshold: int
+    train: tuple[str | None, ...]
+    train_base: BaseFiles | None
+
+
+def ensemble_request(subjects: Mapping[str, AnalysisSubject], catalog: Catalog) -> EnsembleRequest:
+    """Build the request for an ensemble of one split's files, by expert.
+
+    Raises:
+        RequestError: the base is missing.
+    """
+    subject = next(iter(subjects.values()))
+    dataset, folder = subject.dataset, subject.folder
+    train, train_base = train_files(dataset, folder, catalog)
+    return EnsembleRequest(
+        experts=tuple(subjects),
+        paths=tuple(str(item.path) for item in subjects.values()),
+        sha256s=tuple(item.sha256 for item in subjects.values()),
+        dataset=dataset,
+        splits_dir=folder.name,
+        split=subject.split.name,
+        split_sha256=subject.split.sha256,
+        base=catalog.bases.identity(dataset, subject.split.base),
+        code=code_digest(JUDGING),
+        head_threshold=subject.head_threshold,
+        train=train,
+        train_base=train_base,
+    )
+
+
 def analysis_request(
-    part: AnalysisPart, subject: AnalysisSubject, catalog: Catalog
+    part: Literal["statistics", "causes"], subject: AnalysisSubject, catalog: Catalog
 ) -> StatisticsRequest | CausesRequest:
     """Build the request for one part of an analysis.
 

@@ -37,11 +37,13 @@ class InspectionRequest:
     """Paths of fields: a new answer removes earlier ones that are equal in these. Empty: none is removed."""
     omitted: ClassVar[Mapping[str, set[str]]] = {}
     """Field → parts of its value that the answer does not depend on."""
+    unkeyed: ClassVar[frozenset[str]] = frozenset({"path"})
+    """Fields that no answer depends on: where a file lies changes none."""
 
     @property
     def key(self) -> str:
-        """sha256 over the kind and all fields but `path`: where a file lies changes no answer."""
-        grounds = {name: value for name, value in self.to_dict().items() if name != "path"}
+        """sha256 over the kind and all fields but the `unkeyed`."""
+        grounds = {name: value for name, value in self.to_dict().items() if name not in self.unkeyed}
         text = json.dumps([self.kind, grounds], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 

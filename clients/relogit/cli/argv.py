@@ -18,6 +18,7 @@ LIST_OPTIONS = {  # by command; none of them has arguments besides options
     "run": ("--experts",),
     "gating": ("--experts", "--coverages", "--divided-by"),
     "argse": ("--coverages",),
+    "compare": ("--splits",),
     "evaluate": ("--gatings", "--gating", "--rejectors"),
 }
 BYTES = {

@@ -150,6 +150,9 @@ def without_logits(run: Session, job: Job) -> str | None:
         files = ", ".join(sorted(result["files"])) if result else "there once it has succeeded"
         where = f"Its files in the server's outputs folder: {files}"
         return f"Evaluation {job.id} has no logits. {where}; `{command}` shows its figures."
+    if job.job_kind == "comparison":
+        where = f"{request['output_dir']}/{request['name']}/ in the server's outputs folder"
+        return f"Comparison {job.id} has no logits. Its files are in {where}; `{command}` shows its figures."
     if job.job_kind == "splits":
         return f"Job {job.id} created the splits {request['name']!r}; it has no logits."
     return None

@@ -10,6 +10,7 @@ import typer
 from relogit.cli.combinations import combination_of, result_lines, without_logits
 from relogit.cli.combinations import show_end as show_combination
 from relogit.cli.command import command
+from relogit.cli.compare import comparison_result_lines, show_comparison_end
 from relogit.cli.options import JobArgument
 from relogit.cli.recompute import show_end
 from relogit.cli.run import show_run, show_run_end
@@ -49,6 +50,10 @@ def status(run: Session, job_id: JobArgument = None) -> None:
     if found.job_kind == "run":
         show_run(run, run.client.get_run(found.id))
         return
+    if found.job_kind == "comparison":
+        comparison = run.client.get_comparison(found.id).data
+        run.show(comparison, lambda: [*job_lines(comparison), *comparison_result_lines(run, comparison)])
+        return
     combination = combination_of(run, found)
     if combination is not None:
         _show_combination(run, combination)
@@ -76,6 +81,8 @@ def wait(run: Session, job_id: JobArgument = None) -> None:
         show_verification(run, verification)
     elif job.job_kind == "run":
         show_run_end(run, run.client.get_run(job.id))
+    elif job.job_kind == "comparison":
+        show_comparison_end(run, run.client.get_comparison(job.id))
     elif combination := combination_of(run, job):
         show_combination(run, combination)
     else:

@@ -12,6 +12,7 @@ import typer
 
 from relogit.cli import rows, splits
 from relogit.cli.argse import argse
+from relogit.cli.compare import compare
 from relogit.cli.doctor import doctor
 from relogit.cli.evaluate import evaluate
 from relogit.cli.experts import experts
@@ -38,8 +39,8 @@ app = typer.Typer(
 
 # `relogit --help` lists the commands in this order.
 COMMANDS = (
-    run, recompute, verify, gating, argse, evaluate, jobs, status, wait, cancel, delete, download, export, experts,
-    doctor, gc,
+    run, recompute, verify, gating, argse, evaluate, compare, jobs, status, wait, cancel, delete, download, export,
+    experts, doctor, gc,
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(command)

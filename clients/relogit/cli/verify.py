@@ -15,6 +15,7 @@ from relogit.cli.combinations import without_logits
 from relogit.cli.command import command
 from relogit.cli.options import CommonOptions, FloorOption
 from relogit.cli.session import ExitCode, Session
+from relogit.errors import Problem
 from relogit.job import Job
 from relogit.render.analysis import cause_lines, entry_of, missing_reason, statistics_lines
 from relogit.render.checks import (
@@ -28,6 +29,7 @@ from relogit.render.checks import (
     results_table,
     verification_verdict,
 )
+from relogit.render.ensembles import ensemble_lines, seed_lines
 from relogit.render.jobs import failure_lines
 from relogit.render.progress import upload_bar
 from relogit.render.tables import ID_SHOWN, Record, number_of
@@ -36,6 +38,8 @@ from relogit.work import Part, Work
 
 DEFAULT = Path("outputs", "logits_fixed")
 JOB_ID = re.compile(r"[0-9a-f]+")
+NEWER_PARTS: tuple[Part, ...] = ("ensemble", "seeds")
+UNPROCESSABLE = 422
 ANALYSIS_S = 60.0  # seconds to wait for each part of the analysis; the rest is shown without it
 OTHERS_SHOWN = 5
 
@@ -70,7 +74,11 @@ def verify(
     *,
     floor: FloorOption = None,
     full: Annotated[
-        bool, typer.Option("--full", help="Also all figures with 95 % intervals; curves with --json")
+        bool,
+        typer.Option(
+            "--full",
+            help="Also all figures with 95 % intervals, by group, of ensembles and over seeds; curves with --json",
+        ),
     ] = False,
     **options: Unpack[VerifyOptions],
 ) -> None:
@@ -168,8 +176,10 @@ def _show(run: Session, work: Work, document: Record, verdict: Text, *, full: bo
     statistics = _analysis(run, work, "statistics") if full and document["results"] else None
     needs_causes = document["results"] if full else not run.json and chance_results(document)
     causes = _analysis(run, work, "causes") if needs_causes else None
+    ensemble, seeds = (_newer_analysis(run, work, part) if statistics else None for part in NEWER_PARTS)
     if full:
         document = {**document, "results": _with_analysis(document, statistics, causes)}
+        document |= {name: _parts(answer) for name, answer in (("ensembles", ensemble), ("seeds", seeds))}
     run.show(
         document,
         lambda: [
@@ -180,6 +190,8 @@ def _show(run: Session, work: Work, document: Record, verdict: Text, *, full: bo
             *([results_table(document)] if document["results"] else []),
             *reason_lines(document),
             *(statistics_lines(document, statistics) if statistics else []),
+            *(ensemble_lines(ensemble) if ensemble else []),
+            *(seed_lines(seeds) if seeds else []),
             verdict,
             *provenance_lines(document),
         ],
@@ -188,9 +200,23 @@ def _show(run: Session, work: Work, document: Record, verdict: Text, *, full: bo
 
 
 def _analysis(run: Session, work: Work, part: Part) -> Record:
-    activity = "Computing intervals and curves" if part == "statistics" else "Looking for the cause"
+    activity = "Looking for the cause" if part == "causes" else "Computing intervals, curves and figures"
     with run.out.status(activity) if run.out.is_interactive and not run.json else nullcontext():
         return work.analysis(part, timeout=ANALYSIS_S)
+
+
+def _newer_analysis(run: Session, work: Work, part: Part) -> Record | None:
+    """Request an analysis that servers of older versions refuse; None from those."""
+    try:
+        return _analysis(run, work, part)
+    except Problem as problem:
+        if problem.status != UNPROCESSABLE:
+            raise
+        return None
+
+
+def _parts(answer: Record | None) -> list[Record]:
+    return [] if answer is None else answer["results"]
 
 
 def _with_analysis(document: Record, statistics: Record | None, causes: Record | None) -> list[Record]:

@@ -10,6 +10,7 @@ from typing import Any, Self, Unpack
 import httpx
 
 from relogit.client.combinations import CombinationMethods
+from relogit.client.comparisons import ComparisonMethods
 from relogit.client.runs import RunMethods
 from relogit.client.splits import SplitMethods, SplitsRequest
 from relogit.client.storage import StorageMethods
@@ -25,7 +26,7 @@ DEFAULT_SERVER = "http://127.0.0.1:8000"
 SERVER_VARIABLE = "RELOGIT_SERVER"
 
 
-class Client(SplitMethods, StorageMethods, CombinationMethods, RunMethods):
+class Client(SplitMethods, StorageMethods, CombinationMethods, ComparisonMethods, RunMethods):
     """A relogit server. Use it as a context manager, or `close()` it.
 
     Example:

@@ -10,11 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from relogit.render.checks import ACCURACIES, PROBABILITIES, Place, chance_results, places_in_words
+from relogit.render.figures import further_lines
 from relogit.render.tables import NONE, Record, in_percent, number_of
 
-AREAS = {  # of the curves whose area is not a figure of the result
-    "balanced_risk_coverage": "AURC balanced",
-    "worst_group_risk_coverage": "AURC worst",
+AREAS = {  # of the curves whose area is not a figure of the result: heading, and the name of its interval
+    "balanced_risk_coverage": ("AURC balanced", "balanced_aurc"),
+    "worst_group_risk_coverage": ("AURC worst", "worst_group_aurc"),
 }
 NOTHING = "There is nothing to analyse."
 NOT_YET = "The server has not finished; ask again."
@@ -48,7 +49,7 @@ def statistics_lines(verification: Record, statistics: Record) -> list[Renderabl
             lines.append(Text(f"No intervals: {reason}", style="yellow"))
             continue
         intervals = entry["analysis"]["intervals"]
-        lines.append(_figures_table(metrics, entry["analysis"]))
+        lines += [_figures_table(metrics, entry["analysis"]), *further_lines(entry["analysis"])]
     return [*lines, *_method_lines(intervals)] if intervals else lines
 
 
@@ -78,9 +79,8 @@ def _figures_table(metrics: Record, analysis: Record) -> Table:
             table.add_column(above, justify="right", no_wrap=True)
     accuracies = list(_figure_cells(metrics, analysis, ACCURACIES, lambda share: f"{in_percent(share):.2f}"))
     confidences = list(_figure_cells(metrics, analysis, PROBABILITIES, _six_places))
-    for name, heading in AREAS.items():
-        area = analysis["areas"].get(name)
-        confidences.append((heading, NONE if area is None else _six_places(area), ""))
+    areas = {interval: analysis["areas"].get(name) for name, (_, interval) in AREAS.items()}
+    confidences += _figure_cells(areas, analysis, {name: heading for heading, name in AREAS.values()}, _six_places)
     blank = ("", "", "")
     for row in range(max(len(accuracies), len(confidences))):
         left_cells, right_cells = (side[row] if row < len(side) else blank for side in (accuracies, confidences))

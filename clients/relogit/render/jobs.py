@@ -31,11 +31,25 @@ TITLES = {  # of jobs that are not simply called so, by kind
     "gating": "Gating",
     "rejector": "Rejector",
     "evaluation": "Evaluation",
+    "comparison": "Comparison",
     "run": "Run",
 }
 # What nobody typed, or what other lines show.
 HIDDEN = frozenset(
-    {"experts", "splits", "files", "lists", "counts_sha256", "identity", "coverages", "gatings", "rejectors", "steps"}
+    {
+        "experts",
+        "splits",
+        "files",
+        "lists",
+        "counts_sha256",
+        "identity",
+        "coverages",
+        "gatings",
+        "rejectors",
+        "steps",
+        "sides",
+        "pairs",
+    }
 )
 
 

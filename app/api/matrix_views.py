@@ -1,0 +1,61 @@
+"""The matrix of the setting that a page asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Query
+
+from app.api.dependencies import Services
+from app.domain.errors import RequestError
+from app.domain.jobs import JobState
+from app.pages.matrix import Matrix, MatrixSite, Setting, make_matrix, settings_of
+from app.report.figures import FIGURES, Figure
+
+OPEN = (JobState.QUEUED, JobState.RUNNING, JobState.CANCELLING)
+RECENT, MAX_OPEN = 50, 100
+"""Newest recompute jobs whose settings are offered."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShownMatrix:
+    """A matrix, and the settings and figures that may be chosen instead."""
+
+    matrix: Matrix | None
+    settings: Sequence[Setting]
+    figures: Sequence[Figure]
+    problem: str | None
+    """Why there is no matrix."""
+
+
+# async although it awaits nothing: FastAPI would run a plain function in a thread for each request.
+async def _setting(
+    dataset: Annotated[str | None, Query()] = None,
+    splits_dir: Annotated[str | None, Query()] = None,
+    experts_dir: Annotated[str | None, Query()] = None,
+    prefix: Annotated[str, Query()] = "best_",
+    output_dir: Annotated[str, Query()] = "logits_fixed",
+) -> Setting | None:
+    return None if dataset is None else Setting(dataset, splits_dir, experts_dir, prefix, output_dir)
+
+
+SettingDep = Annotated[Setting | None, Depends(_setting)]
+
+
+def show_matrix(services: Services, setting: Setting | None, figure: str) -> ShownMatrix:
+    """Read a setting's matrix; that of the newest recompute job, if none is given."""
+    recent = services.jobs.jobs(kind="recompute", limit=RECENT)
+    settings = settings_of(recent, services.catalog)
+    shown = setting or next(iter(settings), None)
+    if shown is None:
+        return ShownMatrix(None, [], FIGURES, "No data set is declared yet: `datasets.toml` declares them.")
+    if shown not in settings:
+        settings = [shown, *settings]
+    open_jobs = services.jobs.jobs(states=OPEN, kind="recompute", limit=MAX_OPEN)
+    site = MatrixSite(services.catalog, services.jobs, services.inspections)
+    try:
+        return ShownMatrix(make_matrix(shown, figure, open_jobs, site), settings, FIGURES, None)
+    except RequestError as error:
+        return ShownMatrix(None, settings, FIGURES, error.message)
