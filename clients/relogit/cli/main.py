@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import httpx
 import typer
 
-from relogit.cli import rows, splits
+from relogit.cli import log, rows, splits
 from relogit.cli.argse import argse
 from relogit.cli.compare import compare
 from relogit.cli.doctor import doctor
@@ -46,6 +46,7 @@ for command in COMMANDS:
     app.command()(command)
 app.add_typer(splits.app, name="splits")
 app.add_typer(rows.app, name="rows")
+app.add_typer(log.app, name="log")
 
 
 def _print_version(requested: bool) -> None:
