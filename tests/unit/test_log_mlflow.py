@@ -79,7 +79,7 @@ def test_a_second_call_logs_nothing(store: str) -> None:
 def test_a_broken_call_is_repeated(store: str) -> None:
     """Runs that broke off are failed, and the next call logs all again."""
     source = judged()
-    source.server.verification["results"][-1]["metrics"] = {"accuracy\n": 1.0}
+    source.server.verification["results"][-1]["metrics"] = {"accuracy?": 1.0}
     with pytest.raises(relogit.Refused, match="MLflow refused this"):
         log_mlflow(source.job, tracking_uri=store)
     tracker = client(store)
