@@ -90,12 +90,12 @@ def save_with_index(
     if arrays["logits"].shape[:1] != samples.indices.shape:
         raise IntegrityError(f"{artifact['path']} has not one row for each of the {samples.indices.size} samples.")
     target.parent.mkdir(parents=True, exist_ok=True)
-    with _replacing(target) as out:
+    with replacing(target) as out:
         np.savez(out, **arrays, sample_index=samples.indices, base=np.array(samples.base))
     sha256, size = _sha256(target), target.stat().st_size
     original = {"sha256": artifact["sha256"], "bytes": artifact["bytes"]}
     file = {**artifact["manifest"]["file"], "sha256": sha256, "bytes": size, "artifact": original}
-    with _replacing(target.with_suffix(".json")) as out:
+    with replacing(target.with_suffix(".json")) as out:
         out.write(json.dumps({**artifact["manifest"], "file": file}, indent=2).encode() + b"\n")
     return Saved(target, sha256, size, True)
 
