@@ -51,7 +51,7 @@ def show_matrix(services: Services, setting: Setting | None, figure: str) -> Sho
     settings = settings_of(recent, services.catalog)
     shown = setting or next(iter(settings), None)
     if shown is None:
-        return ShownMatrix(None, [], FIGURES, "No data set is declared yet: `datasets.toml` declares them.")
+        return ShownMatrix(None, [], FIGURES, "No data set is declared yet: datasets.toml in the data directory declares them.")
     if shown not in settings:
         settings = [shown, *settings]
     open_jobs = services.jobs.jobs(states=OPEN, kind="recompute", limit=MAX_OPEN)
