@@ -95,7 +95,7 @@ class Browser:
     def wait_for(self, expression: str, timeout_s: float = 20) -> Any:
         """Wait until a JavaScript expression is true on the page, and return its value."""
         deadline = time.monotonic() + timeout_s
-        while not (value := self.value(expression)):
+        while not (value := self.value(f"(found => found instanceof Node ? true : found)({expression})")):
             shown = self.value("document.body && document.body.innerText")
             assert time.monotonic() < deadline, f"not within {timeout_s} s: {expression}\n{shown}"
             time.sleep(0.05)
