@@ -30,7 +30,7 @@ IMAGES = ROOT / "docs" / "images"
 DATASET = "digits_lt"
 MAX_BYTES = 60_000
 """Of a picture, so that the repository stays small."""
-COLOURS = 48
+COLOURS = 80
 SETTLE_S = 1.0
 """Until a page has drawn itself."""
 
@@ -71,10 +71,9 @@ def _work(url: str) -> list[Shot]:
         print(f"Done: run {run.id}, comparison {comparison.id}")
     for job in (recompute, comparison.id, evaluation):  # their figures are made before they are shown
         _wait_for_report(f"{url}/jobs/{job}/report")
-    home = f"/?dataset={DATASET}"
     return [
-        Shot("overview", home),
-        Shot("overview_phone_dark", home, width=390, scheme="dark"),
+        Shot("overview", "/"),
+        Shot("overview_phone_dark", "/", width=390, scheme="dark"),
         Shot("job", f"/ui/jobs/{recompute}"),
         Shot("report", f"/jobs/{recompute}/report"),
         Shot("comparison", f"/jobs/{comparison.id}/report"),

@@ -97,7 +97,8 @@ def answer(request: Request, status: int, code: str, detail: str, errors: list[d
         "code": code,
         "errors": errors,
     }
-    return JSONResponse(body, status, media_type="application/problem+json")
+    headers = {"Vary": "Accept"} if is_page(request) else None
+    return JSONResponse(body, status, headers, media_type="application/problem+json")
 
 
 def is_page(request: Request) -> bool:
