@@ -29,10 +29,12 @@ OUTSIDE = (
 )
 """Elements that leave the window; wide tables scroll within their own frame."""
 UNNAMED = (
-    "[...document.querySelectorAll('a, button, input, select, progress')].filter(e => !(e.textContent.trim() || e.ariaLabel "
-    "|| e.labels && e.labels.length)).map(e => e.outerHTML.slice(0, 80))"
+    "[...document.querySelectorAll('a, button, input, select, progress')]"
+    ".filter(e => !(e.textContent.trim() || e.ariaLabel || e.labels && e.labels.length))"
+    ".map(e => e.outerHTML.slice(0, 80))"
 )
 """Elements that a screen reader has no name for."""
+MOST_DONE = "Math.max(...[...document.querySelectorAll('[id^=unit-] progress')].map(e => e.value))"
 STATE = "document.querySelector('.sentence .state').innerText"
 PAPERS = {"light": "rgb(255, 255, 255)", "dark": "rgb(22, 22, 22)"}
 
@@ -52,9 +54,8 @@ class Reader:
         for trouble in ("Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown"):
             assert self.browser.seen(trouble) == []
         urls = [sent["request"]["url"] for sent in self.browser.seen("Network.requestWillBeSent")]
-        assert [
-            url for url in urls if not url.removeprefix("blob:").startswith((self.service.url + "/", "data:"))
-        ] == []
+        own = (f"{self.service.url}/", f"blob:{self.service.url}/", "data:")
+        assert [url for url in urls if not url.startswith(own)] == []
 
     def path(self) -> str:
         url: str = self.browser.value("location.href")
@@ -131,9 +132,7 @@ def test_cells_are_chosen_planned_run_and_watched_by_keyboard(reader: Reader) ->
     browser.value("window.kept = true")  # gone after a reload
     seen: set[int] = set()
     while "running" in (state := browser.wait_for(STATE)) or "queued" in state:
-        seen.add(
-            browser.value("Math.max(...[...document.querySelectorAll('[id^=unit-] progress')].map(e => e.value))")
-        )
+        seen.add(browser.value(MOST_DONE))
         time.sleep(0.05)
     assert len(seen - {0, IMAGES}) >= 1, seen
     assert reader.wait_ended() == "succeeded"
@@ -161,9 +160,7 @@ def test_two_experts_are_compared_by_keyboard(reader: Reader, done: str) -> None
             if browser.value(f"document.querySelector('#{side}').value") == f"{done}:{expert}":
                 break
             browser.press("ArrowDown")
-    plan = browser.wait_for(
-        "document.querySelector('#plan [data-post]') && document.querySelector('#plan').innerText"
-    )
+    plan = browser.wait_for("document.querySelector('#plan:has([data-post])')?.innerText")
     assert "0 forward passes" in plan
     reader.activate("#plan [data-post]")
     browser.wait_for("location.pathname.startsWith('/ui/jobs/') && document.querySelector('.sentence')")
@@ -275,9 +272,8 @@ def test_the_api_is_shown_without_another_host(reader: Reader, path: str) -> Non
 def test_a_page_that_is_not_there_says_so_as_a_page(reader: Reader, path: str) -> None:
     """A reader gets words and a way back, with the status that a program gets."""
     reader.open(path, width=390)
-    [answer] = [
-        seen["response"] for seen in reader.browser.seen("Network.responseReceived") if seen["type"] == "Document"
-    ]
+    received = reader.browser.seen("Network.responseReceived")
+    [answer] = [seen["response"] for seen in received if seen["type"] == "Document"]
     assert (answer["status"], answer["mimeType"]) == (404, "text/html")
     assert reader.browser.value("document.querySelector('h1').innerText") == "Not Found"
     assert reader.browser.value("document.documentElement.scrollWidth") == 390
