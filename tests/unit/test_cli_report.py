@@ -43,9 +43,7 @@ def reporting(bundle: bytes | None = None, files: object = FILES) -> FakeServer:
         f"GET_jobs__{JOB_ID}": fake_job(),
         f"GET_jobs__{JOB_ID}__report__files": files,
         f"GET_jobs__{JOB_ID}__report": httpx.Response(200, content=PAGE.encode()),
-        f"GET_jobs__{JOB_ID}__report__bundle": httpx.Response(
-            200, content=bundle or archive("r/index.html", "r/a/b")
-        ),
+        f"GET_jobs__{JOB_ID}__report__bundle": httpx.Response(200, content=zipped),
     }
     for name in ("results-val", "calibration-val"):
         for form in ("tex", "md", "csv"):
