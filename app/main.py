@@ -33,6 +33,7 @@ from app.api.routes import (
     pages,
     rejectors,
     report,
+    report_files,
     rows,
     runs,
     splits,
@@ -51,8 +52,8 @@ from app.workflows.runner import Runner, Workflow
 log = logging.getLogger(__name__)
 
 RESOURCES = (
-    jobs, events, artifacts, report, verifications, uploads, gatings, rejectors, evaluations, comparisons, runs,
-    experts, splits, rows, gc, system, pages, matrix_pages, catalog_pages, comparison_pages,
+    jobs, events, artifacts, report, report_files, verifications, uploads, gatings, rejectors, evaluations,
+    comparisons, runs, experts, splits, rows, gc, system, pages, matrix_pages, catalog_pages, comparison_pages,
 )  # fmt: skip
 """In the order in which the OpenAPI document shows them."""
 

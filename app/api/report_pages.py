@@ -15,15 +15,16 @@ from app.api.set_views import show_set, shown_set
 from app.api.split_schemas import SetView
 from app.api.waiting import PATIENCE_S
 from app.catalog.datasets import read_declaration
+from app.domain.analyses import AnalysisPart
 from app.domain.checks import JobReport
-from app.domain.errors import RequestError
+from app.domain.errors import NotFound, RequestError
 from app.domain.jobs import Job
 from app.domain.requests import LogitsRequest
-from app.report.comparison_page import render_comparison
+from app.report.comparison_page import comparison_page
 from app.report.current_checks import changed_lists
-from app.report.outcome_pages import render_evaluation, render_rejector
+from app.report.outcome_pages import evaluation_page, rejector_page
 from app.report.split_picture import ShownSet
-from app.report.view import Sources, render
+from app.report.view import Sources, page
 
 RUNNING_AGAIN_S, PENDING_AGAIN_S = 3, 10
 """When a browser is to look again."""
@@ -33,7 +34,9 @@ RUNNING_AGAIN_S, PENDING_AGAIN_S = 3, 10
 class ReportPage:
     """A page as it is now."""
 
-    html: str
+    template: str
+    page: object
+    """All that the template shows."""
     again_s: int | None
     """Seconds until there may be more to see; None for a page that stays."""
 
@@ -49,42 +52,55 @@ async def _logits_page(services: Services, job: Job) -> ReportPage:
     sources = Sources(job, verdict, splits=_shown_set(splits, job, verdict))
     again: int | None = RUNNING_AGAIN_S
     if job.state.ended:
-        statistics, causes = await asyncio.gather(
-            analyse_job(services, job.id, "statistics", PATIENCE_S),
-            analyse_job(services, job.id, "causes", PATIENCE_S),
+        parts: tuple[AnalysisPart, ...] = ("statistics", "causes", "ensemble")
+        statistics, causes, ensembles = await asyncio.gather(
+            *(analyse_job(services, job.id, part, PATIENCE_S) for part in parts)
         )
-        sources = replace(sources, statistics=statistics, causes=causes, digests=_digests(job, verdict))
+        sources = replace(sources, statistics=statistics, causes=causes, ensembles=ensembles)
+        sources = replace(sources, digests=_digests(job, verdict))
         again = PENDING_AGAIN_S if sources.pending else None
-    return ReportPage(await run_sync(render, sources), again)
+    return ReportPage("report.html", await run_sync(page, sources), again)
 
 
-def _outcome_page(render_outcome: Callable[[Job, JobReport], str]) -> PageOf:
+def _outcome_page(template: str, build: Callable[[Job, JobReport], object]) -> PageOf:
     """Return the page of a job that has an outcome and no units."""
 
-    async def page(services: Services, job: Job) -> ReportPage:
+    async def outcome_page(services: Services, job: Job) -> ReportPage:
         report = await verify_job(services, job, PATIENCE_S)
-        html = await run_sync(render_outcome, job, report)
-        return ReportPage(html, None if job.state.ended else RUNNING_AGAIN_S)
+        built = await run_sync(build, job, report)
+        return ReportPage(template, built, None if job.state.ended else RUNNING_AGAIN_S)
 
-    return page
+    return outcome_page
 
 
 async def _comparison_page(services: Services, job: Job) -> ReportPage:
     """Show a comparison with the pictures that it wrote."""
     report = await verify_job(services, job, PATIENCE_S)
-    html = await run_sync(lambda: render_comparison(job, report, comparison_pictures(services, job)))
-    return ReportPage(html, None if job.state.ended else RUNNING_AGAIN_S)
+    built = await run_sync(lambda: comparison_page(job, report, comparison_pictures(services, job)))
+    return ReportPage("comparison.html", built, None if job.state.ended else RUNNING_AGAIN_S)
 
 
 PAGES: Mapping[str, PageOf] = {
     "recompute": _logits_page,
     "verification": _logits_page,
     "gating": _logits_page,
-    "rejector": _outcome_page(render_rejector),
-    "evaluation": _outcome_page(render_evaluation),
+    "rejector": _outcome_page("rejector.html", rejector_page),
+    "evaluation": _outcome_page("evaluation.html", evaluation_page),
     "comparison": _comparison_page,
 }
 """By `Request.kind`; other jobs have no page."""
+
+
+async def make_report(services: Services, job: Job) -> ReportPage:
+    """Build a job's page.
+
+    Raises:
+        NotFound: `nothing-to-report`, jobs of its kind have none.
+    """
+    page_of = PAGES.get(job.request.kind)
+    if page_of is None:
+        raise NotFound("nothing-to-report", f"Jobs of kind {job.request.kind!r} have no results to report on.")
+    return await page_of(services, job)
 
 
 async def _splits(services: Services, request: LogitsRequest) -> SetView | None:

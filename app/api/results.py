@@ -128,11 +128,12 @@ def _prepare_ensembles(services: Services, request: LogitsRequest, results: Sequ
     for split in dict.fromkeys(result.split for result in results):
         members = [result for result in results if result.split == split and result.has("ensemble")]
         ensemble = AnalysedResult("", split, experts=tuple(result.expert for result in members))
+        if len(members) < 2:  # one expert makes no ensemble
+            prepared.append((ensemble, None))
+            continue
         try:
             subjects = {result.expert: _subject(services, request, result) for result in members}
-            # One expert makes no ensemble.
-            asked = ensemble_request(subjects, services.catalog) if len(subjects) > 1 else None
-            prepared.append((ensemble, asked))
+            prepared.append((ensemble, ensemble_request(subjects, services.catalog)))
         except RelogitError as error:
             prepared.append((replace(ensemble, state="failed", error=error.to_dict()), None))
     return prepared

@@ -62,7 +62,8 @@ class Ensemble:
     """Share of the rows that at least one expert predicts right, by ENSEMBLE_GROUPS; None without rows."""
     pairs: Sequence[ExpertPair]
     findings: Sequence[Check]
-    """Warnings; `adjusted-tail`: an expert trained for the tail that is worse there than a plain one."""
+    """Warnings; `adjusted-tail`: an expert trained for the tail that is worse there than a plain one. It is skipped
+    where chance may explain that."""
     reasons: Mapping[str, str]
     """Why figures by group are missing, under `groups`."""
 

@@ -73,7 +73,8 @@ COMBINING = (
 COMPARING = (
     "../app/catalog/long_tail.py", "../app/domain/comparisons.py", "../app/domain/evaluations.py",
     "combine/evaluation", "compare", "compute/plain_forward.py", "datasets/class_counts.py",
-    "normalisation/candidates.py", "tasks/comparison.py", "verify/metrics",
+    "evidence/normalisation_trial.py", "normalisation/candidates.py", "tasks/compared_sides.py",
+    "tasks/comparison.py", "verify",
 )  # fmt: skip
 """What decides the figures of comparisons, and the causes that they name."""
 

@@ -82,7 +82,7 @@ def job_page(job: Job, base_url: str) -> JobPage:
         ended=job.state.ended,
         sentence=_sentence(job),
         facts=_facts(job),
-        problems=[] if job.error is None else [str(job.error["message"])],
+        problems=[*([] if job.error is None else [str(job.error["message"])]), *_doubts(job)],
         units=[_unit_row(job, unit) for unit in job.units],
         steps=[StepRow(step.step, step.state, _reason(step.reason, step.error), step.jobs) for step in job.steps],
         built_on=_built_on(job),
@@ -99,11 +99,19 @@ def _sentence(job: Job) -> str:
     verdict = job.verification.verdict if job.verification else None
     if job.state == "failed":
         return "Failed; its results are not to be used." if verdict == "failed" else "Failed."
+    if isinstance(job.request, ComparisonRequest):
+        return "Done; the report shows what differs."
     if verdict == "passed":
         return "Done, and every check that could be made passed."
     if verdict == "failed":
         return "Done: what was verified failed its checks."
     return "Done."
+
+
+def _doubts(job: Job) -> list[str]:
+    """List the checks that compared files failed."""
+    sides = job.request.sides if isinstance(job.request, ComparisonRequest) else ()
+    return [f"{side.label}: {doubt}" for side in sides for doubt in side.doubts]
 
 
 def _facts(job: Job) -> list[tuple[str, str]]:

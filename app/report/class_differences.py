@@ -35,8 +35,7 @@ def class_differences(pair: PairComparison, head_threshold: int, groups: Sequenc
         _description(pair, classes),
         x,
         y,
-        width=640,
-        height=260,
+        width=420,
         rows=1 if groups else 0,
     )
     marks: list[Mark] = [

@@ -14,6 +14,7 @@ from app.domain.comparisons import ComparisonOutcome, Flip, FlipGroup, PairCompa
 from app.domain.jobs import Job
 from app.report.caveats import Caveat
 from app.report.class_differences import class_differences
+from app.report.comparison_papers import comparison_papers
 from app.report.comparison_words import (
     accuracy_sentence,
     cause_word,
@@ -26,6 +27,7 @@ from app.report.comparison_words import (
 from app.report.figures import Cell, Figure, in_percent
 from app.report.method_tables import MethodRow, difference_cell
 from app.report.outcome_pages import OutcomePage, outcome_page, versions_text
+from app.report.paper_tables import Table
 from app.report.templating import render_page
 from app.report.words import count, listing, percent
 
@@ -120,6 +122,8 @@ class SplitSection:
     figures: Sequence[Figure]
     differences: Sequence[MethodRow]
     details: Sequence[PairDetail]
+    papers: Sequence[Table]
+    """The pairs and their differences, for papers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +215,7 @@ def _section(
         figures=shown,
         differences=[_differences(pair, shown) for pair in pairs],
         details=[_detail(pair, request, outcome, pictures, unfolded=id(pair) in unfolded) for pair in pairs],
+        papers=comparison_papers(pairs, shown, outcome),
     )
 
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from collections.abc import Sequence
 
 from markupsafe import Markup
 
 Value = str | float | int | None
 
-MAX_NAME = 80
 SVG_TAG = re.compile(r'<svg class="chart" viewBox="0 0 (\S+) (\S+)"')
 
 
@@ -55,35 +53,3 @@ def write_csv(columns: Sequence[str], rows: Sequence[Sequence[Value]]) -> str:
     writer.writerow(columns)
     writer.writerows(["" if value is None else value for value in row] for row in rows)
     return file.getvalue()
-
-
-def collect_drawings(page: object) -> dict[str, Drawing]:
-    """Find all drawings of a page, by names that suit files; each keeps its place."""
-    drawings: dict[str, Drawing] = {}
-    for drawing in _walk(page):
-        name = stem = file_name(drawing.heading)
-        number = 1
-        while name in drawings:
-            number += 1
-            name = f"{stem}-{number}"
-        drawings[name] = drawing
-    return drawings
-
-
-def file_name(title: str) -> str:
-    """Turn a title into a name of lower-case letters, digits and hyphens."""
-    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:MAX_NAME].rstrip("-") or "figure"
-
-
-def _walk(value: object) -> Iterator[Drawing]:
-    if isinstance(value, Drawing):
-        yield value
-    elif is_dataclass(value) and not isinstance(value, type):
-        for field in fields(value):
-            yield from _walk(getattr(value, field.name))
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _walk(item)
-    elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        for item in value:
-            yield from _walk(item)

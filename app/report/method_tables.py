@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from app.domain.evaluations import CoveragePoint, Difference, Evaluation, MethodEvaluation
 from app.report.figures import Cell, Figure, in_percent
+from app.report.paper_tables import Table
 from app.report.shown_methods import MSP, UNIFORM
 from app.report.words import signed
 
@@ -86,6 +87,18 @@ def difference_rows(evaluation: Evaluation) -> list[MethodRow]:
             apart = [d is not None and not d.low <= 0 <= d.high for d in differences]
             rows.append(MethodRow(method.name, cells, apart))
     return rows
+
+
+def paper_table(
+    caption: str, figures: Sequence[Figure], rows: Sequence[MethodRow], note: str, first: str = "Method"
+) -> Table:
+    """Write rows of figures as a table for a paper, with intervals in brackets."""
+    columns = [first, *(f"{figure.heading} {figure.unit}".strip() for figure in figures)]
+    cells = [
+        [row.name, *(f"{cell.value} ({cell.interval})" if cell.interval else cell.value for cell in row.cells)]
+        for row in rows
+    ]
+    return Table(caption, columns, cells, note)
 
 
 def threshold_headings(evaluation: Evaluation) -> list[str]:

@@ -26,14 +26,16 @@ from app.report.method_tables import (
     difference_rows,
     figure_rows,
     figures_of,
+    paper_table,
     threshold_headings,
     threshold_tables,
     weight_rows,
 )
+from app.report.paper_tables import Table
 from app.report.pictures import sample
 from app.report.shown_methods import ShownMethod, shown_methods
 from app.report.templating import render_page
-from app.report.words import PRIORS, effective, listing, percent, time_fact
+from app.report.words import PRIORS, count, effective, listing, percent, time_fact
 
 Content = TypeVar("Content")
 
@@ -102,6 +104,8 @@ class EvaluationContent:
     """Written file and sha256."""
     inputs: Sequence[tuple[str, str]]
     """Expert and split of each file of logits, and sha256."""
+    papers: Sequence[Table]
+    """The tables of methods and differences, for papers."""
 
 
 def render_rejector(job: Job, report: JobReport) -> str:
@@ -190,7 +194,25 @@ def evaluation_content(outcome: EvaluationOutcome) -> EvaluationContent:
         caveats=evaluation_caveats(evaluation, outcome.prior),
         files=list(outcome.files.items()),
         inputs=[(f"{file.expert} / {file.split}", file.sha256) for file in outcome.inputs],
+        papers=_papers(outcome),
     )
+
+
+def _papers(outcome: EvaluationOutcome) -> list[Table]:
+    evaluation = outcome.evaluation
+    level, on = percent(evaluation.level), f"{count(evaluation.rows, 'row')} of {outcome.test.list.split}"
+    compared = f"Differences from {evaluation.reference} on {on}"
+    return [
+        paper_table(
+            f"Methods on {on}", figures_of(evaluation), figure_rows(evaluation), f"In brackets: {level} intervals."
+        ),
+        paper_table(
+            compared,
+            compared_figures(evaluation),
+            difference_rows(evaluation),
+            f"Paired, on the same resamples; in brackets: {level} intervals.",
+        ),
+    ]
 
 
 def outcome_page(

@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from app import VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedFile:
+    """Something on a page that can be taken away."""
+
+    title: str
+    links: Sequence[tuple[str, str]]
+    """Format and address, relative to the page."""
+
+
+@dataclass(frozen=True, slots=True)
+class PageFiles:
+    """The files of a page."""
+
+    figures: list[LinkedFile]
+    tables: list[LinkedFile]
+    whole: str | None
+    """Address of all in one archive."""
+
 
 TEMPLATES = Path(__file__).parent / "templates"
 STATIC = Path(__file__).parent / "static"
@@ -29,6 +51,6 @@ def environment(*folders: Path) -> Environment:
 _TEMPLATES = environment(TEMPLATES, STATIC)
 
 
-def render_page(template: str, page: object) -> str:
-    """Fill a template with all that it shows."""
-    return _TEMPLATES.get_template(template).render(page=page, version=VERSION)
+def render_page(template: str, page: object, files: PageFiles | None = None) -> str:
+    """Fill a template with all that it shows; `files` are linked at its end."""
+    return _TEMPLATES.get_template(template).render(page=page, files=files, version=VERSION)

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-
-from markupsafe import Markup
+from dataclasses import dataclass, field, replace
 
 from app.domain.analyses import AnalysedResult, Intervals, JobAnalysis, Statistics
 from app.domain.checks import JobReport, ReportVerdict, Result
 from app.domain.combine_requests import GatingRequest
+from app.domain.ensembles import Ensemble
 from app.domain.jobs import Job, JobState, Unit
 from app.domain.outcomes import GatingOutcome
 from app.domain.requests import LogitsRequest, VerificationRequest
 from app.report.combination import Combination, combination
-from app.report.figures import Cell, Figure, cells, missing, shown_figures
+from app.report.figures import Figure, missing, shown_figures
 from app.report.findings import Finding, Place, failures, passed, places, skipped
-from app.report.pictures import reliability, risk_coverage, swatch
-from app.report.recall_picture import recall_by_class
 from app.report.split_picture import ClassGroups, ShownSet, SplitSet, split_set
+from app.report.split_results import Parts, Split, result_splits
 from app.report.templating import render_page
 from app.report.words import count, time_fact
 
@@ -42,6 +40,8 @@ class Sources:
     """Empty while the job runs."""
     causes: JobAnalysis = field(default_factory=lambda: JobAnalysis("causes"))
     """Empty while the job runs."""
+    ensembles: JobAnalysis = field(default_factory=lambda: JobAnalysis("ensemble"))
+    """Of all experts of each split; empty while the job runs."""
     digests: Mapping[Place, str] = field(default_factory=dict)
     """sha256 of the files that were verified, by expert and split."""
     splits: ShownSet | None = None
@@ -62,31 +62,7 @@ class Sources:
     @property
     def pending(self) -> bool:
         """Whether an analysis is still to come."""
-        return not (self.statistics.complete and self.causes.complete)
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One (expert, split) in the table."""
-
-    expert: str
-    split: str
-    swatch: Markup
-    verdict: str
-    samples: str
-    cells: Sequence[Cell]
-    sha256: str | None
-    reliability: Markup | None
-    recalls: Markup | None
-
-
-@dataclass(frozen=True, slots=True)
-class Split:
-    """The results of a split, and the curves of all of them."""
-
-    name: str
-    results: Sequence[Row]
-    curves: Sequence[Markup]
+        return not (self.statistics.complete and self.causes.complete and self.ensembles.complete)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +112,11 @@ def page(sources: Sources) -> Page:
         if result.state == "ready" and result.analysis is not None
     }
     verdict = report.verdict if job.state.ended else "pending"
-    findings = failures(report, _causes(sources.causes))
+    ensembles = _ensembles(sources.ensembles)
+    adjusted = [check for ensemble in ensembles.values() for check in ensemble.findings]
+    findings = failures(replace(report, checks=(*report.checks, *adjusted)), _causes(sources.causes))
+    threshold = request.standards.head_threshold
+    analysed_parts = Parts(statistics, ensembles, sources.digests, sources.groups, threshold)
     intervals = next((item.intervals for item in statistics.values()), None)
     return Page(
         kicker="gating" if isinstance(request, GatingRequest) else "verification",
@@ -148,9 +128,9 @@ def page(sources: Sources) -> Page:
         units=() if job.state.ended else job.units,
         failures=findings,
         figures=shown_figures(results),
-        threshold=request.standards.head_threshold,
+        threshold=threshold,
         missing=missing(results),
-        splits=_splits(results if job.state.ended else (), statistics, sources),
+        splits=result_splits(results if job.state.ended else (), analysed_parts),
         split_set=split_set(sources.splits),
         interval_method=_interval_method(intervals) if intervals else None,
         notes=_notes(analysed, results),
@@ -158,6 +138,15 @@ def page(sources: Sources) -> Page:
         passed=passed(report),
         combination=combination(job.outcome) if isinstance(job.outcome, GatingOutcome) else None,
     )
+
+
+def _ensembles(analysis: JobAnalysis) -> dict[str, Ensemble]:
+    """Return what is known of all experts together, by split."""
+    return {
+        result.split: Ensemble.from_dict(result.analysis)
+        for result in analysis.results
+        if result.state == "ready" and result.analysis is not None
+    }
 
 
 def _causes(analysis: JobAnalysis) -> dict[Place, str]:
@@ -219,38 +208,6 @@ def _facts(job: Job, request: LogitsRequest) -> list[tuple[str, str]]:
     facts.append(("Job", job.id))
     facts.append(time_fact(job))
     return facts
-
-
-def _splits(results: Sequence[Result], statistics: Mapping[Place, Statistics], sources: Sources) -> list[Split]:
-    numbers = {expert: n for n, expert in enumerate(dict.fromkeys(result.expert for result in results))}
-    figures = shown_figures(results)
-    splits = []
-    for name in dict.fromkeys(result.split for result in results):
-        own = [result for result in results if result.split == name]
-        known = [(r.expert, numbers[r.expert], statistics[r.place]) for r in own if r.place in statistics]
-        rows = [
-            _row(result, numbers[result.expert], figures, statistics.get(result.place), sources) for result in own
-        ]
-        splits.append(Split(name, rows, risk_coverage(name, known)))
-    return splits
-
-
-def _row(
-    result: Result, number: int, figures: Sequence[Figure], statistics: Statistics | None, sources: Sources
-) -> Row:
-    metrics, title = result.report.metrics, f"{result.expert}, {result.split}"
-    samples, recalls = metrics.number("samples"), metrics.numbers("class_recalls")
-    bins = None if statistics is None else statistics.reliability
-    return Row(
-        *result.place,
-        swatch(number),
-        result.verdict,
-        "–" if samples is None else f"{samples:,}",
-        cells(result, figures, statistics),
-        sources.digests.get(result.place),
-        None if bins is None else reliability(title, bins),
-        recall_by_class(title, recalls, sources.groups) if recalls else None,
-    )
 
 
 def _interval_method(intervals: Intervals) -> str:

@@ -60,8 +60,8 @@ def plan_comparison(body: ComparisonBody, catalog: Catalog, jobs: JobStore) -> C
     if compared is None:
         raise problems.refusal()
     splits = problems.guard("splits", lambda: _splits(body, compared))
-    name = problems.guard("name", lambda: None if body.name is None else check_name("name", body.name))
-    output_dir = problems.guard("output_dir", lambda: check_name("output_dir", body.output_dir))
+    problems.guard("name", lambda: None if body.name is None else check_name("name", body.name))
+    problems.guard("output_dir", lambda: check_name("output_dir", body.output_dir))
     if splits is None:
         raise problems.refusal()
     labels = labels_of([expert for pair in compared.pairs for expert in pair], ID_SHOWN)
@@ -76,17 +76,16 @@ def plan_comparison(body: ComparisonBody, catalog: Catalog, jobs: JobStore) -> C
     if len(known) == len(sides):
         for a, b in pairs:
             problems.guard("b" if body.b else "a", partial(_check_samples, by_label[a], by_label[b]))
-    if problems.errors or output_dir is None:
+    if problems.errors:
         raise problems.refusal()
-    return _request(known, pairs, splits, name, output_dir, compared, catalog)
+    return _request(body, known, pairs, splits, compared, catalog)
 
 
 def _request(
+    body: ComparisonBody,
     sides: Sequence[ComparedSide],
     pairs: Sequence[tuple[str, str]],
     splits: Sequence[str],
-    name: str | None,
-    output_dir: str,
     compared: _Compared,
     catalog: Catalog,
 ) -> ComparisonRequest:
@@ -96,7 +95,7 @@ def _request(
         dataset=first.dataset,
         splits_dir=first.splits_dir,
         name="",
-        output_dir=output_dir,
+        output_dir=body.output_dir,
         sides=tuple(sides),
         pairs=tuple(pairs),
         splits=tuple(splits),
@@ -105,7 +104,7 @@ def _request(
         counts_sha256=_counts_sha256(first, catalog),
     )
     identity = _identity(request)
-    return replace(request, name=name or _folder_name(pairs, identity), identity=identity)
+    return replace(request, name=body.name or _folder_name(pairs, identity), identity=identity)
 
 
 def _compared(body: ComparisonBody, jobs: JobStore, problems: Problems) -> _Compared | None:

@@ -61,9 +61,9 @@ def save(wire: Wire, job_id: str, artifact: dict[str, Any], folder: Path) -> Sav
     target.parent.mkdir(parents=True, exist_ok=True)
     fetched = not (target.is_file() and _sha256(target) == artifact["sha256"])
     if fetched:
-        with _replacing(target) as out:
+        with replacing(target) as out:
             fetch(wire, job_id, artifact, out)
-    with _replacing(target.with_suffix(".json")) as out:
+    with replacing(target.with_suffix(".json")) as out:
         out.write(json.dumps(artifact["manifest"], indent=2).encode() + b"\n")
     return Saved(target, artifact["sha256"], artifact["bytes"], fetched)
 
@@ -90,12 +90,12 @@ def save_with_index(
     if arrays["logits"].shape[:1] != samples.indices.shape:
         raise IntegrityError(f"{artifact['path']} has not one row for each of the {samples.indices.size} samples.")
     target.parent.mkdir(parents=True, exist_ok=True)
-    with _replacing(target) as out:
+    with replacing(target) as out:
         np.savez(out, **arrays, sample_index=samples.indices, base=np.array(samples.base))
     sha256, size = _sha256(target), target.stat().st_size
     original = {"sha256": artifact["sha256"], "bytes": artifact["bytes"]}
     file = {**artifact["manifest"]["file"], "sha256": sha256, "bytes": size, "artifact": original}
-    with _replacing(target.with_suffix(".json")) as out:
+    with replacing(target.with_suffix(".json")) as out:
         out.write(json.dumps({**artifact["manifest"], "file": file}, indent=2).encode() + b"\n")
     return Saved(target, sha256, size, True)
 
@@ -124,7 +124,8 @@ def _sha256(path: Path) -> str:
 
 
 @contextmanager
-def _replacing(target: Path) -> Iterator[IO[bytes]]:
+def replacing(target: Path) -> Iterator[IO[bytes]]:
+    """Write a file beside its place, and move it there when it is whole."""
     # Not tempfile: its files are readable by their owner only, and stay so after the rename.
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:

@@ -83,7 +83,7 @@ def test_areas_of_five_rows_are_those_of_the_hand() -> None:
         ((1 + 1 / 2 + 2 / 3 + 2 / 4 + 2 / 5) / 5, (1 + 1 + 1 + 1 / 2 + 1 / 2) / 5)
     )
     assert (found.best_overall, found.best_worst_group, found.flips) == ("msp", "msp", [])
-    assert found.message == "MSP has the smallest area both overall and in the worst group: no order differs."
+    assert found.message == "MSP has the smallest area overall and in the worst group; no order differs."
 
 
 def test_flips_are_the_pairs_in_which_the_worst_group_reverses_the_order() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
 
+import numpy as np
 import pytest
 from fastapi import FastAPI
 
@@ -163,6 +164,20 @@ def test_the_page_of_a_job_leads_to_its_sides_and_makes_it_again(app: FastAPI, d
     assert f'href="/jobs/{done.id}/report"' in html
     assert f'href="/ui/jobs/{source}"' in html
     assert f"relogit compare {source} --splits test" in html
+    assert "every check that could be made passed" not in html
+
+
+def test_the_page_of_a_job_repeats_what_is_doubtful(app: FastAPI, site: ExpertJobs, source: str) -> None:
+    """A file that failed its verification is never shown without that."""
+    folder = site.outputs / "foreign" / "ce"
+    folder.mkdir(parents=True)
+    (folder / "val_logits.npz").write_bytes(site.content("ce", "val", targets=np.zeros(156, np.int64)))
+    verified = site.verification(path="foreign")
+    answer = post(app, {"a": {"job": source, "expert": "ce"}, "b": {"job": verified.id}})
+    done = site.done(site.store.get(answer.json()["id"]))
+    for url in (f"/ui/jobs/{done.id}", f"/jobs/{done.id}/report", f"/ui/comparisons?a={source}&b={verified.id}"):
+        assert "ce / val failed the check &#39;targets&#39;" in send(app, "GET", url).text, url
+    assert "doubts" in str(get(app, f"/comparisons/{done.id}")["request"]["sides"][1])
 
 
 @pytest.mark.parametrize(

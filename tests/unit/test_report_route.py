@@ -11,7 +11,7 @@ import pytest
 from fastapi import FastAPI
 
 from app.api.dependencies import Services
-from app.domain.checks import JobReport, Result, ResultReport, Source, VerifiedFile, error_check
+from app.domain.checks import JobReport, Metrics, Result, ResultReport, Source, VerifiedFile, error_check
 from app.domain.jobs import UnitPlan
 from app.domain.outcomes import Outcome
 from app.domain.requests import Request
@@ -61,6 +61,24 @@ def test_a_declaration_of_another_version_is_no_internal_error(
     response = send(app, "GET", f"/jobs/{job.id}/{part}")
     assert response.status_code == 200
     assert part != "report" or "It guesses." in response.text
+
+
+def test_ensembles_and_seeds_of_an_older_job_are_no_internal_error(app: FastAPI, services: Services) -> None:
+    """Files that cannot be found any more say so by split; what is on record is averaged all the same."""
+    request = replace(VERIFICATION, declaration={"kind": "of another version"}, path="here", upload=None)
+    job = services.jobs.submit(request)
+    report = ResultReport("passed", (), Metrics({"accuracy": 0.5, "samples": 3}))
+    places = [("ce_seed1", "val"), ("ce_seed2", "val"), ("ce_seed1", "test")]
+    results = tuple(Result(expert, split, report, source=SOURCE) for expert, split in places)
+    services.jobs.finish_job(take(services.jobs), JobReport("passed", (), results))
+    ensemble, seeds = (
+        send(app, "GET", f"/jobs/{job.id}/analysis?part={part}&wait=0").json() for part in ("ensemble", "seeds")
+    )
+    shown = [(entry["split"], entry["state"], entry["experts"]) for entry in ensemble["results"]]
+    assert shown == [("val", "failed", ["ce_seed1", "ce_seed2"]), ("test", "none", ["ce_seed1"])]
+    [entry] = seeds["results"]
+    assert (entry["expert"], entry["split"], entry["experts"]) == ("ce", "val", ["ce_seed1", "ce_seed2"])
+    assert entry["analysis"]["figures"] == {"accuracy": {"mean": 0.5, "deviation": 0.0, "n": 2}}
 
 
 def _verification(home: Home) -> Request:

@@ -22,7 +22,7 @@ PLAIN = frozenset({"ce", "crossentropy"})
 PLAIN_PAIRS = frozenset({("cross", "entropy")})
 CHECK_ID = "adjusted-tail"
 LEVEL = 0.05
-"""Above this p-value a message says that chance may explain the difference."""
+"""Above this p-value chance may explain the difference, and the check is skipped."""
 
 Parts = tuple[str, ...]
 
@@ -51,6 +51,7 @@ def check_adjusted_experts(
 ) -> tuple[Check, ...]:
     """Check that no adjusted expert is worse on the tail than the plain one.
 
+    It fails if the tail accuracy is lower and chance does not explain it, and is skipped where chance may.
     `right` is [N] for each expert, `tail` [N] the rows of the tail. An adjusted expert is compared with the plain one
     whose name is otherwise the same, else with the only plain one; with several it is not compared. The p-value is
     that of McNemar's exact test on the tail's rows. Source: McNemar, "Note on the sampling error of the difference
@@ -79,14 +80,13 @@ def _check(adjusted: tuple[str, NDArray[np.bool_]], plain: tuple[str, NDArray[np
     p = float(binomtest(lost, gained + lost).pvalue) if gained + lost else 1.0
     share, other_share = float(own.mean()), float(others.mean())
     figures = f"right in {share:.2%} of the {len(own):,} rows of the tail, {other} in {other_share:.2%}"
-    if lost <= gained:
-        message = f"{name}, by its name trained for the tail, is {figures}."
-    else:
-        chance = " Chance may explain the difference." if p > LEVEL else ""
-        message = (
-            f"{name} is by its name trained for the tail, but worse there than the plain {other}: {figures} "
-            f"(McNemar's exact test: p = {p:.2g}).{chance}"
-        )
     measured = {"expert": name, "tail_accuracy": share, "p_value": p}
     expected = {"expert": other, "tail_accuracy": other_share}
-    return warning_check(CHECK_ID, lost <= gained, measured, expected, message)
+    if lost <= gained:
+        message = f"{name}, by its name trained for the tail, is {figures}."
+        return warning_check(CHECK_ID, True, measured, expected, message)
+    worse = f"{name} is by its name trained for the tail, but worse there than the plain {other}: {figures}"
+    test = f"McNemar's exact test: p = {p:.2g}"
+    if p > LEVEL:
+        return skipped(CHECK_ID, "warning", f"{worse}. Chance may explain it ({test}).")
+    return warning_check(CHECK_ID, False, measured, expected, f"{worse} ({test}).")

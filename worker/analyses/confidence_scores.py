@@ -111,11 +111,15 @@ def _flip(
     return (first, second) if gap > 0 else (second, first)
 
 
+def _capitalised(score: str) -> str:
+    return HEADINGS[score][0].upper() + HEADINGS[score][1:]
+
+
 def _message(best: str, best_worst: str | None, flips: list[tuple[str, str]]) -> str:
     if best_worst is None:
-        return f"Overall {HEADINGS[best]} has the smallest area; without train counts there is no worst group."
+        return f"{_capitalised(best)} has the smallest area; without train counts there is no worst group."
     if not flips:
-        return f"{HEADINGS[best_worst]} has the smallest area both overall and in the worst group: no order differs."
+        return f"{_capitalised(best)} has the smallest area overall and in the worst group; no order differs."
     first, second = flips[0]
     if best != best_worst:
         first, second = best, best_worst

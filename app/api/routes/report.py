@@ -11,12 +11,13 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from app.api.dependencies import ServicesDep
 from app.api.html import file_policy, page_answer
 from app.api.parameters import MAX_WAIT_S, JobId
-from app.api.report_pages import PAGES
+from app.api.report_pages import make_report
 from app.api.results import analyse_job
 from app.api.verdict_schemas import AnalysisView
 from app.domain.analyses import AnalysisPart
 from app.domain.errors import NotFound
 from app.domain.jobs import Job
+from app.report.report_files import Report
 
 router = APIRouter(prefix="/jobs/{job_id}", tags=["verifications"])
 
@@ -44,7 +45,11 @@ async def analysis(
 
 
 @router.get("/report", response_class=HTMLResponse)
-async def report(job_id: JobId, services: ServicesDep) -> Response:
+async def report(
+    job_id: JobId,
+    services: ServicesDep,
+    saved: Annotated[bool, Query(description="A page to be saved: without links to other addresses.")] = False,
+) -> Response:
     """Show verdict, failed checks, figures and charts on one page.
 
     Of a gating it also shows the combination, of a rejector its rules, of an evaluation its methods. The page has no
@@ -55,12 +60,11 @@ async def report(job_id: JobId, services: ServicesDep) -> Response:
     job = await run_sync(services.jobs.get, job_id)
     if job.request.kind == "run":
         return RedirectResponse(f"/jobs/{_reported(job)}/report", status_code=307)
-    page_of = PAGES.get(job.request.kind)
-    if page_of is None:
-        raise NotFound("nothing-to-report", f"Jobs of kind {job.request.kind!r} have no results to report on.")
-    page = await page_of(services, job)
-    again = {} if page.again_s is None else {"Refresh": str(page.again_s), "Retry-After": str(page.again_s)}
-    return page_answer(page.html, file_policy(page.html), again)
+    shown = await make_report(services, job)
+    again = {} if shown.again_s is None else {"Refresh": str(shown.again_s), "Retry-After": str(shown.again_s)}
+    built = await run_sync(Report.of, shown.template, shown.page)
+    html = await run_sync(built.html, None if saved else "report/", "report/bundle")
+    return page_answer(html, file_policy(html), {} if saved else again)
 
 
 def _reported(run: Job) -> str:

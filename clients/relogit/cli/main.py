@@ -21,6 +21,7 @@ from relogit.cli.gating import gating
 from relogit.cli.gc import gc
 from relogit.cli.jobs import cancel, delete, download, jobs, status, wait
 from relogit.cli.recompute import recompute
+from relogit.cli.report import report
 from relogit.cli.run import run
 from relogit.cli.session import MEANINGS, execute
 from relogit.cli.verify import verify
@@ -39,8 +40,8 @@ app = typer.Typer(
 
 # `relogit --help` lists the commands in this order.
 COMMANDS = (
-    run, recompute, verify, gating, argse, evaluate, compare, jobs, status, wait, cancel, delete, download, export,
-    experts, doctor, gc,
+    run, recompute, verify, gating, argse, evaluate, compare, report, jobs, status, wait, cancel, delete, download,
+    export, experts, doctor, gc,
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(command)

@@ -11,6 +11,7 @@ import httpx
 
 from relogit.client.combinations import CombinationMethods
 from relogit.client.comparisons import ComparisonMethods
+from relogit.client.reports import ReportMethods
 from relogit.client.runs import RunMethods
 from relogit.client.splits import SplitMethods, SplitsRequest
 from relogit.client.storage import StorageMethods
@@ -26,7 +27,7 @@ DEFAULT_SERVER = "http://127.0.0.1:8000"
 SERVER_VARIABLE = "RELOGIT_SERVER"
 
 
-class Client(SplitMethods, StorageMethods, CombinationMethods, ComparisonMethods, RunMethods):
+class Client(SplitMethods, StorageMethods, CombinationMethods, ComparisonMethods, ReportMethods, RunMethods):
     """A relogit server. Use it as a context manager, or `close()` it.
 
     Example:

@@ -17,7 +17,7 @@ ACCURACIES = {
     "tail_accuracy": "tail",
 }
 ORACLE = {"plain": "overall", "head": "head", "tail": "tail"}
-GROUPS = ("overall", "head", "tail")
+GROUPS = {"overall": "all", "head": "head", "tail": "tail"}
 
 
 def ensemble_lines(ensembles: Record) -> list[RenderableType]:
@@ -67,8 +67,8 @@ def _ensemble_lines(ensemble: Record) -> Iterator[RenderableType]:
     pairs = [
         {
             "expert": f"{pair['first']}, {pair['second']}",
-            **{f"≠ {name}": share(pair["groups"][name]["disagreement"]) for name in groups},
-            **{f"φ {name}": _number(pair["groups"][name]["error_correlation"]) for name in groups},
+            **{f"≠ {GROUPS[name]}": share(pair["groups"][name]["disagreement"]) for name in groups},
+            **{f"φ {GROUPS[name]}": _number(pair["groups"][name]["error_correlation"]) for name in groups},
         }
         for pair in ensemble["pairs"]
     ]
@@ -77,8 +77,9 @@ def _ensemble_lines(ensemble: Record) -> Iterator[RenderableType]:
     for reason in ensemble["reasons"].values():
         yield Text(f"No figures by group: {printable(reason)}", style="dim")
     for check in ensemble["findings"]:
-        if check["verdict"] == "failed":
-            yield Text(f"warning  {check['id']}: {printable(check['message'])}", style="yellow")
+        if check["verdict"] != "passed":
+            word, style = ("warning", "yellow") if check["verdict"] == "failed" else ("skipped", "dim")
+            yield Text(f"{word}  {check['id']}: {printable(check['message'])}", style=style)
 
 
 def _number(value: float | None) -> str:

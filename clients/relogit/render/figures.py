@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from relogit.render.tables import NONE, Record, count, in_percent, new_table, number_of
 
 SCORES = {"msp": "MSP", "entropy": "entropy", "margin": "margin", "max_logit": "max logit", "energy": "energy"}
 AREAS = {"aurc": "overall", "balanced_aurc": "balanced", "worst_group_aurc": "worst group"}
-PAIRS_SHOWN = 5
+PAIRS_SHOWN = 3
 NARROW = {"forward": "F", "backward": "B"}
 HEADINGS = {
     "calibration": "calibration by group",
@@ -84,26 +83,20 @@ def _score_table(comparison: Record) -> Iterator[RenderableType]:
 
 
 def _prior_table(priors: Record) -> Iterator[RenderableType]:
-    row = {"accuracy in % under": "shifted priors"}
+    row = {}
     for item in priors["accuracies"]:
         letter = NARROW.get(item["direction"])
         row["uniform" if letter is None else f"{letter}-{item['ratio']:g}"] = share(item["accuracy"])
-    numbers = [name for name in row if name != "accuracy in % under"]
-    yield _narrow(new_table([row], numbers))
+    yield Text("Accuracy in % under shifted test priors (F: forward, B: backward, and ratio)")
+    yield new_table([row], list(row))
     if priors["absent_classes"]:
         absent = priors["absent_classes"]
-        classes = "1 class has" if absent == 1 else f"{absent:,} classes have"
+        classes = "1 class has no row and is" if absent == 1 else f"{absent:,} classes have no row and are"
         least = min(item["covered"] for item in priors["accuracies"])
         yield Text(
-            f"{classes} no row and are left out; the others' prior, {share(least)} % or more, is scaled up to 1.",
+            f"{classes} left out; the others' prior, {share(least)} % or more, is scaled up to 1.",
             style="yellow",
         )
-
-
-def _narrow(table: Table) -> Table:
-    """Let the first column fold, since eleven numbers need the width."""
-    table.columns[0].no_wrap = False
-    return table
 
 
 def _confusion_table(confusion: Record) -> Iterator[RenderableType]:
