@@ -66,6 +66,23 @@ def test_a_chart_stands_alone() -> None:
     assert (root.get("width"), root.get("height")) == ("320", "240")
 
 
+def test_a_chart_of_names_that_xml_cannot_write_is_well_formed() -> None:
+    """Such characters are replaced; the data keep them."""
+    drawing = chart("a\x00\x0b\x1b\ufffe b")
+    title = ET.fromstring(drawing.to_svg(figure_style())).findtext("{http://www.w3.org/2000/svg}title")
+    assert title == "a\ufffd\ufffd\ufffd\ufffd b"
+
+
+def test_no_name_is_an_argument_of_the_row_before_it() -> None:
+    """What follows the end of a row in LaTeX may be an option of that end: `[a]` a length, `*` a star."""
+    text = Table("c", ["Expert", "A"], [["[a]", "1"], ["*b", "2"], ["c|d", "3"]]).to_latex()
+    assert "\n{}[a] & 1 \\\\\n{}*b & 2 \\\\\nc\\textbar{}d & 3 \\\\\n" in text
+
+
+def test_markdown_shows_entities_and_tildes_as_they_are_written() -> None:
+    assert "| \\&lt;a \\~\\~b |" in Table("c", ["Expert"], [["&lt;a ~~b"]]).to_markdown()
+
+
 def test_a_latex_table_is_balanced_whatever_the_names_are() -> None:
     """Every special sign is escaped, and each row has as many cells as there are columns."""
     table = Table(f"Caption {EVIL}", ["Expert", "A %"], [[EVIL, "1.0 (0.5–1.5)"], ["b_c", "−2"]], f"Note {EVIL}")
