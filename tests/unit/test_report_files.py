@@ -24,7 +24,7 @@ from app.report.view import page
 from tests.fakes import Home
 from tests.unit.asgi import send
 from tests.unit.expert_jobs import ExpertJobs
-from tests.unit.report_inputs import result, sources
+from tests.unit.report_inputs import check, result, sources
 
 EVIL = '<script>&"%$_#{}~^\\\n| ' + "é→−"
 
@@ -130,6 +130,14 @@ def test_every_chart_and_table_of_a_page_is_found() -> None:
     for name in built.figures:
         ET.fromstring(built.figure(name, "svg"))
         assert len(rows_of(built.figure(name, "csv"))) > 1
+
+
+def test_a_table_for_a_paper_says_what_was_assumed() -> None:
+    """What the tensors do not show stands with the numbers wherever these go."""
+    warning = check("assumptions", "failed", level="warning", message="The strides were assumed.")
+    built = Report.of("report.html", page(sources([result("ce", checks=[warning]), result("bal", checks=[warning])])))
+    assert built.table("results-val", "md").count("The strides were assumed.") == 1
+    assert "95 % intervals (percentile bootstrap, stratified by class)" in built.table("results-val", "md")
 
 
 def test_a_saved_page_has_no_links_and_a_live_one_has_all() -> None:
