@@ -55,8 +55,8 @@ def test_the_page_of_an_ended_job_is_whole(service: Service, job: str) -> None:
     assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'; style-src 'sha256-")
     assert "Refresh" not in answer.headers
     assert answer.text.count('<span class="interval">') >= 5  # of the right expert
-    # With the train labels there are three kinds of curves; one more chart is of the splits.
-    assert answer.text.count('<svg class="chart"') == 3 + 2 + 1
+    # With the train labels there are three kinds of curves; the others are of shifted priors and of the splits.
+    assert answer.text.count('<svg class="chart"') == 3 + 2 + 1 + 1
     assert "Of the file&#39;s own targets" in answer.text
 
 
