@@ -17,7 +17,8 @@ from tests.integration.workspace import CLASSES, Service, Workspace, serving
 
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium to look at the page with")
 
-WIDE = "[...document.querySelectorAll('body *:not(thead *, .scroll *)')].filter(e => e.getBoundingClientRect().right > {}).length"
+ALL = "[...document.querySelectorAll('body *:not(thead *, .scroll *)')]"
+WIDE = ALL + ".filter(e => e.getBoundingClientRect().right > {}).length"
 
 
 @pytest.fixture(scope="module")
