@@ -16,6 +16,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
+from app.api.foreign_pages import ForeignPage
 from app.api.html import page_answer, prefers_html
 from app.api.schemas import Problem
 from app.domain.errors import Conflict, NotFound, Refused, RelogitError, RequestError, TransientError
@@ -35,6 +36,7 @@ MESSAGES = {
 
 # The first class that an error is an instance of decides, so subclasses come first.
 STATUSES: tuple[tuple[type[RelogitError], int], ...] = (
+    (ForeignPage, 403),
     (NotFound, 404),
     (Conflict, 409),
     (RequestError, 422),

@@ -16,7 +16,8 @@ FOLDER = Path(__file__).with_name("snapshots")
 UPDATE = "UPDATE_SNAPSHOTS"
 NAMES = (
     "argse", "combine_plan", "combined_jobs", "compare", "errors", "evaluate", "experts", "export", "figures",
-    "gating", "gc", "jobs", "plan", "recompute", "report", "rows", "run", "run_plan", "splits", "verify", "verify_job",
+    "gating", "gc", "jobs", "plan", "recompute", "report", "rows", "run", "run_plan", "splits", "verify",
+    "verify_job",
 )  # fmt: skip
 
 

@@ -40,8 +40,8 @@ app = typer.Typer(
 
 # `relogit --help` lists the commands in this order.
 COMMANDS = (
-    run, recompute, verify, gating, argse, evaluate, compare, report, export, jobs, status, wait, cancel, delete,
-    download, experts, doctor, gc,
+    run, recompute, verify, gating, argse, evaluate, compare, report, jobs, status, wait, cancel, delete, download,
+    export, experts, doctor, gc,
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(command)

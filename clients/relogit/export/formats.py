@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from relogit.arrays import softmax
 from relogit.errors import Refused
 from relogit.export.sources import Source
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 LABELS = "labels.json"  # FiftyOne's name of such a file
 
@@ -24,6 +26,8 @@ def write_stack(source: Source, folder: Path) -> None:
     Raises:
         Refused: two experts have different numbers of classes.
     """
+    import numpy as np  # here, because the import takes longer than most commands
+
     for part in source.splits():
         shapes = {arrays.logits.shape for arrays in part.experts.values()}
         if len(shapes) != 1:
@@ -56,6 +60,8 @@ def write_fd_shifts(source: Source, folder: Path) -> None:
     Its array `arr_0` is float64 [N, C + 2], with all splits below each other: logits, label, number of the split.
     `datasets.json` lists the splits in the order of their numbers; `val` comes first, as fd-shifts has it.
     """
+    import numpy as np  # here, because the import takes longer than most commands
+
     parts = list(source.splits())
     parts.sort(key=lambda part: part.split != "val")  # stable: the others keep the job's order
     for expert in source.experts:
@@ -110,10 +116,14 @@ def _bases(source: Source) -> Iterator[tuple[str, str]]:
 
 def _fd_rows(logits: NDArray[np.float32], targets: NDArray[np.int64], number: int) -> NDArray[np.float64]:
     """Join logits [N, C], targets [N] and the split's number to [N, C + 2]."""
+    import numpy as np  # here, because the import takes longer than most commands
+
     return np.column_stack([logits.astype(np.float64), targets, np.full(len(targets), number)])
 
 
 def _save(path: Path, array: NDArray[np.generic]) -> None:
+    import numpy as np  # here, because the import takes longer than most commands
+
     path.parent.mkdir(parents=True, exist_ok=True)
     np.save(path, array)
 

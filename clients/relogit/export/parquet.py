@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from relogit.export.sources import Source, SplitLogits
 from relogit.extras import load_extra
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 KEY = b"relogit"  # of the metadata in a file's schema
 
@@ -51,5 +52,5 @@ def _table(pa: Any, part: SplitLogits) -> Any:
 
 def _lists(pa: Any, logits: NDArray[np.float32]) -> Any:
     """Return logits [N, C] as an array of fixed-size lists."""
-    flat = pa.array(np.ascontiguousarray(logits).reshape(-1), pa.float32())
+    flat = pa.array(logits.reshape(-1), pa.float32())
     return pa.FixedSizeListArray.from_arrays(flat, logits.shape[1])

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from relogit.download import is_plain_name
 from relogit.errors import IntegrityError, Refused
 from relogit.job import Job, Logits
 from relogit.sample_index import SampleIndex
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Artifact = Mapping[str, Any]
 
@@ -89,6 +90,8 @@ class Source:
         return {"job": self.job.id, "kind": self.job.job_kind, "verdict": "passed", "sources": files}
 
     def _read(self, split: str, artifacts: Sequence[Artifact]) -> SplitLogits:
+        import numpy as np  # here, because the import takes longer than most commands
+
         lists = {artifact["manifest"]["split"]["sha256"] for artifact in artifacts}
         if len(lists) != 1:
             raise IntegrityError(f"The results of {split!r} come from {len(lists)} different index lists.")
