@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from app import VERSION
 from app.api import problems
 from app.api.dependencies import Services
+from app.api.foreign_pages import refuse_foreign_pages
 from app.api.html import PageFiles
 from app.api.metrics import ServiceMetrics
 from app.api.middleware import RequestMetrics
@@ -89,7 +90,7 @@ def create_app(settings: Settings, launch: Launch = subprocess.Popen) -> FastAPI
         lifespan=lifespan,
         docs_url=None,  # pages of ours: FastAPI's load their scripts from another host
         redoc_url=None,
-        dependencies=[Depends(problems.refuse_unknown_parameters)],
+        dependencies=[Depends(refuse_foreign_pages), Depends(problems.refuse_unknown_parameters)],
     )
     app.state.registry = CollectorRegistry()
     app.add_middleware(RequestMetrics, registry=app.state.registry)

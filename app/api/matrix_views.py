@@ -11,7 +11,8 @@ from fastapi import Depends, Query
 from app.api.dependencies import Services
 from app.domain.errors import RequestError
 from app.domain.jobs import JobState
-from app.pages.matrix import Matrix, MatrixSite, Setting, make_matrix, settings_of
+from app.pages.matrix import Matrix, make_matrix, settings_of
+from app.pages.matrix_cells import MatrixSite, Setting
 from app.report.figures import FIGURES, Figure
 
 OPEN = (JobState.QUEUED, JobState.RUNNING, JobState.CANCELLING)

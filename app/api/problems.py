@@ -16,6 +16,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
+from app.api.foreign_pages import ForeignPage
 from app.api.schemas import Problem
 from app.domain.errors import Conflict, NotFound, Refused, RelogitError, RequestError, TransientError
 
@@ -33,6 +34,7 @@ MESSAGES = {
 
 # The first class that an error is an instance of decides, so subclasses come first.
 STATUSES: tuple[tuple[type[RelogitError], int], ...] = (
+    (ForeignPage, 403),
     (NotFound, 404),
     (Conflict, 409),
     (RequestError, 422),

@@ -8,7 +8,7 @@ from typing import Any
 
 from app.domain.errors import RequestError
 from app.pages.job_rows import duration
-from app.pages.matrix import Setting
+from app.pages.matrix_cells import Setting
 from app.report.words import count
 from app.submission.bodies import RecomputeBody
 from app.submission.plans import Plan

@@ -11,6 +11,8 @@ from markupsafe import Markup
 
 Value = str | float | int | None
 
+NO_XML = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\ud800-\\udfff\\ufffe\\uffff]")
+"""Characters that XML 1.0 has no way to write."""
 SVG_TAG = re.compile(r'<svg class="chart" viewBox="0 0 (\S+) (\S+)"')
 
 
@@ -39,7 +41,7 @@ class Drawing(Markup):
             '<?xml version="1.0" encoding="UTF-8"?>\n'
             r'<svg xmlns="http://www.w3.org/2000/svg" class="chart" width="\1" height="\2" viewBox="0 0 \1 \2"'
         )
-        text, found = SVG_TAG.subn(head, str(self), count=1)
+        text, found = SVG_TAG.subn(head, NO_XML.sub("\ufffd", str(self)), count=1)
         if not found:
             raise ValueError(f"the drawing {self.heading!r} is no chart")
         inside = f'<style>{style}</style><rect width="100%" height="100%" fill="#fff"/>'

@@ -15,6 +15,7 @@ LATEX_SPECIAL = {
     "^": r"\textasciicircum{}",
     "<": "$<$",  # the default font encoding has other signs in their places
     ">": "$>$",
+    "|": r"\textbar{}",
     "−": "$-$",
     "→": r"$\rightarrow$",
     "–": "--",
@@ -22,7 +23,7 @@ LATEX_SPECIAL = {
     **{c: f"\\{c}" for c in "&%$#_{}"},
 }
 CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
-MARKDOWN_SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#])")
+MARKDOWN_SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#&~])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,8 @@ class Table:
 
 
 def _latex_row(cells: Sequence[str]) -> str:
-    return " & ".join(map(_latex, cells)) + " \\\\"
+    row = " & ".join(map(_latex, cells)) + " \\\\"
+    return f"{{}}{row}" if row.startswith(("[", "*")) else row  # else an argument of what ends the row before
 
 
 def _latex(text: str) -> str:

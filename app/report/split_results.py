@@ -18,6 +18,7 @@ from app.report.pictures import reliability, risk_coverage, swatch
 from app.report.recall_picture import recall_by_class
 from app.report.split_figures import SplitFigures, split_figures
 from app.report.split_picture import ClassGroups
+from app.report.words import percent
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +73,26 @@ def result_splits(results: Sequence[Result], parts: Parts) -> list[Split]:
         known = [(r.expert, numbers[r.expert], parts.statistics[r.place]) for r in own if r.place in parts.statistics]
         rows = [_row(result, numbers[result.expert], figures, parts) for result in own]
         more = split_figures(name, known, parts.ensembles.get(name), seeds, parts.head_threshold)
-        splits.append(Split(name, rows, risk_coverage(name, known), _table(name, rows, figures), more))
+        splits.append(
+            Split(name, rows, risk_coverage(name, known), _table(name, rows, figures, _note(own, parts)), more)
+        )
     return splits
 
 
-def _table(split: str, rows: Sequence[Row], figures: Sequence[Figure]) -> Table:
+def _note(results: Sequence[Result], parts: Parts) -> str:
+    """Say what the intervals are, and what was assumed of the networks."""
+    known = [parts.statistics[r.place].intervals for r in results if r.place in parts.statistics]
+    sentences = [f"In brackets: {percent(known[0].level)} intervals ({known[0].method})."] if known else []
+    assumed = dict.fromkeys(
+        check.message
+        for result in results
+        for check in result.report.checks
+        if check.id == "assumptions" and check.verdict == "failed"
+    )
+    return " ".join([*sentences, *assumed])
+
+
+def _table(split: str, rows: Sequence[Row], figures: Sequence[Figure], note: str) -> Table:
     """Write the results of a split as a table for a paper."""
     columns = ["Expert", "Rows", *(f"{figure.heading} {figure.unit}".strip() for figure in figures), "Checks"]
     cells = [
@@ -88,7 +104,7 @@ def _table(split: str, rows: Sequence[Row], figures: Sequence[Figure]) -> Table:
         ]
         for row in rows
     ]
-    return Table(f"Results, {split}", columns, cells, "In brackets: 95 % intervals, where they are known.")
+    return Table(f"Results, {split}", columns, cells, note)
 
 
 def _row(result: Result, number: int, figures: Sequence[Figure], parts: Parts) -> Row:

@@ -113,7 +113,11 @@ def page(sources: Sources) -> Page:
     }
     verdict = report.verdict if job.state.ended else "pending"
     ensembles = _ensembles(sources.ensembles)
-    adjusted = [check for ensemble in ensembles.values() for check in ensemble.findings]
+    adjusted = [
+        replace(check, message=f"On {split}: {check.message}")
+        for split, ensemble in ensembles.items()
+        for check in ensemble.findings
+    ]
     findings = failures(replace(report, checks=(*report.checks, *adjusted)), _causes(sources.causes))
     threshold = request.standards.head_threshold
     analysed_parts = Parts(statistics, ensembles, sources.digests, sources.groups, threshold)

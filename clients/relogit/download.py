@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple
 
 from relogit.errors import IntegrityError
+from relogit.sample_index import SampleIndex
 from relogit.wire import Wire, segment
 
 
 class Saved(NamedTuple):
-    """One artifact in a local folder."""
+    """One artifact in a local folder.
+
+    `sha256` and `bytes` are those of the local file.
+    """
 
     path: Path
     sha256: str
@@ -23,7 +28,7 @@ class Saved(NamedTuple):
     fetched: bool  #: False if the right file was there before
 
 
-def fetch(wire: Wire, job_id: str, artifact: dict[str, Any], out: IO[bytes]) -> None:
+def fetch(wire: Wire, job_id: str, artifact: Mapping[str, Any], out: IO[bytes]) -> None:
     """Write an artifact to `out` and check its digest.
 
     Raises:
@@ -63,6 +68,38 @@ def save(wire: Wire, job_id: str, artifact: dict[str, Any], folder: Path) -> Sav
     return Saved(target, artifact["sha256"], artifact["bytes"], fetched)
 
 
+def save_with_index(
+    wire: Wire, job_id: str, artifact: Mapping[str, Any], folder: Path, samples: SampleIndex
+) -> Saved:
+    """Save an artifact with the samples of its rows, and its manifest.
+
+    The file has the artifact's arrays bit for bit, and besides `sample_index` int64 [N] and `base`, a text []. The
+    manifest's `file` describes this file, and `file.artifact` the one that was downloaded and checked.
+
+    Raises:
+        IntegrityError: the download is damaged, has not one row for each sample, or its path leads out of `folder`.
+    """
+    import numpy as np  # here, because the import takes longer than most commands
+
+    target = folder.joinpath(*_safe_parts(artifact["path"]))
+    body = io.BytesIO()
+    fetch(wire, job_id, artifact, body)
+    body.seek(0)
+    with np.load(body, allow_pickle=False) as loaded:
+        arrays = dict(loaded)
+    if arrays["logits"].shape[:1] != samples.indices.shape:
+        raise IntegrityError(f"{artifact['path']} has not one row for each of the {samples.indices.size} samples.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(target) as out:
+        np.savez(out, **arrays, sample_index=samples.indices, base=np.array(samples.base))
+    sha256, size = _sha256(target), target.stat().st_size
+    original = {"sha256": artifact["sha256"], "bytes": artifact["bytes"]}
+    file = {**artifact["manifest"]["file"], "sha256": sha256, "bytes": size, "artifact": original}
+    with replacing(target.with_suffix(".json")) as out:
+        out.write(json.dumps({**artifact["manifest"], "file": file}, indent=2).encode() + b"\n")
+    return Saved(target, sha256, size, True)
+
+
 def _safe_parts(path: str) -> tuple[str, ...]:
     """Split a path; refuse one that leaves its folder.
 
@@ -74,6 +111,11 @@ def _safe_parts(path: str) -> tuple[str, ...]:
             f"The server names the file {path!r}, which is no plain path below the folder; nothing was written."
         )
     return pure.parts
+
+
+def is_plain_name(name: str) -> bool:
+    """Tell whether a name is one visible path segment, on Windows too."""
+    return bool(name) and name.isprintable() and name[0] != "." and not set(name) & set('/\\:*?"<>|')
 
 
 def _sha256(path: Path) -> str:

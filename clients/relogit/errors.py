@@ -8,7 +8,10 @@ RelogitError            code; `problem()` returns it in the shape of the server'
 ├── Missing             the job or the artifact does not exist (also a LookupError)
 ├── StillRunning        `wait(timeout=…)` ran out; the job goes on (also a TimeoutError)
 ├── WrongUsage          a command line is invalid; no method of the client raises it
-└── IntegrityError      a download differs from what the server announced
+├── IntegrityError      a download differs from what the server announced
+├── StaleList           an index list is no longer the one that a job used
+├── Refused             a job's results are not verified, or a folder must not be replaced
+└── MissingExtra        a library that an extra of relogit installs is missing (also an ImportError)
 """
 
 from __future__ import annotations
@@ -100,3 +103,24 @@ class IntegrityError(RelogitError):
     """A download differs from what the server announced; nothing was kept."""
 
     code = "integrity"
+
+
+class StaleList(RelogitError):
+    """An index list is no longer the one that a job used."""
+
+    code = "stale-list"
+
+
+class Refused(RelogitError):
+    """The client refuses an export: results that are not verified, or a folder that must not be replaced."""
+
+    code = "refused"
+
+
+class MissingExtra(RelogitError, ImportError):
+    """A library is missing that an extra of relogit installs."""
+
+    code = "missing-extra"
+
+    def __init__(self, library: str, extra: str) -> None:
+        super().__init__(f"This needs {library}, which is not installed: pip install 'relogit[{extra}]'")

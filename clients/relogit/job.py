@@ -7,12 +7,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
-from relogit.download import Saved, fetch, save
+from relogit.download import Saved, fetch, save, save_with_index
 from relogit.errors import Missing
+from relogit.frames import FrameRows, data_frame
+from relogit.notebook import units_html
+from relogit.sample_index import SampleIndex, read_sample_index
 from relogit.work import Work
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
     from numpy.typing import NDArray
 
 JobKind = Literal["recompute", "verification", "splits", "gating", "rejector", "evaluation", "comparison", "run"]
@@ -112,19 +116,72 @@ class Job(Work):
             Missing: the job has no such artifact, or not yet; the message names those it has.
             IntegrityError: the download was damaged.
         """
-        import numpy as np  # here, because the import takes longer than most commands
-
         artifacts = {(artifact["expert"], artifact["split"]): artifact for artifact in self.artifacts()}
         if (expert, split) not in artifacts:
             available = ", ".join(f"{name} / {part}" for name, part in sorted(artifacts)) or "none yet"
             raise Missing(f"Job {self.id} has no logits for {expert} / {split}. It has: {available}.")
+        return self.read_artifact(artifacts[expert, split])
+
+    def read_artifact(self, artifact: Mapping[str, Any]) -> Logits:
+        """Fetch the arrays of one entry of `artifacts()`.
+
+        Raises:
+            IntegrityError: the download was damaged.
+        """
+        import numpy as np  # here, because the import takes longer than most commands
+
         body = io.BytesIO()
-        fetch(self._wire, self.id, artifacts[expert, split], body)
+        fetch(self._wire, self.id, artifact, body)
         body.seek(0)
         with np.load(body, allow_pickle=False) as arrays:
             return Logits(arrays["logits"], arrays["targets"], arrays["predictions"])
 
-    def download(self, folder: str | Path = ".") -> list[Saved]:
+    def sample_index(self, artifact: Mapping[str, Any]) -> SampleIndex:
+        """Get the samples of an artifact's rows, from the server's list.
+
+        Raises:
+            StaleList: the list is not the one that the job used, or is gone.
+        """
+        return read_sample_index(self._wire, artifact["manifest"])
+
+    def to_dataframe(self, split: str | None = None) -> pd.DataFrame:
+        """Get one row for each expert, split and sample, as a pandas frame.
+
+        Example:
+            frame = job.to_dataframe("val")
+            frame.groupby("expert")["correct"].mean()
+
+        Its columns are `expert`, `split` and `base` (categories), `sample_index`, `label` and `prediction` (int64),
+        `correct` (bool), `confidence` and `margin`: the largest probability, and what it exceeds the second by
+        (float64). Rows stand in the order of the index list. Whether the results passed their checks tells `verdict`
+        in `data`.
+
+        Args:
+            split: only this one; all by default.
+
+        Raises:
+            Missing: the job has no logits of this split, or not yet.
+            StaleList: an index list is no longer the one that the job used.
+            MissingExtra: pandas is not installed.
+        """
+        listed = self.artifacts()
+        artifacts = [artifact for artifact in listed if split in (None, artifact["split"])]
+        if not artifacts:
+            available = ", ".join(dict.fromkeys(artifact["split"] for artifact in listed)) or "none yet"
+            raise Missing(f"Job {self.id} has no logits of {split or 'any split'}. Its splits: {available}.")
+        lists = {artifact["split"]: artifact for artifact in artifacts}
+        samples = {name: self.sample_index(artifact) for name, artifact in lists.items()}
+        return data_frame(
+            FrameRows(
+                artifact["expert"], artifact["split"], samples[artifact["split"]], *self.read_artifact(artifact)
+            )
+            for artifact in artifacts
+        )
+
+    def _repr_html_(self) -> str:
+        return units_html(self.data)
+
+    def download(self, folder: str | Path = ".", *, with_index: bool = False) -> list[Saved]:
         """Download all artifacts to `<folder>/<output_dir>/<expert>/<split>_logits.npz`, with manifests.
 
         Example:
@@ -132,11 +189,26 @@ class Job(Work):
 
         Files appear whole or not at all; those that exist with the right sha256 are not fetched again.
 
+        Args:
+            folder: on this machine.
+            with_index: whether the local files also get `sample_index` int64 [N] and `base`, the samples of the rows.
+                They are fetched again each time.
+
         Returns:
             One entry for each artifact that the job has at this moment.
 
         Raises:
             IntegrityError: a download was damaged; the files before it are in place.
+            StaleList: with `with_index`, a list is not the one that the job used; nothing was written.
             OSError: the folder cannot be written.
         """
-        return [save(self._wire, self.id, artifact, Path(folder)) for artifact in self.artifacts()]
+        artifacts = self.artifacts()
+        if not with_index:
+            return [save(self._wire, self.id, artifact, Path(folder)) for artifact in artifacts]
+        # All lists are read before the first file is written.
+        lists = {artifact["split"]: artifact for artifact in artifacts}
+        samples = {split: self.sample_index(artifact) for split, artifact in lists.items()}
+        return [
+            save_with_index(self._wire, self.id, artifact, Path(folder), samples[artifact["split"]])
+            for artifact in artifacts
+        ]

@@ -87,7 +87,7 @@ class Run(Work):
             raise Missing(f"The evaluation of run {self.id} is {step['state']}.")
         return Evaluation(self._wire, self._wire.get(f"/evaluations/{segment(step['jobs'][0])}"))
 
-    def download(self, folder: str | Path = ".") -> list[Saved]:
+    def download(self, folder: str | Path = ".", *, with_index: bool = False) -> list[Saved]:
         """Download the logits of its experts and of their combination, as `Job.download` does.
 
         Example:
@@ -98,7 +98,7 @@ class Run(Work):
         """
         ids = [job_id for step in self.steps if step["step"] in WITH_LOGITS for job_id in step["jobs"]]
         jobs = [Job(self._wire, self._wire.get(f"/jobs/{segment(job_id)}")) for job_id in ids]
-        return [saved for job in jobs for saved in job.download(folder)]
+        return [saved for job in jobs for saved in job.download(folder, with_index=with_index)]
 
     def cancel(self) -> Self:
         """Ask the server to stop it and its current job; return this handle."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Self, TypedDict
 
+from relogit.notebook import results_html
 from relogit.wire import Wire
 from relogit.work import Work
 
@@ -70,6 +71,9 @@ class Verification(Work):
     def results(self) -> list[dict[str, Any]]:
         """Each file's expert, split, verdict, checks, metrics and error."""
         return list(self.data["results"])
+
+    def _repr_html_(self) -> str:
+        return results_html(self.data)
 
     def cancel(self) -> Self:
         """Ask the server to stop it; return this handle."""

@@ -114,6 +114,14 @@ class Work:
         """
         self._wire.delete(self._job_path)
 
+    def report_page(self) -> bytes:
+        """Get its report, one HTML page without links to other files.
+
+        The server waits ten seconds at most for intervals and causes; a page without them says so.
+        """
+        with self._wire.stream(f"{self._job_path}/report") as chunks:
+            return b"".join(chunks)
+
     def analysis(self, part: Part, *, timeout: float = 60.0) -> dict[str, Any]:
         """Request an analysis, which the server computes on demand.
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import httpx
+
 from app.api.comparison_schemas import ComparisonView
 from app.domain.checks import JobReport
 from app.domain.combine_requests import InputFile, InputList, LogitsInput
@@ -161,12 +163,18 @@ def comparing(data: dict[str, Any]) -> FakeServer:
     """A server that has that comparison and the recompute jobs of its sides, and accepts it."""
     asked = {"dataset": "digits_lt", "splits_dir": "own_splits"}
     shown = {name: data[name] for name in fake_job() if name in data} | {"units": []}
-    answers = {
+    answers: dict[str, object] = {
         "POST_comparisons": data,
         "GET_comparisons": {"comparisons": [data]},
         f"GET_comparisons__{data['id']}": data,
         f"GET_jobs__{data['id']}": shown,
         f"POST_jobs__{data['id']}__cancel": shown,
     }
+    table = {"name": "pairs-test", "title": "Pairs, test", "files": []}
+    listing = {"complete": True, "figures": [], "tables": [table]}
+    answers[f"GET_jobs__{data['id']}__report__files"] = listing
+    for form in ("tex", "md"):
+        text = httpx.Response(200, text=f"the table as {form}\n")
+        answers[f"GET_jobs__{data['id']}__report__tables__pairs-test.{form}"] = text
     jobs = {f"GET_jobs__{job_id}": fake_job(id=job_id, request=asked) for job_id in (JOB, OTHER)}
     return answering(**answers, **jobs)

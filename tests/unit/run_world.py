@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from app.api.dependencies import Services
 from app.domain.combine_requests import EvaluationRequest, GatingRequest, InputList, RejectorRequest
 from app.domain.combining import Rules
 from app.domain.evaluations import Evaluation
-from app.domain.jobs import Claim, Job, JobOptions
+from app.domain.jobs import Artifact, Claim, Job, JobOptions
 from app.domain.outcomes import EvaluationOutcome, GatingOutcome, Outcome, RejectorOutcome, RoleRows
 from app.domain.requests import RecomputeRequest
 from app.domain.run_requests import RunStep
@@ -80,8 +80,8 @@ class RunWorld:
         while (claim := jobs.claim("w")) is not None:
             for unit in claim.open_units:
                 jobs.start_unit(claim, unit.split)
-                sha256 = self._write(claim, unit.split)
-                jobs.finish_unit(claim, unit.split, artifact(sha256), REPORT, DONE, is_there=lambda: True)
+                written = self._write(claim, unit.split)
+                jobs.finish_unit(claim, unit.split, written, REPORT, DONE, is_there=lambda: True)
             outcome = _outcome(claim)
             if outcome is not None:
                 jobs.record_outcome(claim, outcome)
@@ -90,7 +90,7 @@ class RunWorld:
             else:
                 jobs.finish_job(claim, PASSED)
 
-    def _write(self, claim: Claim, split: str) -> str:
+    def _write(self, claim: Claim, split: str) -> Artifact:
         """Write a unit's file, which depends on what it is made of."""
         request = claim.job.request
         made_of: object = claim.expert
@@ -112,7 +112,7 @@ class RunWorld:
             path.write_bytes(content)
         manifest = {"job": claim.job.id, "file": {"sha256": sha256}}
         shown.with_suffix(".json").write_text(json.dumps(manifest))
-        return sha256
+        return replace(artifact(sha256), size=len(content))
 
 
 def _outcome(claim: Claim) -> Outcome | None:

@@ -15,8 +15,9 @@ from tests.unit.fake_server import FakeServer
 FOLDER = Path(__file__).with_name("snapshots")
 UPDATE = "UPDATE_SNAPSHOTS"
 NAMES = (
-    "argse", "combine_plan", "combined_jobs", "compare", "errors", "evaluate", "experts", "figures", "gating", "gc",
-    "jobs", "plan", "recompute", "rows", "run", "run_plan", "splits", "verify", "verify_job",
+    "argse", "combine_plan", "combined_jobs", "compare", "errors", "evaluate", "experts", "export", "figures",
+    "gating", "gc", "jobs", "plan", "recompute", "report", "rows", "run", "run_plan", "splits", "verify",
+    "verify_job",
 )  # fmt: skip
 
 

@@ -15,7 +15,6 @@ from rich.console import Console
 import relogit
 from app.domain.comparisons import Cause
 from relogit.render.comparison import comparison_lines, p_text, pair_sentence
-from relogit.render.comparison_paper import comparison_rows, paper_table
 from tests.unit.command_line import Relogit
 from tests.unit.compared_outcomes import (
     COMPARISON_ID,
@@ -192,24 +191,6 @@ def test_names_cannot_write_to_the_terminal() -> None:
     text = printed(data, 100)
     assert "\\x1b[31mce" in text
     assert "\x1b" not in text
-
-
-def test_paper_tables_have_a_row_for_each_pair_and_split() -> None:
-    """Names are escaped; figures that nobody has are left out; a minus is a minus."""
-    missing = dict.fromkeys(("nll", "ece", "aurc"))
-    pairs = [pair("a_b", "c|d", figures=figures(missing)), pair("a_b", "c|d", "val", figures=figures(missing))]
-    rows = comparison_rows(result_of(view(result=outcome(*pairs))))
-    assert list(rows[0]) == [
-        "split", "A", "B", "acc", "bal", "head", "tail", "only A", "only B", "p (Holm)", "flips"
-    ]  # fmt: skip
-    assert rows[0]["head"] == "−2.50 [−6.00, 1.00]"
-    latex = paper_table(rows, "latex").splitlines()
-    assert latex[0] == r"\begin{tabular}{lllrrrrrrrr}"
-    assert r"test & a\_b & c|d & +2.43 [0.10, 4.80]" in latex[4]
-    assert "$-$2.50 [$-$6.00, 1.00]" in latex[4]
-    markdown = paper_table(rows, "markdown").splitlines()
-    assert len(markdown) == 4
-    assert r"| test | a_b | c\|d | +2.43 [0.10, 4.80] |" in markdown[2]
 
 
 def test_the_client_compares_by_ids(relogit: Relogit) -> None:

@@ -6,13 +6,16 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import httpx
 import pytest
 from fastapi import FastAPI
 
 from app.api.dependencies import Services
+from app.api.routes import events as events_module
 from app.api.routes.events import SHORTEST_S
+from app.store.watcher import Watcher
 from tests.fakes import Home
 from tests.unit.run_world import RunWorld
 
@@ -114,6 +117,47 @@ def test_all_jobs_are_told_of_in_one_stream(app: FastAPI, world: RunWorld) -> No
     data = json.loads(event["data"])
     assert (event["event"], data["ready"], data["last"]) == ("jobs", False, job)
     assert data["jobs"] == [{"id": job, "kind": "run", "state": "queued", "done": 0, "total": 0}]
+
+
+@pytest.mark.parametrize("of_a_job", [True, False])
+def test_a_state_that_was_received_is_not_sent_again(app: FastAPI, world: RunWorld, of_a_job: bool) -> None:
+    """A client that comes back gets heartbeats until something changes, and then the change."""
+    job = world.submit(until="recompute")
+    url = f"/jobs/{job}/events" if of_a_job else "/events"
+
+    async def run(last: str | None, change: bool = False) -> list[Event]:
+        services = replace(world.services, watcher=Watcher(world.services.database))  # one that is not closed
+        app.state.services = services
+        async with client(app, services) as http:
+            stream = asyncio.create_task(read(http, url, last))
+            await asyncio.sleep(0.2)
+            if change:
+                services.jobs.cancel(job)
+                await asyncio.sleep(0.5)
+            services.watcher.close()
+            return events_of((await stream).text)
+
+    [first] = asyncio.run(run(None))
+    assert asyncio.run(run(first["id"])) == []
+    [changed] = asyncio.run(run(first["id"], change=True))
+    assert changed["id"] != first["id"]
+
+
+def test_silence_is_filled_with_heartbeats(app: FastAPI, world: RunWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Comments, which no client takes for an event, keep proxies from closing the connection."""
+    monkeypatch.setattr(events_module, "HEARTBEAT_S", 0.1)
+    job = world.submit(until="recompute")
+
+    async def run() -> str:
+        async with client(app, world.services) as http:
+            stream = asyncio.create_task(read(http, f"/jobs/{job}/events"))
+            await asyncio.sleep(0.5)
+            world.services.watcher.close()
+            return (await stream).text
+
+    text = asyncio.run(run())
+    assert text.count("\n: ping") >= 2
+    assert len(events_of(text)) == 1
 
 
 def test_a_job_that_is_not_there_has_no_events(app: FastAPI, world: RunWorld) -> None:

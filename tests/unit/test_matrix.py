@@ -10,7 +10,8 @@ import pytest
 from app.api.dependencies import Services
 from app.api.matrix_views import show_matrix
 from app.domain.errors import RequestError
-from app.pages.matrix import Cell, Matrix, Setting
+from app.pages.matrix import Matrix
+from app.pages.matrix_cells import Cell, Setting
 from app.pages.selection import selected_bodies
 from app.submission.bodies import RecomputeBody
 from app.submission.recompute import plan
@@ -82,6 +83,31 @@ def test_changed_images_make_what_points_into_them_stale(done: RunWorld) -> None
     done.home.write_npz("test", 7)
     assert set(stale(done)) == {"ce/val", "ce/test", "bal/val", "bal/test"}
     assert {reason for reasons in stale(done).values() for reason in reasons} == {"the images were changed"}
+
+
+def test_another_declaration_makes_all_stale(done: RunWorld) -> None:
+    """Another mean gives other logits, whatever the files are; another expert's override does not."""
+    text = (done.home.data / "datasets.toml").read_text()
+    done.home.declare(text + "[digits.overrides.best_other]\nmean = [0, 0, 0]\nstd = [1, 1, 1]\n")
+    assert stale(done) == {}
+    done.home.declare(text.replace("mean = [0.5, 0.5, 0.5]", "mean = [0.4, 0.5, 0.5]"))
+    reasons = {reason for reasons in stale(done).values() for reason in reasons}
+    assert reasons == {"datasets.toml declares another normalisation or network"}
+    assert len(stale(done)) == 4
+
+
+def test_a_published_file_of_another_size_is_stale(done: RunWorld) -> None:
+    """Somebody has saved over it."""
+    path = done.home.settings.outputs_dir / "logits_fixed" / "ce" / "val_logits.npz"
+    path.write_bytes(b"others")
+    assert stale(done) == {"ce/val": ["the published file is not the one that was written"]}
+
+
+def test_how_it_was_computed_is_said_where_that_is_not_as_usual(done: RunWorld) -> None:
+    submit(done, precision="bf16", experts=["ce"], splits=["val"])
+    done.work()
+    found = cells(done)
+    assert (list(found["ce/val"].notes), list(found["ce/test"].notes)) == (["bf16"], [])
 
 
 def test_a_file_of_other_splits_is_stale(done: RunWorld) -> None:

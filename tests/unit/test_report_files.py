@@ -24,7 +24,7 @@ from app.report.view import page
 from tests.fakes import Home
 from tests.unit.asgi import send
 from tests.unit.expert_jobs import ExpertJobs
-from tests.unit.report_inputs import result, sources
+from tests.unit.report_inputs import check, result, sources
 
 EVIL = '<script>&"%$_#{}~^\\\n| ' + "é→−"
 
@@ -64,6 +64,23 @@ def test_a_chart_stands_alone() -> None:
     assert used <= defined
     assert style.count("{") == style.count("}")
     assert (root.get("width"), root.get("height")) == ("320", "240")
+
+
+def test_a_chart_of_names_that_xml_cannot_write_is_well_formed() -> None:
+    """Such characters are replaced; the data keep them."""
+    drawing = chart("a\x00\x0b\x1b\ufffe b")
+    title = ET.fromstring(drawing.to_svg(figure_style())).findtext("{http://www.w3.org/2000/svg}title")
+    assert title == "a\ufffd\ufffd\ufffd\ufffd b"
+
+
+def test_no_name_is_an_argument_of_the_row_before_it() -> None:
+    """What follows the end of a row in LaTeX may be an option of that end: `[a]` a length, `*` a star."""
+    text = Table("c", ["Expert", "A"], [["[a]", "1"], ["*b", "2"], ["c|d", "3"]]).to_latex()
+    assert "\n{}[a] & 1 \\\\\n{}*b & 2 \\\\\nc\\textbar{}d & 3 \\\\\n" in text
+
+
+def test_markdown_shows_entities_and_tildes_as_they_are_written() -> None:
+    assert "| \\&lt;a \\~\\~b |" in Table("c", ["Expert"], [["&lt;a ~~b"]]).to_markdown()
 
 
 def test_a_latex_table_is_balanced_whatever_the_names_are() -> None:
@@ -113,6 +130,14 @@ def test_every_chart_and_table_of_a_page_is_found() -> None:
     for name in built.figures:
         ET.fromstring(built.figure(name, "svg"))
         assert len(rows_of(built.figure(name, "csv"))) > 1
+
+
+def test_a_table_for_a_paper_says_what_was_assumed() -> None:
+    """What the tensors do not show stands with the numbers wherever these go."""
+    warning = check("assumptions", "failed", level="warning", message="The strides were assumed.")
+    built = Report.of("report.html", page(sources([result("ce", checks=[warning]), result("bal", checks=[warning])])))
+    assert built.table("results-val", "md").count("The strides were assumed.") == 1
+    assert "95 % intervals (percentile bootstrap, stratified by class)" in built.table("results-val", "md")
 
 
 def test_a_saved_page_has_no_links_and_a_live_one_has_all() -> None:

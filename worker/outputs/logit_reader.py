@@ -93,7 +93,10 @@ def _read_arrays(stream: IO[bytes], max_bytes: int) -> dict[str, NDArray[Any]]:
                 raise ValueError(f"{name} holds Python objects (a pickle), which are not read; numbers are expected")
             if name in arrays:
                 raise ValueError(f"it holds {name} twice")
-            if name not in ARTIFACT.dtypes or np.prod(shape, dtype=object) * dtype.itemsize > max_bytes:
+            if (
+                name not in (*ARTIFACT.dtypes, *ARTIFACT.optional)
+                or np.prod(shape, dtype=object) * dtype.itemsize > max_bytes
+            ):
                 arrays[name] = np.broadcast_to(np.zeros((), dtype), shape)
                 continue
             with archive.open(member) as file, SYNTAX_TREES:

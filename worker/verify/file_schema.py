@@ -24,9 +24,13 @@ class Form:
     dtypes: Mapping[str, tuple[str, ...]]
     holder: str = "The file"
     """What holds the arrays, as the subject of a sentence."""
+    optional: tuple[str, ...] = ()
+    """Arrays that the file may hold besides."""
 
 
-ARTIFACT = Form({"logits": ("float32",), "targets": ("int64",), "predictions": ("int64",)})
+SAMPLES = ("sample_index", "base")
+"""The samples of the rows, which `relogit download --with-index` adds: int64 [N], and a text []."""
+ARTIFACT = Form({"logits": ("float32",), "targets": ("int64",), "predictions": ("int64",)}, optional=SAMPLES)
 """An .npz of relogit's, or of the scripts that it replaces."""
 BARE = Form({"logits": ("float16", "float32")})
 """A tensor alone: targets are the split's labels, predictions the largest logits."""
@@ -37,8 +41,8 @@ BARE_WITH_TARGETS = Form(
 
 
 def check_arrays(arrays: Mapping[str, NDArray[Any]], form: Form = ARTIFACT) -> Check:
-    """Check that a file holds exactly its form's arrays."""
-    names, expected = sorted(arrays), sorted(form.dtypes)
+    """Check that a file holds exactly its form's arrays, but for optional ones."""
+    names, expected = sorted(name for name in arrays if name not in form.optional), sorted(form.dtypes)
     missing = [name for name in expected if name not in arrays]
     extra = [name for name in names if name not in form.dtypes]
     if missing or extra:

@@ -21,6 +21,7 @@ from worker.verify.file_schema import ARTIFACT, Form
 from worker.verify.ground_truth import Truth
 from worker.verify.lists import check_class_weights, check_missing_classes, check_repeats
 from worker.verify.metrics.rows import RowScores, score_rows
+from worker.verify.row_samples import check_samples
 from worker.verify.scale import check_raw_logits, scale_of
 from worker.verify.similarity import check_constant
 from worker.verify.summary_metrics import figures, no_figures
@@ -98,6 +99,8 @@ def _check_arrays(arrays: Mapping[str, NDArray[Any]], truth: Truth, kind: Form) 
     else:
         done.append(skipped("predictions", "error", "The file has no predictions; the largest logits are taken."))
     attempt("targets", known, lambda: form.check_targets(arrays.get("targets"), truth.labels, truth.classes))
+    if any(name in arrays for name in kind.optional):
+        attempt("samples", (), lambda: check_samples(arrays, truth.indices, truth.base))
     return done, broken[0] if broken else None
 
 

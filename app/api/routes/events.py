@@ -19,7 +19,7 @@ from app.api.readiness import check_readiness
 from app.api.schemas import JobView
 from app.domain.jobs import JobState
 
-SHORTEST_S = 0.5
+SHORTEST_S = 1.0
 """Between two events, so that a page costs a running job next to nothing."""
 HEARTBEAT_S = 15
 LOOK_S = 5.0
@@ -57,7 +57,7 @@ async def job_events(job_id: JobId, services: ServicesDep, last_event_id: LastEv
     """Stream a job as it changes, as server-sent events.
 
     An event `job` holds what `GET /jobs/{id}` answers; the last one is called `end`, and the stream ends with it. At
-    most two events come in a second. An event's id stands for the state that it shows: a client that comes back with
+    most one event comes in a second. An event's id stands for the state that it shows: a client that comes back with
     `Last-Event-ID` gets nothing until that has changed, and 204 if the job has ended with it. Comments are sent as
     heartbeats.
     """

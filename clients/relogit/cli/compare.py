@@ -15,12 +15,12 @@ from relogit.cli.combinations import NameOption, NoWaitOption
 from relogit.cli.command import command
 from relogit.cli.options import DatasetOption, folder_option, time_option
 from relogit.cli.plans import PlanOption, show_plan
+from relogit.cli.report import print_tables
 from relogit.cli.session import Session
 from relogit.cli.verify import JOB_ID, exists, show_verification, submit_verification
 from relogit.comparison import Comparison, ComparisonRequest
 from relogit.render.checks import files_verdict
 from relogit.render.comparison import comparison_lines
-from relogit.render.comparison_paper import comparison_rows, paper_table
 from relogit.render.comparison_plan import comparison_plan_lines
 from relogit.render.jobs import failure_lines, job_title
 from relogit.render.tables import Record, coloured
@@ -118,8 +118,7 @@ def show_comparison_end(run: Session, work: Comparison, form: Literal["text", "l
     """
     (run if form == "text" else replace(run, out=run.err)).follow(work)
     if form != "text" and work.result is not None:
-        table = paper_table(comparison_rows(work.result), form)
-        run.show(work.data, lambda: [Text(table)])
+        print_tables(run, work.id, form)
         return
     run.show(work.data, lambda: comparison_result_lines(run, work.data), failed=work.state != "succeeded")
 

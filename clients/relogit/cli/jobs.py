@@ -111,6 +111,10 @@ def download(
     run: Session,
     job_id: JobArgument = None,
     to: Annotated[Path, typer.Option("--to", help="Folder to put the files in")] = Path(),
+    with_index: Annotated[
+        bool,
+        typer.Option("--with-index", help="Add the samples of the rows to the local files: sample_index, base"),
+    ] = False,
 ) -> None:
     """Fetch a job's files and check their sha256.
 
@@ -126,12 +130,14 @@ def download(
         raise typer.BadParameter(reason)
     work = run.client.get_run(job.id) if job.job_kind == "run" else job
     try:
-        saved = work.download(to)
+        saved = work.download(to, with_index=with_index)
     except OSError as error:
         run.err.print(f"Cannot write below {to}: {error}. Name another folder with --to.", style="red")
         raise typer.Exit(ExitCode.FAILED) from None
     files = [{**item._asdict(), "path": str(item.path)} for item in saved]
-    run.show({"job": job.id, "state": job.state, "files": files}, lambda: download_lines(saved))
+    run.show(
+        {"job": job.id, "state": job.state, "files": files}, lambda: download_lines(saved, with_index=with_index)
+    )
     if job.state != "succeeded":
         run.err.print(f"{job_title(job.data)} is {job.state}, not succeeded; do not use these files as its results.")
         raise typer.Exit(ExitCode.FAILED)

@@ -10,12 +10,13 @@ from typing import Annotated, NoReturn
 import httpx
 import typer
 
-from relogit.cli import rows, splits
+from relogit.cli import log, rows, splits
 from relogit.cli.argse import argse
 from relogit.cli.compare import compare
 from relogit.cli.doctor import doctor
 from relogit.cli.evaluate import evaluate
 from relogit.cli.experts import experts
+from relogit.cli.export import export
 from relogit.cli.gating import gating
 from relogit.cli.gc import gc
 from relogit.cli.jobs import cancel, delete, download, jobs, status, wait
@@ -40,12 +41,13 @@ app = typer.Typer(
 # `relogit --help` lists the commands in this order.
 COMMANDS = (
     run, recompute, verify, gating, argse, evaluate, compare, report, jobs, status, wait, cancel, delete, download,
-    experts, doctor, gc,
+    export, experts, doctor, gc,
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(command)
 app.add_typer(splits.app, name="splits")
 app.add_typer(rows.app, name="rows")
+app.add_typer(log.app, name="log")
 
 
 def _print_version(requested: bool) -> None:

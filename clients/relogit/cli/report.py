@@ -18,7 +18,8 @@ from relogit.download import replacing
 from relogit.errors import Problem
 from relogit.render.report import bundle_lines, files_lines, saved_lines
 
-FORMATS: dict[str, TableFormat] = {"latex": "tex", "markdown": "md", "csv": "csv"}
+PaperFormat = Literal["latex", "markdown", "csv"]
+FORMATS: dict[PaperFormat, TableFormat] = {"latex": "tex", "markdown": "md", "csv": "csv"}
 MAIN = ("results-", "methods-", "differences-", "pairs-")
 """Begin the names of the tables that papers show first."""
 
@@ -35,7 +36,7 @@ def report(
         typer.Option("--bundle", metavar="PATH", help="Save page, charts, tables and digests as a folder or a .zip"),
     ] = None,
     form: Annotated[
-        Literal["latex", "markdown", "csv"] | None,
+        PaperFormat | None,
         typer.Option("--format", help="Print the main tables, or those of --table"),
     ] = None,
     table: Annotated[
@@ -51,7 +52,7 @@ def report(
     reported = _reported(run, job)
     files = _complete(run, reported)
     if form or table:
-        _print_tables(run, reported, files, FORMATS[form or "markdown"], table)
+        print_tables(run, reported, form or "markdown", table)
     elif output or bundle:
         _save(run, reported, output, bundle)
     else:
@@ -79,14 +80,13 @@ def _complete(run: Session, job_id: str) -> dict[str, Any]:
             raise typer.Exit(ExitCode.FAILED) from None
 
 
-def _print_tables(
-    run: Session, job_id: str, files: dict[str, Any], form: TableFormat, names: list[str] | None
-) -> None:
-    known = [item["name"] for item in files["tables"]]
+def print_tables(run: Session, job_id: str, form: PaperFormat, names: list[str] | None = None) -> None:
+    """Print tables of a report for a paper; the main ones, if none is named."""
+    known = [item["name"] for item in run.client.report_files(job_id)["tables"]]
     main = [name for name in known if name.startswith(MAIN)] or known
     if unknown := [name for name in names or () if name not in known]:
         raise typer.BadParameter(f"There is no table {', '.join(unknown)}. `relogit report` lists them.")
-    texts = {name: run.client.report_table(job_id, name, form) for name in names or main}
+    texts = {name: run.client.report_table(job_id, name, FORMATS[form]) for name in names or main}
     if run.json:
         run.show({"job": job_id, "tables": texts}, list)
     else:

@@ -164,7 +164,7 @@ def job_verdict(job: Record) -> Text:
     return Text(f"{name} is {job['state']}: {good} of {len(units)} results are done.")
 
 
-def download_lines(files: Sequence[Saved]) -> list[Text]:
+def download_lines(files: Sequence[Saved], *, with_index: bool = False) -> list[Text]:
     """Show each downloaded file's path, and count those fetched."""
     if not files:
         return [Text("The job has no files.")]
@@ -173,6 +173,8 @@ def download_lines(files: Sequence[Saved]) -> list[Text]:
     ]
     fetched = sum(file.fetched for file in files)
     total = f"{number_of(len(files), 'file')}, each with the right sha256; {fetched} fetched."
+    if with_index:
+        total = f"{number_of(len(files), 'file')}, each fetched with the right sha256; sample_index and base added."
     return [*lines, Text(total, style="green")]
 
 
