@@ -13,7 +13,7 @@ from app.domain.errors import RequestError
 from app.domain.jobs import Job, Unit, UnitState
 from app.domain.requests import RecomputeRequest
 from app.pages.job_rows import Progress
-from app.report.current_checks import publisher
+from app.report.current_checks import is_as_published, publisher
 from app.report.figures import Figure
 from app.store.inspections import InspectionStore
 from app.store.jobs import JobStore
@@ -147,7 +147,7 @@ class CellReader:
             return Cell(expert, split, "stale", ["no result of its job is published here"], job=job.id)
         self.units[expert, split] = (job, unit)
         reasons = self._changes(job.request, unit)
-        if path.stat().st_size != unit.artifact.size:
+        if not is_as_published(path, unit.artifact):
             reasons.append("the published file is not the one that was written")
         value = None if unit.report is None else unit.report.metrics.number(self.figure.name)
         return Cell(
