@@ -55,10 +55,10 @@ def check_adjusted_experts(
 
     It fails if the tail accuracy is lower and chance does not explain it, and is skipped where chance may.
     `right` is [N] for each expert, `tail` [N] the rows of the tail, `distinct` [N] the first row of each sample; None
-    where no sample is repeated. An adjusted expert is compared with the plain one
-    whose name is otherwise the same, else with the only plain one; with several it is not compared. The p-value is
-    that of McNemar's exact test on the tail's distinct samples, which alone are independent. Source: McNemar, "Note on the sampling error of the difference
-    between correlated proportions or percentages", Psychometrika 1947.
+    where no sample is repeated. An adjusted expert is compared with the plain one whose name is otherwise the same,
+    else with the only plain one; with several it is not compared. The p-value is that of McNemar's exact test on the
+    tail's distinct samples, which alone are independent. Source: McNemar, "Note on the sampling error of the
+    difference between correlated proportions or percentages", Psychometrika 1947.
     """
     trained = {name: training for name in right if (training := training_of(name)) is not None}
     plain = {rest: name for name, (adjusted, rest) in trained.items() if not adjusted}
