@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 Value = str | float | int | None
+Data = tuple[Sequence[str], Sequence[Sequence[Value]]]
+"""Columns and rows."""
 
 NO_XML = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\ud800-\\udfff\\ufffe\\uffff]")
 """Characters that XML 1.0 has no way to write."""

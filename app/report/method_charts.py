@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 from app.domain.evaluations import CoveragePoint, Evaluation
-from app.report.drawings import Drawing
+from app.report.drawings import Data, Drawing
 from app.report.pictures import calibration
 from app.report.shown_methods import MSP, ShownMethod, ShownMethods
-from app.report.svg import UNIT, Area, Axis, Chart, Data, Line, Mark, ticks_between
+from app.report.svg import UNIT, Area, Axis, Chart, Line, Mark, ticks_between
 
 Point = tuple[float, float]
 Value = Callable[[CoveragePoint], float | None]

@@ -13,7 +13,7 @@ from itertools import accumulate, groupby, pairwise
 
 from markupsafe import Markup
 
-from app.report.drawings import Drawing, Value
+from app.report.drawings import Data, Drawing, Value
 
 COLOURS, DASHES = 7, 6
 """Coprime: 42 experts differ in the pair, and neighbours in both."""
@@ -177,10 +177,6 @@ class Bands:
 
 
 Mark = Line | Area | Dot | Bars | Steps | Bands
-
-
-Data = tuple[Sequence[str], Sequence[Sequence[Value]]]
-"""Columns and rows."""
 
 
 @dataclass(frozen=True, slots=True)

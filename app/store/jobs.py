@@ -7,12 +7,13 @@ taken from it, because it seemed dead, recording raises `ClaimLost` and changes 
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from app.domain.checks import JobReport, ResultReport
-from app.domain.errors import Conflict, TransientError
+from app.domain.errors import Conflict, NotFound, TransientError
 from app.domain.job_kinds import TASKS, Task
 from app.domain.jobs import Artifact, Claim, Job, JobOptions, JobState, Progress, UnitPlan, final_state
 from app.domain.outcomes import Outcome
@@ -65,7 +66,7 @@ class JobStore(Workers, References):
         wanted = json.dumps([str(state) for state in states])
         where = "(? = '[]' OR state IN (SELECT value FROM json_each(?))) AND kind = coalesce(?, kind)"
         with self._database.snapshot() as db:
-            seq = None if before is None else transitions.job_number(db, before)
+            seq = None if before is None else _number(db, before)
             query = f"SELECT id FROM jobs WHERE {where} AND seq < coalesce(?, 9e18) ORDER BY seq DESC LIMIT ?"
             rows = db.execute(query, (wanted, wanted, kind, seq, limit))
             return [transitions.read_job(db, row["id"]) for row in rows.fetchall()]
@@ -239,6 +240,14 @@ class JobStore(Workers, References):
         with self._database.transaction() as db:
             transitions.check_claim(db, claim)
             transitions.requeue(db, claim.job.id, claim.task, claim.expert)
+
+
+def _number(db: sqlite3.Connection, job_id: str) -> int:
+    """Return a job's place in the order of submission, or raise NotFound."""
+    row = db.execute("SELECT seq FROM jobs WHERE id = ?", (job_id,)).fetchone()
+    if row is None:
+        raise NotFound("job-not-found", f"There is no job {job_id!r}.")
+    return int(row["seq"])
 
 
 def _counts(progress: Progress) -> dict[str, Any]:

@@ -245,23 +245,11 @@ def tally(db: sqlite3.Connection, name: str, label: str, by: float = 1) -> None:
     )
 
 
-def job_number(db: sqlite3.Connection, job_id: str) -> int:
-    """Return a job's place in the order of submission, or raise NotFound."""
-    row = db.execute("SELECT seq FROM jobs WHERE id = ?", (job_id,)).fetchone()
-    if row is None:
-        raise _not_found(job_id)
-    return int(row["seq"])
-
-
-def _not_found(job_id: str) -> NotFound:
-    return NotFound("job-not-found", f"There is no job {job_id!r}.")
-
-
 def read_job(db: sqlite3.Connection, job_id: str) -> Job:
     """Read a job with its units, or raise NotFound."""
     row = db.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
     if row is None:
-        raise _not_found(job_id)
+        raise NotFound("job-not-found", f"There is no job {job_id!r}.")
     units = db.execute("SELECT * FROM units WHERE job = ? ORDER BY position", (job_id,)).fetchall()
     return Job(
         id=row["id"],

@@ -9,6 +9,7 @@ from typing import get_args
 import pytest
 
 from app.domain.combine_requests import EvaluationRequest, GatingRequest, RejectorRequest
+from app.domain.compare_requests import ComparisonRequest
 from app.domain.job_kinds import JOB_KINDS, read_request
 from app.domain.requests import Kind, LogitFile, RecomputeRequest, Request, SplitsRequest, VerificationRequest
 from app.domain.run_requests import RunRequest
@@ -71,6 +72,7 @@ def test_each_kind_has_a_name_of_its_own() -> None:
         "gating": GatingRequest,
         "rejector": RejectorRequest,
         "evaluation": EvaluationRequest,
+        "comparison": ComparisonRequest,
         "run": RunRequest,
     }
     assert {name: kind.request for name, kind in JOB_KINDS.items()} == kinds
