@@ -12,6 +12,7 @@ from app.catalog.datasets import Dataset, read_declaration
 from app.domain.errors import RequestError
 from app.domain.jobs import Job, Unit, UnitState
 from app.domain.requests import RecomputeRequest
+from app.domain.standards import HEAD_THRESHOLD
 from app.pages.job_rows import Progress
 from app.report.current_checks import is_as_published, publisher
 from app.report.figures import Figure
@@ -230,6 +231,8 @@ def _notes(request: RecomputeRequest) -> list[str]:
     """Say how results were computed, where that is not the default."""
     notes: list[str] = [] if request.precision == "fp32" else [request.precision]
     notes += [] if request.calibration == "none" else ["calibrated"]
+    threshold = request.standards.head_threshold
+    notes += [] if threshold == HEAD_THRESHOLD else [f"head above {threshold} train samples"]
     return notes + ([] if request.weights is None else [f"weights {request.weights}"])
 
 
