@@ -11,11 +11,11 @@ SHELL_SCRIPTS := .ci/run
 COMPOSE_FILES := docker/compose.yaml docker/compose.gpu.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint types bench chaos soak serve demo-data clean
+.PHONY: help setup demo test test-slow lint types bench chaos soak serve demo-data screenshots clean
 .DELETE_ON_ERROR:
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 	@echo
 	@echo "Each target sets up what it needs. To choose:"
 	@echo "  another Python                     make setup PYTHON=/path/to/python3.12"
@@ -86,6 +86,9 @@ serve: $(READY) ## run the service on 127.0.0.1:8000, or as RELOGIT_* settings a
 
 demo-data: $(READY) ## make the demo's data set and train its experts again (minutes)
 	@$(BIN)/python data/digits_lt/make_digits_lt.py
+
+screenshots: $(READY) ## make the pictures in docs/images again, in Chromium (a minute)
+	@$(BIN)/python -m docs.screenshots
 
 clean: ## remove .venv and the tools' caches; outputs, data and checkpoints stay
 	@rm -rf $(VENV) build clients/relogit.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

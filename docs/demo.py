@@ -75,7 +75,7 @@ def _show(log: IO[str]) -> None:
             "RELOGIT_OUTPUTS_DIR=/tmp/relogit-demo make demo"
         )
     started = time.monotonic()
-    port = _free_port()
+    port = free_port()
     _say("Start the service (here on a free port; it listens on port 8000 by default)")
     print(f"$ RELOGIT_PORT={port} {SHOWN_BIN / 'python'} -m app &")
     with _service(port, log):
@@ -201,7 +201,8 @@ def _say(text: str) -> None:
     print(f"\n# {text}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nothing listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

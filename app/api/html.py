@@ -43,6 +43,20 @@ def page_answer(html: str, policy: str = PAGE_POLICY, headers: Mapping[str, str]
     return HTMLResponse(html, headers={**safe, **(headers or {})})
 
 
+def prefers_html(accept: str) -> bool:
+    """Tell whether an `Accept` header wants a page rather than JSON (RFC 9110, 12.5.1).
+
+    Only a header that names `text/html` does: programs send `*/*` or nothing.
+    """
+    weights: dict[str, float] = {}
+    for item in accept.lower().split(","):
+        name, *parameters = (part.strip() for part in item.split(";"))
+        quality = next((text[2:] for text in parameters if text.startswith("q=")), "1")
+        weights[name] = float(quality) if re.fullmatch(r"[01](\.\d{0,3})?", quality) else 0.0
+    json = max((weight for name, weight in weights.items() if name.endswith(("/json", "+json"))), default=0.0)
+    return weights.get("text/html", 0.0) > json
+
+
 def file_policy(html: str) -> str:
     """Return the policy of a page that holds its own style sheet and loads nothing.
 

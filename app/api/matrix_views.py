@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from fastapi import Depends, Query
@@ -51,12 +51,26 @@ def show_matrix(services: Services, setting: Setting | None, figure: str) -> Sho
     settings = settings_of(recent, services.catalog)
     shown = setting or next(iter(settings), None)
     if shown is None:
-        return ShownMatrix(None, [], FIGURES, "No data set is declared yet: `datasets.toml` declares them.")
-    if shown not in settings:
+        return ShownMatrix(
+            None, [], FIGURES, "No data set is declared yet: datasets.toml in the data directory does that."
+        )
+    same = next((known for known in settings if _named(known, services) == _named(shown, services)), None)
+    if same is None:
         settings = [shown, *settings]
+    shown = same or shown
     open_jobs = services.jobs.jobs(states=OPEN, kind="recompute", limit=MAX_OPEN)
     site = MatrixSite(services.catalog, services.jobs, services.inspections)
     try:
         return ShownMatrix(make_matrix(shown, figure, open_jobs, site), settings, FIGURES, None)
     except RequestError as error:
         return ShownMatrix(None, settings, FIGURES, error.message)
+
+
+def _named(setting: Setting, services: Services) -> Setting:
+    """Name the data set's own folders where a setting leaves them out."""
+    try:
+        dataset = services.catalog.dataset(setting.dataset)
+    except RequestError:
+        return setting
+    splits, experts = setting.splits_dir or dataset.splits, setting.experts_dir or dataset.experts
+    return replace(setting, splits_dir=splits, experts_dir=experts)

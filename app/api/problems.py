@@ -1,4 +1,4 @@
-"""Answer errors as application/problem+json (RFC 9457); maps relogit's errors to HTTP statuses."""
+"""Answer errors as application/problem+json (RFC 9457), or as pages; maps relogit's errors to HTTP statuses."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from app.api.foreign_pages import ForeignPage
+from app.api.html import page_answer, prefers_html
 from app.api.schemas import Problem
 from app.domain.errors import Conflict, NotFound, Refused, RelogitError, RequestError, TransientError
+from app.pages.templating import render
 
 log = logging.getLogger(__name__)
 
@@ -76,24 +78,39 @@ def _with_problems(document: dict[str, Any]) -> dict[str, Any]:
     return document
 
 
-def answer(request: Request, status: int, code: str, detail: str, errors: list[dict[str, Any]]) -> JSONResponse:
-    """Build the problem that answers a request.
+def answer(request: Request, status: int, code: str, detail: str, errors: list[dict[str, Any]]) -> Response:
+    """Build the problem that answers a request; a page for a browser that asked for one.
 
     `errors` are items as of `ProblemItem`.
     """
+    title = HTTPStatus(status).phrase
+    if is_page(request) and prefers_html(request.headers.get("Accept", "")):
+        causes = [item["detail"] for item in errors if item["detail"] != detail]
+        html = render("problem.html", title=title, detail=detail, causes=causes, path=request.url.path)
+        page = page_answer(html, headers={"Vary": "Accept"})
+        page.status_code = status
+        return page
     body = {
         "type": f"urn:relogit:problem:{code}",
-        "title": HTTPStatus(status).phrase,
+        "title": title,
         "status": status,
         "detail": detail,
         "instance": request.url.path,
         "code": code,
         "errors": errors,
     }
-    return JSONResponse(body, status, media_type="application/problem+json")
+    headers = {"Vary": "Accept"} if is_page(request) else None
+    return JSONResponse(body, status, headers, media_type="application/problem+json")
 
 
-def _relogit_error(request: Request, error: Exception) -> JSONResponse:
+def is_page(request: Request) -> bool:
+    """Tell whether a request is for a page, or for an address that nothing lies at."""
+    path = request.url.path
+    page = path in ("/", "/docs", "/redoc") or path.startswith("/ui/") or path.endswith("/report")
+    return page or request.scope.get("route") is None
+
+
+def _relogit_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RelogitError)
     status = next(status for kind, status in STATUSES if isinstance(error, kind))
     causes: list[RelogitError] = list(error.problems) if isinstance(error, Refused) else [error]
@@ -101,7 +118,7 @@ def _relogit_error(request: Request, error: Exception) -> JSONResponse:
     return answer(request, status, error.code, error.message, items)
 
 
-def _validation_error(request: Request, error: Exception) -> JSONResponse:
+def _validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     if isinstance(error.body, bytes) and error.body:
         sent = request.headers.get("Content-Type", "no Content-Type")
@@ -132,7 +149,7 @@ def _validation_item(request: Request, item: dict[str, Any]) -> dict[str, Any]:
     return {"code": "invalid-value", "detail": detail} | place
 
 
-def _http_error(request: Request, error: Exception) -> JSONResponse:
+def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
     detail = f"{error.detail}: {request.method} {request.url.path}. GET /docs lists all operations."
@@ -152,13 +169,13 @@ def _methods(request: Request) -> set[str]:
     return {method for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE") if matches(method)}
 
 
-def _store_error(request: Request, error: Exception) -> JSONResponse:
+def _store_error(request: Request, error: Exception) -> Response:
     log.error("the job store failed in %s %s: %s", request.method, request.url.path, error)
     detail = f"The job store cannot be used: {error}. Nothing was changed; try again once this is fixed."
     return answer(request, 503, "store-unusable", detail, [])
 
 
-def _bug(request: Request, error: Exception) -> JSONResponse:
+def _bug(request: Request, error: Exception) -> Response:
     log.exception("unexpected error in %s %s", request.method, request.url.path, exc_info=error)
     detail = "This request met a bug in relogit; the service's log has the details."
     return answer(request, 500, "internal-error", detail, [])

@@ -17,6 +17,10 @@ from typing import Any
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 TIMEOUT_S = 60.0
+MAX_TABS = 100
+
+KEYS = {"Tab": (9, ""), "Enter": (13, "\r"), " ": (32, " "), "ArrowDown": (40, ""), "ArrowLeft": (37, "")}
+"""Key → virtual key code and the text that it types."""
 
 ON_3_AND_4 = """
 import fcntl, os, sys
@@ -72,6 +76,30 @@ class Browser:
     def value(self, expression: str) -> Any:
         """What a JavaScript expression comes to on the page."""
         return self.call("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
+
+    def press(self, key: str) -> None:
+        """Press a key of `KEYS` and let it go."""
+        code, text = KEYS[key]
+        keys = {"key": key, "code": "Space" if key == " " else key, "windowsVirtualKeyCode": code}
+        self.call("Input.dispatchKeyEvent", type="keyDown", text=text, **keys)
+        self.call("Input.dispatchKeyEvent", type="keyUp", **keys)
+
+    def tab_to(self, selector: str) -> None:
+        """Press Tab until an element of that selector has the focus."""
+        for _ in range(MAX_TABS):
+            self.press("Tab")
+            if self.value(f"document.activeElement.matches({selector!r})"):
+                return
+        raise AssertionError(f"{MAX_TABS} presses of Tab did not reach {selector}")
+
+    def wait_for(self, expression: str, timeout_s: float = 20) -> Any:
+        """Wait until a JavaScript expression is true on the page, and return its value."""
+        deadline = time.monotonic() + timeout_s
+        while not (value := self.value(f"(found => found instanceof Node ? true : found)({expression})")):
+            shown = self.value("document.body && document.body.innerText")
+            assert time.monotonic() < deadline, f"not within {timeout_s} s: {expression}\n{shown}"
+            time.sleep(0.05)
+        return value
 
     def picture(self, path: Path) -> None:
         """Save the whole page as a PNG: for a person who wants to look at it."""

@@ -165,6 +165,16 @@ def test_without_a_choice_the_newest_job_decides(done: RunWorld) -> None:
     assert [setting.output_dir for setting in shown.settings] == ["mine", "logits_fixed"]
 
 
+def test_a_setting_that_leaves_out_its_folders_is_that_of_the_job(done: RunWorld) -> None:
+    """The data set's own folders, named or not, are one setting and one tab."""
+    shown = show_matrix(done.services, DIGITS, "accuracy")
+    assert shown.matrix is not None
+    assert shown.matrix.setting.splits_dir == "digits_splits"
+    assert [setting.dataset for setting in shown.settings].count("digits") == 1
+    other = show_matrix(done.services, Setting("digits", output_dir="mine"), "accuracy")
+    assert [setting.output_dir for setting in other.settings][:2] == ["mine", "logits_fixed"]
+
+
 def test_what_cannot_be_shown_is_said(world: RunWorld) -> None:
     """A wrong address, or a folder that is not there, is a sentence and no error."""
     shown = show_matrix(world.services, Setting("none"), "accuracy")

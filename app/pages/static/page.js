@@ -63,6 +63,11 @@ document.addEventListener("htmx:beforeRequest", (event) => {
   if (event.target === matrix && matrix.querySelector("input:checked")) event.preventDefault();
 });
 
+// A page that the browser kept shows what was so when it was left.
+addEventListener("pageshow", (event) => {
+  if (event.persisted) location.reload();
+});
+
 document.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (!button) return;
