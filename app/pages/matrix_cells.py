@@ -12,8 +12,9 @@ from app.catalog.datasets import Dataset, read_declaration
 from app.domain.errors import RequestError
 from app.domain.jobs import Job, Unit, UnitState
 from app.domain.requests import RecomputeRequest
+from app.domain.standards import HEAD_THRESHOLD
 from app.pages.job_rows import Progress
-from app.report.current_checks import publisher
+from app.report.current_checks import is_as_published, publisher
 from app.report.figures import Figure
 from app.store.inspections import InspectionStore
 from app.store.jobs import JobStore
@@ -147,7 +148,7 @@ class CellReader:
             return Cell(expert, split, "stale", ["no result of its job is published here"], job=job.id)
         self.units[expert, split] = (job, unit)
         reasons = self._changes(job.request, unit)
-        if path.stat().st_size != unit.artifact.size:
+        if not is_as_published(path, unit.artifact):
             reasons.append("the published file is not the one that was written")
         value = None if unit.report is None else unit.report.metrics.number(self.figure.name)
         return Cell(
@@ -230,6 +231,8 @@ def _notes(request: RecomputeRequest) -> list[str]:
     """Say how results were computed, where that is not the default."""
     notes: list[str] = [] if request.precision == "fp32" else [request.precision]
     notes += [] if request.calibration == "none" else ["calibrated"]
+    threshold = request.standards.head_threshold
+    notes += [] if threshold == HEAD_THRESHOLD else [f"head above {threshold} train samples"]
     return notes + ([] if request.weights is None else [f"weights {request.weights}"])
 
 

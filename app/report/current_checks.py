@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from app.catalog.bases import FileId, file_id
 from app.catalog.catalog import Catalog
 from app.catalog.datasets import read_declaration
 from app.domain.checks import Check, Result, error_check, skipped, warning_check
 from app.domain.errors import RequestError
-from app.domain.jobs import Job, Unit
+from app.domain.jobs import Artifact, Job, Unit
 from app.files.artifacts import artifact_path
 from app.files.disk import file_sha256
 from app.settings import Settings
@@ -50,6 +52,25 @@ def publisher(shown: Path) -> str | None:
     """Return the id of the job that a published file's manifest names."""
     job = _manifest(shown).get("job")
     return job if isinstance(job, str) else None
+
+
+def is_as_published(shown: Path, artifact: Artifact) -> bool:
+    """Tell whether a published file and its manifest are those of a result.
+
+    The manifest is written last. So a file is read only if it changed after its manifest, and once for each state.
+    """
+    try:
+        state, manifest_state = file_id(shown), shown.with_suffix(".json").stat()
+        if state[1] != artifact.size or _manifest(shown).get("sha256") != artifact.sha256:
+            return False
+        return shown.stat().st_ctime_ns <= manifest_state.st_ctime_ns or _digest_of(state) == artifact.sha256
+    except OSError:
+        return False
+
+
+@lru_cache(maxsize=1024)  # by content's state: size, times and inode
+def _digest_of(state: FileId) -> str:
+    return file_sha256(Path(state[0]))
 
 
 def _compare(check_id: str, path: Path, expected: str) -> Check:

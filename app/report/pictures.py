@@ -88,7 +88,7 @@ def reliability(name: str, bins: Sequence[ReliabilityBin]) -> Drawing:
     ]
     over = sum(item.rows for item in bins if (item.confidence or 0) > (item.accuracy or 0))
     rows = sum(item.rows for item in bins)
-    return _reliability(name, filled, f"{over} of {rows} rows")
+    return _reliability(name, filled, f"{over} of {rows} rows", "rows")
 
 
 def calibration(name: str, bins: Sequence[CalibrationBin]) -> Drawing:
@@ -100,7 +100,7 @@ def calibration(name: str, bins: Sequence[CalibrationBin]) -> Drawing:
         if confidence is not None and accuracy is not None
     ]
     over = sum(item.size for item in filled if item.confidence > item.accuracy)
-    return _reliability(name, filled, f"{over:.0%} of the weight")
+    return _reliability(name, filled, f"{over:.0%} of the weight", "share of the weight")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ class _FilledBin:
     """The size in words."""
 
 
-def _reliability(name: str, filled: Sequence[_FilledBin], overconfident: str) -> Drawing:
+def _reliability(name: str, filled: Sequence[_FilledBin], overconfident: str, unit: str) -> Drawing:
     most = max((item.size for item in filled), default=1)
     marks: list[Mark] = [Line([(0, 0), (1, 1)], "diagonal")]
     marks += [Line([(item.confidence, item.confidence), (item.confidence, item.accuracy)], "gap") for item in filled]
@@ -128,8 +128,8 @@ def _reliability(name: str, filled: Sequence[_FilledBin], overconfident: str) ->
         f"below the diagonal is overconfident, as those of {overconfident} are."
     )
     chart = Chart(f"Reliability, {name}", description, Axis("confidence", UNIT), Axis("accuracy", UNIT), width=240)
-    columns = ("confidence from", "to", "share of the largest bin", "mean confidence", "accuracy")
-    rows = [(item.low, item.high, item.size / most, item.confidence, item.accuracy) for item in filled]
+    columns = ("confidence from", "to", unit, "mean confidence", "accuracy")
+    rows = [(item.low, item.high, item.size, item.confidence, item.accuracy) for item in filled]
     return chart.draw(marks, (columns, rows))
 
 

@@ -104,7 +104,7 @@ def _request(
         counts_sha256=_counts_sha256(first, catalog),
     )
     identity = _identity(request)
-    return replace(request, name=body.name or _folder_name(pairs, identity), identity=identity)
+    return replace(request, name=body.name or folder_name(pairs, identity), identity=identity)
 
 
 def _compared(body: ComparisonBody, jobs: JobStore, problems: Problems) -> _Compared | None:
@@ -246,7 +246,7 @@ def _counts_sha256(side: ComparedSide, catalog: Catalog) -> str | None:
         return None
 
 
-def _folder_name(pairs: Sequence[tuple[str, str]], identity: str) -> str:
+def folder_name(pairs: Sequence[tuple[str, str]], identity: str) -> str:
     """Name the folder so that no two different comparisons share it: their pages read its files."""
     first, second = (label.replace(":", "=")[:NAME_SHOWN].rstrip() for label in pairs[0])
     name = f"{first}-{second}" if len(pairs) == 1 else f"{len(pairs)}-pairs"

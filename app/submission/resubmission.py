@@ -14,6 +14,7 @@ from app.domain.requests import RecomputeRequest, Request, VerificationRequest
 from app.domain.run_requests import RunRequest
 from app.submission.bodies import RecomputeBody, SplitsOptions, StandardsBody, VerificationBody
 from app.submission.combine_bodies import EvaluationBody, GatingBody, RejectorBody
+from app.submission.comparison import folder_name
 from app.submission.comparison_bodies import ComparisonBody
 
 
@@ -36,7 +37,8 @@ def submission_of(request: Request) -> Submission | None:
     if isinstance(request, VerificationRequest):
         if request.path is None:
             return None
-        return Submission("/verifications", _changed(VerificationBody, request) | _standards(request))
+        body = _changed(VerificationBody, request) | _single_file(request)
+        return Submission("/verifications", body | _standards(request))
     if isinstance(request, GatingRequest):
         return Submission("/gatings", _gating(request))
     if isinstance(request, RejectorRequest):
@@ -70,6 +72,14 @@ def _standards(request: RecomputeRequest | VerificationRequest) -> dict[str, Any
     return body
 
 
+def _single_file(request: VerificationRequest) -> dict[str, Any]:
+    """Name a file that was verified alone: its folder may hold others, and its path need not tell what it is."""
+    if len(request.files) != 1 or request.others or "/" in request.files[0].name:
+        return {}
+    [file] = request.files
+    return {"path": f"{request.path}/{file.name}", "expert": file.expert, "split": file.split}
+
+
 def _gating(request: GatingRequest) -> dict[str, Any]:
     body = _changed(GatingBody, request)
     body["logits"] = request.logits.job
@@ -85,7 +95,7 @@ def _gating(request: GatingRequest) -> dict[str, Any]:
 
 
 def _comparison(request: ComparisonRequest) -> dict[str, Any]:
-    """Name the sides as shortly as gives these pairs; the folder's name is made anew of the content."""
+    """Name the sides as shortly as gives these pairs; a folder's name that was not given is made anew."""
     sides = {side.label: side for side in request.sides}
     body: dict[str, Any] = {"splits": list(request.splits)}
     for place, where in enumerate("ab"):
@@ -94,6 +104,8 @@ def _comparison(request: ComparisonRequest) -> dict[str, Any]:
         body[where] = {"job": job, "expert": next(iter(own))} if len(own) == 1 else {"job": job}
     if len(request.pairs) > 1 and body["a"] == body["b"]:
         del body["b"]
+    if request.name != folder_name(request.pairs, request.identity):
+        body["name"] = request.name
     if request.output_dir != ComparisonBody.model_fields["output_dir"].get_default():
         body["output_dir"] = request.output_dir
     return body

@@ -166,6 +166,17 @@ def test_an_adjusted_expert_with_a_worse_tail_is_pointed_out() -> None:
     assert "Chance" not in la.message
 
 
+def test_repeats_of_a_sample_prove_nothing_about_an_adjusted_expert() -> None:
+    """Three samples in ten copies each are three for the test; they are all rows for the accuracies."""
+    rows = np.ones(33, bool)
+    right = {"ce": rows, "la": np.arange(33) < 3}
+    [alone] = check_adjusted_experts(right, rows)
+    [check] = check_adjusted_experts(right, rows, np.arange(33) < 6)
+    assert (alone.verdict, check.verdict) == ("failed", "skipped")
+    assert "right in 9.09% of the 33 rows" in check.message
+    assert check.message.endswith("Chance may explain it (McNemar's exact test: p = 0.25).")
+
+
 def test_a_small_difference_says_that_chance_may_explain_it() -> None:
     """One row fewer decides nothing, and the check is skipped with its p-value; as many rows are not worse."""
     rows = np.ones(20, bool)

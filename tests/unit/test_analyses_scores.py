@@ -120,6 +120,18 @@ def test_scores_of_one_order_do_not_flip() -> None:
     }
 
 
+def test_of_equal_areas_the_one_that_is_best_in_both_is_named() -> None:
+    """Both orders are as good overall; only the second is the best in the worst group."""
+    correct, group = np.array([True, True, True, False, False, False]), np.arange(6) % 2
+    values = {"msp": np.array([2.0, 3, 4, 5, 0, 1]), "margin": np.array([2.0, 3, 4, 1, 5, 0])}
+    found = compare_scores(values, correct, group)
+    areas = {score.score: score for score in found.scores}
+    assert areas["msp"].aurc == pytest.approx(areas["margin"].aurc)
+    assert (areas["msp"].worst_group_aurc or 0) > (areas["margin"].worst_group_aurc or 1)
+    assert (found.best_overall, found.best_worst_group, found.flips) == ("margin", "margin", [])
+    assert found.message.startswith("Margin has the smallest area overall and in the worst group")
+
+
 def test_without_groups_there_are_overall_areas_alone() -> None:
     """Nothing is said of a worst group where nothing tells head from tail."""
     case = drawn(2, 50, 4)

@@ -181,3 +181,26 @@ def test_constant_logits_are_no_temperature() -> None:
 def test_independent_experts_have_no_cause(seed: int) -> None:
     """No law holds between logits that have nothing to do with each other."""
     assert cause_of(make_logits(make_labels(150), seed)).kind in ("unknown", "identical")
+
+
+@pytest.mark.parametrize("masked", [1, 2])
+def test_masked_classes_excuse_no_difference_between_the_others(masked: int) -> None:
+    """Two networks whose first classes are −1e9 are no law's; a temperature of the rest is none of the whole."""
+    other = make_logits(make_labels(150), 9)
+    a, b = A.copy(), other.copy()
+    a[:, :masked] = b[:, :masked] = -1e9
+    assert cause_of(b, a).kind == "unknown"
+    assert cause_of((b + RANDOM.normal(0, 1, b.shape) * (b > -1e9)).astype(np.float32), b).kind == "unknown"
+
+
+@pytest.mark.parametrize("constant", [1e5, 1e6, 1e7])
+def test_a_huge_constant_excuses_no_other_difference(constant: float) -> None:
+    """Tolerances are of a row's largest logit, which a constant raises without limit."""
+    other = make_logits(make_labels(150), 9)
+    assert cause_of((other + np.float32(constant)).astype(np.float32)).kind == "unknown"
+
+
+def test_nearly_uniform_probabilities_of_two_networks_are_no_precision() -> None:
+    """They differ by less than the tolerance of their size, and by all of what tells classes apart."""
+    first, second = (0.1 + RANDOM.normal(0, 1e-6, A.shape) for _ in range(2))
+    assert cause_of(second.astype(np.float32), first.astype(np.float32)).kind == "unknown"

@@ -16,6 +16,7 @@ from app.store.references import References
 from app.submission.comparison import plan_comparison
 from app.submission.comparison_bodies import ComparisonBody
 from app.submission.expert_pairs import expert_pairs, labels_of
+from app.submission.resubmission import submission_of
 from tests.fakes import DIGITS, Home
 from tests.unit.expert_jobs import LISTS, ExpertJobs
 
@@ -232,3 +233,16 @@ def test_a_job_is_not_deleted_while_a_comparison_reads_it(site: ExpertJobs, data
     site.store.cancel(comparison.id)
     assert site.store.get(comparison.id).state is JobState.CANCELLED
     references.remove(one)
+
+
+def test_a_name_that_was_given_is_given_again(site: ExpertJobs) -> None:
+    """One that was made of the content is not sent: it follows from what is compared."""
+    source = site.recomputed()
+    cases: list[dict[str, str]] = [{}, {"name": "mine", "output_dir": "papers"}]
+    for given in cases:
+        request = plan(site, source, **given)
+        again = submission_of(request)
+        assert again is not None
+        assert ("name" in again.body) == bool(given)
+        body = ComparisonBody.model_validate(again.body)
+        assert plan_comparison(body, site.home.catalog(), site.store) == request

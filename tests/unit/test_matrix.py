@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -195,3 +196,19 @@ def test_a_selection_becomes_as_few_jobs_as_compute_just_that() -> None:
 def test_a_name_that_is_no_cell_is_refused(name: str) -> None:
     with pytest.raises(RequestError, match="EXPERT/SPLIT"):
         selected_bodies(DIGITS, [name])
+
+
+def test_another_file_in_a_results_place_is_stale(done: RunWorld) -> None:
+    """Of the same size as well, and with the manifest of another result beside it; a touched file is kept."""
+    folder = done.home.settings.outputs_dir / "logits_fixed"
+    changed = ["the published file is not the one that was written"]
+    path = folder / "ce" / "val_logits.npz"
+    os.utime(path)
+    assert stale(done) == {}
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    assert stale(done) == {"ce/val": changed}
+    for suffix in (".npz", ".json"):
+        shutil.copy(folder / "bal" / f"val_logits{suffix}", path.with_suffix(suffix))
+    assert stale(done) == {"ce/val": changed}

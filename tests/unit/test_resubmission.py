@@ -117,6 +117,18 @@ def test_a_verification_of_a_folder_is_asked_for_again(home: Home, services: Ser
     assert plan_verification(again, home.catalog(), services.uploads) == request
 
 
+def test_a_verification_of_one_file_is_asked_for_again(home: Home, services: Services) -> None:
+    """Of it alone, under the expert and split that were given."""
+    folder = home.settings.outputs_dir / "old" / "ce"
+    folder.mkdir(parents=True)
+    for name in ("val", "test"):
+        (folder / f"{name}_logits.npz").write_bytes(b"anything")
+    asked = {"dataset": "digits", "path": "old/ce/val_logits.npz", "expert": "other", "split": "test"}
+    request = plan_verification(VerificationBody.model_validate(asked), home.catalog(), services.uploads)
+    again = VerificationBody.model_validate(offered(request).body)
+    assert plan_verification(again, home.catalog(), services.uploads) == request
+
+
 @pytest.mark.parametrize(
     "submission",
     [

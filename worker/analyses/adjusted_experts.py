@@ -47,15 +47,18 @@ def training_of(expert: str) -> tuple[bool, Parts] | None:
 
 
 def check_adjusted_experts(
-    right: Mapping[str, NDArray[np.bool_]], tail: NDArray[np.bool_] | None
+    right: Mapping[str, NDArray[np.bool_]],
+    tail: NDArray[np.bool_] | None,
+    distinct: NDArray[np.bool_] | None = None,
 ) -> tuple[Check, ...]:
     """Check that no adjusted expert is worse on the tail than the plain one.
 
     It fails if the tail accuracy is lower and chance does not explain it, and is skipped where chance may.
-    `right` is [N] for each expert, `tail` [N] the rows of the tail. An adjusted expert is compared with the plain one
-    whose name is otherwise the same, else with the only plain one; with several it is not compared. The p-value is
-    that of McNemar's exact test on the tail's rows. Source: McNemar, "Note on the sampling error of the difference
-    between correlated proportions or percentages", Psychometrika 1947.
+    `right` is [N] for each expert, `tail` [N] the rows of the tail, `distinct` [N] the first row of each sample; None
+    where no sample is repeated. An adjusted expert is compared with the plain one whose name is otherwise the same,
+    else with the only plain one; with several it is not compared. The p-value is that of McNemar's exact test on the
+    tail's distinct samples, which alone are independent. Source: McNemar, "Note on the sampling error of the
+    difference between correlated proportions or percentages", Psychometrika 1947.
     """
     trained = {name: training for name in right if (training := training_of(name)) is not None}
     plain = {rest: name for name, (adjusted, rest) in trained.items() if not adjusted}
@@ -69,24 +72,27 @@ def check_adjusted_experts(
             reason = "There are no train counts." if tail is None else "The split has no row of a tail class."
             checks.append(skipped(CHECK_ID, "warning", f"{name} was not compared with {other}. {reason}"))
         else:
-            checks.append(_check((name, right[name][tail]), (other, right[other][tail])))
+            once = np.ones(tail.sum(), dtype=np.bool_) if distinct is None else distinct[tail]
+            checks.append(_check((name, right[name][tail]), (other, right[other][tail]), once))
     return tuple(checks)
 
 
-def _check(adjusted: tuple[str, NDArray[np.bool_]], plain: tuple[str, NDArray[np.bool_]]) -> Check:
-    """Compare two experts over the rows of the tail."""
+def _check(
+    adjusted: tuple[str, NDArray[np.bool_]], plain: tuple[str, NDArray[np.bool_]], once: NDArray[np.bool_]
+) -> Check:
+    """Compare two experts over the rows of the tail; the test takes those of `once`."""
     (name, own), (other, others) = adjusted, plain
-    gained, lost = int(np.count_nonzero(own & ~others)), int(np.count_nonzero(others & ~own))
+    gained, lost = int(np.count_nonzero(own & ~others & once)), int(np.count_nonzero(others & ~own & once))
     p = float(binomtest(lost, gained + lost).pvalue) if gained + lost else 1.0
     share, other_share = float(own.mean()), float(others.mean())
     figures = f"right in {share:.2%} of the {len(own):,} rows of the tail, {other} in {other_share:.2%}"
     measured = {"expert": name, "tail_accuracy": share, "p_value": p}
     expected = {"expert": other, "tail_accuracy": other_share}
-    if lost <= gained:
+    if share >= other_share:
         message = f"{name}, by its name trained for the tail, is {figures}."
         return warning_check(CHECK_ID, True, measured, expected, message)
     worse = f"{name} is by its name trained for the tail, but worse there than the plain {other}: {figures}"
     test = f"McNemar's exact test: p = {p:.2g}"
-    if p > LEVEL:
+    if p > LEVEL or lost <= gained:  # of distinct samples none may be lost, where repeats made the difference
         return skipped(CHECK_ID, "warning", f"{worse}. Chance may explain it ({test}).")
     return warning_check(CHECK_ID, False, measured, expected, f"{worse} ({test}).")

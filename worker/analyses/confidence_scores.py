@@ -83,7 +83,7 @@ def compare_scores(
     overall = {name: aurc for name, aurc, _ in known}
     worst = {name: area for name, _, area in known if area is not None}
     flips = [pair for first, second in combinations(worst, 2) if (pair := _flip(first, second, overall, worst))]
-    best, best_worst = _best(overall), _best(worst) if worst else None
+    best, best_worst = _best(overall, worst), _best(worst, overall) if worst else None
     return ScoreComparison(scores, best, best_worst, flips, _message(best, best_worst, flips))
 
 
@@ -95,10 +95,15 @@ def _areas(name: str, score: Floats, correct: NDArray[np.bool_], group: NDArray[
     return ScoreAreas(name, overall, selective.area(balanced), selective.area(worst))
 
 
-def _best(areas: Mapping[str, float]) -> str:
-    """Return the first score whose area is the least, up to rounding."""
+def _best(areas: Mapping[str, float], others: Mapping[str, float]) -> str:
+    """Return the score whose area is the least, up to rounding; of equals the least of `others`, then the first.
+
+    So a score that is the best both overall and in the worst group is named for both.
+    """
     least = min(areas.values())
-    return next(name for name, area in areas.items() if area <= least + ROUNDING)
+    equal = [name for name, area in areas.items() if area <= least + ROUNDING]
+    least_other = min(others.get(name, 0.0) for name in equal)
+    return next(name for name in equal if others.get(name, 0.0) <= least_other + ROUNDING)
 
 
 def _flip(

@@ -75,9 +75,16 @@ def analyse_ensemble(experts: Iterable[ExpertLogits], truth: Truth) -> Ensemble:
             )
             for first, second in combinations(predictions, 2)
         ],
-        findings=check_adjusted_experts(right, groups.get("tail")),
+        findings=check_adjusted_experts(right, groups.get("tail"), _first_rows(truth.indices)),
         reasons=reasons,
     )
+
+
+def _first_rows(samples: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Mark the first row of each sample, [N]."""
+    first = np.zeros(len(samples), dtype=np.bool_)
+    first[np.unique(samples, return_index=True)[1]] = True
+    return first
 
 
 class MeanProbabilities:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -20,6 +21,8 @@ BETTER = 10.0
 """By which a law has to be closer than no law, where both are within the tolerance."""
 SAMPLED = 64
 """Rows that are looked for among all others, where they are not bit by bit the same."""
+BULK, PER_TOLERANCE = 0.1, 10.0
+"""Share of a row's spread that a difference may take at most: the first, or the second times the tolerance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,9 @@ class LogitPair:
 
     Attributes:
         a, b: [N, C] of any float dtype, finite.
-        tolerance: difference that arithmetic explains, relative to a row's largest |logit| of B.
+        tolerance: difference that arithmetic explains, relative to a row's largest |logit| of B. A few huge logits
+            (classes masked with −1e9) or a huge constant in a row excuse no difference between the others, so at
+            most a share of the row's spread is allowed as well.
     """
 
     a: Logits
@@ -59,13 +64,27 @@ class LogitPair:
     def residual(self, scale: float = 1.0, offsets: Floats | float = 0.0, *, raw: bool = False) -> Residual:
         """Measure B − (scale·A + offsets), row means removed unless `raw`; `offsets` are [C]."""
         typical = float(np.sqrt(np.mean([np.mean(b**2) for _, b in self.blocks()])))
-        largest, within = 0.0, True
+        share = max(BULK, PER_TOLERANCE * self.tolerance)
+        largest, within, done = 0.0, True, 0
         for a, b in self.blocks():
             rest = b - (scale * a + offsets)
             rest = np.abs(rest if raw else centred(rest)).max(axis=1)
             allowed = self.tolerance * np.maximum(np.abs(b).max(axis=1), typical)
+            allowed = np.minimum(allowed, share * self._spreads[done : done + len(b)])
+            done += len(b)
             largest, within = max(largest, float(rest.max())), within and bool((rest <= allowed).all())
         return Residual(largest, within)
+
+    @cached_property
+    def _spreads(self) -> Floats:
+        """Take the median |b − median| of each row, [N], or of a typical row where that is more; infinite for 0.
+
+        Classes that are the same in all rows, such as masked ones, are left out.
+        """
+        told = self.b.max(axis=0) > self.b.min(axis=0)
+        rows = np.concatenate([_spread(b[:, told] if told.any() else b) for _, b in self.blocks()])
+        spreads: Floats = np.maximum(rows, np.median(rows))
+        return np.where(spreads > 0, spreads, np.inf)
 
     def scale_fit(self) -> float | None:
         """Fit s of B = s·A by least squares through the origin; None where A is constant or numbers are too few."""
@@ -89,6 +108,12 @@ class LogitPair:
             total += centred(b - a).sum(axis=0)
         mean: Floats = total / rows
         return mean
+
+
+def _spread(b: Floats) -> Floats:
+    """Take the median distance of each row's logits [n, C] from their median, [n]."""
+    spread: Floats = np.median(np.abs(b - np.median(b, axis=1, keepdims=True)), axis=1)
+    return spread
 
 
 def prior_strength(offsets: Floats, train_counts: Ints | None, tolerance: float) -> float | None:
