@@ -18,7 +18,7 @@ from typing import NoReturn
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from benchmarks import combine, growth, guards, latency, recompute, reuse, splits, verify
+from benchmarks import combine, growth, guards, latency, page, recompute, reuse, splits, verify
 from benchmarks.machine import CoreTime, describe
 from benchmarks.plan import Plan
 from benchmarks.report import Report, as_json, show, write_into
@@ -26,7 +26,7 @@ from benchmarks.service import BenchmarkError
 
 BENCHMARKS = {
     module.__name__.rpartition(".")[2]: module
-    for module in (recompute, reuse, verify, combine, splits, guards, growth, latency)
+    for module in (recompute, reuse, verify, combine, splits, guards, growth, latency, page)
 }
 PIPE_WIDTH = 160
 
