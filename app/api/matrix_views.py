@@ -58,10 +58,12 @@ def show_matrix(services: Services, setting: Setting | None, figure: str) -> Sho
     if same is None:
         settings = [shown, *settings]
     shown = same or shown
+    recent_ids = {job.id for job in recent}
     open_jobs = services.jobs.jobs(states=OPEN, kind="recompute", limit=MAX_OPEN)
+    tries = [*recent, *(job for job in open_jobs if job.id not in recent_ids)]
     site = MatrixSite(services.catalog, services.jobs, services.inspections)
     try:
-        return ShownMatrix(make_matrix(shown, figure, open_jobs, site), settings, FIGURES, None)
+        return ShownMatrix(make_matrix(shown, figure, tries, site), settings, FIGURES, None)
     except RequestError as error:
         return ShownMatrix(None, settings, FIGURES, error.message)
 

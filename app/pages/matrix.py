@@ -42,10 +42,11 @@ def settings_of(jobs: Sequence[Job], catalog: Catalog) -> list[Setting]:
     return [*settings, *(Setting(name) for name in catalog.datasets() if name not in known)]
 
 
-def make_matrix(setting: Setting, figure_name: str, open_jobs: Sequence[Job], site: MatrixSite) -> Matrix:
+def make_matrix(setting: Setting, figure_name: str, tries: Sequence[Job], site: MatrixSite) -> Matrix:
     """Read what is published, and compare it with the files that it was computed from.
 
-    Nothing is computed, and no file of logits is read.
+    Nothing is computed, and a file of logits is only read to compare its digest, once after it was changed. `tries`
+    are jobs, the newest first.
 
     Raises:
         RequestError: there is no such data set or folder.
@@ -55,7 +56,7 @@ def make_matrix(setting: Setting, figure_name: str, open_jobs: Sequence[Job], si
     splits = site.catalog.split_names(folder)
     examined = examine(setting.body(splits=splits), site.catalog, site.inspections) if splits else Examined([])
     figure = next((f for f in FIGURES if f.name == figure_name), FIGURES[0])
-    reader = CellReader(setting, figure, examined, open_jobs, site)
+    reader = CellReader(setting, figure, examined, tries, site)
     experts = list(examined.request.experts) if examined.request is not None else []
     rows = [(expert, [reader.cell(expert, split) for split in splits]) for expert in experts]
     rows = _with_intervals(rows, reader, (dataset, folder, site))

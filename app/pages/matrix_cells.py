@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 from urllib.parse import urlencode
 
@@ -91,6 +91,8 @@ class Cell:
     job: str | None = None
     """Id of the job that made it, or makes it."""
     progress: Progress | None = None
+    failure: tuple[str, str] | None = None
+    """Why the newest try failed, and the id of its job; nothing has been computed here since."""
 
     @property
     def name(self) -> str:
@@ -114,7 +116,8 @@ class CellReader:
     setting: Setting
     figure: Figure
     examined: Examined
-    open_jobs: Sequence[Job]
+    tries: Sequence[Job]
+    """Open jobs and the newest ended ones, the newest first."""
     site: MatrixSite
     jobs: dict[str, Job | None] = field(default_factory=dict)
     units: dict[tuple[str, str], tuple[Job, Unit]] = field(default_factory=dict)
@@ -122,12 +125,18 @@ class CellReader:
 
     def cell(self, expert: str, split: str) -> Cell:
         """Build one cell."""
-        for job in self.open_jobs:
+        for job in self.tries:
             own = isinstance(job.request, RecomputeRequest) and self._is_own(job.request)
             unit = job.unit(expert, split) if own else None
-            if unit is not None and not unit.state.ended:
+            if unit is None or unit.state is UnitState.CANCELLED:
+                continue
+            if not unit.state.ended:
                 state: CellState = "running" if unit.state is UnitState.RUNNING else "queued"
                 return Cell(expert, split, state, job=job.id, progress=Progress(unit.done, unit.total))
+            published = self._published(expert, split)
+            if unit.error is None:
+                return published
+            return replace(published, failure=(str(unit.error["message"]), job.id))
         return self._published(expert, split)
 
     def _is_own(self, request: RecomputeRequest) -> bool:

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
 
 from app.api.dependencies import Services
 from app.api.matrix_views import show_matrix
@@ -16,7 +17,8 @@ from app.pages.matrix_cells import Cell, Setting
 from app.pages.selection import selected_bodies
 from app.submission.bodies import RecomputeBody
 from app.submission.recompute import plan
-from tests.fakes import Home
+from tests.fakes import ERROR, Home
+from tests.unit.asgi import send
 from tests.unit.run_world import RunWorld
 
 DIGITS = Setting("digits")
@@ -147,6 +149,34 @@ def test_a_job_at_work_shows_in_its_cells(done: RunWorld) -> None:
     progress = found["ce/val"].progress
     assert progress is not None
     assert (progress.done, progress.total) == (0, 2)
+
+
+def test_a_try_that_failed_is_said(done: RunWorld, app: FastAPI) -> None:
+    """Beside what was there before, and where nothing is; a later success takes it away."""
+    job = submit(done, experts=["ce"], splits=["val", "tunev"])
+    claim = done.services.jobs.claim("w")
+    assert claim is not None
+    for split in ("val", "tunev"):
+        done.services.jobs.start_unit(claim, split)
+        done.services.jobs.fail_unit(claim, split, ERROR)
+    found = cells(done)
+    assert (found["ce/val"].state, found["ce/tunev"].state) == ("kept", "missing")
+    assert found["ce/val"].failure == found["ce/tunev"].failure == (ERROR["message"], job)
+    assert found["ce/test"].failure is None
+    assert send(app, "GET", "/?dataset=digits").text.count(ERROR["message"]) == 2
+    done.services.jobs.end_task(claim)
+    done.work()
+    submit(done, experts=["ce"], splits=["val", "tunev"])
+    done.work()
+    assert {cell.failure for cell in cells(done).values()} == {None}
+
+
+def test_a_result_that_was_not_verified_is_not_shown_as_one_that_passed(app: FastAPI, done: RunWorld) -> None:
+    text = send(app, "GET", "/?dataset=digits").text
+    assert "not verified" not in text
+    with done.services.database.transaction() as db:
+        db.execute("UPDATE units SET report = NULL WHERE split = 'val'")
+    assert send(app, "GET", "/?dataset=digits").text.count("not verified") == 2
 
 
 def test_a_checkpoint_that_is_touched_but_read_as_the_same_is_kept(done: RunWorld) -> None:

@@ -17,10 +17,12 @@ async function send(button) {
   const bodies = Array.isArray(given) ? given : [given]; // several: one job after the other
   const answer = document.getElementById("answer");
   button.disabled = true;
+  let done = 0;
   try {
     let made = null;
     for (const body of bodies) {
       made = await request(post ? "POST" : "DELETE", post ?? button.dataset.delete, body);
+      done += 1;
     }
     if (!("stay" in button.dataset)) {
       location.href = next ?? (bodies.length > 1 ? "/ui/jobs" : `/ui/jobs/${made.id}`);
@@ -29,6 +31,11 @@ async function send(button) {
     answer.textContent = "";
   } catch (error) {
     answer.textContent = error instanceof TypeError ? "The service does not answer." : error.message;
+    if (done) {
+      // What was accepted is not sent again.
+      button.dataset.body = JSON.stringify(bodies.slice(done));
+      answer.textContent += `\n${done} of ${bodies.length} jobs were accepted before; the button sends the others.`;
+    }
   }
   button.disabled = false;
 }
