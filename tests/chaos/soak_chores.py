@@ -83,13 +83,12 @@ class Chores:
 
     def _strike(self, client: Client) -> bool:
         """Kill the victim, or stop it. Returns False where it cannot be struck yet."""
-        # One that hangs and has not been found yet dies once.
-        found = [pid for pid, name in workers(self._api).items() if name == VICTIM and pid not in self.kills]
+        # One that hangs and has not been found yet dies once. Of a worker that still imports PyTorch and has not
+        # recorded itself neither silence nor death is counted.
+        recorded = {worker["pid"] for worker in client.ready()["checks"]["worker"]["workers"]}
+        victims = {pid for pid, name in workers(self._api).items() if name == VICTIM}
+        found = (victims & recorded) - self.kills.keys()
         hang = len(self.kills) % 2 == 1
-        if hang:
-            # Silence is only heard of a worker that has recorded itself; while it imports PyTorch it has not.
-            recorded = {worker["pid"] for worker in client.ready()["checks"]["worker"]["workers"]}
-            found = [pid for pid in found if pid in recorded]
         for pid in found:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGSTOP if hang else signal.SIGKILL)
