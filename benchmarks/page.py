@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from statistics import median
 
@@ -19,6 +19,7 @@ from benchmarks.installation import CLASSES, EXPERTS, RESNET32, SHARES, Installa
 from benchmarks.plan import Plan
 from benchmarks.report import Cell, Column, Report, Table, Target, percentile
 from benchmarks.service import BenchmarkError, Service, serving
+from relogit import Problem
 
 JOBS = 2_000
 VIEWS = 20
@@ -122,7 +123,7 @@ def _insert(db: sqlite3.Connection, table: str, rows: list[dict[str, object]], n
 
 def _views(service: Service, made: dict[str, str]) -> dict[str, tuple[list[float], int]]:
     """Ask for each page while a job runs; return milliseconds and bytes."""
-    busy = [service.submit(tuple(SHARES), reuse=False) for _ in range(4)]
+    busy = [service.submit(tuple(SHARES), reuse=False) for _ in range(6)]
     address = service.client.server
     found = {}
     with httpx.Client(base_url=address, timeout=60) as http:
@@ -151,7 +152,8 @@ def _views(service: Service, made: dict[str, str]) -> dict[str, tuple[list[float
     if service.client.job(busy[-1].id).ended:
         raise BenchmarkError("The jobs had ended before the last view; the figures say nothing.")
     for job in busy:
-        job.cancel()
+        with suppress(Problem):  # it has ended meanwhile
+            job.cancel()
     for job in busy:
         job.wait()
     return found
