@@ -10,14 +10,10 @@ from fastapi import Depends, Query
 
 from app.api.dependencies import Services
 from app.domain.errors import RequestError
-from app.domain.jobs import JobState
 from app.pages.matrix import Matrix, make_matrix, settings_of
 from app.pages.matrix_cells import MatrixSite, Setting
 from app.report.figures import FIGURES, Figure
-
-OPEN = (JobState.QUEUED, JobState.RUNNING, JobState.CANCELLING)
-RECENT, MAX_OPEN = 50, 100
-"""Newest recompute jobs whose settings are offered."""
+from app.store.unit_tries import UnitTries
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +43,8 @@ SettingDep = Annotated[Setting | None, Depends(_setting)]
 
 def show_matrix(services: Services, setting: Setting | None, figure: str) -> ShownMatrix:
     """Read a setting's matrix; that of the newest recompute job, if none is given."""
-    recent = services.jobs.jobs(kind="recompute", limit=RECENT)
-    settings = settings_of(recent, services.catalog)
+    site = MatrixSite(services.catalog, services.jobs, services.inspections, UnitTries(services.database))
+    settings = settings_of(site)
     shown = setting or next(iter(settings), None)
     if shown is None:
         return ShownMatrix(
@@ -58,12 +54,8 @@ def show_matrix(services: Services, setting: Setting | None, figure: str) -> Sho
     if same is None:
         settings = [shown, *settings]
     shown = same or shown
-    recent_ids = {job.id for job in recent}
-    open_jobs = services.jobs.jobs(states=OPEN, kind="recompute", limit=MAX_OPEN)
-    tries = [*recent, *(job for job in open_jobs if job.id not in recent_ids)]
-    site = MatrixSite(services.catalog, services.jobs, services.inspections)
     try:
-        return ShownMatrix(make_matrix(shown, figure, tries, site), settings, FIGURES, None)
+        return ShownMatrix(make_matrix(shown, figure, site), settings, FIGURES, None)
     except RequestError as error:
         return ShownMatrix(None, settings, FIGURES, error.message)
 

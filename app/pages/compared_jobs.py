@@ -13,7 +13,7 @@ from app.store.jobs import JobStore
 from app.submission.compared_logits import compared_logits
 from app.submission.resubmission import Submission
 
-OFFERED = 20
+OFFERED = 8
 """Newest jobs of each kind."""
 
 KINDS = ("recompute", "gating", "verification")

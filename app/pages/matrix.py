@@ -6,18 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from app.catalog.catalog import Catalog
 from app.catalog.datasets import Dataset
 from app.catalog.folders import Folder
 from app.domain.analyses import Statistics
 from app.domain.errors import RequestError
-from app.domain.jobs import Job
 from app.domain.requests import RecomputeRequest
 from app.files.artifacts import artifact_path
 from app.pages.matrix_cells import MEANINGS, Cell, CellReader, CellState, MatrixSite, Setting
 from app.report.figures import FIGURES, Figure
 from app.store.inspection_requests.analysis import AnalysisSubject, analysis_request
 from app.submission.recompute import Examined, examine
+
+RECENT = 50
+"""Newest recompute jobs whose settings are offered, and whose failures are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +36,17 @@ class Matrix:
     """Of the states that occur."""
 
 
-def settings_of(jobs: Sequence[Job], catalog: Catalog) -> list[Setting]:
-    """List the settings of these jobs, then those of data sets without a job; each once."""
-    settings = dict.fromkeys(Setting.of(job.request) for job in jobs if isinstance(job.request, RecomputeRequest))
+def settings_of(site: MatrixSite) -> list[Setting]:
+    """List the settings of the newest jobs, then those of data sets without a job; each once."""
+    settings = [Setting(*fields) for fields in site.tries.settings(RECENT)]
     known = {setting.dataset for setting in settings}
-    return [*settings, *(Setting(name) for name in catalog.datasets() if name not in known)]
+    return [*settings, *(Setting(name) for name in site.catalog.datasets() if name not in known)]
 
 
-def make_matrix(setting: Setting, figure_name: str, tries: Sequence[Job], site: MatrixSite) -> Matrix:
+def make_matrix(setting: Setting, figure_name: str, site: MatrixSite) -> Matrix:
     """Read what is published, and compare it with the files that it was computed from.
 
-    Nothing is computed, and a file of logits is only read to compare its digest, once after it was changed. `tries`
-    are jobs, the newest first.
+    Nothing is computed, and a file of logits is only read to compare its digest, once after it was changed.
 
     Raises:
         RequestError: there is no such data set or folder.
@@ -56,6 +56,7 @@ def make_matrix(setting: Setting, figure_name: str, tries: Sequence[Job], site: 
     splits = site.catalog.split_names(folder)
     examined = examine(setting.body(splits=splits), site.catalog, site.inspections) if splits else Examined([])
     figure = next((f for f in FIGURES if f.name == figure_name), FIGURES[0])
+    tries = site.tries.newest(setting.dataset, setting.output_dir, RECENT)
     reader = CellReader(setting, figure, examined, tries, site)
     experts = list(examined.request.experts) if examined.request is not None else []
     rows = [(expert, [reader.cell(expert, split) for split in splits]) for expert in experts]

@@ -18,6 +18,7 @@ from app.report.current_checks import is_as_published, publisher
 from app.report.figures import Figure
 from app.store.inspections import InspectionStore
 from app.store.jobs import JobStore
+from app.store.unit_tries import UnitTries, UnitTry
 from app.submission.bodies import RecomputeBody
 from app.submission.recompute import Examined
 
@@ -43,12 +44,6 @@ class Setting:
     """Below the checkpoint directory; None for the data set's own."""
     prefix: str = "best_"
     output_dir: str = "logits_fixed"
-
-    @classmethod
-    def of(cls, request: RecomputeRequest) -> Setting:
-        """Return the setting of a job."""
-        names = (request.splits_dir, request.experts_dir, request.checkpoint_prefix, request.output_dir)
-        return cls(request.dataset, *names)
 
     def body(self, **parts: Any) -> RecomputeBody:
         """Return the request for a job in this setting."""
@@ -107,6 +102,7 @@ class MatrixSite:
     catalog: Catalog
     jobs: JobStore
     inspections: InspectionStore
+    tries: UnitTries
 
 
 @dataclass(slots=True)
@@ -116,8 +112,8 @@ class CellReader:
     setting: Setting
     figure: Figure
     examined: Examined
-    tries: Sequence[Job]
-    """Open jobs and the newest ended ones, the newest first."""
+    tries: Mapping[tuple[str, str], UnitTry]
+    """By expert and split."""
     site: MatrixSite
     jobs: dict[str, Job | None] = field(default_factory=dict)
     units: dict[tuple[str, str], tuple[Job, Unit]] = field(default_factory=dict)
@@ -125,23 +121,14 @@ class CellReader:
 
     def cell(self, expert: str, split: str) -> Cell:
         """Build one cell."""
-        for job in self.tries:
-            own = isinstance(job.request, RecomputeRequest) and self._is_own(job.request)
-            unit = job.unit(expert, split) if own else None
-            if unit is None or unit.state is UnitState.CANCELLED:
-                continue
-            if not unit.state.ended:
-                state: CellState = "running" if unit.state is UnitState.RUNNING else "queued"
-                return Cell(expert, split, state, job=job.id, progress=Progress(unit.done, unit.total))
-            published = self._published(expert, split)
-            if unit.error is None:
-                return published
-            return replace(published, failure=(str(unit.error["message"]), job.id))
-        return self._published(expert, split)
-
-    def _is_own(self, request: RecomputeRequest) -> bool:
-        """Tell whether a job writes into this matrix."""
-        return (request.dataset, request.output_dir) == (self.setting.dataset, self.setting.output_dir)
+        a_try = self.tries.get((expert, split))
+        if a_try is not None and not a_try.state.ended:
+            state: CellState = "running" if a_try.state is UnitState.RUNNING else "queued"
+            return Cell(expert, split, state, job=a_try.job, progress=Progress(a_try.done, a_try.total))
+        published = self._published(expert, split)
+        if a_try is None or a_try.error is None:
+            return published
+        return replace(published, failure=(str(a_try.error["message"]), a_try.job))
 
     def _published(self, expert: str, split: str) -> Cell:
         outputs = self.site.catalog.settings.outputs_dir

@@ -17,7 +17,7 @@ from app.submission.comparison_bodies import ComparisonBody, SideBody
 from app.submission.resubmission import Submission
 from app.workflows.plans import plan_new_comparison
 
-SHOWN = 50
+SHOWN = 20
 
 router = APIRouter(include_in_schema=False)
 
