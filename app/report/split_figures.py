@@ -23,6 +23,12 @@ SCORES: Mapping[str, str] = {
     "energy": "energy",
 }
 GROUPS = ("head", "tail")
+AREAS = (
+    ("risk_coverage", "aurc", "AURC"),
+    ("balanced_risk_coverage", "balanced_aurc", "Balanced AURC"),
+    ("worst_group_risk_coverage", "worst_group_aurc", "Worst-group AURC"),
+)
+"""Curve, its area's name among the intervals, and heading."""
 
 Numbered = Sequence[tuple[str, int, Statistics]]
 """Expert, its number, and its statistics."""
@@ -43,6 +49,7 @@ def split_figures(
 ) -> SplitFigures | None:
     """Build what is shown of a split beyond its main table; None without anything."""
     tables = [
+        _areas(split, experts),
         _calibration(split, experts, threshold),
         _scores(split, experts),
         _shifted_table(split, experts),
@@ -61,6 +68,22 @@ def split_figures(
         if statistics.scores and statistics.scores.flips
     ]
     return SplitFigures(shown, _shifted_chart(split, experts), messages)
+
+
+def _areas(split: str, experts: Numbered) -> Table | None:
+    rows = []
+    for name, _, statistics in experts:
+        cells = [name]
+        for curve, figure, _ in AREAS:
+            ends = statistics.intervals.figures.get(figure)
+            interval = f" ({_four(ends[0])}–{_four(ends[1])})" if ends else ""
+            cells.append(_four(statistics.areas.get(curve)) + interval)
+        rows.append(cells)
+    columns = ["Expert", *(heading for _, _, heading in AREAS)]
+    note = "Rows accepted by falling confidence; smaller is better. In brackets: the intervals of the main table."
+    # Without groups there is the plain area alone, which the main table has.
+    known = any(statistics.areas.get(curve) is not None for _, _, statistics in experts for curve, _, _ in AREAS[1:])
+    return Table(f"Areas under the risk-coverage curves, {split}", columns, rows, note) if known else None
 
 
 def _calibration(split: str, experts: Numbered, threshold: int) -> Table | None:

@@ -24,7 +24,7 @@ from app.report.view import page
 from tests.fakes import Home
 from tests.unit.asgi import send
 from tests.unit.expert_jobs import ExpertJobs
-from tests.unit.report_inputs import check, result, sources
+from tests.unit.report_inputs import analysed, check, result, sources, statistics
 
 EVIL = '<script>&"%$_#{}~^\\\n| ' + "é→−"
 
@@ -130,6 +130,18 @@ def test_every_chart_and_table_of_a_page_is_found() -> None:
     for name in built.figures:
         ET.fromstring(built.figure(name, "svg"))
         assert len(rows_of(built.figure(name, "csv"))) > 1
+
+
+def test_areas_by_group_have_their_intervals() -> None:
+    """Balanced and worst-group ones stand in a table of their own, where the groups are known."""
+    grouped = statistics(grouped=True)
+    grouped["intervals"]["figures"] |= {"aurc": [0.05, 0.07], "worst_group_aurc": [0.09, 0.12]}
+    results = [result("ce")]
+    made = sources(results, statistics=analysed(results, analysis=grouped))
+    built = Report.of("report.html", page(made))
+    [row] = rows_of(built.table("areas-under-the-risk-coverage-curves-val", "csv"))[1:]
+    assert row == ["ce", "0.0625 (0.0500–0.0700)", "0.1000", "0.1000 (0.0900–0.1200)"]
+    assert "areas-under" not in "".join(Report.of("report.html", page(sources(results))).tables)
 
 
 def test_a_table_for_a_paper_says_what_was_assumed() -> None:
