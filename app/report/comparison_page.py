@@ -28,7 +28,6 @@ from app.report.figures import Cell, Figure, in_percent
 from app.report.method_tables import MethodRow, difference_cell
 from app.report.outcome_pages import OutcomePage, outcome_page, versions_text
 from app.report.paper_tables import Table
-from app.report.templating import render_page
 from app.report.words import count, listing, percent
 
 FIGURES = (
@@ -142,11 +141,6 @@ class ComparisonContent:
     caveats: Sequence[Caveat]
     files: Sequence[tuple[str, str]]
     inputs: Sequence[tuple[str, str]]
-
-
-def render_comparison(job: Job, report: JobReport, pictures: Pictures) -> str:
-    """Render the page of a comparison in any state."""
-    return render_page("comparison.html", comparison_page(job, report, pictures))
 
 
 def comparison_page(job: Job, report: JobReport, pictures: Pictures) -> OutcomePage[ComparisonContent]:

@@ -34,7 +34,6 @@ from app.report.method_tables import (
 from app.report.paper_tables import Table
 from app.report.pictures import sample
 from app.report.shown_methods import ShownMethod, shown_methods
-from app.report.templating import render_page
 from app.report.words import PRIORS, count, effective, listing, percent, time_fact
 
 Content = TypeVar("Content")
@@ -106,16 +105,6 @@ class EvaluationContent:
     """Expert and split of each file of logits, and sha256."""
     papers: Sequence[Table]
     """The tables of methods and differences, for papers."""
-
-
-def render_rejector(job: Job, report: JobReport) -> str:
-    """Render the page of a rejector in any state."""
-    return render_page("rejector.html", rejector_page(job, report))
-
-
-def render_evaluation(job: Job, report: JobReport) -> str:
-    """Render the page of an evaluation in any state."""
-    return render_page("evaluation.html", evaluation_page(job, report))
 
 
 def rejector_page(job: Job, report: JobReport) -> OutcomePage[RejectorContent]:

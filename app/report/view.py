@@ -17,7 +17,6 @@ from app.report.figures import Figure, missing, shown_figures
 from app.report.findings import Finding, Place, failures, passed, places, skipped
 from app.report.split_picture import ClassGroups, ShownSet, SplitSet, split_set
 from app.report.split_results import Parts, Split, result_splits
-from app.report.templating import render_page
 from app.report.words import count, time_fact
 
 HEADLINES: Mapping[ReportVerdict, str] = {
@@ -91,11 +90,6 @@ class Page:
     passed: tuple[int, Sequence[str]]
     combination: Combination | None = None
     """Of a gating, once it is fitted."""
-
-
-def render(sources: Sources) -> str:
-    """Render a job's report page, in any state."""
-    return render_page("report.html", page(sources))
 
 
 def page(sources: Sources) -> Page:

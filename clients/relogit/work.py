@@ -119,7 +119,7 @@ class Work:
 
         The server waits ten seconds at most for intervals and causes; a page without them says so.
         """
-        with self._wire.stream(f"{self._job_path}/report") as chunks:
+        with self._wire.stream(f"{self._job_path}/report?saved=true") as chunks:
             return b"".join(chunks)
 
     def analysis(self, part: Part, *, timeout: float = 60.0) -> dict[str, Any]:

@@ -10,10 +10,10 @@ import pytest
 
 from app.domain.checks import JobReport
 from app.domain.outcomes import EvaluationOutcome, GatingOutcome, RejectorOutcome
-from app.report.comparison_page import Pictures, render_comparison
-from app.report.outcome_pages import render_evaluation, render_rejector
-from app.report.view import Sources, render
+from app.report.comparison_page import Pictures
+from app.report.view import Sources
 from tests.integration.browser import CHROMIUM, Browser, chromium
+from tests.rendering import render, render_comparison, render_evaluation, render_rejector
 from tests.unit.combined_outcomes import (
     EVALUATION,
     EXPERTS,

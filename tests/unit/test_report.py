@@ -14,7 +14,8 @@ from app.domain.checks import JobReport, Result
 from app.domain.jobs import JobState, Unit, UnitState
 from app.domain.requests import VerificationRequest
 from app.report.findings import failures, plain, skipped
-from app.report.view import Page, Sources, page, render
+from app.report.view import Page, Sources, page
+from tests.rendering import render
 from tests.unit.report_inputs import analysed, check, metrics, result, sources, statistics, verification_job
 
 CHANCE = check(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from app.domain.analyses import AnalysedResult, JobAnalysis
 from app.domain.checks import Check
 from app.domain.ensembles import Accuracies, Ensemble
-from app.report.view import render
+from tests.rendering import render
 from tests.unit.report_inputs import result, sources
 
 MESSAGE = "bal is worse on the tail than ce."

@@ -14,8 +14,9 @@ from app.domain.combining import LogLinearParameters, NetParameters, Rules
 from app.domain.jobs import JobState
 from app.report.combination import combination, reason
 from app.report.fitted_rules import rule_section
-from app.report.outcome_pages import rejector_page, render_rejector
-from app.report.view import Sources, render
+from app.report.outcome_pages import rejector_page
+from app.report.view import Sources
+from tests.rendering import render, render_rejector
 from tests.unit.combined_outcomes import (
     FEW_ROWS,
     GATING,

@@ -14,7 +14,7 @@ from app.domain.comparisons import Cause, ClassRecall, ComparisonOutcome, FlipGr
 from app.domain.evaluations import Difference
 from app.domain.jobs import JobState
 from app.report.class_differences import class_differences
-from app.report.comparison_page import Pictures, comparison_page, render_comparison
+from app.report.comparison_page import Pictures, comparison_page
 from app.report.comparison_words import (
     accuracy_sentence,
     gap_sentence,
@@ -22,6 +22,7 @@ from app.report.comparison_words import (
     p_text,
     pairing_sentence,
 )
+from tests.rendering import render_comparison
 from tests.unit.compared_outcomes import SKIPPED, figures, holm, job, outcome, pair, report, request, same, side
 
 PNG = base64.b64encode(b"\x89PNG picture").decode()

@@ -15,8 +15,9 @@ from app.domain.jobs import JobState
 from app.report.comparisons import CRITERIA, comparison, comparisons
 from app.report.method_charts import acceptance_charts, error_charts, gap_chart
 from app.report.method_tables import difference_rows, figure_rows, threshold_tables, weight_rows
-from app.report.outcome_pages import evaluation_page, render_evaluation
+from app.report.outcome_pages import evaluation_page
 from app.report.shown_methods import shown_methods
+from tests.rendering import render_evaluation
 from tests.unit.combined_outcomes import (
     COVERAGES,
     EVALUATION,

@@ -11,7 +11,7 @@ import pytest
 
 from app.report.split_picture import ClassGroups, ShownList, ShownSet, SplitSet, class_counts, split_set
 from app.report.svg import Axis, Bands, Chart, LogAxis, Steps, apart, log_axis
-from app.report.view import render
+from tests.rendering import render
 from tests.unit.report_inputs import result, sources
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Literal
 
-from relogit.wire import Wire, segment, segments
+from relogit.wire import Wire, segment
 
 TableFormat = Literal["tex", "md", "csv"]
 
@@ -58,10 +58,6 @@ class ReportMethods:
     def report_table(self, job_id: str, name: str, form: TableFormat) -> str:
         """Get a table of a report as LaTeX, Markdown or CSV."""
         return self._text(f"/jobs/{segment(job_id)}/report/tables/{segment(name)}.{form}")
-
-    def report_file(self, job_id: str, path: str) -> bytes:
-        """Get a file that `report_files` lists."""
-        return self._bytes(f"/jobs/{segment(job_id)}/report/{segments(path)}")
 
     def report_bundle(self, job_id: str) -> bytes:
         """Get a report as the zip of a static folder."""
