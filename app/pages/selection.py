@@ -72,7 +72,7 @@ def _planned(body: RecomputeBody, plan: Plan) -> PlannedJob:
     if problems:
         return PlannedJob(what, "", problems, warnings)
     computed, seconds, rows = totals["computed"], totals["seconds"], totals["total"]
-    cost = "an unknown number of forward passes" if computed is None else count(int(computed), "forward pass")
-    cost = cost.replace("passs", "passes")
+    number = "an unknown number of" if computed is None else f"{computed:,.0f}"
+    cost = f"{number} forward pass{'' if computed == 1 else 'es'}"
     time = "time unknown" if seconds is None else f"about {duration(seconds)}"
     return PlannedJob(what, f"{cost} for {count(int(rows or 0), 'row')}, {time}", problems, warnings)

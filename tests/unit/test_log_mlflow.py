@@ -44,7 +44,8 @@ def client(store: str) -> Any:
 
 def test_runs_of_a_job(store: str) -> None:
     """The job has a run with report and verification; each expert a nested one with figures and origin."""
-    logged = log_mlflow(judged().job, experiment="long tail", tracking_uri=store)
+    source = judged()
+    logged = log_mlflow(source.job, experiment="long tail", tracking_uri=store)
     tracker = client(store)
     parent = tracker.get_run(logged.run_id)
     assert (parent.info.status, parent.data.tags["relogit.job"]) == ("FINISHED", JOB_ID)
@@ -52,6 +53,8 @@ def test_runs_of_a_job(store: str) -> None:
     assert sorted(file.path for file in tracker.list_artifacts(logged.run_id)) == ["report.html", "verification.json"]
     folder = Path(httpx.URL(parent.info.artifact_uri).path)
     assert (folder / "report.html").read_text() == REPORT
+    [asked] = [request for request in source.server.requests if request.url.path.endswith("/report")]
+    assert asked.url.params["saved"] == "true", "the artifact has no links that lead nowhere"
     assert json.loads((folder / "verification.json").read_text())["verdict"] == "passed"
     assert list(logged.experts) == list(EXPERTS)
     for expert, run_id in logged.experts.items():

@@ -14,8 +14,9 @@ from app.api.matrix_views import show_matrix
 from app.domain.errors import RequestError
 from app.pages.matrix import Matrix
 from app.pages.matrix_cells import Cell, Setting
-from app.pages.selection import selected_bodies
+from app.pages.selection import selected_bodies, show_plans
 from app.submission.bodies import RecomputeBody
+from app.submission.plans import Plan, PlannedUnit
 from app.submission.recompute import plan
 from tests.fakes import ERROR, Home
 from tests.unit.asgi import send
@@ -220,6 +221,14 @@ def test_a_selection_becomes_as_few_jobs_as_compute_just_that() -> None:
     pairs = [(expert, split) for body in bodies for expert in body.experts or () for split in body.splits]
     assert sorted(pairs) == sorted(tuple(cell.split("/")) for cell in chosen)
     assert len(bodies) == 2
+
+
+@pytest.mark.parametrize(("rows", "text"), [(0, "0 forward passes"), (1, "1 forward pass "), (1234, "1,234 forward")])
+def test_a_plan_counts_forward_passes_in_words(rows: int, text: str) -> None:
+    unit = PlannedUnit("ce", "val", 1234, 1234 - rows, rows, 0.04, 10, {})
+    [job] = show_plans([DIGITS.body(experts=["ce"], splits=["val"])], [Plan([], [], None, None, units=[unit])]).jobs
+    assert text in job.cost
+    assert job.cost.endswith("for 1,234 rows, about 40 ms")
 
 
 @pytest.mark.parametrize("name", ["ce", "/val", "ce/", ""])
